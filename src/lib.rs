@@ -1,0 +1,5 @@
+//! aft: atomic fault tolerance for serverless functions, behind the Redis protocol.
+
+pub mod clock;
+pub mod small_bytes;
+pub mod storage;

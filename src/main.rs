@@ -1,0 +1,3 @@
+//! The `aft` server.
+
+fn main() {}

@@ -1,0 +1,104 @@
+//! What the engine asks of a store: four verbs over immutable, named objects.
+//!
+//! An object is written once, whole or not at all; no name is ever overwritten or used
+//! again. Everything else (transactions, order, visibility) is the engine's business,
+//! so a store may be slow, list late and show a new object late. It must only keep an
+//! object that it has acknowledged, and decide each `create` once (promise P9).
+//!
+//! | module       | what                                                             |
+//! |--------------|------------------------------------------------------------------|
+//! | [`memory`]   | objects in a map: for tests, and for a server that keeps nothing  |
+
+pub mod memory;
+
+use bytes::Bytes;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+/// The answer of a store, to be awaited.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// What became of a [`Store::create`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// The object is there, durable, with our bytes.
+    Created,
+    /// The name was taken before; whose bytes it holds, the caller has to read.
+    AlreadyExists,
+}
+
+/// What a store can take, so that the engine fits itself to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest object it takes, in bytes.
+    pub object_bytes_max: u64,
+    /// The size in bytes at which a larger group no longer pays.
+    pub group_bytes_useful: usize,
+    /// How many creates may usefully be under way at once.
+    pub creates_in_flight: usize,
+    /// Whether what it holds outlives this process. If not, the engine doesn't write
+    /// its log there at all: nobody could ever read it.
+    pub survives_process: bool,
+}
+
+/// Why a verb failed; each kind tells the caller what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreError {
+    /// There is no object of that name (or it doesn't show yet).
+    NotFound,
+    /// Try again: a timeout, a lost connection, a throttle. The work may have been done.
+    Unavailable(String),
+    /// Try again later: no space is left. The object was not written.
+    Full(String),
+    /// Don't try again with this object: the store will never take it. It was not written.
+    Rejected(String),
+    /// Stop the node: the store can't be used by it (permissions, a lost lock).
+    Fatal(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => f.write_str("no such object"),
+            Self::Unavailable(why) => write!(f, "store unavailable: {why}"),
+            Self::Full(why) => write!(f, "no space left in the store: {why}"),
+            Self::Rejected(why) => write!(f, "the store refused the object: {why}"),
+            Self::Fatal(why) => write!(f, "store unusable: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// A durable store of immutable objects.
+///
+/// Names are made of the bytes `a-z 0-9 /` and are at most 255 bytes long; see
+/// `layout.rs` for all that the engine uses.
+pub trait Store: Send + Sync + 'static {
+    /// What this store can take.
+    fn limits(&self) -> Limits;
+
+    /// Writes a whole object under a new name, durably, or does nothing.
+    ///
+    /// Linearizable per name: of all creates of a name, ever, one is [`Created::Created`].
+    /// After an error other than [`StoreError::Full`] and [`StoreError::Rejected`] the
+    /// object may or may not have been written.
+    fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created>;
+
+    /// Reads `length` bytes of an object from `offset`, fewer where the object ends
+    /// before that (none where it ends before `offset`). `u64::MAX` reads to the end.
+    fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes>;
+
+    /// Lists names that start with `prefix` and are greater than `after` (`""` for
+    /// all), in ascending byte order, at most `limit`.
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<String>>;
+
+    /// Deletes objects. A name that isn't there is no error.
+    fn delete<'a>(&'a self, names: &'a [String]) -> StoreFuture<'a, ()>;
+}
