@@ -1,6 +1,7 @@
 //! aft: atomic fault tolerance for serverless functions, behind the Redis protocol.
 
 pub mod clock;
+pub mod engine;
 pub mod layout;
 pub mod small_bytes;
 pub mod storage;

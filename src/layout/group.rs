@@ -17,15 +17,6 @@ pub struct GroupBuilder {
     commits: u32,
 }
 
-/// Where a value went that was appended to a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValueSpan {
-    /// Into the directory.
-    Inline,
-    /// Among the values, at this offset from their start.
-    Values(u64),
-}
-
 impl GroupBuilder {
     /// Bytes of directory and values so far.
     pub fn len(&self) -> usize {
@@ -59,22 +50,17 @@ impl GroupBuilder {
         value_type: u8,
         expires_ms: Option<u64>,
         value: &[u8],
-    ) -> ValueSpan {
-        let (place, span) = if value.len() <= INLINE_VALUE_BYTES_MAX {
-            (Place::Inline(value), ValueSpan::Inline)
+    ) {
+        let place = if value.len() <= INLINE_VALUE_BYTES_MAX {
+            Place::Inline(value)
         } else {
             let offset = self.values.len() as u64;
             self.values.extend_from_slice(value);
-            let crc = crc32c::crc32c(value);
-            let length = value.len() as u64;
-            (
-                Place::Values {
-                    offset,
-                    length,
-                    crc,
-                },
-                ValueSpan::Values(offset),
-            )
+            Place::Values {
+                offset,
+                length: value.len() as u64,
+                crc: crc32c::crc32c(value),
+            }
         };
         self.write(&Write::Put {
             database,
@@ -83,7 +69,6 @@ impl GroupBuilder {
             expires_ms,
             place,
         });
-        span
     }
 
     /// The whole object. `header` comes with everything but lengths and checksum.

@@ -37,7 +37,7 @@ pub mod header;
 
 pub use codec::FormatError;
 pub use directory::{Commit, Control, Directory, Place, Predecessor, Write};
-pub use group::{GroupBuilder, ValueSpan};
+pub use group::GroupBuilder;
 pub use header::{Header, Kind};
 
 use std::fmt;

@@ -8,8 +8,10 @@
 //! | module       | what                                                             |
 //! |--------------|------------------------------------------------------------------|
 //! | [`memory`]   | objects in a map: for tests, and for a server that keeps nothing  |
+//! | [`resilient`]  | retry, deadlines and hedging around any store                    |
 
 pub mod memory;
+pub mod resilient;
 
 use bytes::Bytes;
 use std::fmt;
