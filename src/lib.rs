@@ -5,3 +5,4 @@ pub mod engine;
 pub mod layout;
 pub mod small_bytes;
 pub mod storage;
+pub mod transaction;
