@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod engine;
 pub mod layout;
+pub mod resp;
 pub mod small_bytes;
 pub mod storage;
 pub mod transaction;
