@@ -1,6 +1,7 @@
 //! aft: atomic fault tolerance for serverless functions, behind the Redis protocol.
 
 pub mod clock;
+pub mod config;
 pub mod glob;
 pub mod small_bytes;
 pub mod storage;
