@@ -270,6 +270,21 @@ impl<'c> Transaction<'c> {
         now == watched || (now == Watched::ABSENT && !watched.alive)
     }
 
+    /// Keeps what can be seen now from going, see [`Core::pin`].
+    pub fn pin(&mut self) -> (Position, u64) {
+        self.core.pin()
+    }
+
+    /// Lets go of a pin.
+    pub fn unpin(&mut self, pin: (Position, u64)) {
+        self.core.unpin(pin);
+    }
+
+    /// The state, for reports about it.
+    pub fn core(&self) -> &Core {
+        self.core
+    }
+
     /// Commits, if there is anything to commit.
     pub fn finish(self, meta: &Commit<'_>) -> Finished {
         if !self.missing.is_empty() {
