@@ -490,8 +490,10 @@ impl std::ops::Index<usize> for Args<'_> {
 
 impl std::fmt::Debug for Args<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list()
-            .entries(self.iter().map(|arg| arg.escape_ascii().to_string()))
-            .finish()
+        let mut list = f.debug_list();
+        for arg in self.iter() {
+            list.entry(&format_args!("\"{}\"", arg.escape_ascii()));
+        }
+        list.finish()
     }
 }
