@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod cuts;
+pub(crate) mod redis;
 
 /// A request as every client library sends it.
 pub(crate) fn encode_request(args: &[impl AsRef<[u8]>]) -> Vec<u8> {

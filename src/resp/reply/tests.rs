@@ -118,6 +118,7 @@ fn integers_of_every_length() {
 fn a_line_stays_one_line() {
     check_same(Reply::error("ERR a\r\nb\nc\r\n"), "-ERR a  b c|");
     check_same(Reply::error("\n"), "-|");
+    check_same(Reply::simple("\na\r\n"), "+ a  |");
     check_same(Reply::error(""), "-|");
     check_same(
         Reply::Error(Line::from(vec![b'E', 0xff, b'\r', b'E'])),
