@@ -5,6 +5,8 @@
 //! equal. Without a redis-server 7.0 in the path the tests pass without a word
 //! to compare with; with `AFT_TEST_REDIS=1` they then fail.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod resp_support;
 
 use aft::resp::{Args, Decoded, Decoder, Protocol, Reply};

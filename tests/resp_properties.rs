@@ -7,6 +7,8 @@
 //! requests, those that a client library would have written for their arguments, so
 //! that is what the two are held to agree on: which bytes are one, and what it says.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod resp_support;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! Replies byte for byte as a real redis-server 7.0 writes them, in both protocols.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod resp_support;
 
 use aft::resp::{Protocol, Reply};
@@ -35,6 +37,7 @@ fn check_reply(redis: &Redis, request: &[&str], reply: Reply) {
 }
 
 #[test]
+#[allow(clippy::approx_constant, reason = "Redis' own example of a double")]
 fn every_kind_of_reply_is_written_as_by_redis() {
     let Some(redis) = Redis::start("kinds", &["--enable-debug-command", "yes"]) else {
         return;

@@ -14,11 +14,16 @@
 //! grow between calls, and nothing is read twice: half a gigabyte in pieces of
 //! 16 KiB costs one comparison a piece.
 
+mod args;
+mod count;
 mod error;
 mod inline;
 #[cfg(test)]
 mod tests;
 
+pub use args::Args;
+use args::Span;
+use count::{parse_count, plain_count};
 pub use error::ProtocolError;
 
 /// How much a client may send, checked before memory is spent on it.
@@ -88,14 +93,6 @@ enum Phase {
     Count,
     /// Arguments: `args_left` of them are missing.
     Args,
-}
-
-/// Where an argument lies. 32 bits are enough for [`RequestLimits::request_bytes_max`],
-/// and keep a request of a million empty arguments from doubling in memory.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    start: u32,
-    length: u32,
 }
 
 /// Spans whose memory is kept for the next request: 2 KiB on a connection that once
@@ -183,10 +180,11 @@ impl Decoder {
         if self.phase == Phase::Count {
             match plain_count(input, self.plain_args_max) {
                 Some((count, length)) if count > 0 => self.start_args(count, length),
-                _ => match self.decode_count(input, authenticated)? {
-                    Some(decoded) => return Ok(decoded),
-                    None => {}
-                },
+                _ => {
+                    if let Some(decoded) = self.decode_count(input, authenticated)? {
+                        return Ok(decoded);
+                    }
+                }
             }
         }
         self.decode_args(input, authenticated)
@@ -426,112 +424,4 @@ struct CountLine {
     count: Option<i64>,
     /// Bytes of the line, with its kind and its end.
     length: usize,
-}
-
-/// The count in the line `input` starts with and that line's length, if it is all
-/// there, of at most four digits and at most `count_max`. Nearly every one is; of the
-/// others this says nothing.
-#[inline]
-fn plain_count(input: &[u8], count_max: u32) -> Option<(u32, usize)> {
-    let digit = |byte: u8| u32::from(byte - b'0');
-    let (count, length) = match *input {
-        [_, a @ b'0'..=b'9', b'\r', _, ..] => (digit(a), 4),
-        [_, a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', _, ..] => (digit(a) * 10 + digit(b), 5),
-        [_, a @ b'1'..=b'9', ref rest @ ..] => {
-            return longer_plain_count(digit(a), rest, count_max);
-        }
-        _ => return None,
-    };
-    (count <= count_max).then_some((count, length))
-}
-
-/// Goes on behind the first digit.
-fn longer_plain_count(first: u32, rest: &[u8], count_max: u32) -> Option<(u32, usize)> {
-    let mut count = first;
-    // A fourth digit at most, then the line's end: no number too large for 32 bits.
-    for (index, &byte) in rest.iter().take(4).enumerate() {
-        match byte {
-            b'0'..=b'9' => count = count * 10 + u32::from(byte - b'0'),
-            b'\r' if rest.len() > index + 1 && count <= count_max => {
-                return Some((count, index + 4));
-            }
-            _ => return None,
-        }
-    }
-    None
-}
-
-/// A decimal number as Redis' `string2ll` takes it: no `+`, no leading zero, no `-0`.
-fn parse_count(text: &[u8]) -> Option<i64> {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    match digits {
-        b"0" if text.len() == 1 => return Some(0),
-        [b'1'..=b'9', ..] => {}
-        _ => return None,
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-/// The arguments of one request, as slices of where they lie.
-#[derive(Clone, Copy)]
-pub struct Args<'a> {
-    bytes: &'a [u8],
-    spans: &'a [Span],
-}
-
-impl<'a> Args<'a> {
-    /// How many arguments there are, the command's name included.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.spans.len()
-    }
-
-    /// Whether there is none, which no [`Decoded::Request`] has.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
-    }
-
-    /// One argument; the command's name is the first.
-    #[inline]
-    pub fn get(&self, index: usize) -> Option<&'a [u8]> {
-        self.spans.get(index).map(|&span| self.slice(span))
-    }
-
-    /// All arguments in order.
-    #[inline]
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + DoubleEndedIterator + use<'a> {
-        let args = *self;
-        self.spans.iter().map(move |&span| args.slice(span))
-    }
-
-    /// The arguments in a slice, without an allocation for up to eight of them.
-    #[inline]
-    pub fn to_slices(&self) -> smallvec::SmallVec<[&'a [u8]; 8]> {
-        self.iter().collect()
-    }
-
-    #[inline]
-    fn slice(&self, span: Span) -> &'a [u8] {
-        &self.bytes[span.start as usize..][..span.length as usize]
-    }
-}
-
-impl std::ops::Index<usize> for Args<'_> {
-    type Output = [u8];
-
-    #[inline]
-    fn index(&self, index: usize) -> &[u8] {
-        self.slice(self.spans[index])
-    }
-}
-
-impl std::fmt::Debug for Args<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut list = f.debug_list();
-        for arg in self.iter() {
-            list.entry(&format_args!("\"{}\"", arg.escape_ascii()));
-        }
-        list.finish()
-    }
 }

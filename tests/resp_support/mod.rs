@@ -2,6 +2,7 @@
 
 // Each test binary uses a part of it.
 #![allow(dead_code)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub(crate) mod cuts;
 pub(crate) mod redis;

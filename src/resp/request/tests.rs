@@ -1,4 +1,5 @@
-use super::{Decoded, Decoder, ProtocolError, RequestLimits, inline, parse_count, plain_count};
+use super::count::{parse_count, plain_count};
+use super::{Decoded, Decoder, ProtocolError, RequestLimits, inline};
 use crate::resp::{Protocol, Reply};
 
 /// What one request at the start of `input` is, with its arguments escaped.
