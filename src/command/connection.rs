@@ -6,7 +6,7 @@ use crate::resp::{Protocol, Reply};
 use crate::session::ReplyMode;
 
 /// The version of Redis whose behaviour clients may expect.
-pub const REDIS_VERSION: &str = "7.0.15";
+pub(super) const REDIS_VERSION: &str = "7.0.15";
 
 /// PING [message]
 pub(super) fn ping(_: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {

@@ -142,7 +142,6 @@ const fn row(
     }
 }
 
-const R: Flags = Flags::READ;
 const RF: Flags = Flags::READ.and(Flags::FAST);
 const W: Flags = Flags::WRITE;
 const WF: Flags = Flags::WRITE.and(Flags::FAST);

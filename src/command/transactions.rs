@@ -9,6 +9,7 @@ use super::{CommandResult, Context, Stop};
 use crate::engine::core::Core;
 use crate::resp::Reply;
 use crate::session::{Multi, Session, Watch};
+use crate::transaction::Transaction;
 
 /// MULTI
 pub(super) fn multi(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
@@ -75,16 +76,11 @@ pub(super) fn exec(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult 
         let text = "EXECABORT Transaction discarded because of previous errors.";
         return Err(Reply::error(text).into());
     }
-    let untouched = context
-        .session
-        .watches
-        .iter()
-        .fold(true, |untouched, watch| {
-            context
-                .transaction
-                .watch_holds(watch.database, &watch.key, watch.watched)
-                && untouched
-        });
+    let holds = |watch: &Watch, transaction: &mut Transaction<'_>| {
+        transaction.watch_holds(watch.database, &watch.key, watch.watched)
+    };
+    let watches = &context.session.watches;
+    let untouched = watches.iter().all(|watch| holds(watch, context.transaction));
     if !untouched {
         return Ok(Reply::NullArray);
     }
