@@ -80,7 +80,9 @@ pub(super) fn exec(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult 
         transaction.watch_holds(watch.database, &watch.key, watch.watched)
     };
     let watches = &context.session.watches;
-    let untouched = watches.iter().all(|watch| holds(watch, context.transaction));
+    let untouched = watches
+        .iter()
+        .all(|watch| holds(watch, context.transaction));
     if !untouched {
         return Ok(Reply::NullArray);
     }
