@@ -6,6 +6,7 @@ pub mod config;
 pub mod engine;
 pub mod glob;
 pub mod layout;
+pub mod machine;
 pub mod resp;
 pub mod server;
 pub mod session;
