@@ -7,8 +7,10 @@
 //!
 //! | module       | what                                                             |
 //! |--------------|------------------------------------------------------------------|
-//! | [`memory`]   | objects in a map: for tests, and for a server that keeps nothing  |
+//! | [`embedded`] | segment files of our own, in a directory of this machine         |
+//! | [`memory`]   | objects in a map: for tests, and for a server that keeps nothing |
 
+pub mod embedded;
 pub mod memory;
 
 use bytes::Bytes;
