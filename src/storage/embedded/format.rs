@@ -48,13 +48,21 @@ pub(super) fn check_format(contents: &[u8]) -> Result<(), StoreError> {
 /// Checks `FORMAT`, or writes it in a directory that is new.
 pub(super) fn check_or_write_format<D: Disk>(disk: &D, names: &[String]) -> Result<(), StoreError> {
     let failed = |error: io::Error| store_error("FORMAT", &error);
+    let segment = names.iter().find(|name| segment_number(name).is_some());
     if names.iter().any(|name| name == FORMAT_FILE) {
         let mut contents = vec![0; 256];
         let file = disk.open(FORMAT_FILE).map_err(failed)?;
         let filled = super::disk::read_full(&file, &mut contents, 0).map_err(failed)?;
-        return check_format(&contents[..filled]);
+        check_format(&contents[..filled])?;
+        if segment.is_some() {
+            return Ok(());
+        }
+        // Whoever wrote it may have died before its name was durable.
+        return disk
+            .sync_directory(SyncPoint::FormatDirectory)
+            .map_err(failed);
     }
-    if let Some(segment) = names.iter().find(|name| segment_number(name).is_some()) {
+    if let Some(segment) = segment {
         return Err(StoreError::Fatal(format!(
             "the directory holds {segment} but no file FORMAT"
         )));

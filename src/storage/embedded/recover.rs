@@ -23,6 +23,7 @@ use crate::storage::StoreError;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -206,36 +207,47 @@ impl<D: Disk> Segments<D> {
         let fences = self.fences_around(&undecided);
         let bytes: u64 = copies.iter().map(Item::record_bytes).sum();
         let bytes = bytes + fences.len() as u64 * Fence::RECORD_BYTES;
-        let head = head.filter(|head| head.position + bytes <= head.header.capacity);
-        let (head_number, from) = match &head {
-            Some(head) => (head.header.number, head.synced..head.position),
-            None => (0, 0..0),
+        self.head = head.filter(|head| head.position + bytes <= head.header.capacity);
+        let tail = self.head.as_ref().map(|head| Fence {
+            segment: head.header.number,
+            from: head.synced,
+            to: head.position,
+        });
+        let Some(start) = self.head_for(bytes)? else {
+            return Ok(());
         };
-        self.head = head;
+        // 1. The copies, durable: without them, fences would void the only ones.
+        let bodies = self.write_settled(&[(start, &copies)], SyncPoint::SettleCopies)?;
+        // 2. The fences, durable before anyone is shown anything. Only a record that
+        //    can't be there without the fence around the head's tail may say that all
+        //    before it is decided: that fence itself.
+        let copied = self.head.as_ref().map_or(start, |head| head.position);
+        let is_tail =
+            |fence: &Fence| tail.is_some_and(|t| t.segment == fence.segment && fence.seals());
+        let others = fences.iter().filter(|fence| !is_tail(fence));
+        let others: Vec<Item> = others.map(Item::fence).collect();
+        match &tail {
+            Some(tail) => self.write_settled(
+                &[(start, &others), (copied, &[Item::fence(tail)])],
+                SyncPoint::SettleFences,
+            )?,
+            None => self.write_settled(&[(copied, &others)], SyncPoint::SettleFences)?,
+        };
+        // 3. The originals may be forgotten.
+        self.install(&copies, &bodies);
+        if let Some(head) = &mut self.head {
+            head.written = head.position;
+            head.synced = head.position;
+        }
+        Ok(())
+    }
+
+    /// Sees to a head that can take `bytes`, and says up to where it is durable.
+    fn head_for(&mut self, bytes: u64) -> Result<Option<u64>, StoreError> {
         if self.head.is_none() {
             self.roll(bytes)?;
         }
-        let fences: Vec<Item> = fences
-            .into_iter()
-            .map(
-                |fence| match fence.segment == head_number && fence.seals() {
-                    // The head goes on behind its tail.
-                    true => Fence {
-                        to: from.end,
-                        ..fence
-                    },
-                    false => fence,
-                },
-            )
-            .map(|fence| Item::fence(&fence))
-            .collect();
-        // 1. The copies, durable: without them, fences would void the only ones.
-        let bodies = self.write_settled(&copies, SyncPoint::SettleCopies)?;
-        // 2. The fences, durable before anyone is shown anything.
-        self.write_settled(&fences, SyncPoint::SettleFences)?;
-        // 3. The originals may be forgotten.
-        self.install(&copies, &bodies);
-        Ok(())
+        Ok(self.head.as_ref().map(|head| head.synced))
     }
 
     /// The records to be copied: objects that live in a tail, and deletes of what is
@@ -289,45 +301,48 @@ impl<D: Disk> Segments<D> {
             .collect();
         for fence in undecided.iter().flat_map(|segment| &segment.fences) {
             let known = self.segments.contains_key(&fence.segment);
-            if known && !fences.iter().any(|other| other.segment == fence.segment) {
+            let said = |other: &Fence| {
+                other == fence || (other.segment == fence.segment && other.seals() && fence.seals())
+            };
+            if known && !fences.iter().any(said) {
                 fences.push(*fence);
             }
         }
         fences
     }
 
-    fn write_settled(&mut self, items: &[Item], point: SyncPoint) -> Result<Vec<u64>, StoreError> {
+    /// Writes items, each part with what it may say is synced, and syncs them. Says
+    /// where the bodies of the first part are.
+    fn write_settled(
+        &mut self,
+        parts: &[(u64, &[Item])],
+        point: SyncPoint,
+    ) -> Result<Vec<u64>, StoreError> {
         let Some(head) = &mut self.head else {
             return Err(StoreError::Unavailable("no segment to write to".to_owned()));
         };
-        let salt = head.header.salt;
-        let result = write_items(&*head.file, salt, head.position, head.synced, items)
-            .map_err(|failure| failure.error)
-            .and_then(|bodies| {
-                head.file.sync(point)?;
-                Ok(bodies)
-            });
-        match result {
-            Ok(bodies) => {
+        let mut write = || {
+            let mut bodies = Vec::new();
+            for (synced_through, items) in parts {
+                let (salt, at) = (head.header.salt, head.position);
+                let written = write_items(&*head.file, salt, at, *synced_through, items);
+                bodies.push(written.map_err(|failure| failure.error)?);
                 head.position += items.iter().map(Item::record_bytes).sum::<u64>();
-                head.batches += 1;
-                // Behind it all is durable or about to be fenced; see `settle`.
-                head.written = head.position;
-                head.synced = head.position;
-                Ok(bodies)
             }
-            Err(error) => {
-                // One that was there before is left as it is, to be examined again.
-                match head.inherited {
-                    true => self.head = None,
-                    false => {
-                        head.written = head.synced;
-                        self.abandon();
-                    }
-                }
-                Err(store_error("deciding what a crash left", &error))
+            head.file.sync(point)?;
+            head.batches += 1;
+            Ok(bodies.swap_remove(0))
+        };
+        let result: io::Result<_> = write();
+        let inherited = head.inherited;
+        result.map_err(|error| {
+            // A head that was there before is left as it is, to be examined again.
+            match inherited {
+                true => self.head = None,
+                false => self.abandon(),
             }
-        }
+            store_error("deciding what a crash left", &error)
+        })
     }
 
     /// Copies what a failed background sync has put in doubt. Until that is done,

@@ -198,6 +198,10 @@ impl<D: Disk> Segments<D> {
         for name in names {
             let staged = batch.changed.get(name).copied();
             if !staged.unwrap_or_else(|| self.index.contains(name)) {
+                if staged.is_some() {
+                    // Gone once the delete before us in this run is durable.
+                    batch.dependent.push(answer);
+                }
                 continue;
             }
             let item = Item::new(Kind::Delete, name.as_bytes(), Bytes::new(), Some(answer));
@@ -318,6 +322,9 @@ impl<D: Disk> Segments<D> {
                     .iter()
                     .for_each(|&answer| batch.fail(answer, error));
             }
+            dependent
+                .iter()
+                .for_each(|&answer| batch.fail(answer, error));
             items.retain(|item| item.kind == Kind::Delete);
             if !items.is_empty() && self.skip_to_reserve() {
                 result = self.write_run(&items);
