@@ -3,9 +3,11 @@
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod connection;
 pub mod engine;
 pub mod glob;
 pub mod layout;
+pub mod node;
 pub mod resp;
 pub mod server;
 pub mod session;

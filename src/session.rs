@@ -97,6 +97,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// The connection ends once its replies are written.
     pub closing: bool,
+    /// The name of the last command.
+    pub last_command: &'static str,
     /// The newest group this connection has written to.
     own_group: Option<Arc<Gate>>,
 }
@@ -114,6 +116,7 @@ impl Session {
             pin: None,
             reply_mode: ReplyMode::On,
             closing: false,
+            last_command: "NULL",
             own_group: None,
         }
     }
@@ -136,6 +139,17 @@ impl Session {
     #[inline]
     pub fn wrote(&mut self, gate: Option<Arc<Gate>>) {
         self.own_group = gate;
+    }
+
+    /// Tells others how the connection stands, after a turn of commands.
+    pub fn publish(&self, input_bytes: usize, output_bytes: usize) {
+        let mut state = self.client.state();
+        state.last_command = self.last_command;
+        state.database = self.database;
+        state.queued = self.multi.as_ref().map(|multi| multi.queue.len());
+        state.watched = self.watches.len();
+        state.input_bytes = input_bytes;
+        state.output_bytes = output_bytes;
     }
 
     /// The newest group this connection has written to, if its fate is open.

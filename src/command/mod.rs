@@ -108,6 +108,7 @@ pub fn execute(
             return refusal.into();
         }
     };
+    session.last_command = command.name;
     if session.multi.is_some() && !command.flags.has(Flags::RUNS_IN_MULTI) {
         return enqueue(settings, session, args).into();
     }
@@ -198,6 +199,17 @@ fn run(
             Reply::error("ERR the transaction is larger than transaction-bytes-max").into()
         }
     }
+}
+
+/// Ends a command whose values the store didn't give.
+pub fn fetch_failed(session: &mut Session, core: &mut Core, why: &str) -> Reply {
+    // Only EXEC reads between MULTI and its end.
+    if session.multi.take().is_some() {
+        transactions::forget_watches(session, core);
+    }
+    Reply::error(format!(
+        "ERR a value could not be read from the store: {why}"
+    ))
 }
 
 /// The reply of a write that certainly did not happen.
