@@ -17,6 +17,7 @@ use rand::{RngExt, SeedableRng};
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -83,8 +84,10 @@ pub async fn run(mut settings: Settings) -> Result<(), NodeError> {
     }
     io::stdout().flush()?;
     let sweeping = tokio::spawn(close_idle(Arc::clone(&server)));
+    // One future to the very end: groups are on their way in it.
+    let mut running = pin!(engine.run());
     let stopped = tokio::select! {
-        Stopped(why) = engine.run() => Err(NodeError(why)),
+        Stopped(why) = &mut running => Err(NodeError(why)),
         _ = terminate.recv() => Ok("SIGTERM"),
         _ = interrupt.recv() => Ok("SIGINT"),
     };
@@ -95,7 +98,7 @@ pub async fn run(mut settings: Settings) -> Result<(), NodeError> {
     tracing::info!(signal, "draining");
     let drained = tokio::select! {
         drained = tokio::time::timeout(shutdown, drain(&server)) => drained.is_ok(),
-        Stopped(why) = engine.run() => return Err(NodeError(why)),
+        Stopped(why) = &mut running => return Err(NodeError(why)),
     };
     if drained {
         tracing::info!("everything is durable");

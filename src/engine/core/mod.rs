@@ -339,6 +339,16 @@ impl Core {
         (oldest.gate.outcome() == super::gate::Outcome::Pending).then(|| Arc::clone(&oldest.gate))
     }
 
+    /// The newest position that a transaction has gone to.
+    pub fn newest_pending(&self) -> Position {
+        let open = self.open_position();
+        if self.open_is_wanted() {
+            open
+        } else {
+            open - 1
+        }
+    }
+
     /// Where a transaction that commits now would go.
     #[inline]
     pub fn open_position(&self) -> Position {
