@@ -484,7 +484,13 @@ impl Core {
             expires_ms,
             state,
         };
-        let id = db.index.install(hash, key, version, keep);
+        let id = match found {
+            Some(id) => {
+                db.index.replace(id, version, keep);
+                id
+            }
+            None => db.index.insert(hash, key, version),
+        };
         db.remember_expiry(id);
         db.written = position;
         let delta = i64::from(alive) - i64::from(was_alive);
