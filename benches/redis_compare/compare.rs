@@ -25,13 +25,14 @@ struct Rivals {
 pub(crate) async fn run(options: &Options) -> Result<()> {
     // Below target/, so on the disk of the checkout, and not in a /tmp that is memory.
     let data = Directory::create(Path::new(env!("CARGO_TARGET_TMPDIR")), "redis_compare")?;
+    let machine = machine::describe(&data.path);
     let disk = measure_disk(&data.path, options)?;
     let mut rows = Vec::new();
     for group in groups(&options.cells) {
         rows.extend(measure_group(options, &data.path, group).await?);
     }
     let findings = Findings {
-        machine: machine::describe(&data.path),
+        machine,
         disk,
         rows,
     };
@@ -131,16 +132,27 @@ impl<'a> Pace<'a> {
         }
     }
 
+    /// One run, with the CPU time that it cost the server.
     async fn run(&mut self, server: &Server, cell: &Cell) -> Result<Sample> {
+        let port = server.address().port();
+        // The first run of a cell is short, warms the server up and is not counted.
+        if runs_redis_benchmark(cell) && !self.rates.contains_key(&port) {
+            let requests = (cell.clients * cell.pipeline * 4).max(2_000) as u64;
+            self.run_requests(port, cell, requests).await?;
+        }
+        let before = server.cpu_seconds()?;
+        let sample = self.run_once(server, cell).await?;
+        Ok(Sample {
+            cpu_seconds: server.cpu_seconds()? - before,
+            ..sample
+        })
+    }
+
+    async fn run_once(&mut self, server: &Server, cell: &Cell) -> Result<Sample> {
         if !runs_redis_benchmark(cell) {
             return self.run_load(server, cell).await;
         }
         let port = server.address().port();
-        // The first run of a cell is short, warms the server up and is not counted.
-        if !self.rates.contains_key(&port) {
-            let requests = (cell.clients * cell.pipeline * 4).max(2_000) as u64;
-            self.run_requests(port, cell, requests).await?;
-        }
         let rate = self.rates.get(&port).copied().unwrap_or(1.0);
         let in_time = (rate * self.options.seconds) as u64;
         let requests = self.options.requests.unwrap_or(in_time);

@@ -68,8 +68,11 @@ impl Tally {
 
     fn sample(&self, elapsed: Duration) -> Sample {
         let ms = |quantile| self.latency_ns.value_at_quantile(quantile) as f64 / 1e6;
+        let requests = self.latency_ns.len() - self.unanswered;
         Sample {
-            per_second: (self.latency_ns.len() - self.unanswered) as f64 / elapsed.as_secs_f64(),
+            requests,
+            cpu_seconds: 0.0,
+            per_second: requests as f64 / elapsed.as_secs_f64(),
             p50_ms: ms(0.5),
             p99_ms: ms(0.99),
             p999_ms: Some(ms(0.999)),

@@ -15,6 +15,7 @@ pub(crate) fn describe(data: &Path) -> Vec<(&'static str, String)> {
             format!("{cores} cores, {}", proc_field("cpuinfo", "model name")),
         ),
         ("memory", memory()),
+        ("load of the machine before the run", load_average()),
         ("kernel", said_by("uname", &["-sr"])),
         (
             "file system of the data",
@@ -46,6 +47,12 @@ fn memory() -> String {
         .next()
         .and_then(|number| number.parse().ok());
     kib.map_or(field, |kib| format!("{:.1} GiB", kib / f64::from(1 << 20)))
+}
+
+/// Processes that wanted to run in the last minute: what the neighbours were up to.
+fn load_average() -> String {
+    let averages = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    first_words(&averages, 1)
 }
 
 /// A `name : value` line of a file in /proc.

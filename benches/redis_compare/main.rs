@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench redis_compare                     the tables and plots of docs/benchmarks
-//! cargo bench --bench redis_compare -- --quick          one second a cell: does it work at all?
+//! cargo bench --bench redis_compare -- --quick          a second a cell: does it work at all?
 //! cargo bench --bench redis_compare -- --against-itself redis-server on both sides: the noise
 //! cargo bench --bench redis_compare -- load --help      the load generator, at any server
 //! cargo bench --bench redis_compare -- instructions     instructions a command, by callgrind

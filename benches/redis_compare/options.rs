@@ -96,8 +96,8 @@ fn command() -> Clap {
 /// How it is measured, and where to.
 fn run_arguments() -> [Arg; 5] {
     [
-        one("rounds", "5", "").value_parser(value_parser!(usize)),
-        one("seconds", "1", "Of each run").value_parser(value_parser!(f64)),
+        one("rounds", "11", "Turns of each server in each cell").value_parser(value_parser!(usize)),
+        one("seconds", "0.4", "Of each run").value_parser(value_parser!(f64)),
         Arg::new("requests")
             .long("requests")
             .help("Of each run of redis-benchmark, instead of --seconds")

@@ -30,12 +30,13 @@ pub(crate) async fn run(port: u16, cell: &Cell, requests: u64, limit: Duration) 
         let stderr = String::from_utf8_lossy(&output.stderr);
         return Err(format!("{cell}: redis-benchmark: {}", stderr.trim()).into());
     }
-    parse_csv(&stdout).ok_or_else(|| format!("{cell}: redis-benchmark printed {stdout}").into())
+    parse_csv(&stdout, requests)
+        .ok_or_else(|| format!("{cell}: redis-benchmark printed {stdout}").into())
 }
 
 /// The first row under the heading, e.g.
 /// `"SET","98039.22","0.262","0.104","0.255","0.311","0.407","1.079"`.
-fn parse_csv(csv: &str) -> Option<Sample> {
+fn parse_csv(csv: &str, requests: u64) -> Option<Sample> {
     let mut lines = csv.lines().skip_while(|line| !line.starts_with("\"test\""));
     let heading: Vec<&str> = lines.next()?.split(',').collect();
     // No field has a comma in it.
@@ -47,6 +48,8 @@ fn parse_csv(csv: &str) -> Option<Sample> {
         fields.get(column)?.trim_matches('"').parse().ok()
     };
     Some(Sample {
+        requests,
+        cpu_seconds: 0.0,
         per_second: figure("rps")?,
         p50_ms: figure("p50_latency_ms")?,
         p99_ms: figure("p99_latency_ms")?,

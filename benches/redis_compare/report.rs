@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 
 use crate::Result;
-use crate::cells::{Cell, Command, Method, Row, Sample, median};
+use crate::cells::{Cell, Command, Method, Row, Sample, cpu_us, median};
 use crate::limits::Disk;
 use crate::options::Options;
 use crate::plot;
@@ -120,10 +120,12 @@ fn throughput(out: &mut String, rows: &[Row]) -> Result<()> {
         "\n## Throughput\n\n\
          Requests a second, and the latencies of a server that has all it can do. An MSET is of\n\
          ten keys; a transfer is MULTI, two INCRBY and EXEC, counted once, and sent by the load\n\
-         generator. The bare loop finds the end of each command, answers +OK and keeps nothing.\n\n\
+         generator. The bare loop finds the end of each command, answers +OK and keeps nothing.\n\
+         CPU is the server's, in user space and kernel, for one request: it moves little when\n\
+         neighbours are noisy.\n\n\
          | store | command | P | clients | bytes | ratio (min–max) | aft /s | redis /s \
-         | bare loop /s | p50 ms aft, redis | p99 ms aft, redis |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|"
+         | bare loop /s | CPU µs aft, redis, bare | p50 ms aft, redis | p99 ms aft, redis |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|"
     )?;
     let rows = rows.iter();
     for row in rows.filter(|row| row.cell.method == Method::Throughput) {
@@ -134,14 +136,19 @@ fn throughput(out: &mut String, rows: &[Row]) -> Result<()> {
             ..
         } = row.cell;
         let rate = |samples: &[Sample]| thousands(median(samples, |sample| sample.per_second));
-        let bare = if row.bare.is_empty() {
-            "–".into()
+        let (bare, bare_cpu) = if row.bare.is_empty() {
+            ("–".into(), "–".into())
         } else {
-            rate(&row.bare)
+            (rate(&row.bare), format!("{:.2}", cpu_us(&row.bare)))
         };
+        let cpu = format!(
+            "{:.2}, {:.2}, {bare_cpu}",
+            cpu_us(&row.aft),
+            cpu_us(&row.redis)
+        );
         writeln!(
             out,
-            "| {store} | {} | {pipeline} | {clients} | {} | {} | {} | {} | {bare} | {} | {} |",
+            "| {store} | {} | {pipeline} | {clients} | {} | {} | {} | {} | {bare} | {cpu} | {} | {} |",
             title(row.cell.command),
             bytes(&row.cell),
             ratio(row),

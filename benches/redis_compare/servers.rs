@@ -20,6 +20,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Somebody else may take a free port between our look and redis-server's bind.
 const PORT_ATTEMPTS: usize = 5;
 
+/// Of the CPU times in /proc: the same on every Linux that Rust runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
 /// Which server to start.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
@@ -92,6 +95,17 @@ impl Server {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// CPU time it has used so far, in user space and in the kernel.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        let pid = self.child.id().ok_or("the server has ended")?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // Behind the name, which may have spaces and brackets in it: see proc(5).
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+        Ok(ticks as f64 / TICKS_PER_SECOND)
     }
 
     /// SIGTERM, then the exit status. Kills it if it does not end by itself.
