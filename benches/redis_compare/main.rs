@@ -43,6 +43,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use options::Task;
+use tokio::signal::unix::{SignalKind, signal};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -78,10 +79,12 @@ fn run() -> Result<()> {
                 Task::BareLoop => limits::serve_bare_loop().await,
             }
         };
+        let mut terminated = signal(SignalKind::terminate())?;
         // Dropping the work ends every server it has started.
         tokio::select! {
             result = work => result,
             _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+            _ = terminated.recv() => Err("terminated".into()),
         }
     })
 }
