@@ -9,9 +9,9 @@ pub(crate) const LAYERS: &[&[&str]] = &[
     &["config", "layout", "resp"],
     &["storage"],
     &["engine"],
-    &["transaction"],
-    &["command"],
+    &["server", "transaction"],
     &["session"],
+    &["command"],
     &["connection"],
     &["node"],
 ];

@@ -160,6 +160,11 @@ fn is_path_root(code: &str, at: usize, word: &str) -> bool {
     if word.contains("::") || word.starts_with(char::is_uppercase) {
         return true;
     }
+    // A module's own child of that name: `mod redis; pub use redis::SetError;`.
+    let is_child = |&at: &usize| code[..at].trim_end().ends_with("mod");
+    if words(code, word).iter().any(is_child) {
+        return false;
+    }
     let before = code[..at].trim_end();
     let follows = code[at + word.len()..].trim_start();
     !before.ends_with("::")
