@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-const SEEDS: u64 = 1500;
+const SEEDS: u64 = 3000;
 const MUTATED_SEEDS: u64 = 20_000;
 
 /// What must be true of a name.

@@ -343,8 +343,8 @@ impl<D: Disk> Segments<D> {
         let Some(head) = &mut self.head else {
             return Err(StoreError::Unavailable("no segment to write to".to_owned()));
         };
-        let fences = self.fences.len();
-        let mut run: Vec<Item> = self.fences.iter().map(Item::fence).collect();
+        let mut run = Item::fences(&self.fences);
+        let fences = run.len();
         run.extend_from_slice(items);
         let bytes: u64 = run.iter().map(Item::record_bytes).sum();
 
