@@ -1,5 +1,8 @@
 //! The embedded store on a real directory: opening, refusing, full disks, bit rot.
 
+// In a test, an unwrap is an assertion.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use aft::storage::embedded::{Durability, EmbeddedOptions, EmbeddedStore, OBJECT_BYTES_MAX};

@@ -4,6 +4,9 @@
 //! Replay one history with `AFT_SEED=n cargo test --test power_cut`; run more of them
 //! with `AFT_SEEDS=count`.
 
+// In a test, an unwrap is an assertion.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use aft::storage::StoreError;

@@ -3,6 +3,9 @@
 //! A new store is one more entry in [`on_every_store`]. Names carry a prefix per test,
 //! so that a store shared by all tests (a server) serves as well as a fresh one.
 
+// In a test, an unwrap is an assertion.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore};

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// Batches of at least this size on average go into segments that are not filled with
 /// zeros first: see the measurements in the module's essay.
-const FILL_BATCH_BYTES_MAX: u64 = 128 << 10;
+const FILL_BATCH_BYTES_MAX: u64 = 512 << 10;
 
 /// Something to be written.
 #[derive(Debug, Clone)]
