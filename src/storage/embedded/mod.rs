@@ -20,10 +20,10 @@
 //! in the background, full of zeros and synced: then a commit is one write and one sync
 //! of data alone (p50 of 4 KiB: appended 484 µs, in zeros 126 µs; 64 KiB: 365 and 143).
 //! That writes each byte twice, which still pays while syncs are what limits us: with
-//! the next segment being filled at the same time, batches of 32 KiB came to 2.0 times
-//! the throughput of an unfilled segment, 128 KiB to 1.3, 512 KiB to 1.0, 2 MiB to 0.77
-//! with a 2.1 times longer p99. So where the last segment's batches were 512 KiB or
-//! more on average, the next one is left unfilled.
+//! the next segment being filled at the same time, batches of 32 KiB came to 1.7 to 2.0
+//! times the throughput of an unfilled segment, 128 KiB to 1.2 to 1.4, 512 KiB to 0.9
+//! to 1.1, 2 MiB to 0.8 with twice the p99. So where the last segment's batches were
+//! 512 KiB or more on average, the next one is left unfilled.
 //!
 //! # What is decided, and when
 //!
