@@ -165,6 +165,9 @@ pub struct Server {
     next_client: AtomicU64,
     memory: MemoryGauge,
     recovered: OnceLock<Recovered>,
+    draining: AtomicBool,
+    /// Somebody has disconnected.
+    departed: Notify,
 }
 
 impl std::fmt::Debug for Server {
@@ -195,6 +198,8 @@ impl Server {
             next_client: AtomicU64::new(1),
             memory: MemoryGauge::default(),
             recovered: OnceLock::new(),
+            draining: AtomicBool::new(false),
+            departed: Notify::new(),
         }
     }
 
@@ -289,6 +294,23 @@ impl Server {
     /// Forgets a connection that has ended.
     pub fn disconnect(&self, client: &Client) {
         self.clients().remove(&client.id);
+        self.departed.notify_one();
+    }
+
+    /// Lets connections finish what they have read, and end.
+    pub async fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        for client in self.connected() {
+            client.wake.notify_one();
+        }
+        while self.connected_count() > 0 {
+            self.departed.notified().await;
+        }
+    }
+
+    /// Whether no further requests are read.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 
     /// Everybody connected, in the order of their ids.

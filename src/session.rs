@@ -3,7 +3,7 @@
 use crate::engine::gate::{Gate, Outcome};
 use crate::engine::version::Position;
 use crate::resp::{Protocol, Reply};
-use crate::server::{Client, Server};
+use crate::server::{Client, ClientState, Server};
 use crate::transaction::{View, Watched};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// The connection ends once its replies are written.
     pub closing: bool,
-    /// The last command's name.
+    /// The name of the last command.
     pub last_command: &'static str,
     /// The newest group this connection has written to.
     own_group: Option<Arc<Gate>>,
@@ -154,20 +154,6 @@ impl Session {
         Reply::None
     }
 
-    /// Tells the others (CLIENT LIST) what has changed. To be called when the connection
-    /// has run what there was to run and waits for more; not for every command, since it
-    /// takes a lock.
-    pub fn publish(&self, now_ms: u64) {
-        self.client.last_ms.store(now_ms, Ordering::Relaxed);
-        let mut state = self.client.state();
-        state.database = self.database;
-        state.protocol = self.protocol.version();
-        state.queued = self.multi.as_ref().map(|multi| multi.queue.len());
-        state.queued_bytes = self.multi.as_ref().map_or(0, |multi| multi.bytes);
-        state.watched = self.watches.len();
-        state.last_command = self.last_command;
-    }
-
     /// The state a plain read runs on: the visible one, unless a write of this connection
     /// is still on its way (it must see its own writes).
     #[inline]
@@ -186,6 +172,29 @@ impl Session {
     #[inline]
     pub fn wrote(&mut self, gate: Option<Arc<Gate>>) {
         self.own_group = gate;
+    }
+
+    /// Tells others how the connection stands, after a turn of commands.
+    pub fn publish(&self, input_bytes: usize, output_bytes: usize) {
+        let mut state = self.client.state();
+        self.tell(&mut state);
+        state.input_bytes = input_bytes;
+        state.output_bytes = output_bytes;
+    }
+
+    /// The same in the middle of a turn, for a command that shows it.
+    pub fn publish_now(&self, now_ms: u64) {
+        self.client.last_ms.store(now_ms, Ordering::Relaxed);
+        self.tell(&mut self.client.state());
+    }
+
+    fn tell(&self, state: &mut ClientState) {
+        state.last_command = self.last_command;
+        state.database = self.database;
+        state.protocol = self.protocol.version();
+        state.queued = self.multi.as_ref().map(|multi| multi.queue.len());
+        state.queued_bytes = self.multi.as_ref().map_or(0, |multi| multi.bytes);
+        state.watched = self.watches.len();
     }
 
     /// The newest group this connection has written to, if its fate is open.

@@ -108,7 +108,7 @@ pub(super) fn reply(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
 /// CLIENT INFO
 pub(super) fn info(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
     let now_ms = context.server.uptime_ms();
-    context.session.publish(now_ms);
+    context.session.publish_now(now_ms);
     let mut text = Vec::new();
     describe(&context.session.client, now_ms, &mut text);
     Ok(Reply::text(text))
@@ -117,7 +117,7 @@ pub(super) fn info(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult 
 /// CLIENT LIST [TYPE type | ID id …]
 pub(super) fn list(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let now_ms = context.server.uptime_ms();
-    context.session.publish(now_ms);
+    context.session.publish_now(now_ms);
     let mut clients = context.server.connected();
     match args[2..] {
         [] => {}

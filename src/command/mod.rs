@@ -246,31 +246,39 @@ fn run(
         Ok(reply) | Err(Stop::Reply(reply)) => reply,
         Err(Stop::Fetch) => Reply::Null,
     };
-    match transaction.finish(&Commit::default()) {
+    let execution = match transaction.finish(&Commit::default()) {
         Finished::Done { gate, commit } => {
             if commit.is_some() {
                 session.wrote(gate.clone());
             }
-            transactions::ended(session, core, command);
             count(&server.counters, command, &reply, hits, misses);
             Execution::Reply(reply, gate)
         }
-        Finished::Fetch(missing) => Execution::Fetch(missing),
-        Finished::Refused(refused) => {
-            transactions::ended(session, core, command);
-            not_committed(&refused.0).into()
-        }
+        Finished::Fetch(missing) => return Execution::Fetch(missing),
+        Finished::Refused(refused) => not_committed(&refused.0).into(),
+        Finished::ExpiryUnknown(refused) => expiry_unknown(&refused.0).into(),
         Finished::TooLarge => {
-            transactions::ended(session, core, command);
             Reply::error("ERR the transaction is larger than transaction-bytes-max").into()
         }
+    };
+    transactions::ended(session, core, command);
+    execution
+}
+
+/// Ends a command whose values the store didn't give.
+pub fn fetch_failed(session: &mut Session, core: &mut Core, why: &str) -> Reply {
+    // Only EXEC reads between MULTI and its end.
+    if session.multi.take().is_some() {
+        transactions::forget_watches(session, core);
     }
+    Reply::error(format!(
+        "ERR a value could not be read from the store: {why}"
+    ))
 }
 
 /// Counts what was done, for INFO.
 #[inline]
 fn count(counters: &Counters, command: &Command, reply: &Reply, hits: u64, misses: u64) {
-    counters.commands.fetch_add(1, Ordering::Relaxed);
     if hits > 0 {
         counters.hits.fetch_add(hits, Ordering::Relaxed);
     }
@@ -280,8 +288,6 @@ fn count(counters: &Counters, command: &Command, reply: &Reply, hits: u64, misse
     match reply {
         Reply::Error(_) => counters.count_error(reply),
         Reply::Array(replies) if command.flags.has(Flags::EXEC) => {
-            let commands = replies.len() as u64;
-            counters.commands.fetch_add(commands, Ordering::Relaxed);
             replies.iter().for_each(|reply| counters.count_error(reply));
         }
         _ => {}
@@ -292,6 +298,14 @@ fn count(counters: &Counters, command: &Command, reply: &Reply, hits: u64, misse
 pub fn not_committed(why: &str) -> Reply {
     Reply::error(format!(
         "NOTCOMMITTED nothing was written, the store does not answer: {why}"
+    ))
+}
+
+/// The reply of a read that met an expired key while the store doesn't answer: a restart
+/// might not know that its time is over.
+fn expiry_unknown(why: &str) -> Reply {
+    Reply::error(format!(
+        "ERR a key has just expired and the store does not answer: {why}"
     ))
 }
 

@@ -1,0 +1,5 @@
+//! What several test programs share.
+#![allow(dead_code, unreachable_pub)]
+
+pub mod sim_disk;
+pub mod temp_dir;
