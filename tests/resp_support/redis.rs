@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 /// A redis-server of our own, on a socket in a directory of its own: no port to collide.
 pub(crate) struct Redis {
@@ -64,6 +65,15 @@ impl Redis {
             directory,
             _log: log,
         })
+    }
+
+    /// A connection to it.
+    pub(crate) fn connect(&self) -> UnixStream {
+        let socket = UnixStream::connect(self.directory.join("socket")).unwrap();
+        // A reply that never comes is a failed test, not one that hangs.
+        let patience = Some(Duration::from_secs(10));
+        socket.set_read_timeout(patience).unwrap();
+        socket
     }
 
     /// All it answers to `stream` before it closes the connection, which it does at the
