@@ -88,7 +88,7 @@ fn replies() {
     write("reply of 16 bytes", Reply::bulk(b"0123456789abcdef"));
     write("reply 7", Reply::Integer(7));
     write("reply 1234567890", Reply::Integer(1234567890));
-    write("reply 3.141", Reply::Double(3.141));
+    write("reply 12.34", Reply::Double(12.34));
 }
 
 fn main() {

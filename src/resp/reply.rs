@@ -119,8 +119,8 @@ impl Reply {
             Self::None => {}
             Self::Queued => out.extend_from_slice(b"+QUEUED\r\n"),
             Self::Pong => out.extend_from_slice(b"+PONG\r\n"),
-            Self::Simple(line) => line.write(b'+', out),
-            Self::Error(line) => line.write(b'-', out),
+            Self::Simple(line) => write_one_line(b'+', line.as_bytes(), out),
+            Self::Error(line) => write_one_line(b'-', line.trimmed(), out),
             Self::NullArray => out.extend_from_slice(if resp3 { b"_\r\n" } else { b"*-1\r\n" }),
             Self::Array(items) => write_items(b'*', items, protocol, out),
             Self::Set(items) => write_items(if resp3 { b'~' } else { b'*' }, items, protocol, out),
@@ -153,10 +153,14 @@ fn write_bulk(bytes: &[u8], out: &mut Vec<u8>) {
 /// Appends a kind and a number.
 #[inline]
 fn write_count(kind: u8, value: i64, out: &mut Vec<u8>) {
-    if (0..=9).contains(&value) {
-        out.extend_from_slice(&[kind, b'0' + value as u8, b'\r', b'\n']);
-    } else {
-        number::write_integer(kind, value, out);
+    let digit = |value: i64| b'0' + value as u8;
+    match value {
+        0..=9 => out.extend_from_slice(&[kind, digit(value), b'\r', b'\n']),
+        10..=99 => {
+            let (tens, ones) = (digit(value / 10), digit(value % 10));
+            out.extend_from_slice(&[kind, tens, ones, b'\r', b'\n']);
+        }
+        _ => number::write_integer(kind, value, out),
     }
 }
 
@@ -165,6 +169,17 @@ fn write_line(kind: u8, text: &[u8], out: &mut Vec<u8>) {
     out.push(kind);
     out.extend_from_slice(text);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends text that may hold line ends.
+fn write_one_line(kind: u8, text: &[u8], out: &mut Vec<u8>) {
+    let text_at = out.len() + 1;
+    write_line(kind, text, out);
+    for byte in &mut out[text_at..text_at + text.len()] {
+        if is_line_end(byte) {
+            *byte = b' ';
+        }
+    }
 }
 
 fn write_items(kind: u8, items: &[Reply], protocol: Protocol, out: &mut Vec<u8>) {
@@ -203,8 +218,8 @@ fn write_verbatim(format: [u8; 3], text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// What stands on one line of the wire, of a status or an error. Bytes rather than
-/// text, since errors repeat what the client sent. It may hold line ends; they are
-/// written as Redis does, as blanks, and not at all at either end.
+/// text, since errors repeat what the client sent. It may hold line ends, which
+/// are written as blanks.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Line(Cow<'static, [u8]>);
 
@@ -214,27 +229,24 @@ impl Line {
         &self.0
     }
 
-    fn write(&self, kind: u8, out: &mut Vec<u8>) {
-        let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    /// Without the line ends at either end, as Redis treats errors but not statuses.
+    fn trimmed(&self) -> &[u8] {
         let start = self
             .0
             .iter()
-            .position(|byte| !is_end(byte))
+            .position(|byte| !is_line_end(byte))
             .unwrap_or(self.0.len());
         let end = self
             .0
             .iter()
-            .rposition(|byte| !is_end(byte))
+            .rposition(|byte| !is_line_end(byte))
             .map_or(start, |last| last + 1);
-        let line_at = out.len();
-        write_line(kind, &self.0[start..end], out);
-        let text_at = line_at + 1;
-        for byte in &mut out[text_at..text_at + (end - start)] {
-            if is_end(byte) {
-                *byte = b' ';
-            }
-        }
+        &self.0[start..end]
     }
+}
+
+fn is_line_end(byte: &u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
 }
 
 impl From<&'static str> for Line {

@@ -14,11 +14,16 @@
 //! grow between calls, and nothing is read twice: half a gigabyte in pieces of
 //! 16 KiB costs one comparison a piece.
 
+mod args;
+mod count;
 mod error;
 mod inline;
 #[cfg(test)]
 mod tests;
 
+pub use args::Args;
+use args::Span;
+use count::{parse_count, plain_count};
 pub use error::ProtocolError;
 
 /// How much a client may send, checked before memory is spent on it.
@@ -90,14 +95,6 @@ enum Phase {
     Args,
 }
 
-/// Where an argument lies. 32 bits are enough for [`RequestLimits::request_bytes_max`],
-/// and keep a request of a million empty arguments from doubling in memory.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    start: u32,
-    length: u32,
-}
-
 /// Spans whose memory is kept for the next request: 2 KiB on a connection that once
 /// sent a long MSET, rather than its largest request for ever.
 const SPANS_KEPT_MAX: usize = 256;
@@ -109,10 +106,15 @@ const SCRATCH_BYTES_KEPT_MAX: usize = 4096;
 #[derive(Debug)]
 pub struct Decoder {
     limits: RequestLimits,
+    /// A count of arguments up to here is within every limit.
+    plain_args_max: u32,
+    /// An argument's length up to here is within every limit of its own.
+    plain_bulk_bytes_max: u32,
     phase: Phase,
     /// Everything before it is understood. From the request's start, like all offsets.
     position: usize,
-    /// Everything before it, from `position` on, holds no end of a line.
+    /// Everything between `position` and here holds no end of a line. It may lag
+    /// behind `position`, where nothing has been searched.
     scanned: usize,
     /// Arguments still to come, the one in `bulk_length` included.
     args_left: u32,
@@ -135,11 +137,19 @@ impl Decoder {
     /// A decoder at the start of a connection.
     pub fn new(limits: RequestLimits) -> Self {
         let request_bytes_max = limits.request_bytes_max.min(u64::from(u32::MAX));
+        let plain_args_max = limits
+            .multibulk_args_max
+            .min(limits.unauthenticated_args_max);
+        let plain_bulk_bytes_max = limits
+            .bulk_bytes_max
+            .min(limits.unauthenticated_bulk_bytes_max);
         Self {
             limits: RequestLimits {
                 request_bytes_max,
                 ..limits
             },
+            plain_args_max: u32::try_from(plain_args_max).unwrap_or(0),
+            plain_bulk_bytes_max: u32::try_from(plain_bulk_bytes_max).unwrap_or(0),
             phase: Phase::Start,
             position: 0,
             scanned: 0,
@@ -167,10 +177,15 @@ impl Decoder {
         if self.phase == Phase::Inline {
             return self.decode_inline(input);
         }
-        if self.phase == Phase::Count
-            && let Some(decoded) = self.decode_count(input, authenticated)?
-        {
-            return Ok(decoded);
+        if self.phase == Phase::Count {
+            match plain_count(input, self.plain_args_max) {
+                Some((count, length)) if count > 0 => self.start_args(count, length),
+                _ => {
+                    if let Some(decoded) = self.decode_count(input, authenticated)? {
+                        return Ok(decoded);
+                    }
+                }
+            }
         }
         self.decode_args(input, authenticated)
     }
@@ -229,19 +244,16 @@ impl Decoder {
         }
     }
 
-    /// Reads `*<count>`. Nothing to return means: go on with the arguments.
-    #[inline]
+    /// Reads `*<count>`, whatever it is. Nothing to return means: go on with the
+    /// arguments.
+    #[cold]
     fn decode_count(
         &mut self,
         input: &[u8],
         authenticated: bool,
     ) -> Result<Option<Decoded>, ProtocolError> {
-        let line = match short_count(input) {
-            Some(line) => line,
-            None => match self.find_count(input, ProtocolError::TooBigMultibulkCount)? {
-                Some(line) => line,
-                None => return Ok(Some(Decoded::NeedMore { bytes: 1 })),
-            },
+        let Some(line) = self.find_count(input, ProtocolError::TooBigMultibulkCount)? else {
+            return Ok(Some(Decoded::NeedMore { bytes: 1 }));
         };
         let count = line
             .count
@@ -256,11 +268,16 @@ impl Decoder {
                 consumed: line.length,
             }));
         }
-        self.args_left = u32::try_from(count).map_err(|_| ProtocolError::InvalidMultibulkLength)?;
-        self.position = line.length;
-        self.scanned = line.length;
-        self.phase = Phase::Args;
+        let count = u32::try_from(count).map_err(|_| ProtocolError::InvalidMultibulkLength)?;
+        self.start_args(count, line.length);
         Ok(None)
+    }
+
+    #[inline]
+    fn start_args(&mut self, count: u32, position: usize) {
+        self.args_left = count;
+        self.position = position;
+        self.phase = Phase::Args;
     }
 
     /// Reads arguments until all are there or the input ends.
@@ -288,7 +305,6 @@ impl Decoder {
             });
             self.bulk_length = None;
             self.position = end;
-            self.scanned = end;
             self.args_left -= 1;
         }
         self.phase = Phase::Start;
@@ -304,16 +320,35 @@ impl Decoder {
         input: &[u8],
         authenticated: bool,
     ) -> Result<Option<u32>, ProtocolError> {
-        let at = &input[self.position..];
-        let line = match short_count(at) {
-            Some(line) => line,
-            None => match self.find_count(input, ProtocolError::TooBigBulkCount)? {
-                Some(line) => line,
+        let line = &input[self.position..];
+        let (length, line_length) = match plain_count(line, self.plain_bulk_bytes_max) {
+            Some(plain) if line[0] == b'$' => plain,
+            _ => match self.find_bulk_length(input, authenticated)? {
+                Some(found) => found,
                 None => return Ok(None),
             },
         };
-        if at[0] != b'$' {
-            return Err(ProtocolError::ExpectedBulk { got: at[0] });
+        let position = self.position + line_length;
+        if position as u64 + u64::from(length) + 2 > self.limits.request_bytes_max {
+            return Err(ProtocolError::TooBigRequest);
+        }
+        self.position = position;
+        Ok(Some(length))
+    }
+
+    /// The length in the line at `position`, whatever it is, and that of the line.
+    #[cold]
+    fn find_bulk_length(
+        &mut self,
+        input: &[u8],
+        authenticated: bool,
+    ) -> Result<Option<(u32, usize)>, ProtocolError> {
+        let Some(line) = self.find_count(input, ProtocolError::TooBigBulkCount)? else {
+            return Ok(None);
+        };
+        let kind = input[self.position];
+        if kind != b'$' {
+            return Err(ProtocolError::ExpectedBulk { got: kind });
         }
         let length = line
             .count
@@ -323,16 +358,8 @@ impl Decoder {
         if !authenticated && length > self.limits.unauthenticated_bulk_bytes_max {
             return Err(ProtocolError::UnauthenticatedBulkLength);
         }
-        let position = self.position + line.length;
-        if (position as u64).saturating_add(length).saturating_add(2)
-            > self.limits.request_bytes_max
-        {
-            return Err(ProtocolError::TooBigRequest);
-        }
-        self.position = position;
-        u32::try_from(length)
-            .map(Some)
-            .map_err(|_| ProtocolError::InvalidBulkLength)
+        let length = u32::try_from(length).map_err(|_| ProtocolError::TooBigRequest)?;
+        Ok(Some((length, line.length)))
     }
 
     /// The line at `position`, whatever it holds, once it has ended.
@@ -370,6 +397,7 @@ impl Decoder {
             .saturating_add(self.limits.inline_bytes_max)
             .saturating_add(1);
         let window = &input[..input.len().min(limit)];
+        self.scanned = self.scanned.max(self.position);
         let unseen = &window[self.scanned..];
         // Redis searches with strchr, which ends at a NUL: behind one nothing is found,
         // now or later.
@@ -396,104 +424,4 @@ struct CountLine {
     count: Option<i64>,
     /// Bytes of the line, with its kind and its end.
     length: usize,
-}
-
-/// Digits of a count that is read without searching for its end first.
-const SHORT_COUNT_DIGITS_MAX: usize = 9;
-
-/// The line at the start of `input`, if it is all there and as plain as nearly every
-/// one is; it says nothing of the others.
-#[inline]
-fn short_count(input: &[u8]) -> Option<CountLine> {
-    let digits = input.get(1..)?;
-    let mut count = 0i64;
-    for (index, &byte) in digits.iter().take(SHORT_COUNT_DIGITS_MAX + 1).enumerate() {
-        let digit = byte.wrapping_sub(b'0');
-        if digit <= 9 {
-            count = count * 10 + i64::from(digit);
-            continue;
-        }
-        let canonical = index == 1 || (index > 1 && digits[0] != b'0');
-        let ended = byte == b'\r' && digits.len() > index + 1;
-        return (canonical && ended).then_some(CountLine {
-            count: Some(count),
-            length: index + 3,
-        });
-    }
-    None
-}
-
-/// A decimal number as Redis' `string2ll` takes it: no `+`, no leading zero, no `-0`.
-fn parse_count(text: &[u8]) -> Option<i64> {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    match digits {
-        b"0" if text.len() == 1 => return Some(0),
-        [b'1'..=b'9', ..] => {}
-        _ => return None,
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-/// The arguments of one request, as slices of where they lie.
-#[derive(Clone, Copy)]
-pub struct Args<'a> {
-    bytes: &'a [u8],
-    spans: &'a [Span],
-}
-
-impl<'a> Args<'a> {
-    /// How many arguments there are, the command's name included.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.spans.len()
-    }
-
-    /// Whether there is none, which no [`Decoded::Request`] has.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
-    }
-
-    /// One argument; the command's name is the first.
-    #[inline]
-    pub fn get(&self, index: usize) -> Option<&'a [u8]> {
-        self.spans.get(index).map(|&span| self.slice(span))
-    }
-
-    /// All arguments in order.
-    #[inline]
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + DoubleEndedIterator + use<'a> {
-        let args = *self;
-        self.spans.iter().map(move |&span| args.slice(span))
-    }
-
-    /// The arguments in a slice, without an allocation for up to eight of them.
-    #[inline]
-    pub fn to_slices(&self) -> smallvec::SmallVec<[&'a [u8]; 8]> {
-        self.iter().collect()
-    }
-
-    #[inline]
-    fn slice(&self, span: Span) -> &'a [u8] {
-        &self.bytes[span.start as usize..][..span.length as usize]
-    }
-}
-
-impl std::ops::Index<usize> for Args<'_> {
-    type Output = [u8];
-
-    #[inline]
-    fn index(&self, index: usize) -> &[u8] {
-        self.slice(self.spans[index])
-    }
-}
-
-impl std::fmt::Debug for Args<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut list = f.debug_list();
-        for arg in self.iter() {
-            list.entry(&format_args!("\"{}\"", arg.escape_ascii()));
-        }
-        list.finish()
-    }
 }

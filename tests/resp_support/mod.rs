@@ -2,8 +2,10 @@
 
 // Each test binary uses a part of it.
 #![allow(dead_code)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub(crate) mod cuts;
+pub(crate) mod redis;
 
 /// A request as every client library sends it.
 pub(crate) fn encode_request(args: &[impl AsRef<[u8]>]) -> Vec<u8> {

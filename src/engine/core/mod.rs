@@ -340,6 +340,22 @@ impl Core {
         Some(Arc::clone(&group.gate))
     }
 
+    /// The gate of the oldest group whose fate clients wait for.
+    pub fn oldest_pending(&self) -> Option<Arc<Gate>> {
+        let oldest = self.cut.front().unwrap_or(&self.open);
+        (oldest.gate.outcome() == super::gate::Outcome::Pending).then(|| Arc::clone(&oldest.gate))
+    }
+
+    /// The newest position that a transaction has gone to.
+    pub fn newest_pending(&self) -> Position {
+        let open = self.open_position();
+        if self.open_is_wanted() {
+            open
+        } else {
+            open - 1
+        }
+    }
+
     /// Where a transaction that commits now would go.
     #[inline]
     pub fn open_position(&self) -> Position {

@@ -57,7 +57,7 @@ pub(super) fn format_double(value: f64) -> String {
     let scientific = format!("{value:.*e}", DOUBLE_DIGITS as usize - 1);
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if exponent < -4 || exponent >= DOUBLE_DIGITS {
+    if !(-4..DOUBLE_DIGITS).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!(
             "{}e{sign}{:02}",

@@ -83,7 +83,7 @@ fn doubles_are_written_with_seventeen_digits() {
         (100.0, "100"),
         (0.1, "0.10000000000000001"),
         (-2.5, "-2.5"),
-        (3.141, "3.141"),
+        (12.34, "12.34"),
         (1e16, "10000000000000000"),
         (1e17, "1e+17"),
         (0.0001, "0.0001"),
@@ -118,6 +118,7 @@ fn integers_of_every_length() {
 fn a_line_stays_one_line() {
     check_same(Reply::error("ERR a\r\nb\nc\r\n"), "-ERR a  b c|");
     check_same(Reply::error("\n"), "-|");
+    check_same(Reply::simple("\na\r\n"), "+ a  |");
     check_same(Reply::error(""), "-|");
     check_same(
         Reply::Error(Line::from(vec![b'E', 0xff, b'\r', b'E'])),

@@ -1,4 +1,5 @@
-use super::{Decoded, Decoder, ProtocolError, RequestLimits, inline, parse_count, short_count};
+use super::count::{parse_count, plain_count};
+use super::{Decoded, Decoder, ProtocolError, RequestLimits, inline};
 use crate::resp::{Protocol, Reply};
 
 /// What one request at the start of `input` is, with its arguments escaped.
@@ -244,28 +245,32 @@ fn errors_as_replies_keep_the_byte_they_show() {
 
 #[test]
 fn counts_read_either_way_are_the_same() {
-    for count in [
-        "0",
-        "7",
-        "10",
-        "999999999",
-        "1000000000",
-        "01",
-        "-1",
-        "",
-        "1x",
-        "x",
-    ] {
-        let line = format!("${count}\r\n");
-        if let Some(short) = short_count(line.as_bytes()) {
-            assert_eq!(short.count, parse_count(count.as_bytes()), "{count:?}");
-            assert_eq!(short.length, line.len());
+    for count in (0..12_000).chain([99_999, 100_000, 1_000_000_000, 9_999_999_999u64]) {
+        let digits = count.to_string();
+        assert_eq!(parse_count(digits.as_bytes()), Some(count as i64));
+        let line = format!("${digits}\r\n");
+        let plain = (count < 10_000).then_some((count as u32, line.len()));
+        assert_eq!(plain_count(line.as_bytes(), u32::MAX), plain);
+        // Neither over the limit, nor before the byte after `\r` is there.
+        if count > 0 {
+            assert_eq!(plain_count(line.as_bytes(), count as u32 - 1), None);
         }
+        assert_eq!(
+            plain_count(&line.as_bytes()[..line.len() - 1], u32::MAX),
+            None
+        );
     }
-    assert!(
-        short_count(b"$1\r").is_none(),
-        "the byte after \\r is waited for"
-    );
+    for odd in [
+        "01", "00", "-1", "-0", "+1", "", "1x", "x", "1 ", " 1", "1\n", "000000", "123x",
+    ] {
+        assert_eq!(
+            plain_count(format!("${odd}\r\n").as_bytes(), u32::MAX),
+            None,
+            "{odd:?}"
+        );
+        let expected = (odd == "-1").then_some(-1);
+        assert_eq!(parse_count(odd.as_bytes()), expected, "{odd:?}");
+    }
     assert_eq!(parse_count(b"-9223372036854775808"), Some(i64::MIN));
     assert_eq!(parse_count(b"-9223372036854775809"), None);
 }
