@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::resp::{self, Reply};
 
-const REPLY_DEADLINE: Duration = Duration::from_secs(15);
+const REPLY_DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Client {
     reader: BufReader<TcpStream>,

@@ -1,7 +1,8 @@
 //! Differential sessions: one script of several connections, run on redis-server and on the
 //! server under test, and every reply compared to the byte.
 //!
-//! A script has one step a line, `connection: command`; words may be quoted, with `\r \n \\ \" \xHH`:
+//! A script is steps between bars, `connection: command | connection: command`; words may be
+//! quoted, with `\r \n \\ \" \xHH`:
 //!
 //! ```text
 //! a: WATCH k                   sends, and reads the reply
@@ -9,7 +10,7 @@
 //! a: !send "*1\r\n$4\r\nPING"  raw bytes, no reply read
 //! a: !read                     one more reply, or "closed"
 //! a: !closed                   reads to the end of the connection
-//! a: !until ":0" EXISTS clock  repeats a command until it answers so
+//! a: !until :0 EXISTS clock    repeats a command until it answers so
 //! ```
 //!
 //! Both servers are empty and every connection is new when a script begins.
@@ -46,9 +47,15 @@ pub(crate) fn same_replies_with(scenarios: &[Scenario], configure: impl Fn(&mut 
     let tested = start(Peer::under_test());
     let mut deviations = Vec::new();
     for scenario in scenarios {
-        if let Err(deviation) = compare(scenario, &redis, &tested) {
-            deviations.push(deviation);
-        }
+        // With short times to live a busy machine can change what happens: only what stays counts.
+        let tries = if scenario.script.contains(" PX ") {
+            3
+        } else {
+            1
+        };
+        let failed = (0..tries).map_while(|_| compare(scenario, &redis, &tested).err());
+        let failed: Vec<String> = failed.collect();
+        deviations.extend(failed.into_iter().nth(tries - 1));
     }
     let (bad, all) = (deviations.len(), scenarios.len());
     assert!(
@@ -70,16 +77,48 @@ fn compare(scenario: &Scenario, redis: &Server, tested: &Server) -> Result<(), S
             .text
             .split_once(": ")
             .map_or("", |(_, command)| command);
-        let allowed = differences::expected(command, expected, got).is_some();
-        lines.push(format!("    {:<46} {expected}", step.text));
+        let allowed = differences::expected(command, expected, got).is_some()
+            || (command.starts_with("TTL") && seconds_apart(expected, got) <= 2);
+        lines.push(format!("    {:<46} {}", step.text, shortened(expected)));
         if expected != got && !allowed {
             differs = true;
-            lines.push(format!("  ≠ {:<46} {got}", "under test:"));
+            lines.push(format!("  ≠ {:<46} {}", "under test:", shortened(got)));
             break;
         }
     }
     let shown = format!("{}:\n{}", scenario.name, lines.join("\n"));
+    // A step that redis-server never answers is a mistake in the script.
+    assert!(
+        !expected
+            .iter()
+            .any(|outcome| outcome.starts_with("nothing")),
+        "{shown}"
+    );
+    println!("{shown}");
     if differs { Err(shown) } else { Ok(()) }
+}
+
+/// A TTL counts down while the test runs.
+fn seconds_apart(expected: &str, got: &str) -> u64 {
+    let seconds = |text: &str| {
+        text.strip_prefix(':')?
+            .parse::<i64>()
+            .ok()
+            .filter(|n| *n > 0)
+    };
+    match (seconds(expected), seconds(got)) {
+        (Some(expected), Some(got)) => expected.abs_diff(got),
+        _ => u64::MAX,
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let shown: String = text.chars().take(600).collect();
+    if shown.len() < text.len() {
+        format!("{shown} … ({} bytes)", text.len())
+    } else {
+        shown
+    }
 }
 
 struct Step {
@@ -98,11 +137,7 @@ enum Action {
 }
 
 fn parse(script: &str) -> Vec<Step> {
-    let lines = script.lines().map(str::trim);
-    lines
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(parse_step)
-        .collect()
+    script.split('|').map(str::trim).map(parse_step).collect()
 }
 
 fn parse_step(line: &str) -> Step {

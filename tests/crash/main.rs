@@ -4,7 +4,10 @@
 //! `AFT_CRASH_ROUNDS` asks for more than CI's 50 rounds; `AFT_SEED` repeats the random choices
 //! (the interleaving with the server stays its own). A failure prints both.
 
-#![allow(clippy::expect_used, reason = "a failed expectation is how a test fails")]
+#![allow(
+    clippy::expect_used,
+    reason = "a failed expectation is how a test fails"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,0 +1,149 @@
+//! What clients send when they connect, in both protocols, with and without a password.
+
+use crate::common::session::{Scenario, same_replies, same_replies_with};
+
+const fn scenario(name: &'static str, script: &'static str) -> Scenario {
+    Scenario { name, script }
+}
+
+#[test]
+fn the_connect_set_is_as_in_redis() {
+    same_replies(CONNECT);
+}
+
+#[test]
+fn passwords_are_as_in_redis() {
+    same_replies_with(PASSWORD, |options| options.requirepass = Some("secret"));
+}
+
+const CONNECT: &[Scenario] = &[
+    scenario(
+        "PING and ECHO",
+        "a: PING | a: PING hello | a: ECHO hello | a: ECHO \"\"",
+    ),
+    scenario("HELLO 2", "?a: HELLO 2 | a: GET none | a: MGET none"),
+    scenario(
+        "HELLO 3",
+        "?a: HELLO 3 | a: GET none | a: MGET none | a: CONFIG GET nosuch",
+    ),
+    scenario(
+        "HELLO 3 and back",
+        "?a: HELLO 3 | a: GET none | ?a: HELLO 2 | a: GET none",
+    ),
+    scenario(
+        "HELLO alone keeps the protocol",
+        "?a: HELLO | ?a: HELLO 3 | ?a: HELLO | a: GET none",
+    ),
+    scenario(
+        "HELLO wrong",
+        "a: HELLO 1 | a: HELLO 4 | a: HELLO x | a: HELLO 3 NOPE | a: HELLO 3 AUTH default | \
+         a: GET none",
+    ),
+    scenario(
+        "HELLO with a name",
+        "?a: HELLO 3 SETNAME me | a: CLIENT GETNAME | a: HELLO 3 SETNAME \"a b\" | \
+         a: CLIENT GETNAME",
+    ),
+    scenario(
+        "HELLO AUTH without a password set",
+        "?a: HELLO 3 AUTH default any | a: HELLO 3 AUTH nobody x | a: PING",
+    ),
+    scenario(
+        "AUTH without a password set",
+        "a: AUTH x | a: AUTH default x | a: AUTH nobody x | a: AUTH | a: AUTH a b c",
+    ),
+    scenario(
+        "names",
+        "a: CLIENT GETNAME | a: CLIENT SETNAME me | a: CLIENT GETNAME | \
+         a: CLIENT SETNAME \"with space\" | a: CLIENT SETNAME \"line\\n\" | \
+         a: CLIENT GETNAME | a: CLIENT SETNAME \"\" | a: CLIENT GETNAME",
+    ),
+    scenario(
+        "names in RESP3",
+        "?a: HELLO 3 | a: CLIENT GETNAME | a: CLIENT SETNAME x | a: CLIENT GETNAME",
+    ),
+    scenario("CLIENT ID", "?a: CLIENT ID | a: CLIENT ID x"),
+    scenario(
+        "CLIENT REPLY",
+        "a: CLIENT REPLY ON | a: CLIENT REPLY NOPE | \
+         a: !send \"*3\\r\\n$6\\r\\nCLIENT\\r\\n$5\\r\\nREPLY\\r\\n$4\\r\\nSKIP\\r\\n\" | \
+         a: !send \"*1\\r\\n$4\\r\\nPING\\r\\n\" | a: ECHO next | \
+         a: !send \"*3\\r\\n$6\\r\\nCLIENT\\r\\n$5\\r\\nREPLY\\r\\n$3\\r\\nOFF\\r\\n\" | \
+         a: !send \"*1\\r\\n$4\\r\\nPING\\r\\n\" | a: CLIENT REPLY ON | a: ECHO again",
+    ),
+    scenario(
+        "CLIENT NO-EVICT",
+        "a: CLIENT NO-EVICT ON | a: CLIENT NO-EVICT OFF | a: CLIENT NO-EVICT NOPE",
+    ),
+    scenario(
+        "RESET",
+        "?a: HELLO 3 | a: CLIENT SETNAME me | a: SELECT 3 | a: SET k 3 | a: RESET | a: GET k | \
+         a: CLIENT GETNAME | a: GET none",
+    ),
+    scenario("QUIT", "a: QUIT | a: !closed"),
+    scenario(
+        "nothing after QUIT",
+        "a: !send \"*1\\r\\n$4\\r\\nQUIT\\r\\n*3\\r\\n$3\\r\\nSET\\r\\n$1\\r\\nk\\r\\n$1\\r\\nv\\r\\n\" | \
+         a: !read | a: !closed | b: GET k",
+    ),
+    scenario(
+        "CONFIG GET of nothing",
+        "a: CONFIG GET nosuch | a: CONFIG GET save x | a: CONFIG GET databases",
+    ),
+    scenario(
+        "COMMAND",
+        "a: COMMAND INFO nosuch | a: COMMAND DOCS nosuch | a: COMMAND GETKEYS SET k v | \
+         a: COMMAND GETKEYS MSET a 1 b 2 | a: COMMAND GETKEYS PING | \
+         a: COMMAND GETKEYS NOSUCH | a: COMMAND GETKEYS GET",
+    ),
+    scenario(
+        "COMMAND INFO of the basic ones",
+        "a: COMMAND INFO get | a: COMMAND INFO set | a: COMMAND INFO mset ping",
+    ),
+    scenario(
+        "READONLY and CLUSTER",
+        "a: READONLY | a: CLUSTER INFO | a: CLUSTER NODES",
+    ),
+];
+
+const PASSWORD: &[Scenario] = &[
+    scenario(
+        "nothing without it",
+        "a: GET k | a: PING | a: SET k v | a: SELECT 1 | a: MULTI | a: EXEC | a: CLIENT ID | \
+         a: NOSUCH | a: GET | a: ECHO x",
+    ),
+    scenario(
+        "AUTH",
+        "a: AUTH wrong | a: GET k | a: AUTH secret | a: GET k | a: AUTH wrong | a: GET k",
+    ),
+    scenario(
+        "AUTH with the user",
+        "a: AUTH nobody secret | a: AUTH default wrong | a: AUTH default secret | a: GET k",
+    ),
+    scenario(
+        "HELLO",
+        "a: HELLO | a: HELLO 3 | a: HELLO 3 AUTH default wrong | a: GET k | \
+         ?a: HELLO 3 AUTH default secret | a: GET k",
+    ),
+    scenario(
+        "HELLO AUTH SETNAME",
+        "?a: HELLO 3 AUTH default secret SETNAME me | a: CLIENT GETNAME",
+    ),
+    scenario(
+        "RESET needs it again",
+        "a: AUTH secret | a: SET k v | a: RESET | a: GET k | a: AUTH secret | a: GET k",
+    ),
+    scenario("QUIT without it", "a: QUIT | a: !closed"),
+    scenario(
+        "large requests without it",
+        "a: !send \"*11\\r\\n\" | a: !read | a: !closed",
+    ),
+    scenario(
+        "large arguments without it",
+        "a: !send \"*2\\r\\n$4\\r\\nAUTH\\r\\n$16385\\r\\n\" | a: !read | a: !closed",
+    ),
+    scenario(
+        "in a transaction",
+        "a: AUTH secret | a: MULTI | a: AUTH wrong | a: GET k | a: EXEC | a: GET k",
+    ),
+];
