@@ -150,7 +150,6 @@ fn wrong_settings_are_refused() {
         return;
     }
     for words in wrong {
-        // Given first where a setting may be given once only: all the others are defaults.
         let extra = words.iter().map(|word| (*word).to_owned()).collect();
         let line = refusal(&Options {
             extra,

@@ -45,7 +45,7 @@ pub(crate) struct Options {
     /// What the server is started through (`prlimit …`, `nsenter …`): each must `exec`, so that
     /// the process we signal is the server.
     pub(crate) through: Vec<String>,
-    /// Settings given as they are, for those that must be refused.
+    /// Settings given as they are, in place of ours: for those that must be refused.
     pub(crate) extra: Vec<String>,
 }
 
@@ -99,11 +99,10 @@ impl Options {
         };
         let mut words = vec![env!("CARGO_BIN_EXE_aft").to_owned()];
         let mut set = |name: &str, value: Option<String>| {
-            words.extend(
-                value
-                    .into_iter()
-                    .flat_map(|value| [format!("--{name}"), value]),
-            );
+            let flag = format!("--{name}");
+            if let Some(value) = value.filter(|_| !self.extra.contains(&flag)) {
+                words.extend([flag, value]);
+            }
         };
         set("listen", Some(format!("127.0.0.1:{port}")));
         set("store", Some(store));
