@@ -1,5 +1,7 @@
 //! What clients send when they connect, in both protocols, with and without a password.
 
+use crate::common::resp::Reply;
+use crate::common::server::{Options, Peer, Server};
 use crate::common::session::{Scenario, same_replies, same_replies_with};
 
 const fn scenario(name: &'static str, script: &'static str) -> Scenario {
@@ -14,6 +16,75 @@ fn the_connect_set_is_as_in_redis() {
 #[test]
 fn passwords_are_as_in_redis() {
     same_replies_with(PASSWORD, |options| options.requirepass = Some("secret"));
+}
+
+/// Texts that differ between any two servers, but that clients and tools look things up in.
+#[test]
+fn info_and_client_list_have_the_fields_that_clients_parse() {
+    let server = Server::start(&Options::memory());
+    let mut client = server.client();
+    assert_eq!(client.cmd("CLIENT SETNAME me"), Reply::ok());
+    let info = client.cmd("INFO").text().expect("a text");
+    for field in [
+        "redis_version:7.0.15",
+        "redis_mode:standalone",
+        "role:master",
+        "loading:0",
+    ] {
+        assert!(
+            info.lines().any(|line| line == field),
+            "no {field} in {info}"
+        );
+    }
+    for section in [
+        "# Server",
+        "# Clients",
+        "# Memory",
+        "# Stats",
+        "# Replication",
+        "# Keyspace",
+    ] {
+        assert!(info.contains(section), "no {section} in {info}");
+    }
+    if Peer::under_test() == Peer::Aft {
+        let version = format!("aft_version:{}", env!("CARGO_PKG_VERSION"));
+        assert!(info.contains(&version), "no {version} in {info}");
+    }
+    let id = client.cmd("CLIENT ID").int();
+    let port = client.stream().local_addr().expect("an address").port();
+    for command in ["CLIENT INFO", "CLIENT LIST"] {
+        let list = client.cmd(command).text().expect("a text");
+        let own = list
+            .lines()
+            .find(|line| line.contains(" name=me "))
+            .expect("its own line");
+        let fields = [
+            format!("id={id}"),
+            format!("addr=127.0.0.1:{port}"),
+            "db=0".to_owned(),
+        ];
+        for field in fields
+            .iter()
+            .map(String::as_str)
+            .chain(["resp=2", "user=default"])
+        {
+            assert!(
+                own.split(' ').any(|word| word == field),
+                "no {field} in {own}"
+            );
+        }
+    }
+}
+
+#[test]
+fn client_kill_closes_the_other_connection() {
+    let server = Server::start(&Options::memory());
+    let (mut killer, mut victim) = (server.client(), server.client());
+    let id = victim.cmd("CLIENT ID").int().to_string();
+    assert_eq!(killer.run(&["CLIENT", "KILL", "ID", &id]), Reply::Int(1));
+    assert_eq!(victim.read_to_close().expect("closed"), b"");
+    assert_eq!(killer.run(&["CLIENT", "KILL", "ID", &id]), Reply::Int(0));
+    assert_eq!(killer.cmd("PING"), Reply::Simple(b"PONG".to_vec()));
 }
 
 const CONNECT: &[Scenario] = &[

@@ -4,7 +4,7 @@ import threading
 import unittest
 
 import redis
-from redis.backoff import ConstantBackoff
+from redis.backoff import ConstantBackoff, NoBackoff
 from redis.exceptions import AuthenticationError, ResponseError, WatchError
 from redis.retry import Retry
 
@@ -161,9 +161,12 @@ class Password(unittest.TestCase):
         for protocol in (2, 3):
             with self.subTest(protocol=protocol):
                 options = {"host": "127.0.0.1", "port": server.port, "protocol": protocol}
+                # By default it tries a wrong password ten times before it says so.
+                once = options | {"retry": Retry(NoBackoff(), 0)}
                 for wrong in ({}, {"password": "wrong"}, {"username": "x", "password": "secret"}):
-                    with self.assertRaises(AuthenticationError):
-                        redis.Redis(**options, **wrong).get("k")
+                    with redis.Redis(**once, **wrong) as client:
+                        with self.assertRaises(AuthenticationError):
+                            client.get("k")
                 for right in ({"password": "secret"}, {"username": "default", "password": "secret"}):
                     with redis.Redis(**options, **right) as client:
                         self.assertTrue(client.set("k", "v"))
