@@ -5,7 +5,11 @@
 //! tests can run against redis-server (`AFT_TEST_PEER=redis`), which is how they are checked
 //! themselves.
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses its own part"
+)]
 
 pub(crate) mod client;
 pub(crate) mod differences;

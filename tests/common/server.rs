@@ -314,6 +314,13 @@ impl Server {
             .unwrap_or_else(|error| panic!("no restart: {error:#?}"));
     }
 
+    /// Everything the server printed so far.
+    pub(crate) fn said(&self) -> String {
+        [self.log.lines(false), self.log.lines(true)]
+            .concat()
+            .join("\n")
+    }
+
     /// What the server printed on stdout so far.
     pub(crate) fn stdout(&self) -> Vec<String> {
         self.log.lines(false)
@@ -389,8 +396,9 @@ impl Log {
         let log = self.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(from).lines().map_while(Result::ok) {
+                // The line that says "ready" must be in the log when a test wakes up by it.
+                log.with(|log| log.lines.push((is_stderr, line.clone())));
                 announce.see(&line);
-                log.with(|log| log.lines.push((is_stderr, line)));
             }
             log.with(|log| log.open -= 1);
         });

@@ -134,10 +134,8 @@ fn private_accepts_every_prefix_after_the_answered_ones() {
         assert_eq!(private().check(&seen, End::Crash), Ok(()));
     }
     let unanswered = data(&[("a", "2"), ("b", "1"), ("c", "2")]);
-    assert!(
-        private().check(&unanswered, End::Drained).is_err(),
-        "a drained server answers it"
-    );
+    // A drained server answers all that it does.
+    finds(Kind::Phantom, private().check(&unanswered, End::Drained));
 }
 
 #[test]

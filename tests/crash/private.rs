@@ -225,6 +225,10 @@ impl Private {
         if allowed.contains(seen) {
             return Ok(());
         }
+        if history[last..].contains(seen) {
+            let text = format!("done and not answered; {}", self.describe(seen));
+            return anomaly(Kind::Phantom, text);
+        }
         for key in history.iter().flat_map(Data::keys).chain(seen.keys()) {
             let value = seen.get(key);
             if allowed.iter().any(|data| data.get(key) == value) {
