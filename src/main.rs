@@ -1,3 +1,60 @@
 //! The `aft` server.
 
-fn main() {}
+use aft::config::{LogLevel, Start};
+use std::process::ExitCode;
+use tracing_subscriber::filter::LevelFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let start = aft::config::start(
+        std::env::args_os(),
+        &|name| std::env::var_os(name),
+        &|path| std::fs::read_to_string(path),
+    );
+    let settings = match start {
+        Ok(Start::Serve(effective)) => effective.settings,
+        Ok(Start::Print(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level(settings.log_level))
+        .with_writer(std::io::stderr)
+        .init();
+    // One thread runs all commands, as in Redis: they take their turns at one state
+    // anyway, and a second thread would only pass it back and forth.
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("aft: can't start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(aft::node::run(settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("aft: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn level(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}

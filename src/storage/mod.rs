@@ -5,11 +5,15 @@
 //! so a store may be slow, list late and show a new object late. It must only keep an
 //! object that it has acknowledged, and decide each `create` once (promise P9).
 //!
-//! | module       | what                                                             |
-//! |--------------|------------------------------------------------------------------|
-//! | [`memory`]   | objects in a map: for tests, and for a server that keeps nothing  |
+//! | module        | what                                                             |
+//! |---------------|------------------------------------------------------------------|
+//! | [`memory`]    | objects in a map: for tests, and for a server that keeps nothing |
+//! | [`embedded`]  | segment files of our own, in a directory of this machine         |
+//! | [`resilient`] | retry, deadlines and hedging around any store                    |
 
+pub mod embedded;
 pub mod memory;
+pub mod resilient;
 
 use bytes::Bytes;
 use std::fmt;

@@ -17,6 +17,7 @@ pub(crate) mod resp;
 pub(crate) mod seed;
 pub(crate) mod server;
 pub(crate) mod session;
+pub mod sim_disk;
 pub(crate) mod small_disk;
 pub(crate) mod temp_dir;
 pub(crate) mod wait;

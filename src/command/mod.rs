@@ -1,0 +1,230 @@
+//! Commands: from arguments to a reply.
+//!
+//! A command is a function of a [`Context`] and its arguments that returns a [`Reply`];
+//! it knows neither sockets nor the store. [`execute`] finds it in the [`table`], checks
+//! what Redis checks in the order in which Redis does, and runs it in a transaction.
+//!
+//! | module         | commands                                                     |
+//! |----------------|--------------------------------------------------------------|
+//! | [`table`]      | all of them: name, arity, flags, keys, documentation          |
+//! | `strings`      | GET, SET, MGET, MSET, INCR …                                  |
+//! | `keys`         | DEL, EXISTS, TYPE, DBSIZE, FLUSHALL …                         |
+//! | `expiry`       | EXPIRE, TTL … PERSIST                                         |
+//! | `transactions` | MULTI, EXEC, DISCARD, WATCH, UNWATCH                          |
+//! | `connection`   | HELLO, AUTH, SELECT, PING …                                   |
+
+pub mod table;
+
+mod connection;
+mod expiry;
+mod keys;
+mod parse;
+mod strings;
+pub mod transactions;
+
+use crate::config::Settings;
+use crate::engine::core::{Core, Health, Missing};
+use crate::engine::gate::Gate;
+use crate::layout::Commit;
+use crate::resp::Reply;
+use crate::server::Server;
+use crate::session::{Queued, Session};
+use crate::transaction::{Finished, ReadError, Transaction, View};
+use std::sync::Arc;
+use table::{Command, Flags};
+
+/// What a command works with.
+pub struct Context<'a, 'c> {
+    /// What all connections share.
+    pub server: &'a Server,
+    /// The settings of this moment.
+    pub settings: &'a Settings,
+    /// The connection's state.
+    pub session: &'a mut Session,
+    /// The transaction it runs in.
+    pub transaction: &'a mut Transaction<'c>,
+    /// Whether it runs inside EXEC.
+    pub in_exec: bool,
+}
+
+/// Why a command has no ordinary reply.
+#[derive(Debug)]
+pub enum Stop {
+    /// A value has to be fetched from the store; then the command runs again.
+    Fetch,
+    /// It failed; this is its reply.
+    Reply(Reply),
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Missing => Self::Fetch,
+            ReadError::Lost => Self::Reply(Reply::error(
+                "ERR the value of this key is lost in the store, see the server's log",
+            )),
+        }
+    }
+}
+
+impl From<Reply> for Stop {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(reply)
+    }
+}
+
+/// What a command returns.
+pub type CommandResult = Result<Reply, Stop>;
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Execution {
+    /// It is done; the reply may be sent once the gate opens, at once without one.
+    Reply(Reply, Option<Arc<Gate>>),
+    /// Nothing happened: these values have to be fetched, then it runs again.
+    Fetch(Vec<Missing>),
+}
+
+impl From<Reply> for Execution {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(reply, None)
+    }
+}
+
+/// Runs one request.
+pub fn execute(
+    server: &Server,
+    settings: &Settings,
+    session: &mut Session,
+    core: &mut Core,
+    args: &[&[u8]],
+) -> Execution {
+    let command = match admit(session, args) {
+        Ok(command) => command,
+        Err(refusal) => {
+            if let Some(multi) = &mut session.multi {
+                multi.broken = true;
+            }
+            return refusal.into();
+        }
+    };
+    session.last_command = command.name;
+    if session.multi.is_some() && !command.flags.has(Flags::RUNS_IN_MULTI) {
+        return enqueue(settings, session, args).into();
+    }
+    if let Health::Fenced(why) = core.health()
+        && command.flags.has(Flags::DATA)
+    {
+        let text = format!("ERR this aft node was stopped: {why}");
+        return Reply::error(text).into();
+    }
+    let view = if command.flags.has(Flags::WRITE) || transactions::needs_tip(session, command) {
+        View::Tip
+    } else {
+        session.read_view()
+    };
+    run(server, settings, session, core, command, view, args)
+}
+
+/// Finds the command and checks all that Redis checks before it queues or runs it.
+fn admit(session: &Session, args: &[&[u8]]) -> Result<&'static Command, Reply> {
+    let command = table::find(args)?;
+    if !session.authenticated && !command.flags.has(Flags::NO_AUTH) {
+        return Err(Reply::error("NOAUTH Authentication required."));
+    }
+    Ok(command)
+}
+
+fn enqueue(settings: &Settings, session: &mut Session, args: &[&[u8]]) -> Reply {
+    let Some(multi) = &mut session.multi else {
+        return Reply::Queued;
+    };
+    let bytes: usize = args.iter().map(|arg| arg.len()).sum();
+    let too_many = multi.queue.len() as u64 >= settings.multi_commands_max
+        || (multi.bytes + bytes) as u64 > settings.multi_bytes_max;
+    if multi.broken {
+        // EXEC will abort: nothing of it is needed. Redis answers QUEUED all the same.
+        multi.queue = Vec::new();
+        return Reply::Queued;
+    }
+    if too_many {
+        multi.broken = true;
+        return Reply::error(
+            "ERR too much is queued in this MULTI, see multi-bytes-max and multi-commands-max",
+        );
+    }
+    multi.bytes += bytes;
+    multi.queue.push(Queued::new(args));
+    Reply::Queued
+}
+
+fn run(
+    server: &Server,
+    settings: &Settings,
+    session: &mut Session,
+    core: &mut Core,
+    command: &'static Command,
+    view: View,
+    args: &[&[u8]],
+) -> Execution {
+    let bytes_max = settings.transaction_bytes_max as usize;
+    let mut transaction = Transaction::begin(core, view, bytes_max);
+    let mut context = Context {
+        server,
+        settings,
+        session,
+        transaction: &mut transaction,
+        in_exec: false,
+    };
+    let result = (command.run)(&mut context, args);
+    let reply = match result {
+        Ok(reply) | Err(Stop::Reply(reply)) => reply,
+        Err(Stop::Fetch) => Reply::Null,
+    };
+    match transaction.finish(&Commit::default()) {
+        Finished::Done { gate, commit } => {
+            if commit.is_some() {
+                session.wrote(gate.clone());
+            }
+            transactions::ended(session, core, command);
+            Execution::Reply(reply, gate)
+        }
+        Finished::Fetch(missing) => Execution::Fetch(missing),
+        Finished::Refused(refused) => {
+            transactions::ended(session, core, command);
+            not_committed(&refused.0).into()
+        }
+        Finished::TooLarge => {
+            transactions::ended(session, core, command);
+            Reply::error("ERR the transaction is larger than transaction-bytes-max").into()
+        }
+    }
+}
+
+/// Ends a command whose values the store didn't give.
+pub fn fetch_failed(session: &mut Session, core: &mut Core, why: &str) -> Reply {
+    // Only EXEC reads between MULTI and its end.
+    if session.multi.take().is_some() {
+        transactions::forget_watches(session, core);
+    }
+    Reply::error(format!(
+        "ERR a value could not be read from the store: {why}"
+    ))
+}
+
+/// The reply of a write that certainly did not happen.
+pub fn not_committed(why: &str) -> Reply {
+    Reply::error(format!(
+        "NOTCOMMITTED nothing was written, the store does not answer: {why}"
+    ))
+}
+
+/// The reply of a write whose fate the store didn't tell in time.
+pub fn uncertain() -> Reply {
+    Reply::error("UNCERTAIN the store did not answer in time: the write may or may not be there")
+}
+
+/// The reply of a write that was given up before it was sent.
+pub fn dropped() -> Reply {
+    Reply::error("NOTCOMMITTED nothing was written, the store did not answer in time")
+}

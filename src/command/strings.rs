@@ -1,0 +1,231 @@
+//! Strings: <https://redis.io/docs/latest/commands/?group=string>.
+
+use super::expiry::{Unit, parse_expiry};
+use super::parse::{integer, integer_arg, not_an_integer, syntax_error, wrong_arity};
+use super::{CommandResult, Context, Stop};
+use crate::engine::version::Value;
+use crate::resp::Reply;
+use crate::small_bytes::SmallBytes;
+use crate::transaction::Found;
+use std::sync::atomic::Ordering;
+
+/// GET key
+pub(super) fn get(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let found = context.transaction.get(context.session.database, args[1])?;
+    let counters = &context.server.counters;
+    Ok(match found {
+        Some(Found {
+            value: Value::String(bytes),
+            ..
+        }) => {
+            counters.hits.fetch_add(1, Ordering::Relaxed);
+            Reply::Bulk(bytes)
+        }
+        None => {
+            counters.misses.fetch_add(1, Ordering::Relaxed);
+            Reply::Null
+        }
+    })
+}
+
+/// MGET key …
+pub(super) fn mget(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let database = context.session.database;
+    let mut missing = None;
+    let mut values = Vec::with_capacity(args.len() - 1);
+    for key in &args[1..] {
+        match context.transaction.get(database, key) {
+            Ok(Some(Found {
+                value: Value::String(bytes),
+                ..
+            })) => values.push(Reply::Bulk(bytes)),
+            Ok(None) => values.push(Reply::Null),
+            // Goes on, so that all missing values are fetched at once.
+            Err(error) => missing = Some(error),
+        }
+    }
+    match missing {
+        Some(error) => Err(error.into()),
+        None => Ok(Reply::Array(values)),
+    }
+}
+
+/// When SET writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition<'a> {
+    Always,
+    IfAbsent,
+    IfPresent,
+    IfEqual(&'a [u8]),
+}
+
+/// The options of SET.
+struct SetOptions<'a> {
+    condition: Condition<'a>,
+    expiry: Option<(Unit, &'a [u8])>,
+    keep_ttl: bool,
+    get: bool,
+}
+
+impl<'a> SetOptions<'a> {
+    fn parse(args: &[&'a [u8]]) -> Result<Self, Stop> {
+        let mut options = Self {
+            condition: Condition::Always,
+            expiry: None,
+            keep_ttl: false,
+            get: false,
+        };
+        let mut rest = args.iter().copied();
+        while let Some(option) = rest.next() {
+            let unit = Unit::of_set_option(option);
+            let may_expire = !options.keep_ttl
+                && options
+                    .expiry
+                    .is_none_or(|(before, _)| Some(before) == unit);
+            if let Some(unit) = unit {
+                let time = rest
+                    .next()
+                    .filter(|_| may_expire)
+                    .ok_or_else(syntax_error)?;
+                options.expiry = Some((unit, time));
+            } else if option.eq_ignore_ascii_case(b"keepttl") && options.expiry.is_none() {
+                options.keep_ttl = true;
+            } else if option.eq_ignore_ascii_case(b"get") {
+                options.get = true;
+            } else {
+                let condition = match option.to_ascii_lowercase().as_slice() {
+                    b"nx" => Condition::IfAbsent,
+                    b"xx" => Condition::IfPresent,
+                    b"ifeq" => Condition::IfEqual(rest.next().ok_or_else(syntax_error)?),
+                    _ => return Err(syntax_error()),
+                };
+                let same = std::mem::discriminant(&options.condition)
+                    == std::mem::discriminant(&condition);
+                if options.condition != Condition::Always && !same {
+                    return Err(syntax_error());
+                }
+                options.condition = condition;
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// SET key value [NX | XX | IFEQ value] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]
+pub(super) fn set(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let (database, key, value) = (context.session.database, args[1], args[2]);
+    if args.len() == 3 {
+        context
+            .transaction
+            .put(database, key, Value::String(value.into()), 0);
+        return Ok(Reply::Ok);
+    }
+    let options = SetOptions::parse(&args[3..])?;
+    let mut expires_ms = match options.expiry {
+        Some((unit, time)) => parse_expiry(context, unit, time, "set")?,
+        None => 0,
+    };
+    let needs_value = options.get || matches!(options.condition, Condition::IfEqual(_));
+    let old = if needs_value {
+        context.transaction.get(database, key)?
+    } else {
+        None
+    };
+    let old_expiry = context.transaction.expires_ms(database, key);
+    let old_value = old.map(
+        |Found {
+             value: Value::String(bytes),
+             ..
+         }| bytes,
+    );
+    let holds = match options.condition {
+        Condition::Always => true,
+        Condition::IfAbsent => old_expiry.is_none(),
+        Condition::IfPresent => old_expiry.is_some(),
+        Condition::IfEqual(expected) => old_value.as_deref() == Some(expected),
+    };
+    if holds {
+        if options.keep_ttl {
+            expires_ms = old_expiry.unwrap_or(0);
+        }
+        context
+            .transaction
+            .put(database, key, Value::String(value.into()), expires_ms);
+    }
+    Ok(if options.get {
+        old_value.map_or(Reply::Null, Reply::Bulk)
+    } else if holds {
+        Reply::Ok
+    } else {
+        Reply::Null
+    })
+}
+
+/// MSET key value …
+pub(super) fn mset(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    if args.len().is_multiple_of(2) {
+        return Err(wrong_arity("mset").into());
+    }
+    for pair in args[1..].chunks_exact(2) {
+        let value = Value::String(pair[1].into());
+        context
+            .transaction
+            .put(context.session.database, pair[0], value, 0);
+    }
+    Ok(Reply::Ok)
+}
+
+/// INCR key
+pub(super) fn incr(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    add(context, args[1], 1)
+}
+
+/// DECR key
+pub(super) fn decr(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    add(context, args[1], -1)
+}
+
+/// INCRBY key increment
+pub(super) fn incrby(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let by = integer_arg(args[2])?;
+    add(context, args[1], by)
+}
+
+/// DECRBY key decrement
+pub(super) fn decrby(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let by = integer_arg(args[2])?;
+    let by = by
+        .checked_neg()
+        .ok_or_else(|| Reply::error("ERR decrement would overflow"))?;
+    add(context, args[1], by)
+}
+
+fn add(context: &mut Context<'_, '_>, key: &[u8], by: i64) -> CommandResult {
+    let database = context.session.database;
+    let (old, expires_ms) = match context.transaction.get(database, key)? {
+        Some(Found {
+            value: Value::String(bytes),
+            expires_ms,
+        }) => (integer(&bytes).ok_or_else(not_an_integer)?, expires_ms),
+        None => (0, 0),
+    };
+    let new = old
+        .checked_add(by)
+        .ok_or_else(|| Reply::error("ERR increment or decrement would overflow"))?;
+    context
+        .transaction
+        .put(database, key, Value::String(decimal(new)), expires_ms);
+    Ok(Reply::Integer(new))
+}
+
+/// A number as Redis keeps it: its decimal digits.
+fn decimal(value: i64) -> SmallBytes {
+    use std::io::Write;
+    // 19 digits and a sign.
+    let mut digits = [0; 20];
+    let mut rest = digits.as_mut_slice();
+    // Twenty bytes are room for every i64.
+    let _ = write!(rest, "{value}");
+    let left = rest.len();
+    SmallBytes::from(&digits[..20 - left])
+}

@@ -1,0 +1,159 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH: <https://redis.io/docs/latest/develop/interact/transactions/>.
+//!
+//! EXEC runs everything queued in one transaction, so all that stands becomes visible at
+//! one instant and lies in one group. A command that fails inside leaves the others
+//! standing, as in Redis: clients rely on it.
+
+use super::table::{self, Command, Flags};
+use super::{CommandResult, Context, Stop};
+use crate::engine::core::Core;
+use crate::resp::Reply;
+use crate::session::{Multi, Session, Watch};
+use crate::transaction::Transaction;
+
+/// MULTI
+pub(super) fn multi(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
+    if context.session.multi.is_some() {
+        return Err(Reply::error("ERR MULTI calls can not be nested").into());
+    }
+    context.session.multi = Some(Multi::default());
+    Ok(Reply::Ok)
+}
+
+/// DISCARD
+pub(super) fn discard(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
+    if context.session.multi.take().is_none() {
+        return Err(Reply::error("ERR DISCARD without MULTI").into());
+    }
+    unwatch_all(context);
+    Ok(Reply::Ok)
+}
+
+/// WATCH key …
+pub(super) fn watch(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    if context.session.multi.is_some() {
+        return Err(Reply::error("ERR WATCH inside MULTI is not allowed").into());
+    }
+    let database = context.session.database;
+    for key in &args[1..] {
+        let known = context
+            .session
+            .watches
+            .iter()
+            .any(|watch| watch.database == database && *watch.key == **key);
+        if known {
+            continue;
+        }
+        if context.session.watches.len() as u64 >= context.settings.watched_keys_max {
+            let text = "ERR too many keys are watched, see watched-keys-max";
+            return Err(Reply::error(text).into());
+        }
+        if context.session.pin.is_none() {
+            context.session.pin = Some(context.transaction.pin());
+        }
+        let watched = context.transaction.watched(database, key);
+        context.session.watches.push(Watch {
+            database,
+            key: (*key).into(),
+            watched,
+        });
+    }
+    Ok(Reply::Ok)
+}
+
+/// UNWATCH
+pub(super) fn unwatch(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
+    unwatch_all(context);
+    Ok(Reply::Ok)
+}
+
+/// EXEC
+pub(super) fn exec(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
+    let Some(multi) = &context.session.multi else {
+        return Err(Reply::error("ERR EXEC without MULTI").into());
+    };
+    if multi.broken {
+        let text = "EXECABORT Transaction discarded because of previous errors.";
+        return Err(Reply::error(text).into());
+    }
+    let holds = |watch: &Watch, transaction: &mut Transaction<'_>| {
+        transaction.watch_holds(watch.database, &watch.key, watch.watched)
+    };
+    let watches = &context.session.watches;
+    let untouched = watches
+        .iter()
+        .all(|watch| holds(watch, context.transaction));
+    if !untouched {
+        return Ok(Reply::NullArray);
+    }
+    // Taken out while it runs (no command in it may change it), put back if it has to run again.
+    let Some(multi) = context.session.multi.take() else {
+        return Ok(Reply::NullArray);
+    };
+    let before = context.session.database;
+    let result = run_queue(context, &multi);
+    if matches!(result, Err(Stop::Fetch)) {
+        context.session.database = before;
+        context.session.multi = Some(multi);
+    }
+    result
+}
+
+fn run_queue(context: &mut Context<'_, '_>, multi: &Multi) -> CommandResult {
+    let mut replies = Vec::with_capacity(multi.queue.len());
+    let mut missing = false;
+    context.in_exec = true;
+    for queued in &multi.queue {
+        let args = queued.args();
+        let result = match table::find(&args) {
+            Ok(command) => (command.run)(context, &args),
+            Err(refusal) => Err(refusal.into()),
+        };
+        match result {
+            Ok(reply) | Err(Stop::Reply(reply)) => replies.push(reply),
+            // Goes on, so that all missing values are fetched at once.
+            Err(Stop::Fetch) => missing = true,
+        }
+    }
+    context.in_exec = false;
+    if missing {
+        Err(Stop::Fetch)
+    } else {
+        Ok(Reply::Array(replies))
+    }
+}
+
+/// Whether a command has to run on the tip for what was queued or watched before it.
+pub(super) fn needs_tip(session: &Session, command: &Command) -> bool {
+    command.flags.has(Flags::EXEC)
+        && (!session.watches.is_empty()
+            || session.multi.as_ref().is_some_and(|multi| {
+                multi.queue.iter().any(|queued| {
+                    table::find(&queued.args()).is_ok_and(|c| c.flags.has(Flags::WRITE))
+                })
+            }))
+}
+
+/// After EXEC has met its end, whatever that was, nothing is queued or watched any more.
+pub(super) fn ended(session: &mut Session, core: &mut Core, command: &Command) {
+    if command.flags.has(Flags::EXEC) {
+        session.multi = None;
+        forget_watches(session, core);
+    }
+}
+
+/// Drops all watches of a session, at EXEC or when its connection ends.
+pub fn forget_watches(session: &mut Session, core: &mut Core) {
+    session.watches = Vec::new();
+    if let Some(pin) = session.pin.take() {
+        core.unpin(pin);
+    }
+}
+
+/// Drops all watches of a session, inside a command.
+pub(super) fn unwatch_all(context: &mut Context<'_, '_>) {
+    context.session.watches = Vec::new();
+    if let Some(pin) = context.session.pin.take() {
+        context.transaction.unpin(pin);
+    }
+}

@@ -1,0 +1,303 @@
+//! The table: all settings, in the order in which they are shown.
+
+use super::setting::{Change, Group, Kind, Order, Setting};
+use super::value::{Durability, Listen, LogLevel, Secret, Store, Value};
+
+const KIB: i64 = 1 << 10;
+const MIB: i64 = 1 << 20;
+const GIB: i64 = 1 << 30;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+const fn count(unit: &'static str, min: i64, max: i64) -> Kind {
+    Kind::Number { unit, min, max }
+}
+
+const fn milliseconds(min: i64, max: i64) -> Kind {
+    count("milliseconds", min, max)
+}
+
+const fn bytes(min: i64, max: i64) -> Kind {
+    Kind::Bytes { min, max }
+}
+
+/// Makes of each entry a field of `Settings`, its default and its row of `SETTINGS`.
+///
+/// An entry is `name: type = default, kind, change, name in Redis, what it is, why;`
+macro_rules! settings {
+    ($( $group:ident {
+        $( $name:ident: $type:ty = $default:expr,
+           $kind:expr, $change:ident, $redis:expr,
+           $what:literal,
+           $why:literal; )+
+    } )+) => {
+        /// The values of all settings. Every field has its unit last in its name, and its
+        /// value is within the limits that the table gives it.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Settings { $( $(
+            #[doc = $what]
+            #[doc = ""]
+            #[doc = $why]
+            #[doc = ""]
+            #[doc = concat!("Default: `", stringify!($default), "`.")]
+            pub $name: $type,
+        )+ )+ }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Self { $( $( $name: $default, )+ )+ }
+            }
+        }
+
+        /// The table itself, in the order in which settings are shown.
+        pub static SETTINGS: &[Setting] = &[ $( $( Setting {
+            name: stringify!($name),
+            group: Group::$group,
+            kind: $kind,
+            change: Change::$change,
+            redis: $redis,
+            what: $what,
+            why: $why,
+            read: |settings| settings.$name.to_text(),
+            write: |settings, text, kind| {
+                settings.$name = Value::parse(text, kind)?;
+                Ok(())
+            },
+        }, )+ )+ ];
+    };
+}
+
+settings! {
+    General {
+        listen: Listen = Listen::localhost(6379),
+            Kind::Listen, AtStart, None,
+            "Addresses to serve; port 0 lets the system pick one.",
+            "By default only programs on this machine can connect, since by default there is no password.";
+        store: Store = Store::embedded("./aft-data"),
+            Kind::Store, AtStart, None,
+            "Where data is kept: in a directory, or nowhere (memory: loses all at the end).",
+            "A directory needs no other service and survives a crash.";
+        durability: Durability = Durability::Always,
+            Kind::Choice(Durability::WORDS), AtStart, None,
+            "When a write is forced to the disk: before it is answered, or once a second.",
+            "With everysec a crash of the machine can lose the last second of answered writes, so it must be asked for.";
+        requirepass: Option<Secret> = None,
+            Kind::Secret, Live, Some("requirepass"),
+            "Password that clients must give with AUTH or HELLO; empty for none.",
+            "Prefer the environment or the file: every user of the machine can read a flag. It is never logged.";
+        log_level: LogLevel = LogLevel::Info,
+            Kind::Choice(LogLevel::WORDS), Live, None,
+            "The least important messages that are logged.",
+            "At info a healthy server writes a few lines per start and none per command.";
+        databases: u64 = 16,
+            count("databases", 1, 65_536), AtStart, Some("databases"),
+            "Databases that SELECT can choose from.",
+            "Sixteen as in Redis, because clients and tests expect them.";
+        slowlog_slower_than_us: i64 = 10_000,
+            count("microseconds", -1, i64::MAX), Live, Some("slowlog-log-slower-than"),
+            "Commands that take longer are kept for SLOWLOG; 0 keeps all, -1 none.",
+            "Ten milliseconds as in Redis.";
+        slowlog_entries_max: u64 = 128,
+            count("entries", 0, i64::MAX), Live, Some("slowlog-max-len"),
+            "Entries that SLOWLOG keeps, the newest ones.",
+            "As in Redis: enough to see a pattern, and a few kilobytes.";
+        shutdown_timeout_ms: u64 = 10_000,
+            milliseconds(0, DAY_MS), Live, None,
+            "How long an orderly end waits for commits in flight.",
+            "After it the server ends like a crash, which loses nothing that was answered; supervisors often kill after 30 s, so it stays below.";
+    }
+    Connections {
+        clients_max: u64 = 10_000,
+            count("clients", 1, 4_294_967_295), Live, Some("maxclients"),
+            "Connections served at once; one more is refused with an error.",
+            "Each costs a file descriptor and buffers, and a refusal is better than running out of either in the middle of a commit.";
+        idle_timeout_s: u64 = 0,
+            count("seconds", 0, 2_147_483_647), Live, Some("timeout"),
+            "Closes a connection that said nothing for so long; 0 for never.",
+            "Pools keep idle connections and take a close for an error, so none is closed by default.";
+        tcp_keepalive_s: u64 = 300,
+            count("seconds", 0, 2_147_483_647), Live, Some("tcp-keepalive"),
+            "Probes a silent peer after so long, to find out that it is gone; 0 for never. New connections only.",
+            "Without it the connections of a function host that vanished stay for ever.";
+        query_buffer_bytes_max: u64 = 1 << 30,
+            bytes(MIB, i64::MAX), Live, Some("client-query-buffer-limit"),
+            "Unfinished input of one connection; beyond it the connection is closed.",
+            "Twice the largest value, so that one fits with the rest of its command.";
+        output_buffer_bytes_max: u64 = 1 << 30,
+            bytes(0, i64::MAX), Live, None,
+            "Replies waiting for a client that does not read them; beyond it the connection is closed; 0 for no limit.",
+            "Twice the largest value: one such reply must fit, and a client that stops reading must not take all memory.";
+        bulk_bytes_max: u64 = 512 << 20,
+            bytes(MIB, i64::MAX), Live, Some("proto-max-bulk-len"),
+            "The largest key, value or other argument.",
+            "As in Redis.";
+        multi_bytes_max: u64 = 1 << 30,
+            bytes(MIB, i64::MAX), Live, None,
+            "Commands queued by one MULTI, in bytes; beyond it EXEC aborts.",
+            "Queued commands stay in memory until EXEC, which may never come.";
+        multi_commands_max: u64 = 1_000_000,
+            count("commands", 1, 4_294_967_295), Live, None,
+            "Commands queued by one MULTI; beyond it EXEC aborts.",
+            "A small command costs more memory than its bytes, so these are limited too.";
+        watched_keys_max: u64 = 100_000,
+            count("keys", 1, 4_294_967_295), Live, None,
+            "Keys that one connection may WATCH at once.",
+            "EXEC looks at each of them inside the one critical section of the server.";
+        pipeline_commands_per_turn: u64 = 1024,
+            count("commands", 1, 1_000_000), Live, None,
+            "Commands of one connection that run before others get their turn.",
+            "About a millisecond of small commands: a long pipeline stays fast and nobody waits long behind it.";
+    }
+    Engine {
+        group_bytes_max: u64 = 4 << 20,
+            bytes(4 * KIB, GIB), AtStart, None,
+            "Transactions that go to the store in one object, in bytes; a larger one goes alone.",
+            "Large enough to use a store's bandwidth, small enough that the first one in does not wait long for the last.";
+        groups_in_flight_max: u64 = 2,
+            count("groups", 0, 64), AtStart, None,
+            "Groups on their way to the store at once; 0 for what the store says is good.",
+            "A second one hides the round trip of the first; more split the same load into smaller, costlier objects.";
+        uncommitted_bytes_max: u64 = 256 << 20,
+            bytes(MIB, 1024 * GIB), AtStart, None,
+            "Writes that run but are not yet acknowledged by the store; beyond it connections wait.",
+            "When the store is slow, clients should feel it before memory is full. A larger transaction goes alone.";
+        transaction_bytes_max: u64 = 1 << 30,
+            bytes(MIB, 1024 * GIB), AtStart, None,
+            "Writes of one transaction; beyond it the command fails.",
+            "They stay in memory until the commit. The largest value must fit with room to spare.";
+        commit_deadline_ms: u64 = 10_000,
+            milliseconds(1, DAY_MS), Live, None,
+            "How long a commit may wait for the store; after it the answer is NOTCOMMITTED or UNCERTAIN.",
+            "Long enough for a store that restarts, short enough that a function's own limit is not used up by waiting.";
+        read_deadline_ms: u64 = 10_000,
+            milliseconds(1, DAY_MS), Live, None,
+            "How long a read of a value that is not in memory may take; after it the command fails.",
+            "As for commits: an error in time, never a wrong nil.";
+        store_attempt_timeout_ms: u64 = 3_000,
+            milliseconds(1, DAY_MS), AtStart, None,
+            "How long one request to the store may take before it is given up and repeated.",
+            "Three attempts fit into a deadline; a store of good health answers in a tenth of it.";
+        store_hedge_ms: u64 = 1_000,
+            milliseconds(0, DAY_MS), AtStart, None,
+            "Sends a request to the store a second time if the first has no answer after so long; 0 for never.",
+            "Far above a healthy store's slowest answers, so that it adds load only where a request got lost.";
+        store_retry_first_ms: u64 = 5,
+            milliseconds(1, DAY_MS), AtStart, None,
+            "Wait before a failed request to the store is repeated; doubles each time, with jitter.",
+            "Most failures are one refused connection and are over at once.";
+        store_retry_max_ms: u64 = 1_000,
+            milliseconds(1, DAY_MS), AtStart, None,
+            "The longest such wait.",
+            "A store that comes back should find its requests within a second, but not all of them in one instant.";
+        recovery_reads_in_flight: u64 = 64,
+            count("reads", 1, 4096), AtStart, None,
+            "Objects read from the store at once at the start.",
+            "A start is many small reads, and a remote store answers many as fast as one.";
+        clock_skew_max_ms: u64 = 5_000,
+            milliseconds(1, 60 * 60 * 1000), AtStart, None,
+            "Commit ids further ahead of this machine's clock are refused.",
+            "One machine with a wrong clock must not push everybody's time ahead; clocks under NTP are within milliseconds.";
+        expired_keys_per_turn: u64 = 200,
+            count("keys", 1, 1_000_000), Live, None,
+            "Expired keys removed before commands get their turn again.",
+            "A million keys that expire at once are then removed in many short steps and not in one long one.";
+    }
+    EmbeddedStore {
+        segment_bytes: u64 = 64 << 20,
+            bytes(MIB, 4 * GIB), AtStart, None,
+            "Size at which the embedded store starts a new file.",
+            "Space comes back a whole file at a time, so smaller is sooner; every file is one to open at the start, so larger is fewer.";
+    }
+}
+
+/// What must hold between two settings.
+pub(super) static ORDERS: &[Order] = &[
+    Order {
+        smaller: "group_bytes_max",
+        larger: "uncommitted_bytes_max",
+        values: |s| (s.group_bytes_max, s.uncommitted_bytes_max),
+        why: "no full group could be committed",
+    },
+    Order {
+        smaller: "store_attempt_timeout_ms",
+        larger: "commit_deadline_ms",
+        values: |s| (s.store_attempt_timeout_ms, s.commit_deadline_ms),
+        why: "a commit would be given up before its first attempt",
+    },
+    Order {
+        smaller: "store_attempt_timeout_ms",
+        larger: "read_deadline_ms",
+        values: |s| (s.store_attempt_timeout_ms, s.read_deadline_ms),
+        why: "a read would be given up before its first attempt",
+    },
+    Order {
+        smaller: "store_retry_first_ms",
+        larger: "store_retry_max_ms",
+        values: |s| (s.store_retry_first_ms, s.store_retry_max_ms),
+        why: "the first wait would be longer than the longest",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_default_is_allowed_and_reads_back() {
+        let defaults = Settings::default();
+        for setting in SETTINGS {
+            let mut settings = defaults.clone();
+            let text = setting.read(&defaults);
+            assert_eq!(
+                setting.write(&mut settings, &text),
+                Ok(()),
+                "{}",
+                setting.name
+            );
+            let shown = setting.show(&defaults);
+            assert_eq!(
+                setting.write(&mut settings, &shown),
+                Ok(()),
+                "{}",
+                setting.name
+            );
+            assert_eq!(settings, defaults, "{}", setting.name);
+        }
+        for order in ORDERS {
+            assert!(order.holds(&defaults));
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_end_in_their_unit() {
+        let mut names = HashSet::new();
+        for setting in SETTINGS {
+            assert!(names.insert(setting.name), "{} twice", setting.name);
+            assert!(
+                setting.what.ends_with('.') && setting.why.ends_with('.'),
+                "{}",
+                setting.name
+            );
+            let unit = match setting.kind {
+                Kind::Bytes { .. } => "bytes",
+                Kind::Number {
+                    unit: "milliseconds",
+                    ..
+                } => "_ms",
+                Kind::Number {
+                    unit: "microseconds",
+                    ..
+                } => "_us",
+                Kind::Number {
+                    unit: "seconds", ..
+                } => "_s",
+                Kind::Number { unit, .. } => unit,
+                _ => "",
+            };
+            assert!(setting.name.contains(unit), "{} is in {unit}", setting.name);
+        }
+        for order in ORDERS {
+            assert!(names.contains(order.smaller) && names.contains(order.larger));
+        }
+    }
+}

@@ -1,0 +1,478 @@
+//! A connection: bytes in, replies out, in order.
+//!
+//! ```text
+//!   socket -> input -> decoder -> command::execute -> reply ─┐ gate
+//!                                                            v
+//!   socket <- [ sent | may be sent | waits for its group | behind it, waits too ]
+//! ```
+//! Commands run as soon as they arrive, whether or not earlier ones have been
+//! acknowledged: a pipeline of writes fills groups instead of waiting for each. A reply
+//! that depends on a group is held back by a [`Mark`] until the group's gate opens, and
+//! all behind it with it, since replies go out in order. If the group meets a bad end,
+//! the replies under the mark are replaced by errors.
+
+use crate::command::{self, Execution};
+use crate::engine::core::{Core, Missing};
+use crate::engine::gate::{Gate, Outcome};
+use crate::resp::{Decoded, Decoder, Reply, RequestLimits};
+use crate::server::{Client, Server};
+use crate::session::Session;
+use bytes::{Buf, BytesMut};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::sync::futures::Notified;
+
+/// Bytes read from a socket at once. All connections of a thread share the buffer, so
+/// that an idle one holds none.
+const READ_BYTES: usize = 64 << 10;
+
+/// An argument that misses more bytes than this is read straight to its place.
+const DIRECT_READ_BYTES: usize = 32 << 10;
+
+/// Memory set aside at once for an announced argument: the announcement is only a claim.
+const RESERVE_BYTES_MAX: usize = 4 << 20;
+
+/// Buffers of an idle connection keep no more than this.
+const KEPT_BYTES_MAX: usize = 4 << 10;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
+
+/// Replies that wait for a group: a run of them, next to each other.
+#[derive(Debug)]
+struct Mark {
+    gate: Arc<Gate>,
+    /// Where the run begins and ends, counted from the first byte ever replied.
+    start: u64,
+    end: u64,
+    replies: u32,
+}
+
+/// Replies on their way out.
+#[derive(Debug, Default)]
+struct Output {
+    bytes: Vec<u8>,
+    /// How many of `bytes` are written.
+    written: usize,
+    /// What was written before `bytes`, counted from the first byte ever replied.
+    base: u64,
+    marks: VecDeque<Mark>,
+}
+
+impl Output {
+    fn end(&self) -> u64 {
+        self.base + self.bytes.len() as u64
+    }
+
+    /// Bytes not yet written.
+    fn waiting_bytes(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    /// Bytes that may be written now.
+    fn sendable(&self) -> &[u8] {
+        let end = match self.marks.front() {
+            Some(mark) => (mark.start - self.base) as usize,
+            None => self.bytes.len(),
+        };
+        &self.bytes[self.written..end]
+    }
+
+    fn push(&mut self, reply: &Reply, session: &mut Session, gate: Option<Arc<Gate>>) {
+        let start = self.end();
+        reply.write(session.protocol, &mut self.bytes);
+        let end = self.end();
+        let Some(gate) = gate else { return };
+        if end == start {
+            return;
+        }
+        if let Some(last) = self.marks.back_mut()
+            && last.end == start
+            && Arc::ptr_eq(&last.gate, &gate)
+        {
+            last.end = end;
+            last.replies += 1;
+            return;
+        }
+        self.marks.push_back(Mark {
+            gate,
+            start,
+            end,
+            replies: 1,
+        });
+    }
+
+    /// Lets go of replies whose groups have met their fate, in order.
+    fn settle(&mut self, session: &Session) {
+        while let Some(mark) = self.marks.front() {
+            let error = match mark.gate.outcome() {
+                Outcome::Pending => return,
+                Outcome::Durable => None,
+                Outcome::NotCommitted => Some(command::dropped()),
+                Outcome::Uncertain => Some(command::uncertain()),
+            };
+            if let Some(error) = error {
+                self.replace_front(&error, session);
+            }
+            self.marks.pop_front();
+        }
+    }
+
+    /// Puts an error in the place of each reply under the first mark.
+    fn replace_front(&mut self, error: &Reply, session: &Session) {
+        let Some(mark) = self.marks.front() else {
+            return;
+        };
+        let (start, end) = (
+            (mark.start - self.base) as usize,
+            (mark.end - self.base) as usize,
+        );
+        let mut errors = Vec::new();
+        for _ in 0..mark.replies {
+            error.write(session.protocol, &mut errors);
+        }
+        let grown = errors.len() as i64 - (end - start) as i64;
+        self.bytes.splice(start..end, errors);
+        for mark in &mut self.marks {
+            mark.start = mark.start.saturating_add_signed(grown);
+            mark.end = mark.end.saturating_add_signed(grown);
+        }
+    }
+
+    fn wrote(&mut self, count: usize) {
+        self.written += count;
+        if self.written == self.bytes.len() {
+            self.base += self.written as u64;
+            self.written = 0;
+            self.bytes.clear();
+            if self.bytes.capacity() > KEPT_BYTES_MAX {
+                self.bytes = Vec::new();
+            }
+        } else if self.written >= READ_BYTES && self.written * 2 >= self.bytes.len() {
+            // Half is written: worth moving the rest to the front.
+            self.base += self.written as u64;
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
+    }
+}
+
+type Fetching = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// What the connection waits for before it runs further commands.
+enum Pause {
+    /// Nothing.
+    No,
+    /// A value is on its way from the store.
+    Fetch(Fetching),
+    /// Too much is sequenced and not acknowledged.
+    Backlog(Arc<Gate>),
+}
+
+struct Connection<S> {
+    server: Arc<Server>,
+    stream: S,
+    session: Session,
+    decoder: Decoder,
+    input: BytesMut,
+    /// More bytes that the unfinished request misses, as far as that is known.
+    wanted: usize,
+    /// A whole request stands at the start of `input`, of so many bytes, and has yet to
+    /// be run (again).
+    request: Option<usize>,
+    /// Input is left that could not be run in this turn.
+    more_to_run: bool,
+    output: Output,
+    pause: Pause,
+    /// Why the values that `request` needs could not be fetched.
+    fetch_error: Option<String>,
+    /// The client, or the server, sends no more requests this way.
+    input_ended: bool,
+}
+
+/// Serves one connection to its end.
+pub async fn serve<S>(server: Arc<Server>, stream: S, client: Arc<Client>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let settings = server.settings();
+    let limits = RequestLimits {
+        bulk_bytes_max: settings.bulk_bytes_max,
+        request_bytes_max: settings
+            .query_buffer_bytes_max
+            .max(settings.bulk_bytes_max + (64 << 10)),
+        ..RequestLimits::default()
+    };
+    let session = Session::new(Arc::clone(&client), &server);
+    let mut connection = Connection {
+        server: Arc::clone(&server),
+        stream,
+        session,
+        decoder: Decoder::new(limits),
+        input: BytesMut::new(),
+        wanted: 0,
+        request: None,
+        more_to_run: false,
+        output: Output::default(),
+        pause: Pause::No,
+        fetch_error: None,
+        input_ended: false,
+    };
+    if let Err(error) = connection.run(&client).await {
+        tracing::debug!(client = client.id, %error, "connection ended");
+    }
+    let session = &mut connection.session;
+    server
+        .engine
+        .with_core(|core| command::transactions::forget_watches(session, core));
+    server.disconnect(&client);
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    async fn run(&mut self, client: &Client) -> io::Result<()> {
+        let mut wake = pin!(client.wake.notified());
+        loop {
+            poll_fn(|context| self.poll_turn(context, client, wake.as_mut())).await?;
+            if client.killed.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            self.input_ended |= self.server.is_draining();
+            self.run_commands(client);
+            self.output.settle(&self.session);
+            if self.passed_output_limit() {
+                self.server
+                    .counters
+                    .output_limit_closes
+                    .fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(
+                    client = client.id,
+                    "closed: replies passed output-buffer-bytes-max"
+                );
+                return Ok(());
+            }
+            if self.is_done() {
+                return Ok(());
+            }
+            if self.more_to_run {
+                // Others get their turn.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn passed_output_limit(&self) -> bool {
+        // The usual case needs no look at the settings.
+        let waiting = self.output.waiting_bytes();
+        waiting > READ_BYTES && {
+            let limit = self.server.settings().output_buffer_bytes_max;
+            limit > 0 && waiting as u64 > limit
+        }
+    }
+
+    /// Whether everything is answered and nothing more can come.
+    fn is_done(&self) -> bool {
+        let idle = matches!(self.pause, Pause::No) && !self.more_to_run;
+        let no_more = self.session.closing || (self.input_ended && idle);
+        no_more && self.output.waiting_bytes() == 0
+    }
+
+    /// Moves bytes in both directions and looks at everything waited for; ready when
+    /// there may be something to run, to settle, or an end.
+    fn poll_turn<'w>(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &'w Client,
+        mut wake: Pin<&mut Notified<'w>>,
+    ) -> Poll<io::Result<()>> {
+        let mut progress = self.more_to_run && matches!(self.pause, Pause::No);
+        if wake.as_mut().poll(context).is_ready() {
+            wake.set(client.wake.notified());
+            progress = true;
+        }
+        progress |= self.poll_pause(context);
+        progress |= self.poll_write(context)?;
+        if let Some(mark) = self.output.marks.front() {
+            progress |= mark.gate.poll(context).is_ready();
+        }
+        let wants_input = !self.input_ended
+            && !self.session.closing
+            && !self.more_to_run
+            && matches!(self.pause, Pause::No);
+        if wants_input {
+            progress |= self.poll_read(context)?;
+        }
+        if progress {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn poll_pause(&mut self, context: &mut Context<'_>) -> bool {
+        let over = match &mut self.pause {
+            Pause::No => false,
+            Pause::Backlog(gate) => gate.poll(context).is_ready(),
+            Pause::Fetch(fetching) => match fetching.as_mut().poll(context) {
+                Poll::Pending => false,
+                Poll::Ready(fetched) => {
+                    self.fetch_error = fetched.err();
+                    true
+                }
+            },
+        };
+        if over {
+            self.pause = Pause::No;
+            self.more_to_run = true;
+        }
+        over
+    }
+
+    /// Writes what may be written; `true` if that was the last of it.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        let mut wrote = false;
+        while !self.output.sendable().is_empty() {
+            let sendable = self.output.sendable();
+            match Pin::new(&mut self.stream).poll_write(context, sendable) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    self.output.wrote(count);
+                    self.server
+                        .counters
+                        .bytes_out
+                        .fetch_add(count as u64, Ordering::Relaxed);
+                    wrote = true;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(false),
+            }
+        }
+        Ok(wrote && (self.input_ended || self.session.closing))
+    }
+
+    /// Reads once; `true` if that brought bytes or the end.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        let read = if self.wanted > DIRECT_READ_BYTES {
+            self.input.reserve(self.wanted.min(RESERVE_BYTES_MAX));
+            pin!(self.stream.read_buf(&mut self.input)).poll(context)
+        } else {
+            SCRATCH.with_borrow_mut(|scratch| {
+                let mut buffer = ReadBuf::new(scratch);
+                let read = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
+                self.input.extend_from_slice(buffer.filled());
+                read.map_ok(|()| buffer.filled().len())
+            })
+        };
+        match read {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(0)) => {
+                self.input_ended = true;
+                Ok(true)
+            }
+            Poll::Ready(Ok(count)) => {
+                self.wanted = self.wanted.saturating_sub(count);
+                self.server
+                    .counters
+                    .bytes_in
+                    .fetch_add(count as u64, Ordering::Relaxed);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Runs what has arrived, one turn of it.
+    fn run_commands(&mut self, client: &Client) {
+        self.more_to_run = false;
+        if self.input.is_empty() || self.session.closing || !matches!(self.pause, Pause::No) {
+            return;
+        }
+        let server = Arc::clone(&self.server);
+        let before = self.input.len();
+        server.engine.with_core(|core| self.run_turn(&server, core));
+        if self.input.len() != before {
+            client.last_ms.store(server.uptime_ms(), Ordering::Relaxed);
+            self.session
+                .publish(self.input.len(), self.output.waiting_bytes());
+        }
+        if self.input.is_empty() && self.input.capacity() > KEPT_BYTES_MAX {
+            self.input = BytesMut::new();
+        }
+    }
+
+    fn run_turn(&mut self, server: &Server, core: &mut Core) {
+        let settings = server.settings();
+        let mut used = 0;
+        let mut commands = 0;
+        while !self.session.closing {
+            if commands == settings.pipeline_commands_per_turn || self.passed_output_limit() {
+                self.more_to_run = true;
+                break;
+            }
+            if core.pending_bytes() as u64 > settings.uncommitted_bytes_max
+                && let Some(gate) = core.oldest_pending()
+            {
+                self.pause = Pause::Backlog(gate);
+                break;
+            }
+            let Some(consumed) = self.next_request(&mut used) else {
+                break;
+            };
+            let args = self.decoder.args(&self.input[used..]).to_slices();
+            let execution = match self.fetch_error.take() {
+                None => command::execute(server, &settings, &mut self.session, core, &args),
+                Some(why) => command::fetch_failed(&mut self.session, core, &why).into(),
+            };
+            match execution {
+                Execution::Reply(reply, gate) => self.output.push(&reply, &mut self.session, gate),
+                Execution::Fetch(missing) => {
+                    self.request = Some(consumed);
+                    self.pause = Pause::Fetch(fetch(Arc::clone(&self.server), missing));
+                    break;
+                }
+            }
+            used += consumed;
+            commands += 1;
+        }
+        server
+            .counters
+            .commands
+            .fetch_add(commands, Ordering::Relaxed);
+        self.input.advance(used);
+    }
+
+    /// How many bytes the next request takes; `None` if it isn't whole, or is none.
+    fn next_request(&mut self, used: &mut usize) -> Option<usize> {
+        if let Some(consumed) = self.request.take() {
+            return Some(consumed);
+        }
+        loop {
+            let rest = &self.input[*used..];
+            match self.decoder.decode(rest, self.session.authenticated) {
+                Ok(Decoded::Request { consumed }) => return Some(consumed),
+                Ok(Decoded::Empty { consumed }) => *used += consumed,
+                Ok(Decoded::NeedMore { bytes }) => {
+                    self.wanted = bytes;
+                    return None;
+                }
+                Err(error) => {
+                    self.output
+                        .push(&Reply::from(error), &mut self.session, None);
+                    self.session.closing = true;
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+fn fetch(server: Arc<Server>, missing: Vec<Missing>) -> Fetching {
+    Box::pin(async move { server.engine.fetch(&missing).await })
+}

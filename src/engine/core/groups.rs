@@ -1,0 +1,194 @@
+//! Groups on their way to the store: sent, acknowledged, or given up.
+
+use super::super::gate::Outcome;
+use super::super::index::EntryId;
+use super::super::version::Position;
+use super::{Core, Database, Departure, Health, PendingGroup};
+use crate::layout::{CommitId, NodeId};
+
+impl Core {
+    /// Whether a group waits to be sent.
+    pub fn has_unsent(&self) -> bool {
+        self.cut.back().is_some_and(|group| !group.sent) || self.open_is_wanted()
+    }
+
+    fn open_is_wanted(&self) -> bool {
+        self.options.logged && (self.open.wanted || !self.open.builder.is_empty())
+    }
+
+    /// The next group to be sent, if there is one.
+    pub fn depart(&mut self) -> Option<Departure> {
+        if self.health != Health::Serving {
+            return None;
+        }
+        if self.cut.back().is_none_or(|group| group.sent) {
+            if !self.open_is_wanted() {
+                return None;
+            }
+            self.close_open_group();
+        }
+        let oldest_snapshot = self
+            .pins
+            .keys()
+            .next()
+            .map_or(0, |&(_, now_ms)| now_ms << CommitId::COUNTER_BITS);
+        let (acked, log_begins, node) = (self.acked, self.log_begins, self.node);
+        let largest = CommitId {
+            time: self.last_commit_time,
+            node,
+        };
+        let at = self.cut.iter().position(|group| !group.sent)?;
+        let group = self.cut.get_mut(at)?;
+        group.sent = true;
+        group.bytes = group.builder.len();
+        if group.builder.is_empty() {
+            group.largest_commit = largest;
+        }
+        let position = acked + at as u64 + 1;
+        Some(Departure {
+            position,
+            seq: position - log_begins,
+            node,
+            builder: std::mem::take(&mut group.builder),
+            largest_commit: group.largest_commit,
+            acked_through: acked.saturating_sub(log_begins),
+            now_through_ms: group.now_through_ms,
+            oldest_snapshot,
+        })
+    }
+
+    /// The store has acknowledged the oldest sent group: it becomes visible.
+    pub fn acknowledge(&mut self) {
+        let Some(group) = self.cut.pop_front() else {
+            return;
+        };
+        self.acked += 1;
+        self.pending_bytes = self.pending_bytes.saturating_sub(group.bytes);
+        self.now_through_acked_ms = self.now_through_acked_ms.max(group.now_through_ms);
+        for (&number, delta) in &group.live_delta {
+            self.databases[usize::from(number)].live_visible += delta;
+        }
+        self.settle_group(&group);
+        group.gate.open(Outcome::Durable);
+    }
+
+    /// Lets go of what a newly visible group has superseded.
+    pub(super) fn settle_group(&mut self, group: &PendingGroup) {
+        for &(number, id) in &group.touched {
+            self.settle(number, id);
+        }
+        if !group.live_delta.is_empty() {
+            self.settle_flushes();
+        }
+    }
+
+    /// Readers at or after this position are all there are or will be.
+    pub(super) fn oldest_reader(&self) -> Position {
+        self.pins
+            .keys()
+            .next()
+            .map_or(self.acked, |&(position, _)| position.min(self.acked))
+    }
+
+    pub(super) fn settle(&mut self, number: u8, id: EntryId) {
+        let oldest = self.oldest_reader();
+        let db = &mut self.databases[usize::from(number)];
+        let Some(entry) = db.index.get_mut(id) else {
+            return;
+        };
+        entry.prune(oldest);
+        let newest = entry.newest();
+        if newest.position > oldest || entry.versions().nth(1).is_some() {
+            if newest.position <= self.acked {
+                self.deferred.push((number, id));
+            }
+        } else if !newest.state.is_alive() {
+            db.remove(id);
+        }
+    }
+
+    /// Carries flushes out that no reader can look behind any more.
+    pub(super) fn settle_flushes(&mut self) {
+        let oldest = self.oldest_reader();
+        for db in &mut self.databases {
+            let Some(flush) = db.flushes.iter().copied().find(|f| f.position <= oldest) else {
+                continue;
+            };
+            if db.written <= flush.position && db.flushes.len() == 1 && db.live_tip == 0 {
+                // Nothing was written since: the whole database goes at once.
+                *db = Database {
+                    written: db.written,
+                    ..Database::new(self.options.hash_seed)
+                };
+                continue;
+            }
+            for id in db.index.bury(flush.commit) {
+                db.remove(id);
+            }
+            db.flushes.retain(|f| f.position > oldest);
+        }
+    }
+
+    /// A deadline has passed: what was not sent is dropped, what was sent is uncertain,
+    /// and until the store answers nothing new is taken.
+    pub fn refuse(&mut self, why: String) {
+        self.fall_back_behind(|group| group.sent);
+        for group in &self.cut {
+            group.gate.open(Outcome::Uncertain);
+        }
+        if !matches!(self.health, Health::Fenced(_)) {
+            self.health = Health::Refusing(why);
+        }
+    }
+
+    /// The store answers again.
+    pub fn serve(&mut self) {
+        if matches!(self.health, Health::Refusing(_)) {
+            self.health = Health::Serving;
+        }
+    }
+
+    /// This node has sealed its own log in place of its oldest sent group: that group and
+    /// all behind it never happened. It goes on as `node`, with a log of its own.
+    pub fn restart_as(&mut self, node: NodeId) {
+        self.fall_back_behind(|_| false);
+        self.node = node;
+        self.log_begins = self.acked;
+    }
+
+    /// Somebody else has closed this node's log: pending writes are uncertain for good.
+    pub fn fence(&mut self, why: String) {
+        for group in &self.cut {
+            group.gate.open(Outcome::Uncertain);
+        }
+        self.open.gate.open(Outcome::NotCommitted);
+        self.health = Health::Fenced(why);
+    }
+
+    /// Drops every group behind the last one that `keep` keeps, newest first.
+    fn fall_back_behind(&mut self, keep: impl Fn(&PendingGroup) -> bool) {
+        let mut dropped = vec![std::mem::take(&mut self.open)];
+        while let Some(group) = self.cut.pop_back_if(|group| !keep(group)) {
+            dropped.push(group);
+        }
+        let last = self.acked + self.cut.len() as u64;
+        for group in dropped {
+            let bytes = group.bytes.max(group.builder.len());
+            self.pending_bytes = self.pending_bytes.saturating_sub(bytes);
+            for (number, id) in group.touched {
+                let db = &mut self.databases[usize::from(number)];
+                db.forget_expiry(id);
+                db.index.fall_back(id, last);
+                db.remember_expiry(id);
+            }
+            for (number, delta) in group.live_delta {
+                self.databases[usize::from(number)].live_tip -= delta;
+            }
+            group.gate.open(Outcome::NotCommitted);
+        }
+        for db in &mut self.databases {
+            db.flushes.retain(|flush| flush.position <= last);
+            db.written = db.written.min(last);
+        }
+    }
+}

@@ -1,0 +1,527 @@
+//! The sequencer: databases, the tip, and the groups on their way to the store.
+//!
+//! A plain struct without I/O, threads or clocks; the engine around it holds it behind
+//! one lock and passes the time in.
+//!
+//! ```text
+//!   positions:   1 ........ 7 | 8      9      10  | 11
+//!                acknowledged | sent   sent   cut | open
+//!                ------------   --------------------------
+//!                visible state  seen on the tip only
+//! ```
+//! A transaction is validated on the tip, draws a commit id and is appended whole to the
+//! open group; its versions are in the index at once, at that group's position. When the
+//! store has acknowledged a group, the visible position moves past it: all of the group
+//! becomes visible at one instant, and what it superseded goes. When a group is given
+//! up, the tip falls back: its versions are taken out again.
+
+mod groups;
+mod readers;
+mod recovered;
+
+use super::gate::Gate;
+use super::index::{EntryId, Index};
+use super::now::Now;
+use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Value, Version};
+use super::writes::{Change, KeyWrite, WriteSet};
+use crate::layout::directory::TYPE_STRING;
+use crate::layout::{Commit, CommitId, GroupBuilder, NodeId, Write};
+use crate::small_bytes::SmallBytes;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many databases there can be: their numbers stand in a byte of the format.
+pub const DATABASES_MAX: usize = 256;
+
+/// One database: its keys, and what is known about all of them.
+#[derive(Debug)]
+pub struct Database {
+    index: Index,
+    /// Not yet carried out on every entry; newest first.
+    flushes: Vec<Flush>,
+    /// Keys alive on the tip; expired ones count until they are reaped, as in Redis.
+    live_tip: i64,
+    live_visible: i64,
+    /// The tip's keys that expire, by time.
+    expiries: BTreeSet<(u64, EntryId)>,
+    /// Where it was last written.
+    written: Position,
+}
+
+impl Database {
+    fn new(seed: u64) -> Self {
+        Self {
+            index: Index::new(seed),
+            flushes: Vec::new(),
+            live_tip: 0,
+            live_visible: 0,
+            expiries: BTreeSet::new(),
+            written: RECOVERED,
+        }
+    }
+
+    /// The keys.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The newest version of an entry on the tip, unless a flush has buried it.
+    fn alive_on_tip(&self, id: EntryId) -> bool {
+        self.index.get(id).is_some_and(|entry| {
+            let newest = entry.newest();
+            newest.state.is_alive() && !self.flushes.iter().any(|f| f.commit > newest.commit)
+        })
+    }
+
+    fn expiry_of(&self, id: EntryId) -> u64 {
+        self.index
+            .get(id)
+            .map_or(0, |entry| entry.newest().expires_ms)
+    }
+
+    fn forget_expiry(&mut self, id: EntryId) {
+        let expires_ms = self.expiry_of(id);
+        if expires_ms != 0 {
+            self.expiries.remove(&(expires_ms, id));
+        }
+    }
+
+    fn remember_expiry(&mut self, id: EntryId) {
+        let expires_ms = self.expiry_of(id);
+        if expires_ms != 0 {
+            self.expiries.insert((expires_ms, id));
+        }
+    }
+
+    fn remove(&mut self, id: EntryId) {
+        self.forget_expiry(id);
+        self.index.remove(id);
+    }
+}
+
+/// A group between its first transaction and its fate.
+#[derive(Debug, Default)]
+struct PendingGroup {
+    builder: GroupBuilder,
+    gate: Arc<Gate>,
+    touched: Vec<(u8, EntryId)>,
+    /// How many keys it makes alive (or dead), by database.
+    live_delta: BTreeMap<u8, i64>,
+    largest_commit: CommitId,
+    now_through_ms: u64,
+    /// A reply waits for it although no transaction is in it.
+    wanted: bool,
+    /// Bytes of its directory and values, once it is sent.
+    bytes: usize,
+    sent: bool,
+}
+
+/// A group on its way to the store.
+#[derive(Debug)]
+pub struct Departure {
+    /// Its position.
+    pub position: Position,
+    /// Its number in the log of `node`.
+    pub seq: u64,
+    /// Whose log.
+    pub node: NodeId,
+    /// Directory and values.
+    pub builder: GroupBuilder,
+    /// The largest commit id up to here.
+    pub largest_commit: CommitId,
+    /// What its header says of acknowledged groups.
+    pub acked_through: u64,
+    /// What its header says of time.
+    pub now_through_ms: u64,
+    /// The commit time of the oldest open snapshot; 0 where none is.
+    pub oldest_snapshot: u64,
+}
+
+/// Whether the node takes writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Serving,
+    /// The store doesn't answer: no new writes until it does; reads go on.
+    Refusing(String),
+    /// Somebody else has closed this node's log: it must stop.
+    Fenced(String),
+}
+
+/// Why a transaction was not appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused(pub String);
+
+/// What the sequencer is told about its surroundings.
+#[derive(Debug, Clone, Copy)]
+pub struct CoreOptions {
+    /// How many databases, at most [`DATABASES_MAX`].
+    pub databases: usize,
+    /// A group is closed at this size in bytes, and the next one begun.
+    pub group_bytes_max: usize,
+    /// Whether transactions are written to a log. If not, each is acknowledged at once.
+    pub logged: bool,
+    /// Keeps clients from choosing keys that collide.
+    pub hash_seed: u64,
+}
+
+/// The state of a node. See the module's picture.
+#[derive(Debug)]
+pub struct Core {
+    databases: Vec<Database>,
+    options: CoreOptions,
+    node: NodeId,
+    now: Now,
+    last_commit_time: u64,
+    /// Groups up to here are visible.
+    acked: Position,
+    /// The position before the first group of this node's log.
+    log_begins: Position,
+    /// Behind `acked`, in order, the sent ones first.
+    cut: VecDeque<PendingGroup>,
+    open: PendingGroup,
+    /// Bytes in `cut` and `open`.
+    pending_bytes: usize,
+    /// What snapshots and watches keep from going, by position and time.
+    pins: BTreeMap<(Position, u64), usize>,
+    /// Entries to look at again when a pin goes.
+    deferred: Vec<(u8, EntryId)>,
+    /// Expiries up to here are known to a restart.
+    now_through_acked_ms: u64,
+    health: Health,
+}
+
+impl Core {
+    /// An empty state.
+    pub fn new(options: CoreOptions) -> Self {
+        let databases = options.databases.min(DATABASES_MAX) as u64;
+        Self {
+            databases: (0..databases)
+                .map(|_| Database::new(options.hash_seed))
+                .collect(),
+            options,
+            node: 0,
+            now: Now::new(0),
+            last_commit_time: 0,
+            acked: RECOVERED,
+            log_begins: RECOVERED,
+            cut: VecDeque::new(),
+            open: PendingGroup::default(),
+            pending_bytes: 0,
+            pins: BTreeMap::new(),
+            deferred: Vec::new(),
+            now_through_acked_ms: 0,
+            health: Health::Serving,
+        }
+    }
+
+    /// Moves the engine's time on.
+    #[inline]
+    pub fn advance(&mut self, wall_ms: u64, monotonic: Duration) {
+        self.now.advance(wall_ms, monotonic);
+    }
+
+    /// The engine's time in milliseconds since the Unix epoch.
+    #[inline]
+    pub fn now_ms(&self) -> u64 {
+        self.now.ms()
+    }
+
+    /// A database by its number.
+    #[inline]
+    pub fn database(&self, database: u8) -> Option<&Database> {
+        self.databases.get(usize::from(database))
+    }
+
+    /// How many databases there are.
+    pub fn databases(&self) -> u8 {
+        u8::try_from(self.databases.len()).unwrap_or(u8::MAX)
+    }
+
+    /// What is acknowledged, now.
+    #[inline]
+    pub fn visible(&self) -> Snapshot {
+        Snapshot {
+            position: self.acked,
+            now_ms: self.now.ms(),
+        }
+    }
+
+    /// What is sequenced, now.
+    #[inline]
+    pub fn tip(&self) -> Snapshot {
+        Snapshot {
+            position: Snapshot::TIP,
+            now_ms: self.now.ms(),
+        }
+    }
+
+    /// Whether the node takes writes.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Bytes sequenced and not yet acknowledged.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending_bytes
+    }
+
+    /// Expiries up to this time are known to a restart.
+    #[inline]
+    pub fn now_through_acked_ms(&self) -> u64 {
+        if self.options.logged {
+            self.now_through_acked_ms
+        } else {
+            u64::MAX
+        }
+    }
+
+    /// The version of a key that a snapshot holds, dead or alive.
+    #[inline]
+    pub fn read(
+        &self,
+        database: u8,
+        hash: u64,
+        key: &[u8],
+        snapshot: Snapshot,
+    ) -> Option<&Version> {
+        let database = self.database(database)?;
+        let entry = database.index.get(database.index.find(hash, key)?)?;
+        entry.visible(&database.flushes, snapshot)
+    }
+
+    /// The newest version of a key on the tip, even one that a flush has buried, and
+    /// whether it is still alive there: what WATCH compares.
+    pub fn newest(&self, database: u8, hash: u64, key: &[u8]) -> Option<(&Version, bool)> {
+        let db = self.database(database)?;
+        let id = db.index.find(hash, key)?;
+        let newest = db.index.get(id)?.newest();
+        Some((
+            newest,
+            db.alive_on_tip(id) && !newest.is_expired(self.now.ms()),
+        ))
+    }
+
+    /// How many keys a database has; expired ones count until they are reaped.
+    pub fn live_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
+        let keys = self.database(database).map_or(0, |db| {
+            if snapshot.position == Snapshot::TIP {
+                db.live_tip
+            } else {
+                db.live_visible
+            }
+        });
+        u64::try_from(keys).unwrap_or(0)
+    }
+
+    /// How many keys have an expiry, on the tip.
+    pub fn expiring_keys(&self, database: u8) -> u64 {
+        self.database(database)
+            .map_or(0, |db| db.expiries.len() as u64)
+    }
+
+    /// The gate of the group at `position`, if its fate isn't known.
+    pub fn gate(&self, position: Position) -> Option<Arc<Gate>> {
+        if position <= self.acked {
+            return None;
+        }
+        let group = self
+            .cut
+            .get((position - self.acked - 1) as usize)
+            .unwrap_or(&self.open);
+        Some(Arc::clone(&group.gate))
+    }
+
+    /// The gate of the oldest group whose fate clients wait for.
+    pub fn oldest_pending(&self) -> Option<Arc<Gate>> {
+        let oldest = self.cut.front().unwrap_or(&self.open);
+        (oldest.gate.outcome() == super::gate::Outcome::Pending).then(|| Arc::clone(&oldest.gate))
+    }
+
+    /// Where a transaction that commits now would go.
+    #[inline]
+    pub fn open_position(&self) -> Position {
+        self.acked + self.cut.len() as u64 + 1
+    }
+
+    /// Asks for a group even if no transaction comes: a reply depends on the time in its header.
+    pub fn want_group(&mut self) -> Position {
+        self.open.wanted = true;
+        self.open.now_through_ms = self.now.ms();
+        self.open_position()
+    }
+
+    /// Commits a transaction: all of its writes, at one position. `Ok` is that position.
+    pub fn commit(
+        &mut self,
+        writes: WriteSet,
+        meta: &Commit<'_>,
+    ) -> Result<(CommitId, Position), Refused> {
+        match &self.health {
+            Health::Serving => {}
+            Health::Refusing(why) | Health::Fenced(why) => return Err(Refused(why.clone())),
+        }
+        let id = self.draw_commit_id();
+        let position = self.open_position();
+        let before = self.open.builder.len();
+        if self.options.logged {
+            let commit = Commit { id, ..meta.clone() };
+            self.open
+                .builder
+                .begin_commit(&commit, writes.flushed().len() + writes.writes().len());
+            self.open.largest_commit = id;
+            self.open.now_through_ms = self.now.ms();
+        }
+        for &database in writes.flushed() {
+            self.apply_flush(
+                database,
+                Flush {
+                    commit: id,
+                    position,
+                },
+            );
+        }
+        for write in writes {
+            self.apply(write, id, position);
+        }
+        self.pending_bytes += self.open.builder.len() - before;
+        if !self.options.logged {
+            self.acknowledge_unlogged();
+        } else if self.open.builder.len() >= self.options.group_bytes_max {
+            self.close_open_group();
+        }
+        Ok((id, position))
+    }
+
+    fn draw_commit_id(&mut self) -> CommitId {
+        let from_clock = self.now.ms() << CommitId::COUNTER_BITS;
+        self.last_commit_time = from_clock.max(self.last_commit_time + 1);
+        CommitId {
+            time: self.last_commit_time,
+            node: self.node,
+        }
+    }
+
+    fn apply(&mut self, write: KeyWrite, commit: CommitId, position: Position) {
+        let KeyWrite {
+            database: number,
+            hash,
+            key,
+            change,
+        } = write;
+        let Some(db) = self.databases.get_mut(usize::from(number)) else {
+            return;
+        };
+        let found = db.index.find(hash, &key);
+        let was_alive = found.is_some_and(|id| db.alive_on_tip(id));
+        let (state, expires_ms) = match change {
+            Change::Put { value, expires_ms } => {
+                if self.options.logged {
+                    let Value::String(bytes) = &value;
+                    let expires = (expires_ms != 0).then_some(expires_ms);
+                    self.open
+                        .builder
+                        .put(number, &key, TYPE_STRING, expires, bytes);
+                }
+                (State::Live(value), expires_ms)
+            }
+            Change::Delete => {
+                if self.options.logged {
+                    self.open.builder.write(&Write::Delete {
+                        database: number,
+                        key: &key,
+                    });
+                }
+                (State::Tombstone, 0)
+            }
+            Change::Expiry {
+                predecessor,
+                expires_ms,
+            } => {
+                if self.options.logged {
+                    let expires_ms = (expires_ms != 0).then_some(expires_ms);
+                    let meta = Write::Meta {
+                        database: number,
+                        key: &key,
+                        predecessor,
+                        expires_ms,
+                    };
+                    self.open.builder.write(&meta);
+                }
+                let newest = found
+                    .and_then(|id| db.index.get(id))
+                    .map(|entry| entry.newest());
+                (
+                    newest.map_or(State::Lost, |version| version.state.clone()),
+                    expires_ms,
+                )
+            }
+        };
+        let alive = state.is_alive();
+        let keep = self.options.logged || !self.pins.is_empty();
+        if let Some(id) = found {
+            db.forget_expiry(id);
+            if !keep && !alive {
+                db.index.remove(id);
+                db.live_tip -= i64::from(was_alive);
+                return;
+            }
+        }
+        let version = Version {
+            commit,
+            position,
+            expires_ms,
+            state,
+        };
+        let id = db.index.install(hash, key, version, keep);
+        db.remember_expiry(id);
+        db.written = position;
+        let delta = i64::from(alive) - i64::from(was_alive);
+        db.live_tip += delta;
+        if keep {
+            self.open.touched.push((number, id));
+            if delta != 0 {
+                *self.open.live_delta.entry(number).or_default() += delta;
+            }
+        }
+    }
+
+    fn apply_flush(&mut self, number: u8, flush: Flush) {
+        let Some(db) = self.databases.get_mut(usize::from(number)) else {
+            return;
+        };
+        if self.options.logged {
+            self.open.builder.write(&Write::Flush { database: number });
+        }
+        *self.open.live_delta.entry(number).or_default() -= db.live_tip;
+        db.live_tip = 0;
+        db.flushes.insert(0, flush);
+    }
+
+    /// Without a log, a transaction is acknowledged when it is sequenced.
+    fn acknowledge_unlogged(&mut self) {
+        self.acked += 1;
+        if !self.open.touched.is_empty() || !self.open.live_delta.is_empty() {
+            let group = std::mem::take(&mut self.open);
+            self.settle_group(&group);
+        }
+    }
+
+    fn close_open_group(&mut self) {
+        self.cut.push_back(std::mem::take(&mut self.open));
+    }
+}
+
+/// A value to be read from the store before a command can go on.
+#[derive(Debug, Clone)]
+pub struct Missing {
+    /// The key's database.
+    pub database: u8,
+    /// The key.
+    pub key: SmallBytes,
+    /// The version whose value is missing.
+    pub commit: CommitId,
+    /// Where it is.
+    pub place: StoredValue,
+}

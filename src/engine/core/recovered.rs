@@ -1,0 +1,96 @@
+//! What recovery installs, and values that come back from the store.
+
+use super::super::version::{Position, RECOVERED, State, Version};
+use super::{Core, Database};
+use crate::layout::{Commit, CommitId, Control, NodeId, Write};
+use crate::small_bytes::SmallBytes;
+
+impl Core {
+    /// Gives a value that was read from the store to its version.
+    pub fn fill(&mut self, database: u8, key: &[u8], commit: CommitId, state: State) {
+        let Some(db) = self.databases.get_mut(usize::from(database)) else {
+            return;
+        };
+        if let Some(id) = db.index.find(db.index.hash(key), key) {
+            db.index.fill(id, commit, state);
+        }
+    }
+
+    /// Installs a recovered version: visible to everyone. Versions of a key come in the
+    /// order of their commit ids.
+    pub fn recover(&mut self, database: u8, key: &[u8], mut version: Version) {
+        let Some(db) = self.databases.get_mut(usize::from(database)) else {
+            return;
+        };
+        version.position = RECOVERED;
+        let hash = db.index.hash(key);
+        if let Some(id) = db.index.find(hash, key) {
+            db.live_tip -= i64::from(db.alive_on_tip(id));
+            db.forget_expiry(id);
+            if !version.state.is_alive() {
+                db.index.remove(id);
+            }
+        }
+        if version.state.is_alive() {
+            db.live_tip += 1;
+            let id = db
+                .index
+                .install(hash, SmallBytes::from(key), version, false);
+            db.remember_expiry(id);
+        }
+    }
+
+    /// The version of a key that recovery has installed last.
+    pub fn recovered(&self, database: u8, key: &[u8]) -> Option<&Version> {
+        let db = self.database(database)?;
+        db.index
+            .get(db.index.find(db.index.hash(key), key)?)
+            .map(|entry| entry.newest())
+    }
+
+    /// Everything recovered so far in a database is gone.
+    pub fn recover_flush(&mut self, database: u8) {
+        if let Some(db) = self.databases.get_mut(usize::from(database)) {
+            *db = Database::new(self.options.hash_seed);
+        }
+    }
+
+    /// Recovery has ended: the node begins to write, as `node`, above all it has read.
+    pub fn begin(&mut self, node: NodeId, largest_commit: CommitId, now_through_ms: u64) {
+        for db in &mut self.databases {
+            db.live_visible = db.live_tip;
+        }
+        self.node = node;
+        self.last_commit_time = self.last_commit_time.max(largest_commit.time);
+        self.now.raise(now_through_ms);
+        self.now_through_acked_ms = now_through_ms;
+    }
+
+    /// Appends facts about other logs to the open group.
+    pub fn commit_controls(&mut self, controls: &[Control]) -> Position {
+        let id = self.draw_commit_id();
+        let commit = Commit {
+            id,
+            ..Commit::default()
+        };
+        let before = self.open.builder.len();
+        self.open.builder.begin_commit(&commit, controls.len());
+        for control in controls {
+            self.open.builder.write(&Write::Control(*control));
+        }
+        self.open.largest_commit = id;
+        self.open.now_through_ms = self.now.ms();
+        self.pending_bytes += self.open.builder.len() - before;
+        self.open_position()
+    }
+
+    /// The node that writes.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// The number in this node's log behind everything sent and acknowledged.
+    pub fn next_seq(&self) -> u64 {
+        self.acked + self.cut.len() as u64 + 1 - self.log_begins
+    }
+}

@@ -1,0 +1,242 @@
+//! The flusher: brings groups to the store, several at a time, acknowledged in order.
+//!
+//! While creates are under way new transactions gather in the next group, so throughput
+//! doesn't depend on the store's latency.
+//!
+//! What it does when the store doesn't answer, or not as it should:
+//!
+//! | the store                      | the node                                             |
+//! |--------------------------------|------------------------------------------------------|
+//! | fails, times out               | repeats the create (in `ResilientStore::create`)      |
+//! | … until the commit deadline    | drops what wasn't sent (`NOTCOMMITTED`), says `UNCERTAIN` to what was, refuses new writes, repeats on |
+//! | answers again                  | acknowledges the sent groups, takes writes again      |
+//! | will never take the object     | seals the name itself, so that it is certain; falls back to the visible state; goes on under a new node id |
+//! | has another's object there     | was replaced: pending writes are `UNCERTAIN`, stops   |
+
+use super::Engine;
+use super::core::{Departure, Health};
+use crate::layout::{Control, Header, Kind, ObjectName};
+use crate::storage::StoreError;
+use crate::storage::resilient::Decided;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+/// Why the engine had to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped(pub String);
+
+/// A group on its way.
+struct Flight {
+    create: Pin<Box<dyn Future<Output = Decided> + Send>>,
+    decided: Option<Decided>,
+    name: String,
+    seq: u64,
+    nonce: u128,
+    sent_at: Duration,
+}
+
+/// Runs until the node has to stop.
+pub(super) async fn run(engine: &Engine) -> Stopped {
+    let limits = engine.store.limits();
+    let in_flight_max = match engine.options.groups_in_flight_max {
+        0 => limits.creates_in_flight,
+        some => some.min(limits.creates_in_flight),
+    }
+    .max(1);
+    let mut flights: VecDeque<Flight> = VecDeque::new();
+    loop {
+        while flights.len() < in_flight_max
+            && let Some(departure) = engine.with_core(|core| core.depart())
+        {
+            flights.push_back(launch(engine, departure, in_flight_max as u32));
+        }
+        let Some(oldest) = flights.front() else {
+            engine.work.notified().await;
+            continue;
+        };
+        let waited = engine.clock.monotonic().saturating_sub(oldest.sent_at);
+        let patience = engine.options.commit_deadline.saturating_sub(waited);
+        let serving = engine.with_core(|core| *core.health() == Health::Serving);
+        tokio::select! {
+            biased;
+            decided = first_decided(&mut flights) => {
+                if let Err(stopped) = land(engine, &mut flights, decided).await {
+                    return stopped;
+                }
+            }
+            () = engine.work.notified(), if flights.len() < in_flight_max && serving => {}
+            () = tokio::time::sleep(patience), if serving => refuse(engine),
+        }
+    }
+}
+
+/// Sends a group.
+fn launch(engine: &Engine, departure: Departure, window: u32) -> Flight {
+    let Departure {
+        seq, node, builder, ..
+    } = departure;
+    let nonce = engine.nonce();
+    let mut header = Header::new(Kind::Group, nonce, node, seq);
+    header.acked_through = departure.acked_through;
+    header.window = window;
+    header.largest_commit = departure.largest_commit;
+    header.wall_ms = engine.clock.wall_ms();
+    header.now_through_ms = departure.now_through_ms;
+    header.oldest_snapshot = departure.oldest_snapshot;
+    let (_, object) = builder.finish(header);
+    let name = ObjectName::Log(node, seq).to_string();
+    let store = Arc::clone(&engine.store);
+    let create = {
+        let name = name.clone();
+        async move { store.create(&name, object, nonce).await }
+    };
+    let sent_at = engine.clock.monotonic();
+    Flight {
+        create: Box::pin(create),
+        decided: None,
+        name,
+        seq,
+        nonce,
+        sent_at,
+    }
+}
+
+/// Sends the first group of a log, before anything is served.
+pub(super) async fn send_first(
+    engine: &Engine,
+    departure: Departure,
+    window: u32,
+) -> Result<(), StoreError> {
+    let flight = launch(engine, departure, window);
+    match flight.create.await {
+        Decided::Ours => Ok(()),
+        Decided::Theirs(_) => Err(StoreError::Fatal(format!(
+            "{} was taken by another node: is this store used twice?",
+            flight.name
+        ))),
+        Decided::Rejected(why) | Decided::Fatal(why) => Err(StoreError::Fatal(why)),
+    }
+}
+
+/// Polls all flights; answers when the fate of the oldest is known. The others keep
+/// theirs until it is their turn: groups are acknowledged strictly in sequence.
+async fn first_decided(flights: &mut VecDeque<Flight>) -> Decided {
+    poll_fn(|context| {
+        for flight in flights.iter_mut().filter(|flight| flight.decided.is_none()) {
+            if let Poll::Ready(decided) = flight.create.as_mut().poll(context) {
+                flight.decided = Some(decided);
+            }
+        }
+        match flights.front_mut().and_then(|oldest| oldest.decided.take()) {
+            Some(decided) => Poll::Ready(decided),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Draws the consequences of the oldest group's fate.
+async fn land(
+    engine: &Engine,
+    flights: &mut VecDeque<Flight>,
+    decided: Decided,
+) -> Result<(), Stopped> {
+    let Some(flight) = flights.pop_front() else {
+        return Ok(());
+    };
+    match decided {
+        Decided::Ours => {
+            acknowledge(engine, flights);
+            Ok(())
+        }
+        Decided::Rejected(why) => seal_own(engine, flights, flight, why).await,
+        Decided::Theirs(header) => Err(fence(
+            engine,
+            format!(
+                "{} was taken by another node ({:?}): this node was replaced",
+                flight.name, header.kind
+            ),
+        )),
+        Decided::Fatal(why) => Err(fence(engine, why)),
+    }
+}
+
+fn acknowledge(engine: &Engine, flights: &mut VecDeque<Flight>) {
+    let recovered = engine.with_core(|core| {
+        core.acknowledge();
+        let refusing = matches!(core.health(), Health::Refusing(_));
+        core.serve();
+        refusing
+    });
+    if recovered {
+        tracing::warn!("the store answers again: writes are taken again");
+        // The others' time of grace begins anew: they were stuck behind the same outage.
+        let now = engine.clock.monotonic();
+        flights.iter_mut().for_each(|flight| flight.sent_at = now);
+    }
+}
+
+/// The commit deadline has passed.
+fn refuse(engine: &Engine) {
+    let why = engine
+        .store
+        .last_failure()
+        .unwrap_or_else(|| "no answer".to_owned());
+    tracing::error!(%why, "the store did not acknowledge in time: writes are refused until it does");
+    engine.with_core(|core| core.refuse(why));
+}
+
+/// The store will never take this group. To make that certain the node puts a seal in its
+/// place, ends its log there and goes on with a new one.
+async fn seal_own(
+    engine: &Engine,
+    flights: &mut VecDeque<Flight>,
+    refused: Flight,
+    why: String,
+) -> Result<(), Stopped> {
+    tracing::error!(name = %refused.name, %why, "the store refused a group");
+    let (node, now_ms) = engine.with_core(|core| (core.node(), core.now_ms()));
+    match engine
+        .create_marker(&refused.name, Kind::Seal, node, refused.seq, now_ms)
+        .await
+    {
+        Decided::Ours => {}
+        // An earlier attempt had arrived after all.
+        Decided::Theirs(header) if header.nonce == refused.nonce => {
+            acknowledge(engine, flights);
+            return Ok(());
+        }
+        Decided::Theirs(_) => {
+            return Err(fence(
+                engine,
+                format!("{} was taken by another node", refused.name),
+            ));
+        }
+        Decided::Rejected(why) | Decided::Fatal(why) => return Err(fence(engine, why)),
+    }
+    // Whatever of these arrives still lies behind the seal: it never counts.
+    flights.clear();
+    let next = match engine.create_node(node).await {
+        Ok(next) => next,
+        Err(error) => return Err(fence(engine, error.to_string())),
+    };
+    engine.with_core(|core| {
+        core.restart_as(next);
+        core.commit_controls(&[Control::LogClosed {
+            node,
+            end: refused.seq - 1,
+        }]);
+        core.serve();
+    });
+    Ok(())
+}
+
+fn fence(engine: &Engine, why: String) -> Stopped {
+    tracing::error!(%why, "this node can't go on");
+    engine.with_core(|core| core.fence(why.clone()));
+    Stopped(why)
+}

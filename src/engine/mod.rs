@@ -1,0 +1,292 @@
+//! The engine: transactions over a store of immutable objects.
+//!
+//! ```text
+//!        reads                    writes
+//!          |                        |
+//!          v                        v
+//!   visible state  <----  tip  <-- sequencer          one lock, never held across I/O
+//!          ^                        |
+//!          | acknowledged           | whole transactions, appended to
+//!          |                        v
+//!          +----- in order --- [ group ] [ group ] [ open group ]
+//!                                 |         |
+//!                                 v         v          several creates in flight
+//!                              log/7/41   log/7/42     one object = one commit point
+//! ```
+//!
+//! | module      | what                                                                    |
+//! |-------------|-------------------------------------------------------------------------|
+//! | [`version`] | versions, snapshots, and the rule which version a snapshot sees          |
+//! | [`index`]   | every key and its versions                                               |
+//! | [`writes`]  | what a transaction has written and not yet committed                     |
+//! | [`core`]    | the sequencer: tip, groups, visibility, falling back; no I/O, no clock   |
+//! | [`gate`]    | a reply waits for the group it depends on                                |
+//! | [`now`]     | the engine's one time                                                    |
+//! | `flusher`   | brings groups to the store, several at a time, acknowledged in order     |
+//! | `recovery`  | reads the logs, closes those of earlier starts, begins a new one         |
+
+pub mod core;
+pub mod gate;
+pub mod index;
+pub mod now;
+pub mod version;
+pub mod writes;
+
+mod flusher;
+mod recovery;
+
+pub use flusher::Stopped;
+pub use recovery::{OpenError, Recovered};
+
+use crate::clock::Clock;
+use crate::layout::{FormatError, Header, Kind, ObjectName};
+use crate::storage::StoreError;
+use crate::storage::resilient::{Decided, ResilientStore};
+use bytes::Bytes;
+use core::{Core, CoreOptions, Health, Missing};
+use gate::Outcome;
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use version::{State, Value};
+
+/// What an engine is told about its surroundings and limits.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineOptions {
+    /// How many databases.
+    pub databases: usize,
+    /// A group is closed at this size in bytes.
+    pub group_bytes_max: usize,
+    /// How many groups may be on their way to the store at once.
+    pub groups_in_flight_max: usize,
+    /// How long a group may be under way before its clients are told that its fate is
+    /// uncertain and new writes are refused.
+    pub commit_deadline: Duration,
+    /// How many objects recovery reads at once.
+    pub recovery_reads_in_flight: usize,
+    /// How many expired keys are removed in one go.
+    pub expired_keys_per_turn: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            databases: 16,
+            group_bytes_max: 4 << 20,
+            groups_in_flight_max: 2,
+            commit_deadline: Duration::from_secs(10),
+            recovery_reads_in_flight: 64,
+            expired_keys_per_turn: 200,
+        }
+    }
+}
+
+/// A node's engine. See the module's picture.
+pub struct Engine {
+    core: Mutex<Core>,
+    /// Something waits to be sent.
+    work: Notify,
+    store: Arc<ResilientStore>,
+    clock: Arc<dyn Clock>,
+    rng: Mutex<StdRng>,
+    options: EngineOptions,
+    logged: bool,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Opens a node on a store: recovers what is there and begins a log of its own, which
+    /// is acknowledged when this returns. [`Engine::run`] must run from then on.
+    ///
+    /// # Errors
+    /// The store can't be used, or what it holds can't be read by this version.
+    pub async fn open(
+        store: Arc<ResilientStore>,
+        clock: Arc<dyn Clock>,
+        options: EngineOptions,
+        rng: &mut impl Rng,
+    ) -> Result<(Arc<Self>, Recovered), OpenError> {
+        let logged = store.limits().survives_process;
+        let mut core = Core::new(CoreOptions {
+            databases: options.databases,
+            group_bytes_max: options.group_bytes_max,
+            logged,
+            hash_seed: rng.random(),
+        });
+        core.advance(clock.wall_ms(), clock.monotonic());
+        let engine = Arc::new(Self {
+            core: Mutex::new(core),
+            work: Notify::new(),
+            store,
+            clock,
+            rng: Mutex::new(StdRng::from_rng(rng)),
+            options,
+            logged,
+        });
+        let recovered = if logged {
+            recovery::recover(&engine).await?
+        } else {
+            Recovered::default()
+        };
+        Ok((engine, recovered))
+    }
+
+    /// Brings groups to the store and reaps expired keys until the node has to stop.
+    pub async fn run(&self) -> Stopped {
+        tokio::select! {
+            stopped = flusher::run(self) => stopped,
+            never = self.reap_for_ever() => never,
+        }
+    }
+
+    /// Runs `work` on the state, at the present time, and sees to it that what it leaves
+    /// to be sent is sent.
+    #[inline]
+    pub fn with_core<R>(&self, work: impl FnOnce(&mut Core) -> R) -> R {
+        let (result, unsent) = {
+            // The state is whole between two calls; a panic in a command leaves it so.
+            let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+            core.advance(self.clock.wall_ms(), self.clock.monotonic());
+            (work(&mut core), core.has_unsent())
+        };
+        if unsent {
+            self.work.notify_one();
+        }
+        result
+    }
+
+    /// Reads values that commands miss and gives them to their versions.
+    ///
+    /// # Errors
+    /// The store didn't give them in time, or gave bytes with a wrong checksum: the
+    /// message names the object.
+    pub async fn fetch(&self, missing: &[Missing]) -> Result<(), String> {
+        for Missing {
+            database,
+            key,
+            commit,
+            place,
+        } in missing
+        {
+            let name = ObjectName::Log(place.node, place.seq).to_string();
+            let bytes = self.read_value(&name, place.offset, place.length).await?;
+            if bytes.len() as u64 != place.length || crc32c::crc32c(&bytes) != place.crc {
+                return Err(format!("{name}: {}", FormatError::Checksum("values")));
+            }
+            let state = State::Live(Value::String(bytes.as_ref().into()));
+            self.with_core(|core| core.fill(*database, key, *commit, state));
+        }
+        Ok(())
+    }
+
+    async fn read_value(&self, name: &str, offset: u64, length: u64) -> Result<Bytes, String> {
+        self.store
+            .read(name, offset, length)
+            .await
+            .map_err(|error| format!("{name}: {error}"))
+    }
+
+    /// Waits until everything sequenced so far has met its fate.
+    pub async fn drain(&self) {
+        while let Some(gate) = self.with_core(|core| {
+            let last = core.open_position();
+            if core.pending_bytes() > 0 || core.has_unsent() {
+                core.gate(last)
+                    .filter(|_| core.has_unsent())
+                    .or_else(|| core.gate(last - 1))
+            } else {
+                None
+            }
+        }) {
+            if poll_fn(|context| gate.poll(context)).await == Outcome::Uncertain {
+                return;
+            }
+        }
+    }
+
+    /// Seals this node's log after [`Engine::drain`], so that the next start knows its end
+    /// without asking. Not needed for safety: the next start would do it.
+    pub async fn seal(&self) {
+        if !self.logged {
+            return;
+        }
+        let Some((node, seq, now_ms)) = self.with_core(|core| {
+            let serving = *core.health() == Health::Serving && core.pending_bytes() == 0;
+            serving.then(|| (core.node(), core.next_seq(), core.now_ms()))
+        }) else {
+            return;
+        };
+        let name = ObjectName::Log(node, seq).to_string();
+        let decided = self
+            .create_marker(&name, Kind::Seal, node, seq, now_ms)
+            .await;
+        tracing::debug!(%name, ?decided, "sealed the log");
+    }
+
+    /// Creates an object that is a header and nothing else.
+    async fn create_marker(
+        &self,
+        name: &str,
+        kind: Kind,
+        node: u32,
+        number: u64,
+        now_through_ms: u64,
+    ) -> Decided {
+        let nonce = self.nonce();
+        let mut header = Header::new(kind, nonce, node, number);
+        header.wall_ms = self.clock.wall_ms();
+        header.now_through_ms = now_through_ms;
+        let mut object = Vec::new();
+        header.encode(&mut object);
+        self.store.create(name, Bytes::from(object), nonce).await
+    }
+
+    /// Begins a new node: an id that no process start has had before.
+    async fn create_node(&self, after: u32) -> Result<u32, StoreError> {
+        let mut node = after;
+        loop {
+            node = node.checked_add(1).ok_or_else(|| {
+                StoreError::Fatal("no node ids are left in this store".to_owned())
+            })?;
+            let name = ObjectName::Node(node).to_string();
+            match self.create_marker(&name, Kind::Node, node, 0, 0).await {
+                Decided::Ours => return Ok(node),
+                Decided::Theirs(_) => {}
+                Decided::Rejected(why) | Decided::Fatal(why) => return Err(StoreError::Fatal(why)),
+            }
+        }
+    }
+
+    fn nonce(&self) -> u128 {
+        self.rng
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .random()
+    }
+
+    /// How the store was used.
+    pub fn store(&self) -> &ResilientStore {
+        &self.store
+    }
+
+    async fn reap_for_ever(&self) -> Stopped {
+        /// Between two looks for expired keys, which nobody can read any more anyway.
+        const REAP_EVERY: Duration = Duration::from_millis(100);
+        loop {
+            tokio::time::sleep(REAP_EVERY).await;
+            while self.with_core(|core| core.reap(self.options.expired_keys_per_turn)) {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Versions of a key, and the one rule that says which of them a reader sees.
+
+use crate::layout::{CommitId, NodeId};
+use crate::small_bytes::SmallBytes;
+
+/// A place in the order in which this node applied groups: the count of groups so far.
+///
+/// The node applies groups one after the other, its own and (later) those of peers, so
+/// one number stands for the whole vector of log positions that it has applied. What was
+/// recovered from closed logs is at [`RECOVERED`].
+pub type Position = u64;
+
+/// The position of all that recovery installed: visible to everyone.
+pub const RECOVERED: Position = 0;
+
+/// A value, by its type. So far there are strings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A binary-safe string.
+    String(SmallBytes),
+}
+
+/// Where in the store a value can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredValue {
+    /// The log of the group that holds it.
+    pub node: NodeId,
+    /// The group in that log.
+    pub seq: u64,
+    /// From the start of the object, in bytes.
+    pub offset: u64,
+    /// In bytes.
+    pub length: u64,
+    /// CRC-32C of the bytes.
+    pub crc: u32,
+}
+
+/// What a version says of its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// The key has this value.
+    Live(Value),
+    /// The key has a value, to be read from the store.
+    Stored(Box<StoredValue>),
+    /// The key was deleted.
+    Tombstone,
+    /// The key had a value whose bytes or whose predecessor are lost in the store: it is
+    /// reported, never guessed.
+    Lost,
+}
+
+impl State {
+    /// Whether the key exists.
+    pub fn is_alive(&self) -> bool {
+        !matches!(self, Self::Tombstone)
+    }
+}
+
+/// One version of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The transaction that wrote it.
+    pub commit: CommitId,
+    /// The group that made it visible.
+    pub position: Position,
+    /// When the key expires, in milliseconds since the Unix epoch; 0 is never.
+    pub expires_ms: u64,
+    /// What it says.
+    pub state: State,
+}
+
+const _: () = assert!(size_of::<State>() == 24 && size_of::<Version>() == 56);
+
+impl Version {
+    /// Whether the key has ceased to exist by `now_ms`.
+    #[inline]
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_ms != 0 && self.expires_ms <= now_ms
+    }
+}
+
+/// A tombstone for all older versions of a database: FLUSHDB, and once per database FLUSHALL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flush {
+    /// The transaction that flushed.
+    pub commit: CommitId,
+    /// The group that made it visible.
+    pub position: Position,
+}
+
+/// What a reader may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Groups up to here. [`Snapshot::TIP`] sees what is not acknowledged yet, too.
+    pub position: Position,
+    /// Expiry is judged at this time, in milliseconds since the Unix epoch.
+    pub now_ms: u64,
+}
+
+impl Snapshot {
+    /// The position behind everything.
+    pub const TIP: Position = Position::MAX;
+}
+
+/// The rule: of the versions in the snapshot the one with the largest commit id counts,
+/// unless a flush in the snapshot is newer; whether it is a tombstone or expired is for
+/// the caller to see ([`State::is_alive`], [`Version::is_expired`]).
+///
+/// A transaction sits in one group, and a group is in a snapshot or it isn't: that is
+/// all there is to read atomicity here, no set of co-written keys is kept.
+#[inline]
+pub fn visible_version<'v>(
+    newest_first: impl IntoIterator<Item = &'v Version>,
+    flushes: &[Flush],
+    snapshot: Snapshot,
+) -> Option<&'v Version> {
+    let version = newest_first
+        .into_iter()
+        .find(|v| v.position <= snapshot.position)?;
+    let flushed = flushes
+        .iter()
+        .any(|f| f.position <= snapshot.position && f.commit > version.commit);
+    (!flushed).then_some(version)
+}

@@ -1,0 +1,184 @@
+//! The writes of a transaction, buffered until it commits.
+
+use super::version::Value;
+use crate::layout::CommitId;
+use crate::small_bytes::SmallBytes;
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+
+/// One buffered write.
+#[derive(Debug, Clone)]
+pub struct KeyWrite {
+    /// The database of the key.
+    pub database: u8,
+    /// The key's hash in that database's index.
+    pub hash: u64,
+    /// The key.
+    pub key: SmallBytes,
+    /// What becomes of it.
+    pub change: Change,
+}
+
+/// What a transaction makes of a key.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// It has a new value.
+    Put {
+        /// The value.
+        value: Value,
+        /// Milliseconds since the Unix epoch; 0 is never.
+        expires_ms: u64,
+    },
+    /// It is gone.
+    Delete,
+    /// Its value stays, its expiry changes.
+    Expiry {
+        /// The version whose value stays.
+        predecessor: CommitId,
+        /// Milliseconds since the Unix epoch; 0 is never.
+        expires_ms: u64,
+    },
+}
+
+/// What a transaction's own writes say of a key.
+#[derive(Debug)]
+pub enum Own<'w> {
+    /// Nothing.
+    Untouched,
+    /// It was flushed with its database, and not written since.
+    Flushed,
+    /// This was its last write.
+    Written(&'w Change),
+}
+
+/// The writes of one transaction: at most one for each key, and the databases it
+/// flushed before them.
+#[derive(Debug, Default)]
+pub struct WriteSet {
+    flushed: SmallVec<[u8; 1]>,
+    writes: SmallVec<[KeyWrite; 1]>,
+    /// Finds a key's write once there are too many to look through.
+    places: Option<HashTable<u32>>,
+    bytes: usize,
+}
+
+/// More writes than this are found by hash.
+const SCAN_MAX: usize = 8;
+
+impl WriteSet {
+    /// Whether nothing was written.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.flushed.is_empty()
+    }
+
+    /// Bytes of keys and values held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The databases it flushed, before all writes.
+    pub fn flushed(&self) -> &[u8] {
+        &self.flushed
+    }
+
+    /// What it wrote to keys.
+    pub fn writes(&self) -> &[KeyWrite] {
+        &self.writes
+    }
+
+    /// What it says of a key.
+    #[inline]
+    pub fn own(&self, database: u8, hash: u64, key: &[u8]) -> Own<'_> {
+        if self.is_empty() {
+            return Own::Untouched;
+        }
+        match self.place(database, hash, key) {
+            Some(place) => Own::Written(&self.writes[place].change),
+            None if self.flushed.contains(&database) => Own::Flushed,
+            None => Own::Untouched,
+        }
+    }
+
+    /// Records a write; an earlier one to the same key is replaced.
+    pub fn record(&mut self, database: u8, hash: u64, key: SmallBytes, change: Change) {
+        self.bytes += change_bytes(&change);
+        if let Some(place) = self.place(database, hash, &key) {
+            let replaced = std::mem::replace(&mut self.writes[place].change, change);
+            self.bytes -= change_bytes(&replaced);
+            return;
+        }
+        self.bytes += key.len();
+        self.writes.push(KeyWrite {
+            database,
+            hash,
+            key,
+            change,
+        });
+        if let Some(places) = &mut self.places {
+            let writes = &self.writes;
+            let hash_of = |&at: &u32| writes[at as usize].hash;
+            places.insert_unique(hash, (writes.len() - 1) as u32, hash_of);
+        } else if self.writes.len() > SCAN_MAX {
+            self.rebuild_places();
+        }
+    }
+
+    /// Records a flush: what this transaction wrote to the database before is moot.
+    pub fn flush(&mut self, database: u8) {
+        self.writes.retain(|write| write.database != database);
+        self.bytes = self
+            .writes
+            .iter()
+            .map(|w| w.key.len() + change_bytes(&w.change))
+            .sum();
+        if self.places.is_some() {
+            self.rebuild_places();
+        }
+        if !self.flushed.contains(&database) {
+            self.flushed.push(database);
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn place(&self, database: u8, hash: u64, key: &[u8]) -> Option<usize> {
+        let same = |w: &KeyWrite| w.hash == hash && w.database == database && *w.key == *key;
+        match &self.places {
+            None => self.writes.iter().position(same),
+            Some(places) => places
+                .find(hash, |&at| same(&self.writes[at as usize]))
+                .map(|&at| at as usize),
+        }
+    }
+
+    fn rebuild_places(&mut self) {
+        let mut places = HashTable::with_capacity(self.writes.len());
+        for (at, write) in self.writes.iter().enumerate() {
+            places.insert_unique(write.hash, at as u32, |&at| self.writes[at as usize].hash);
+        }
+        self.places = Some(places);
+    }
+}
+
+impl IntoIterator for WriteSet {
+    type Item = KeyWrite;
+    type IntoIter = smallvec::IntoIter<[KeyWrite; 1]>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.writes.into_iter()
+    }
+}
+
+fn change_bytes(change: &Change) -> usize {
+    match change {
+        Change::Put {
+            value: Value::String(bytes),
+            ..
+        } => bytes.len(),
+        Change::Delete | Change::Expiry { .. } => 0,
+    }
+}

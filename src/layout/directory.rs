@@ -1,0 +1,424 @@
+//! The directory of a group: which transactions it holds and what each of them wrote.
+//!
+//! ```text
+//! commit count  u32
+//! then each commit
+//!   id          time u64, node u32
+//!   flags       u8: 1 token, 2 request id, 4 result      (each present one: length, bytes)
+//!   writes      varint, then each write
+//!     put       1, database, key, type, expiry?, place
+//!     delete    2, database, key
+//!     meta      3, database, key, predecessor, expiry?            only the expiry changes
+//!     patch     4, database, key, predecessor, type, expiry?, place  a change to the older value
+//!     flush     5, database                                       a tombstone for all older ids
+//!     control   6, which, its fields
+//! ```
+//! *database* is a varint, *key* a length and bytes, *predecessor* a commit id, *expiry*
+//! a flag byte and, if that is 1, u64 milliseconds since the Unix epoch. *type* is 1 for
+//! a string; hashes, lists, sets and sorted sets take the numbers after it. *place* says
+//! where the bytes of the value are:
+//! ```text
+//!     0, length, bytes                       right here (small values: recovery has them)
+//!     1, offset, length, crc u32             in the values of this object
+//!     2, node u32, number u64, length, crc   in blob/<node>/<number>
+//! ```
+//! `patch`, places in blobs and the trim and base controls are written by no version
+//! yet; they stand here so that the format doesn't change when they are.
+
+use super::codec::{FormatError, Reader, put_bytes, put_varint};
+use super::{CommitId, NodeId};
+
+/// The version of the key that a meta or patch changes. Where it is missing, the key is
+/// reported and never guessed.
+pub type Predecessor = CommitId;
+
+/// The type of a value, as it stands in the directory.
+pub const TYPE_STRING: u8 = 1;
+
+/// Where the bytes of a value are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// In the directory itself.
+    Inline(&'a [u8]),
+    /// Among the values of the same object.
+    Values {
+        /// From the start of the values, in bytes.
+        offset: u64,
+        /// In bytes.
+        length: u64,
+        /// CRC-32C of the bytes.
+        crc: u32,
+    },
+    /// In an object of its own.
+    Blob {
+        /// The blob's node.
+        node: NodeId,
+        /// The blob's number.
+        number: u64,
+        /// In bytes.
+        length: u64,
+        /// CRC-32C of the bytes.
+        crc: u32,
+    },
+}
+
+/// Facts about logs and bases, recorded by a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// The log of `node` ends after `end`: whatever stands behind was never acknowledged.
+    LogClosed {
+        /// Whose log.
+        node: NodeId,
+        /// The last group that counts; 0 for an empty log.
+        end: u64,
+    },
+    /// The groups of a log up to `through` are no longer needed (reserved).
+    LogTrimmed {
+        /// Whose log.
+        node: NodeId,
+        /// The last group that is replaced.
+        through: u64,
+    },
+    /// A base counts from here on (reserved).
+    BaseAdded {
+        /// The base's node.
+        node: NodeId,
+        /// The base's number.
+        number: u64,
+    },
+    /// A base is replaced (reserved).
+    BaseRemoved {
+        /// The base's node.
+        node: NodeId,
+        /// The base's number.
+        number: u64,
+    },
+}
+
+/// One write of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields are those of the table above.
+pub enum Write<'a> {
+    Put {
+        database: u8,
+        key: &'a [u8],
+        value_type: u8,
+        expires_ms: Option<u64>,
+        place: Place<'a>,
+    },
+    Delete {
+        database: u8,
+        key: &'a [u8],
+    },
+    Meta {
+        database: u8,
+        key: &'a [u8],
+        predecessor: Predecessor,
+        expires_ms: Option<u64>,
+    },
+    Patch {
+        database: u8,
+        key: &'a [u8],
+        predecessor: Predecessor,
+        value_type: u8,
+        expires_ms: Option<u64>,
+        place: Place<'a>,
+    },
+    Flush {
+        database: u8,
+    },
+    Control(Control),
+}
+
+/// A transaction as it stands in a directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Commit<'a> {
+    /// Its place in the order.
+    pub id: CommitId,
+    /// The token it ran under, if it was interactive.
+    pub token: Option<&'a [u8]>,
+    /// The request it fulfilled.
+    pub request: Option<&'a [u8]>,
+    /// What a retry of that request learns.
+    pub result: Option<&'a [u8]>,
+    /// What it wrote, in order.
+    pub writes: Vec<Write<'a>>,
+}
+
+const HAS_TOKEN: u8 = 1;
+const HAS_REQUEST: u8 = 2;
+const HAS_RESULT: u8 = 4;
+
+/// Appends the start of a commit; `writes` writes must follow.
+pub fn put_commit(out: &mut Vec<u8>, commit: &Commit<'_>, writes: usize) {
+    put_commit_id(out, commit.id);
+    let optional = [
+        (HAS_TOKEN, commit.token),
+        (HAS_REQUEST, commit.request),
+        (HAS_RESULT, commit.result),
+    ];
+    out.push(
+        optional
+            .iter()
+            .filter(|(_, field)| field.is_some())
+            .map(|(flag, _)| flag)
+            .sum(),
+    );
+    for bytes in optional.iter().filter_map(|(_, field)| *field) {
+        put_bytes(out, bytes);
+    }
+    put_varint(out, writes as u64);
+}
+
+/// Appends one write.
+pub fn put_write(out: &mut Vec<u8>, write: &Write<'_>) {
+    match *write {
+        Write::Put {
+            database,
+            key,
+            value_type,
+            expires_ms,
+            place,
+        } => {
+            put_key(out, 1, database, key);
+            out.push(value_type);
+            put_expiry(out, expires_ms);
+            put_place(out, &place);
+        }
+        Write::Delete { database, key } => put_key(out, 2, database, key),
+        Write::Meta {
+            database,
+            key,
+            predecessor,
+            expires_ms,
+        } => {
+            put_key(out, 3, database, key);
+            put_commit_id(out, predecessor);
+            put_expiry(out, expires_ms);
+        }
+        Write::Patch {
+            database,
+            key,
+            predecessor,
+            value_type,
+            expires_ms,
+            place,
+        } => {
+            put_key(out, 4, database, key);
+            put_commit_id(out, predecessor);
+            out.push(value_type);
+            put_expiry(out, expires_ms);
+            put_place(out, &place);
+        }
+        Write::Flush { database } => out.extend_from_slice(&[5, database]),
+        Write::Control(control) => put_control(out, control),
+    }
+}
+
+#[inline]
+fn put_key(out: &mut Vec<u8>, kind: u8, database: u8, key: &[u8]) {
+    out.extend_from_slice(&[kind, database]);
+    put_bytes(out, key);
+}
+
+fn put_commit_id(out: &mut Vec<u8>, id: CommitId) {
+    out.extend_from_slice(&id.time.to_le_bytes());
+    out.extend_from_slice(&id.node.to_le_bytes());
+}
+
+fn put_expiry(out: &mut Vec<u8>, expires_ms: Option<u64>) {
+    match expires_ms {
+        None => out.push(0),
+        Some(ms) => {
+            out.push(1);
+            out.extend_from_slice(&ms.to_le_bytes());
+        }
+    }
+}
+
+fn put_place(out: &mut Vec<u8>, place: &Place<'_>) {
+    match *place {
+        Place::Inline(bytes) => {
+            out.push(0);
+            put_bytes(out, bytes);
+        }
+        Place::Values {
+            offset,
+            length,
+            crc,
+        } => {
+            out.push(1);
+            put_varint(out, offset);
+            put_varint(out, length);
+            out.extend_from_slice(&crc.to_le_bytes());
+        }
+        Place::Blob {
+            node,
+            number,
+            length,
+            crc,
+        } => {
+            out.push(2);
+            out.extend_from_slice(&node.to_le_bytes());
+            out.extend_from_slice(&number.to_le_bytes());
+            put_varint(out, length);
+            out.extend_from_slice(&crc.to_le_bytes());
+        }
+    }
+}
+
+fn put_control(out: &mut Vec<u8>, control: Control) {
+    let (which, node, number) = match control {
+        Control::LogClosed { node, end } => (1, node, end),
+        Control::LogTrimmed { node, through } => (2, node, through),
+        Control::BaseAdded { node, number } => (3, node, number),
+        Control::BaseRemoved { node, number } => (4, node, number),
+    };
+    out.extend_from_slice(&[6, which]);
+    out.extend_from_slice(&node.to_le_bytes());
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+/// Reads the commits of a directory, one after the other.
+#[derive(Debug, Clone)]
+pub struct Directory<'a> {
+    reader: Reader<'a>,
+    commits_left: u32,
+}
+
+impl<'a> Directory<'a> {
+    /// Begins to read `bytes`, which must have passed their checksum.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        let mut reader = Reader::new(bytes, "directory");
+        // An object without commits (a seal, say) has no directory at all.
+        let commits_left = if reader.is_empty() { 0 } else { reader.u32()? };
+        Ok(Self {
+            reader,
+            commits_left,
+        })
+    }
+
+    /// The next commit, or `None` behind the last.
+    pub fn next_commit(&mut self) -> Result<Option<Commit<'a>>, FormatError> {
+        if self.commits_left == 0 {
+            return if self.reader.is_empty() {
+                Ok(None)
+            } else {
+                Err(FormatError::Length("directory"))
+            };
+        }
+        self.commits_left -= 1;
+        let reader = &mut self.reader;
+        let mut commit = Commit {
+            id: read_commit_id(reader)?,
+            ..Commit::default()
+        };
+        let flags = reader.u8()?;
+        if flags & !(HAS_TOKEN | HAS_REQUEST | HAS_RESULT) != 0 {
+            return Err(FormatError::Field("commit flags"));
+        }
+        let mut optional = |flag| match flags & flag {
+            0 => Ok(None),
+            _ => reader.bytes().map(Some),
+        };
+        commit.token = optional(HAS_TOKEN)?;
+        commit.request = optional(HAS_REQUEST)?;
+        commit.result = optional(HAS_RESULT)?;
+        for _ in 0..self.reader.varint()? {
+            commit.writes.push(read_write(&mut self.reader)?);
+        }
+        Ok(Some(commit))
+    }
+}
+
+fn read_write<'a>(reader: &mut Reader<'a>) -> Result<Write<'a>, FormatError> {
+    let kind = reader.u8()?;
+    if kind == 6 {
+        return read_control(reader).map(Write::Control);
+    }
+    let database = reader.u8()?;
+    if kind == 5 {
+        return Ok(Write::Flush { database });
+    }
+    let key = reader.bytes()?;
+    match kind {
+        1 => Ok(Write::Put {
+            database,
+            key,
+            value_type: read_type(reader)?,
+            expires_ms: read_expiry(reader)?,
+            place: read_place(reader)?,
+        }),
+        2 => Ok(Write::Delete { database, key }),
+        3 => Ok(Write::Meta {
+            database,
+            key,
+            predecessor: read_commit_id(reader)?,
+            expires_ms: read_expiry(reader)?,
+        }),
+        4 => Ok(Write::Patch {
+            database,
+            key,
+            predecessor: read_commit_id(reader)?,
+            value_type: read_type(reader)?,
+            expires_ms: read_expiry(reader)?,
+            place: read_place(reader)?,
+        }),
+        _ => Err(FormatError::Field("kind of write")),
+    }
+}
+
+fn read_commit_id(reader: &mut Reader<'_>) -> Result<CommitId, FormatError> {
+    Ok(CommitId {
+        time: reader.u64()?,
+        node: reader.u32()?,
+    })
+}
+
+fn read_type(reader: &mut Reader<'_>) -> Result<u8, FormatError> {
+    match reader.u8()? {
+        TYPE_STRING => Ok(TYPE_STRING),
+        _ => Err(FormatError::Field("type of value")),
+    }
+}
+
+fn read_expiry(reader: &mut Reader<'_>) -> Result<Option<u64>, FormatError> {
+    match reader.u8()? {
+        0 => Ok(None),
+        1 => reader.u64().map(Some),
+        _ => Err(FormatError::Field("expiry flag")),
+    }
+}
+
+fn read_place<'a>(reader: &mut Reader<'a>) -> Result<Place<'a>, FormatError> {
+    match reader.u8()? {
+        0 => reader.bytes().map(Place::Inline),
+        1 => Ok(Place::Values {
+            offset: reader.varint()?,
+            length: reader.varint()?,
+            crc: reader.u32()?,
+        }),
+        2 => Ok(Place::Blob {
+            node: reader.u32()?,
+            number: reader.u64()?,
+            length: reader.varint()?,
+            crc: reader.u32()?,
+        }),
+        _ => Err(FormatError::Field("place of a value")),
+    }
+}
+
+fn read_control(reader: &mut Reader<'_>) -> Result<Control, FormatError> {
+    let which = reader.u8()?;
+    let (node, number) = (reader.u32()?, reader.u64()?);
+    match which {
+        1 => Ok(Control::LogClosed { node, end: number }),
+        2 => Ok(Control::LogTrimmed {
+            node,
+            through: number,
+        }),
+        3 => Ok(Control::BaseAdded { node, number }),
+        4 => Ok(Control::BaseRemoved { node, number }),
+        _ => Err(FormatError::Field("kind of control")),
+    }
+}

@@ -1,0 +1,148 @@
+//! Building and checking a whole group.
+
+use super::codec::FormatError;
+use super::directory::{Commit, Directory, Place, Write, put_commit, put_write};
+use super::header::Header;
+use bytes::Bytes;
+
+/// Values up to this many bytes stand in the directory, so that recovery has them
+/// without a further read; larger ones would make it read what nobody may ask for.
+pub const INLINE_VALUE_BYTES_MAX: usize = 64;
+
+/// A group while transactions are appended to it.
+#[derive(Debug, Default)]
+pub struct GroupBuilder {
+    directory: Vec<u8>,
+    values: Vec<u8>,
+    commits: u32,
+}
+
+impl GroupBuilder {
+    /// Bytes of directory and values so far.
+    pub fn len(&self) -> usize {
+        self.directory.len() + self.values.len()
+    }
+
+    /// Whether no commit was appended.
+    pub fn is_empty(&self) -> bool {
+        self.commits == 0
+    }
+
+    /// Begins a commit (its `writes` field is ignored); exactly `writes` writes follow.
+    pub fn begin_commit(&mut self, commit: &Commit<'_>, writes: usize) {
+        if self.commits == 0 {
+            self.directory.extend_from_slice(&[0; 4]);
+        }
+        self.commits += 1;
+        put_commit(&mut self.directory, commit, writes);
+    }
+
+    /// Appends a write that carries no value.
+    pub fn write(&mut self, write: &Write<'_>) {
+        put_write(&mut self.directory, write);
+    }
+
+    /// Appends a put, the value wherever its size says it belongs.
+    pub fn put(
+        &mut self,
+        database: u8,
+        key: &[u8],
+        value_type: u8,
+        expires_ms: Option<u64>,
+        value: &[u8],
+    ) {
+        let place = if value.len() <= INLINE_VALUE_BYTES_MAX {
+            Place::Inline(value)
+        } else {
+            let offset = self.values.len() as u64;
+            self.values.extend_from_slice(value);
+            Place::Values {
+                offset,
+                length: value.len() as u64,
+                crc: crc32c::crc32c(value),
+            }
+        };
+        self.write(&Write::Put {
+            database,
+            key,
+            value_type,
+            expires_ms,
+            place,
+        });
+    }
+
+    /// The whole object. `header` comes with everything but lengths and checksum.
+    pub fn finish(mut self, mut header: Header) -> (Header, Bytes) {
+        if let Some(count) = self.directory.first_chunk_mut() {
+            *count = self.commits.to_le_bytes();
+        }
+        header.directory_bytes = self.directory.len() as u32;
+        header.directory_crc = crc32c::crc32c(&self.directory);
+        header.values_bytes = self.values.len() as u64;
+        let mut object = Vec::with_capacity(header.object_bytes() as usize);
+        header.encode(&mut object);
+        object.extend_from_slice(&self.directory);
+        object.extend_from_slice(&self.values);
+        (header, Bytes::from(object))
+    }
+}
+
+/// The directory of an object, checked; `object` may end behind it.
+pub fn checked_directory<'a>(
+    header: &Header,
+    object: &'a [u8],
+) -> Result<Directory<'a>, FormatError> {
+    let start = header.encoded_bytes();
+    let directory = object
+        .get(start..start + header.directory_bytes as usize)
+        .ok_or(FormatError::Length("directory"))?;
+    if crc32c::crc32c(directory) != header.directory_crc {
+        return Err(FormatError::Checksum("directory"));
+    }
+    Directory::new(directory)
+}
+
+/// Checks every byte of a whole object: lengths, all checksums, and that its values are
+/// covered without gap or overlap. This is what a verifier calls; readers check what
+/// they read.
+pub fn verify_object(object: &[u8]) -> Result<Header, FormatError> {
+    let header = Header::decode(object)?;
+    if header.object_bytes() != object.len() as u64 {
+        return Err(FormatError::Length("object"));
+    }
+    let mut directory = checked_directory(&header, object)?;
+    let values = &object[header.values_offset() as usize..];
+    let mut covered = 0;
+    while let Some(commit) = directory.next_commit()? {
+        for write in commit.writes {
+            let (Write::Put { place, .. } | Write::Patch { place, .. }) = write else {
+                continue;
+            };
+            let Place::Values {
+                offset,
+                length,
+                crc,
+            } = place
+            else {
+                continue;
+            };
+            if offset != covered {
+                return Err(FormatError::Field("offset of a value"));
+            }
+            covered = offset
+                .checked_add(length)
+                .ok_or(FormatError::Length("values"))?;
+            let bytes = values
+                .get(offset as usize..covered as usize)
+                .ok_or(FormatError::Length("values"))?;
+            if crc32c::crc32c(bytes) != crc {
+                return Err(FormatError::Checksum("values"));
+            }
+        }
+    }
+    if covered == header.values_bytes {
+        Ok(header)
+    } else {
+        Err(FormatError::Length("values"))
+    }
+}

@@ -1,0 +1,143 @@
+//! Every name and every format in the store, in one place.
+//!
+//! Objects are immutable: written once by one writer, never overwritten, their names
+//! never used again. Numbers in names are decimal, padded with zeros, so that a listing
+//! in byte order is one in numeric order.
+//!
+//! | name                | written by            | content                                              |
+//! |---------------------|-----------------------|------------------------------------------------------|
+//! | `node/<node>`       | the node, at start    | one per process start: version, start time           |
+//! | `log/<node>/<seq>`  | that node             | a [group](Kind::Group) of commits, from 1 without gaps |
+//! | `log/<node>/<seq>`  | who closes the log    | a [seal](Kind::Seal): the log ends before it         |
+//! | `log/<node>/<seq>`  | who finds data lost   | a [hole](Kind::Hole): the log goes on behind it      |
+//! | `blob/<node>/<n>`   | that node             | one value too large for a group (reserved)           |
+//! | `base/<node>/<n>`   | that node             | live versions moved out of old groups (reserved)     |
+//! | `view/<n>`          | who creates it first  | who may write (reserved: a shared store)             |
+//!
+//! Every object begins with the same [`Header`]; a group goes on with its *directory*
+//! (what was committed, see [`directory`]) and its *values* (what is too large to stand
+//! in the directory). Recovery reads header and directory and leaves the values alone.
+//!
+//! ```text
+//! +--------+-----------+---------+
+//! | header | directory | values  |      integers are little-endian,
+//! +--------+-----------+---------+      lengths in the directory are varints
+//!  own crc   crc in the   crc of each
+//!            header       value in the directory
+//! ```
+//!
+//! So every byte of an object is covered by a checksum, and each part can be read and
+//! trusted alone. A format is read by every later version of aft; a higher
+//! [`FORMAT_VERSION`] than ours is refused.
+
+pub mod codec;
+pub mod directory;
+pub mod group;
+pub mod header;
+
+pub use codec::FormatError;
+pub use directory::{Commit, Control, Directory, Place, Predecessor, Write};
+pub use group::GroupBuilder;
+pub use header::{Header, Kind};
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The version of every format described here.
+pub const FORMAT_VERSION: u16 = 1;
+
+/// A process start: unique in a store, drawn from 1 upwards, never used again.
+pub type NodeId = u32;
+
+/// The place of a transaction in the order of all transactions.
+///
+/// A hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014) and the node
+/// that drew it: unique, totally ordered, and above every id the node has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct CommitId {
+    /// Milliseconds since the Unix epoch, shifted left by [`CommitId::COUNTER_BITS`],
+    /// plus a counter.
+    pub time: u64,
+    /// The node that drew it.
+    pub node: NodeId,
+}
+
+impl CommitId {
+    /// How many bits of `time` count within a millisecond.
+    pub const COUNTER_BITS: u32 = 16;
+    /// Before every commit.
+    pub const ZERO: Self = Self { time: 0, node: 0 };
+}
+
+impl fmt::Display for CommitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counter = self.time & ((1 << Self::COUNTER_BITS) - 1);
+        write!(
+            f,
+            "{}.{}@{}",
+            self.time >> Self::COUNTER_BITS,
+            counter,
+            self.node
+        )
+    }
+}
+
+/// The name of an object in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectName {
+    /// A process start.
+    Node(NodeId),
+    /// A place in a node's log: a group, a seal or a hole.
+    Log(NodeId, u64),
+    /// A value too large for a group.
+    Blob(NodeId, u64),
+    /// Compacted live versions.
+    Base(NodeId, u64),
+    /// Who may write.
+    View(u64),
+}
+
+impl ObjectName {
+    /// The prefix of all process starts.
+    pub const NODES: &'static str = "node/";
+    /// The prefix of all logs.
+    pub const LOGS: &'static str = "log/";
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(node) => write!(f, "node/{node:010}"),
+            Self::Log(node, seq) => write!(f, "log/{node:010}/{seq:020}"),
+            Self::Blob(node, n) => write!(f, "blob/{node:010}/{n:020}"),
+            Self::Base(node, n) => write!(f, "base/{node:010}/{n:020}"),
+            Self::View(n) => write!(f, "view/{n:020}"),
+        }
+    }
+}
+
+impl FromStr for ObjectName {
+    type Err = FormatError;
+
+    fn from_str(name: &str) -> Result<Self, FormatError> {
+        let parse = || -> Option<Self> {
+            let mut parts = name.split('/');
+            let family = parts.next()?;
+            let first = parts.next()?;
+            let parsed = match (family, parts.next(), parts.next()) {
+                ("node", None, _) => Self::Node(first.parse().ok()?),
+                ("view", None, _) => Self::View(first.parse().ok()?),
+                ("log", Some(n), None) => Self::Log(first.parse().ok()?, n.parse().ok()?),
+                ("blob", Some(n), None) => Self::Blob(first.parse().ok()?, n.parse().ok()?),
+                ("base", Some(n), None) => Self::Base(first.parse().ok()?, n.parse().ok()?),
+                _ => return None,
+            };
+            // Only the padded spelling: one object, one name.
+            (parsed.to_string() == name).then_some(parsed)
+        };
+        parse().ok_or(FormatError::Name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

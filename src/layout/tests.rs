@@ -1,0 +1,47 @@
+use super::group::verify_object;
+use super::*;
+
+#[test]
+fn names_round_trip_and_only_in_one_spelling() {
+    for name in [
+        ObjectName::Node(1),
+        ObjectName::Log(7, 42),
+        ObjectName::Blob(u32::MAX, u64::MAX),
+        ObjectName::Base(1, 0),
+        ObjectName::View(3),
+    ] {
+        assert_eq!(name.to_string().parse(), Ok(name));
+    }
+    for wrong in [
+        "",
+        "log",
+        "log/1/2",
+        "log/0000000001",
+        "node/0000000001/1",
+        "x/0000000001",
+    ] {
+        assert_eq!(
+            wrong.parse::<ObjectName>(),
+            Err(FormatError::Name),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn names_sort_as_their_numbers() {
+    let names = [
+        ObjectName::Log(1, 9),
+        ObjectName::Log(1, 10),
+        ObjectName::Log(2, 1),
+    ];
+    assert!(names.map(|name| name.to_string()).is_sorted());
+}
+
+#[test]
+fn a_newer_format_says_so() {
+    let mut object = Vec::new();
+    Header::new(Kind::Seal, 1, 1, 1).encode(&mut object);
+    object[8] = 2;
+    assert_eq!(verify_object(&object), Err(FormatError::Newer(2)));
+}

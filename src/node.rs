@@ -1,0 +1,339 @@
+//! A node: the one place where everything is wired together and started.
+//!
+//! Start: take the addresses, open the store, recover, serve. End, on SIGTERM or SIGINT:
+//! no new connections, what was read is finished and made durable, the log is sealed.
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Settings};
+use crate::connection;
+use crate::engine::{Engine, EngineOptions, OpenError, Recovered, Stopped};
+use crate::server::Server;
+use crate::storage::embedded::{Durability, EmbeddedOptions, EmbeddedStore};
+use crate::storage::memory::MemoryStore;
+use crate::storage::resilient::{ResilientStore, RetryPolicy};
+use crate::storage::{Store, StoreError};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Why a node didn't start, or had to stop; the message says what to do.
+#[derive(Debug)]
+pub struct NodeError(String);
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NodeError {}
+
+impl From<io::Error> for NodeError {
+    fn from(error: io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Connections that wait to be accepted, as in Redis (its `tcp-backlog` is 511, and the
+/// system has the last word).
+const BACKLOG: u32 = 1024;
+
+/// File descriptors beside those of clients: files of the store, listeners, the runtime.
+const OTHER_FILES: u64 = 128;
+
+/// Runs a node until it is told to end.
+///
+/// # Errors
+/// It can't start, or it had to stop.
+pub async fn run(mut settings: Settings) -> Result<(), NodeError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    fit_to_file_limit(&mut settings);
+    let sockets = bind(&settings)?;
+    announce(&settings);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let mut rng = seeded_rng()?;
+    let (engine, recovered) = open_engine(&settings, &clock, &mut rng).await?;
+    report(&recovered);
+    let listeners = listen(sockets)?;
+    let port = listeners
+        .first()
+        .and_then(|l| l.local_addr().ok())
+        .map_or(0, |a| a.port());
+    let run_id = format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>());
+    let shutdown = Duration::from_millis(settings.shutdown_timeout_ms);
+    let server = Arc::new(Server::new(
+        Arc::clone(&engine),
+        clock,
+        settings,
+        run_id,
+        port,
+    ));
+    let mut accepting = Vec::new();
+    for listener in listeners {
+        println!("listening  {}", listener.local_addr()?);
+        accepting.push(tokio::spawn(accept(Arc::clone(&server), listener)));
+    }
+    io::stdout().flush()?;
+    let sweeping = tokio::spawn(close_idle(Arc::clone(&server)));
+    let stopped = tokio::select! {
+        Stopped(why) = engine.run() => Err(NodeError(why)),
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+    };
+    for task in accepting.iter().chain([&sweeping]) {
+        task.abort();
+    }
+    let signal = stopped?;
+    tracing::info!(signal, "draining");
+    let drained = tokio::select! {
+        drained = tokio::time::timeout(shutdown, drain(&server)) => drained.is_ok(),
+        Stopped(why) = engine.run() => return Err(NodeError(why)),
+    };
+    if drained {
+        tracing::info!("everything is durable");
+        Ok(())
+    } else {
+        Err(NodeError(format!(
+            "not everything was durable after {} ms; nothing that was answered is lost",
+            shutdown.as_millis()
+        )))
+    }
+}
+
+async fn drain(server: &Server) {
+    server.drain().await;
+    server.engine.drain().await;
+    server.engine.seal().await;
+}
+
+/// The operating system's randomness seeds the one generator that everything draws from.
+fn seeded_rng() -> Result<StdRng, NodeError> {
+    StdRng::try_from_rng(&mut rand::rngs::SysRng)
+        .map_err(|error| NodeError(format!("the system gives no randomness: {error}")))
+}
+
+/// A connection that can't be accepted for want of a descriptor is worse than one that
+/// is refused with an error, so the limits have to fit each other.
+fn fit_to_file_limit(settings: &mut Settings) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = settings.clients_max.saturating_add(OTHER_FILES);
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let raised = wanted.min(limit.maximum.unwrap_or(u64::MAX));
+    let new = Rlimit {
+        current: Some(raised),
+        maximum: limit.maximum,
+    };
+    let now = match setrlimit(Resource::Nofile, new) {
+        Ok(()) => raised,
+        Err(_) => limit.current.unwrap_or(raised),
+    };
+    if now < wanted {
+        settings.clients_max = now.saturating_sub(OTHER_FILES).max(1);
+        eprintln!(
+            "aft: only {now} files may be open: clients-max is {} now (raise `ulimit -n` for more)",
+            settings.clients_max
+        );
+    }
+}
+
+fn bind(settings: &Settings) -> Result<Vec<TcpSocket>, NodeError> {
+    let mut sockets = Vec::new();
+    for address in settings.listen.addresses() {
+        let failed = |error: io::Error| {
+            NodeError(format!(
+                "can't listen on {}:{}: {error}",
+                address.host, address.port
+            ))
+        };
+        let resolved = (address.host.as_str(), address.port)
+            .to_socket_addrs()
+            .map_err(failed)?;
+        for address in resolved {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4(),
+                SocketAddr::V6(_) => TcpSocket::new_v6(),
+            };
+            let socket = socket.map_err(failed)?;
+            socket.set_reuseaddr(true).map_err(failed)?;
+            socket.bind(address).map_err(failed)?;
+            sockets.push(socket);
+        }
+    }
+    Ok(sockets)
+}
+
+fn listen(sockets: Vec<TcpSocket>) -> Result<Vec<TcpListener>, NodeError> {
+    let listen = |socket: TcpSocket| {
+        let address = socket.local_addr()?;
+        let failed = |error| NodeError(format!("can't listen on {address}: {error}"));
+        socket.listen(BACKLOG).map_err(failed)
+    };
+    sockets.into_iter().map(listen).collect()
+}
+
+fn announce(settings: &Settings) {
+    println!("aft {}", env!("CARGO_PKG_VERSION"));
+    match (&settings.store, settings.durability) {
+        (config::Store::Memory, _) => println!("store      memory: (keeps nothing)"),
+        (config::Store::Embedded { dir }, config::Durability::Always) => {
+            println!("store      embedded:{} (durability always)", dir.display());
+        }
+        (config::Store::Embedded { dir }, config::Durability::Everysec) => {
+            println!(
+                "store      embedded:{} (durability everysec: a power cut can lose the last second of answered writes)",
+                dir.display()
+            );
+        }
+    }
+}
+
+fn report(recovered: &Recovered) {
+    println!(
+        "recovered  {} keys in {} ms",
+        recovered.keys,
+        recovered.took.as_millis()
+    );
+    for damage in &recovered.damages {
+        eprintln!("aft: damaged: {damage}");
+    }
+}
+
+async fn open_engine(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    rng: &mut StdRng,
+) -> Result<(Arc<Engine>, Recovered), NodeError> {
+    let started = clock.monotonic();
+    let store = open_store(settings, rng).map_err(|error| NodeError(error.to_string()))?;
+    let policy = RetryPolicy {
+        attempt_timeout: Duration::from_millis(settings.store_attempt_timeout_ms),
+        hedge_after: match settings.store_hedge_ms {
+            0 => Duration::MAX,
+            ms => Duration::from_millis(ms),
+        },
+        retry_first: Duration::from_millis(settings.store_retry_first_ms),
+        retry_max: Duration::from_millis(settings.store_retry_max_ms),
+        read_deadline: Duration::from_millis(settings.read_deadline_ms),
+    };
+    let store = Arc::new(ResilientStore::new(store, policy, rng));
+    let options = EngineOptions {
+        databases: settings.databases as usize,
+        group_bytes_max: settings.group_bytes_max as usize,
+        groups_in_flight_max: settings.groups_in_flight_max as usize,
+        commit_deadline: Duration::from_millis(settings.commit_deadline_ms),
+        recovery_reads_in_flight: settings.recovery_reads_in_flight as usize,
+        expired_keys_per_turn: settings.expired_keys_per_turn as usize,
+    };
+    let opened = Engine::open(store, Arc::clone(clock), options, rng).await;
+    let (engine, mut recovered) = opened.map_err(|error: OpenError| {
+        NodeError(format!("can't open {}: {error}", store_name(settings)))
+    })?;
+    recovered.took = clock.monotonic().saturating_sub(started);
+    Ok((engine, recovered))
+}
+
+fn store_name(settings: &Settings) -> String {
+    match &settings.store {
+        config::Store::Memory => "memory:".to_owned(),
+        config::Store::Embedded { dir } => format!("embedded:{}", dir.display()),
+    }
+}
+
+fn open_store(settings: &Settings, rng: &mut StdRng) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match &settings.store {
+        config::Store::Memory => Arc::new(MemoryStore::new()),
+        config::Store::Embedded { dir } => {
+            let options = EmbeddedOptions {
+                segment_bytes: settings.segment_bytes,
+                durability: match settings.durability {
+                    config::Durability::Always => Durability::Always,
+                    config::Durability::Everysec => Durability::EverySecond,
+                },
+                entropy: rng.random(),
+            };
+            Arc::new(EmbeddedStore::open(dir, options)?)
+        }
+    })
+}
+
+async fn accept(server: Arc<Server>, listener: TcpListener) {
+    /// After an error such as too many open files: time for others to close some.
+    const PAUSE: Duration = Duration::from_millis(50);
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                if let Err(error) = prepare(&server, &stream) {
+                    tracing::debug!(%error, "a socket option could not be set");
+                }
+                tokio::spawn(serve(Arc::clone(&server), stream, peer));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn prepare(server: &Server, stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = server.settings().tcp_keepalive_s;
+    if keepalive > 0 {
+        let after = Duration::from_secs(keepalive);
+        // Three probes within as long again, as Redis does.
+        let keepalive = socket2::TcpKeepalive::new()
+            .with_time(after)
+            .with_interval(after.div_f64(3.0).max(Duration::from_secs(1)))
+            .with_retries(3);
+        socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
+    }
+    Ok(())
+}
+
+async fn serve(server: Arc<Server>, mut stream: TcpStream, peer: SocketAddr) {
+    let local = stream
+        .local_addr()
+        .map_or_else(|_| String::new(), |local| local.to_string());
+    match server.connect(peer.to_string(), local) {
+        Some(client) => connection::serve(server, stream, client).await,
+        None => {
+            use tokio::io::AsyncWriteExt;
+            // Whether the refused client reads it is its own affair.
+            let _ = stream
+                .write_all(b"-ERR max number of clients reached\r\n")
+                .await;
+        }
+    }
+}
+
+/// Closes connections that have said nothing for longer than `idle_timeout_s`.
+async fn close_idle(server: Arc<Server>) {
+    /// As often as Redis looks.
+    const EVERY: Duration = Duration::from_secs(1);
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let timeout_ms = server.settings().idle_timeout_s.saturating_mul(1000);
+        if timeout_ms == 0 {
+            continue;
+        }
+        let now_ms = server.uptime_ms();
+        for client in server.connected() {
+            let idle_ms = now_ms.saturating_sub(client.last_ms.load(Ordering::Relaxed));
+            // Who still waits for a reply isn't idle.
+            if idle_ms > timeout_ms && client.state().output_bytes == 0 {
+                client.kill();
+            }
+        }
+    }
+}

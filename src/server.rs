@@ -1,0 +1,237 @@
+//! What all connections share: the engine, the settings, who is connected, and counters.
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::engine::Engine;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use tokio::sync::Notify;
+
+/// Counters since start, for INFO.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections accepted.
+    pub connections: AtomicU64,
+    /// Connections refused because there were too many.
+    pub rejected_connections: AtomicU64,
+    /// Commands run.
+    pub commands: AtomicU64,
+    /// Bytes read from clients.
+    pub bytes_in: AtomicU64,
+    /// Bytes written to clients.
+    pub bytes_out: AtomicU64,
+    /// Reads that found their key.
+    pub hits: AtomicU64,
+    /// Reads that didn't.
+    pub misses: AtomicU64,
+    /// Error replies.
+    pub errors: AtomicU64,
+    /// Connections closed because their replies piled up.
+    pub output_limit_closes: AtomicU64,
+}
+
+/// What others may know of a connection, and do to it.
+#[derive(Debug)]
+pub struct Client {
+    /// Unique, rising.
+    pub id: u64,
+    /// The peer's address.
+    pub address: String,
+    /// The address it connected to.
+    pub local_address: String,
+    /// Monotonic milliseconds at which it connected.
+    pub since_ms: u64,
+    /// Monotonic milliseconds at which it last sent a command.
+    pub last_ms: AtomicU64,
+    /// What changes with its commands.
+    pub state: Mutex<ClientState>,
+    /// Set by CLIENT KILL.
+    pub killed: AtomicBool,
+    /// Wakes the connection to notice that it was killed.
+    pub wake: Notify,
+}
+
+/// The part of a client that its commands change.
+#[derive(Debug, Clone, Default)]
+pub struct ClientState {
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: Vec<u8>,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_version: Vec<u8>,
+    /// Selected database.
+    pub database: u8,
+    /// Commands queued since MULTI; `None` outside.
+    pub queued: Option<usize>,
+    /// Keys watched.
+    pub watched: usize,
+    /// 2 or 3.
+    pub protocol: u8,
+    /// CLIENT NO-EVICT.
+    pub no_evict: bool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// The last command's name.
+    pub last_command: &'static str,
+    /// The user it is authenticated as.
+    pub user: &'static str,
+    /// Input read and not yet run, in bytes.
+    pub input_bytes: usize,
+    /// Replies not yet written, in bytes.
+    pub output_bytes: usize,
+}
+
+impl Client {
+    /// Ends the connection soon.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// What its commands change.
+    pub fn state(&self) -> MutexGuard<'_, ClientState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything shared. One per process.
+pub struct Server {
+    /// The transaction engine.
+    pub engine: Arc<Engine>,
+    /// Counters.
+    pub counters: Counters,
+    /// Forty hexadecimal digits, drawn at start.
+    pub run_id: String,
+    /// The port that is served first.
+    pub port: u16,
+    clock: Arc<dyn Clock>,
+    settings: RwLock<Arc<Settings>>,
+    clients: Mutex<BTreeMap<u64, Arc<Client>>>,
+    next_client: AtomicU64,
+    draining: AtomicBool,
+    /// Somebody has disconnected.
+    departed: Notify,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("run_id", &self.run_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// What connections share, with nobody connected.
+    pub fn new(
+        engine: Arc<Engine>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        run_id: String,
+        port: u16,
+    ) -> Self {
+        Self {
+            engine,
+            counters: Counters::default(),
+            run_id,
+            port,
+            clock,
+            settings: RwLock::new(Arc::new(settings)),
+            clients: Mutex::new(BTreeMap::new()),
+            next_client: AtomicU64::new(1),
+            draining: AtomicBool::new(false),
+            departed: Notify::new(),
+        }
+    }
+
+    /// The settings of this moment.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other settings in force.
+    pub fn set_settings(&self, settings: Settings) {
+        *self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    /// Milliseconds since the server started.
+    pub fn uptime_ms(&self) -> u64 {
+        self.clock.monotonic().as_millis() as u64
+    }
+
+    /// Wall time in milliseconds since the Unix epoch.
+    pub fn wall_ms(&self) -> u64 {
+        self.clock.wall_ms()
+    }
+
+    /// Takes a connection in, unless there are too many.
+    pub fn connect(&self, address: String, local_address: String) -> Option<Arc<Client>> {
+        let clients_max = self.settings().clients_max;
+        let mut clients = self.clients();
+        if clients.len() as u64 >= clients_max {
+            self.counters
+                .rejected_connections
+                .fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        self.counters.connections.fetch_add(1, Ordering::Relaxed);
+        let now_ms = self.uptime_ms();
+        let client = Arc::new(Client {
+            id: self.next_client.fetch_add(1, Ordering::Relaxed),
+            address,
+            local_address,
+            since_ms: now_ms,
+            last_ms: AtomicU64::new(now_ms),
+            state: Mutex::new(ClientState {
+                protocol: 2,
+                user: "default",
+                ..Default::default()
+            }),
+            killed: AtomicBool::new(false),
+            wake: Notify::new(),
+        });
+        clients.insert(client.id, Arc::clone(&client));
+        Some(client)
+    }
+
+    /// Forgets a connection that has ended.
+    pub fn disconnect(&self, client: &Client) {
+        self.clients().remove(&client.id);
+        self.departed.notify_one();
+    }
+
+    /// Lets connections finish what they have read, and end.
+    pub async fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        for client in self.connected() {
+            client.wake.notify_one();
+        }
+        while self.connected_count() > 0 {
+            self.departed.notified().await;
+        }
+    }
+
+    /// Whether no further requests are read.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Everybody connected, in the order of their ids.
+    pub fn connected(&self) -> Vec<Arc<Client>> {
+        self.clients().values().cloned().collect()
+    }
+
+    /// How many are connected.
+    pub fn connected_count(&self) -> usize {
+        self.clients().len()
+    }
+
+    fn clients(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Client>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

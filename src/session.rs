@@ -1,0 +1,161 @@
+//! A session: what the server remembers of a connection between two commands.
+
+use crate::engine::gate::{Gate, Outcome};
+use crate::engine::version::Position;
+use crate::resp::Protocol;
+use crate::server::{Client, Server};
+use crate::transaction::{View, Watched};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Whether replies are sent, see CLIENT REPLY.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReplyMode {
+    /// They are.
+    #[default]
+    On,
+    /// They are not, until CLIENT REPLY ON.
+    Off,
+    /// The reply of the next command is left out.
+    SkipNext,
+}
+
+/// A command between MULTI and EXEC: its arguments, one after the other.
+#[derive(Debug, Clone)]
+pub struct Queued {
+    bytes: Box<[u8]>,
+    ends: SmallVec<[u32; 4]>,
+}
+
+impl Queued {
+    /// Keeps a copy of some arguments.
+    pub fn new(args: &[&[u8]]) -> Self {
+        let bytes = args.concat().into_boxed_slice();
+        let mut end = 0;
+        let ends = args.iter().map(|arg| {
+            end += arg.len() as u32;
+            end
+        });
+        Self {
+            ends: ends.collect(),
+            bytes,
+        }
+    }
+
+    /// The arguments.
+    pub fn args(&self) -> SmallVec<[&[u8]; 8]> {
+        let mut start = 0;
+        let arg = |end: &u32| {
+            let arg = &self.bytes[start..*end as usize];
+            start = *end as usize;
+            arg
+        };
+        self.ends.iter().map(arg).collect()
+    }
+}
+
+/// What MULTI has begun.
+#[derive(Debug, Default)]
+pub struct Multi {
+    /// The commands to run at EXEC.
+    pub queue: Vec<Queued>,
+    /// Bytes of their arguments.
+    pub bytes: usize,
+    /// A command could not be queued: EXEC will abort.
+    pub broken: bool,
+}
+
+/// A watched key.
+#[derive(Debug)]
+pub struct Watch {
+    /// Its database.
+    pub database: u8,
+    /// The key.
+    pub key: Box<[u8]>,
+    /// How it was.
+    pub watched: Watched,
+}
+
+/// The state of a connection.
+#[derive(Debug)]
+pub struct Session {
+    /// What others see of it.
+    pub client: Arc<Client>,
+    /// How replies are written.
+    pub protocol: Protocol,
+    /// The selected database.
+    pub database: u8,
+    /// Whether it may run commands.
+    pub authenticated: bool,
+    /// Between MULTI and EXEC.
+    pub multi: Option<Multi>,
+    /// Watched keys.
+    pub watches: Vec<Watch>,
+    /// Keeps the tombstones of watched keys.
+    pub pin: Option<(Position, u64)>,
+    /// Whether replies are sent.
+    pub reply_mode: ReplyMode,
+    /// The connection ends once its replies are written.
+    pub closing: bool,
+    /// The name of the last command.
+    pub last_command: &'static str,
+    /// The newest group this connection has written to.
+    own_group: Option<Arc<Gate>>,
+}
+
+impl Session {
+    /// The session of a new connection.
+    pub fn new(client: Arc<Client>, server: &Server) -> Self {
+        Self {
+            client,
+            protocol: Protocol::Resp2,
+            database: 0,
+            authenticated: server.settings().requirepass.is_none(),
+            multi: None,
+            watches: Vec::new(),
+            pin: None,
+            reply_mode: ReplyMode::On,
+            closing: false,
+            last_command: "NULL",
+            own_group: None,
+        }
+    }
+
+    /// The state a plain read runs on: the visible one, unless a write of this connection
+    /// is still on its way (it must see its own writes).
+    #[inline]
+    pub fn read_view(&mut self) -> View {
+        match &self.own_group {
+            Some(gate) if gate.outcome() == Outcome::Pending => View::Tip,
+            Some(_) => {
+                self.own_group = None;
+                View::Visible
+            }
+            None => View::Visible,
+        }
+    }
+
+    /// Remembers that this connection has written to a group.
+    #[inline]
+    pub fn wrote(&mut self, gate: Option<Arc<Gate>>) {
+        self.own_group = gate;
+    }
+
+    /// Tells others how the connection stands, after a turn of commands.
+    pub fn publish(&self, input_bytes: usize, output_bytes: usize) {
+        let mut state = self.client.state();
+        state.last_command = self.last_command;
+        state.database = self.database;
+        state.queued = self.multi.as_ref().map(|multi| multi.queue.len());
+        state.watched = self.watches.len();
+        state.input_bytes = input_bytes;
+        state.output_bytes = output_bytes;
+    }
+
+    /// The newest group this connection has written to, if its fate is open.
+    pub fn pending_group(&self) -> Option<&Arc<Gate>> {
+        self.own_group
+            .as_ref()
+            .filter(|gate| gate.outcome() == Outcome::Pending)
+    }
+}

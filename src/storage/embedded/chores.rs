@@ -1,0 +1,216 @@
+//! Work that needs no place in the commit path: [`Segments`] hands it out, anyone runs
+//! it against the disk, and the result is handed back.
+
+use super::disk::{Disk, DiskFile, SyncPoint};
+use super::format::{make_segment, segment_name, store_error};
+use super::record::SegmentHeader;
+use super::segments::Segments;
+use super::{Durability, format::reserve_bytes};
+use crate::storage::StoreError;
+use std::io;
+use std::sync::Arc;
+
+/// A piece of work on the disk.
+#[derive(Debug)]
+pub struct Chore<F>(Work<F>);
+
+#[derive(Debug)]
+enum Work<F> {
+    /// Make the next segment.
+    Prepare { header: SegmentHeader, fill: bool },
+    /// Remove a segment in which nothing lives.
+    Remove { number: u64 },
+    /// Make durable what a segment holds before `through`.
+    Sync {
+        number: u64,
+        file: Arc<F>,
+        through: u64,
+    },
+}
+
+/// What became of a [`Chore`].
+#[derive(Debug)]
+pub struct Finished<F>(Outcome<F>);
+
+#[derive(Debug)]
+enum Outcome<F> {
+    Prepared(SegmentHeader, io::Result<F>),
+    Removed(u64, io::Result<()>),
+    Synced(u64, u64, io::Result<()>),
+}
+
+impl<F: DiskFile> Chore<F> {
+    /// Does the work. Takes as long as the disk does.
+    pub fn run<D: Disk<File = F>>(self, disk: &D) -> Finished<F> {
+        Finished(match self.0 {
+            Work::Prepare { header, fill } => {
+                Outcome::Prepared(header, make_segment(disk, header, fill))
+            }
+            Work::Remove { number } => Outcome::Removed(number, remove_segment(disk, number)),
+            Work::Sync {
+                number,
+                file,
+                through,
+            } => Outcome::Synced(number, through, file.sync(SyncPoint::Batch)),
+        })
+    }
+}
+
+/// Removes a segment and makes sure that it stays removed: younger ones hold the deletes
+/// of what was in it, and may be removed next.
+fn remove_segment<D: Disk>(disk: &D, number: u64) -> io::Result<()> {
+    match disk.remove(&segment_name(number)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    disk.sync_directory(SyncPoint::RemovedSegment)
+}
+
+/// The segment after the head.
+#[derive(Debug)]
+pub(super) enum Spare<F> {
+    /// There is none and nobody makes one.
+    Wanted { fill: bool },
+    /// It is being made.
+    Preparing,
+    /// It is there, durable and empty.
+    Ready { header: SegmentHeader, file: Arc<F> },
+    /// It couldn't be made; not tried again before the head needs it.
+    Failed,
+}
+
+impl<D: Disk> Segments<D> {
+    /// The next piece of work that should be done, if any. Each is handed out once and
+    /// must come back through [`Self::finish_chore`].
+    pub fn take_chore(&mut self) -> Option<Chore<D::File>> {
+        if let Spare::Wanted { fill } = self.spare {
+            let header = self.new_header(self.options.segment_bytes);
+            self.spare = Spare::Preparing;
+            return Some(Chore(Work::Prepare { header, fill }));
+        }
+        // Only the oldest: the deletes and fences in a segment are needed as long as
+        // there are older ones. (Moving what still lives out of a mostly dead oldest
+        // segment, as records of the head, belongs here too.)
+        let (&number, segment) = self.segments.first_key_value()?;
+        let is_head = self
+            .head
+            .as_ref()
+            .is_some_and(|h| h.header.number == number);
+        let quiet = self.fences.is_empty() && self.in_doubt.is_none();
+        if segment.live > 0 || is_head || !quiet || self.removing.is_some() {
+            return None;
+        }
+        self.removing = Some(number);
+        Some(Chore(Work::Remove { number }))
+    }
+
+    /// With [`Durability::EverySecond`], the sync that is due each second.
+    pub fn take_sync(&mut self) -> Option<Chore<D::File>> {
+        let head = self.head.as_ref()?;
+        if self.options.durability == Durability::Always || head.written == head.synced {
+            return None;
+        }
+        Some(Chore(Work::Sync {
+            number: head.header.number,
+            file: Arc::clone(&head.file),
+            through: head.written,
+        }))
+    }
+
+    /// Takes the result of a chore.
+    pub fn finish_chore(&mut self, finished: Finished<D::File>) {
+        match finished.0 {
+            Outcome::Prepared(header, result) => self.prepared(header, result),
+            Outcome::Removed(number, Ok(())) => {
+                self.segments.remove(&number);
+                self.removing = None;
+            }
+            Outcome::Removed(number, Err(error)) => {
+                tracing::warn!(segment = number, %error, "a dead segment can't be removed");
+            }
+            Outcome::Synced(number, through, result) => self.synced(number, through, result),
+        }
+    }
+
+    fn prepared(&mut self, header: SegmentHeader, result: io::Result<D::File>) {
+        self.spare = match result {
+            Ok(file) => Spare::Ready {
+                header,
+                file: Arc::new(file),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "the next segment can't be prepared");
+                Spare::Failed
+            }
+        };
+        self.drop_passed_spare(true);
+    }
+
+    fn synced(&mut self, number: u64, through: u64, result: io::Result<()>) {
+        let head = self.head.as_mut().filter(|h| h.header.number == number);
+        match (result, head) {
+            (Ok(()), Some(head)) => head.synced = head.synced.max(through),
+            (Ok(()), None) => {}
+            (Err(error), head) => {
+                tracing::error!(segment = number, %error, "what was written in the last second may not be durable");
+                if head.is_some() {
+                    self.abandon();
+                }
+            }
+        }
+    }
+
+    /// Gives up a spare that is older than the head: segments are written in the order
+    /// of their numbers.
+    pub(super) fn drop_passed_spare(&mut self, fill: bool) {
+        let head = self.next_written();
+        match &self.spare {
+            Spare::Ready { header, .. } if header.number < head => {
+                // It is empty: should it come back, the next start removes it.
+                let _ = self.disk.remove(&segment_name(header.number));
+                self.spare = Spare::Wanted { fill };
+            }
+            _ => {}
+        }
+    }
+
+    /// The least number a segment may have to come after all written ones.
+    fn next_written(&self) -> u64 {
+        self.segments
+            .last_key_value()
+            .map_or(0, |(&last, _)| last + 1)
+    }
+
+    /// Takes the prepared segment if records up to `least` fit in.
+    pub(super) fn take_spare(&mut self, least: u64) -> Option<(SegmentHeader, Arc<D::File>)> {
+        match &self.spare {
+            Spare::Ready { header, .. }
+                if header
+                    .capacity
+                    .saturating_sub(reserve_bytes(header.capacity))
+                    >= least => {}
+            _ => return None,
+        }
+        match std::mem::replace(&mut self.spare, Spare::Failed) {
+            Spare::Ready { header, file } => Some((header, file)),
+            _ => None,
+        }
+    }
+
+    /// Makes a small first segment for a new directory, so that it is filled at once.
+    pub(super) fn prepare_first(&mut self) -> Result<(), StoreError> {
+        let capacity = (self.options.segment_bytes / 16).max(super::SEGMENT_BYTES_MIN);
+        let header = self.new_header(capacity);
+        match make_segment(&*self.disk, header, true) {
+            Ok(file) => {
+                self.prepared(header, Ok(file));
+                Ok(())
+            }
+            Err(error) => match store_error("the first segment", &error) {
+                // Creates will say so; reading and deleting work.
+                StoreError::Full(_) => Ok(()),
+                error => Err(error),
+            },
+        }
+    }
+}

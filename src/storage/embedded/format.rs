@@ -1,0 +1,159 @@
+//! The directory's own files: `FORMAT`, the segments' names, and how a segment is made.
+
+use super::disk::{Disk, DiskFile, SyncPoint, write_all};
+use super::record::SegmentHeader;
+use crate::storage::StoreError;
+use std::io;
+
+/// The format this code writes, and the newest that it reads.
+const FORMAT_VERSION: u64 = 1;
+pub(super) const FORMAT_FILE: &str = "FORMAT";
+const FORMAT_PREFIX: &str = "aft embedded store, format ";
+/// Files of this ending never count; they are removed at the next start.
+const UNFINISHED: &str = ".tmp";
+/// How much is written at once while filling a segment with zeros.
+const ZERO_BYTES: usize = 1 << 20;
+
+/// Maps an I/O error to what the caller should do about it.
+pub(super) fn store_error(doing: &str, error: &io::Error) -> StoreError {
+    let why = format!("{doing}: {error}");
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            StoreError::Full(why)
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            StoreError::Fatal(why)
+        }
+        _ => StoreError::Unavailable(why),
+    }
+}
+
+/// Whether the contents of a `FORMAT` file are ours to read.
+pub(super) fn check_format(contents: &[u8]) -> Result<(), StoreError> {
+    let version = std::str::from_utf8(contents)
+        .ok()
+        .and_then(|text| text.strip_prefix(FORMAT_PREFIX))
+        .and_then(|text| text.trim_end().parse::<u64>().ok());
+    match version {
+        Some(FORMAT_VERSION) => Ok(()),
+        Some(other) => Err(StoreError::Fatal(format!(
+            "the store was written in format {other}; this aft reads format {FORMAT_VERSION} only"
+        ))),
+        None => Err(StoreError::Fatal(
+            "the file FORMAT is not one of aft's: is this the right directory?".to_owned(),
+        )),
+    }
+}
+
+/// Checks `FORMAT`, or writes it in a directory that is new.
+pub(super) fn check_or_write_format<D: Disk>(disk: &D, names: &[String]) -> Result<(), StoreError> {
+    let failed = |error: io::Error| store_error("FORMAT", &error);
+    let segment = names.iter().find(|name| segment_number(name).is_some());
+    if names.iter().any(|name| name == FORMAT_FILE) {
+        let mut contents = vec![0; 256];
+        let file = disk.open(FORMAT_FILE).map_err(failed)?;
+        let filled = super::disk::read_full(&file, &mut contents, 0).map_err(failed)?;
+        check_format(&contents[..filled])?;
+        if segment.is_some() {
+            return Ok(());
+        }
+        // Whoever wrote it may have died before its name was durable.
+        return disk
+            .sync_directory(SyncPoint::FormatDirectory)
+            .map_err(failed);
+    }
+    if let Some(segment) = segment {
+        return Err(StoreError::Fatal(format!(
+            "the directory holds {segment} but no file FORMAT"
+        )));
+    }
+    // 1. The contents first: a name without them would be refused for ever.
+    let unfinished = format!("{FORMAT_FILE}{UNFINISHED}");
+    let contents = format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n");
+    let file = disk.create(&unfinished).map_err(failed)?;
+    write_all(&file, contents.as_bytes(), 0).map_err(|failure| failed(failure.error))?;
+    file.sync(SyncPoint::FormatFile).map_err(failed)?;
+    // 2. The name, before a segment can have one.
+    disk.rename(&unfinished, FORMAT_FILE).map_err(failed)?;
+    disk.sync_directory(SyncPoint::FormatDirectory)
+        .map_err(failed)
+}
+
+/// The file name of a segment.
+pub(super) fn segment_name(number: u64) -> String {
+    format!("segment-{number}")
+}
+
+/// The segment a file name stands for.
+pub(super) fn segment_number(name: &str) -> Option<u64> {
+    name.strip_prefix("segment-")?.parse().ok()
+}
+
+/// The segment that was being made under this name when its process ended.
+pub(super) fn unfinished_number(name: &str) -> Option<u64> {
+    segment_number(name.strip_suffix(UNFINISHED)?)
+}
+
+/// Whether a file is left over from making another.
+pub(super) fn is_unfinished(name: &str) -> bool {
+    name.ends_with(UNFINISHED)
+}
+
+/// The end of a segment that only deletes may use, so that room can be made on a full
+/// disk: about one delete for every four KiB, and never less than a few.
+pub(super) fn reserve_bytes(capacity: u64) -> u64 {
+    (capacity / 64).max(1024).next_multiple_of(8)
+}
+
+/// Makes an empty segment, durable with its name.
+///
+/// With `fill`, zeros are written all over it: a later sync of data in it has no
+/// metadata to write (a third of the time for small batches). Without, only the
+/// reserve is, so that it is there when the disk is full.
+pub(super) fn make_segment<D: Disk>(
+    disk: &D,
+    header: SegmentHeader,
+    fill: bool,
+) -> io::Result<D::File> {
+    let name = segment_name(header.number);
+    let unfinished = format!("{name}{UNFINISHED}");
+    let made = make_file(disk, &unfinished, header, fill).and_then(|file| {
+        // The name only now: a segment has a readable header from its first moment.
+        disk.rename(&unfinished, &name)?;
+        // And durable before anything is acknowledged in it.
+        disk.sync_directory(SyncPoint::NewSegmentDirectory)?;
+        Ok(file)
+    });
+    if made.is_err() {
+        // Gives the space back at once; what stays is removed at the next start.
+        let _ = disk.remove(&unfinished);
+        let _ = disk.remove(&name);
+    }
+    made
+}
+
+fn make_file<D: Disk>(
+    disk: &D,
+    unfinished: &str,
+    header: SegmentHeader,
+    fill: bool,
+) -> io::Result<D::File> {
+    let file = disk.create(unfinished)?;
+    write_all(&file, &header.encode(), 0).map_err(|failure| failure.error)?;
+    let zeros_from = match fill {
+        true => super::record::DATA_START,
+        false => {
+            file.set_length(header.capacity)?;
+            header.capacity - reserve_bytes(header.capacity)
+        }
+    };
+    let zeros = vec![0; ZERO_BYTES.min((header.capacity - zeros_from) as usize)];
+    let mut at = zeros_from;
+    while at < header.capacity {
+        let count = zeros.len().min((header.capacity - at) as usize);
+        write_all(&file, &zeros[..count], at).map_err(|failure| failure.error)?;
+        at += count as u64;
+    }
+    file.sync(SyncPoint::NewSegmentFile)?;
+    Ok(file)
+}

@@ -1,0 +1,380 @@
+//! Opening: reading the segments, and deciding for good what a crash left undecided.
+//!
+//! Behind the last point known to be synced, an object may be there because it was
+//! acknowledged, or because the disk happened to keep it, or only because the system
+//! still has in memory what it failed to write. Whatever of it we are going to show
+//! must be there at every later start too, and what we are not going to show must
+//! never come back. So what counts is copied, synced, and the originals are fenced off.
+
+use super::chores::Spare;
+use super::disk::{Disk, DiskFile, SyncPoint, read_full};
+use super::examine::{Examined, examine};
+use super::format::{
+    check_or_write_format, is_unfinished, segment_name, segment_number, store_error,
+    unfinished_number,
+};
+use super::index::{Index, Place};
+use super::record::{DATA_START, Fence, Kind, SegmentHeader};
+use super::run::{Item, write_items};
+use super::scan::Record;
+use super::segments::{Head, Segment, Segments};
+use super::{EmbeddedOptions, SEGMENT_BYTES_MIN};
+use crate::storage::StoreError;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A part of a segment that can't be read, though it was durable once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The segment's number.
+    pub segment: u64,
+    /// Offsets in its file; all of it if its header is lost.
+    pub bytes: Range<u64>,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = segment_name(self.segment);
+        match self.bytes {
+            Range { start: 0, .. } => write!(f, "{name} has no readable header"),
+            Range { start, end } => write!(f, "{name} is unreadable from byte {start} to {end}"),
+        }
+    }
+}
+
+impl<D: Disk> Segments<D> {
+    /// Opens the directory, or begins a new one. Who calls must be its only user.
+    ///
+    /// Writes only where a crash has left something undecided; on a full disk that may
+    /// answer `Full`. `Fatal`: the directory is not ours to use.
+    pub fn open(disk: Arc<D>, options: EmbeddedOptions) -> Result<Self, StoreError> {
+        let options = EmbeddedOptions {
+            segment_bytes: options
+                .segment_bytes
+                .max(SEGMENT_BYTES_MIN)
+                .next_multiple_of(8),
+            ..options
+        };
+        let names = disk
+            .list()
+            .map_err(|error| store_error("the directory", &error))?;
+        check_or_write_format(&*disk, &names)?;
+        let numbers = names
+            .iter()
+            .filter_map(|name| segment_number(name).or_else(|| unfinished_number(name)));
+        let mut opened = Self {
+            disk,
+            options,
+            index: Arc::new(Index::new()),
+            segments: BTreeMap::new(),
+            head: None,
+            spare: Spare::Wanted { fill: true },
+            fences: Vec::new(),
+            in_doubt: None,
+            next_number: numbers.max().map_or(1, |last| last + 1),
+            removing: None,
+            damage: Vec::new(),
+        };
+        // What was being made when the process ended never counted.
+        for name in names.iter().filter(|name| is_unfinished(name)) {
+            let _ = opened.disk.remove(name);
+        }
+        let examined = opened.examine_all(&names)?;
+        let examined = opened.set_spare_aside(examined);
+        opened.replay(&examined);
+        opened.decide(examined)?;
+        if opened.head.is_none() && !matches!(opened.spare, Spare::Ready { .. }) {
+            opened.prepare_first()?;
+        }
+        Ok(opened)
+    }
+
+    /// Reads all segments, youngest first: each knows where the older ones end. The
+    /// result is oldest first.
+    fn examine_all(&mut self, names: &[String]) -> Result<Vec<Examined<D::File>>, StoreError> {
+        let mut numbers: Vec<u64> = names.iter().filter_map(|n| segment_number(n)).collect();
+        numbers.sort_unstable();
+        let mut fences: Vec<Fence> = Vec::new();
+        let mut examined = Vec::new();
+        for &number in numbers.iter().rev() {
+            let failed = |error| store_error(&segment_name(number), &error);
+            let file = self.disk.open(&segment_name(number)).map_err(failed)?;
+            let mut start = vec![0; DATA_START as usize];
+            let filled = read_full(&file, &mut start, 0).map_err(failed)?;
+            let header = SegmentHeader::decode(&start[..filled]);
+            let Some(header) = header.filter(|header| header.number == number) else {
+                self.report(number, 0..u64::MAX);
+                continue;
+            };
+            let segment = examine(header, Arc::new(file), &fences).map_err(failed)?;
+            for range in &segment.damage {
+                self.report(number, range.clone());
+            }
+            fences.extend_from_slice(&segment.fences);
+            examined.push(segment);
+        }
+        examined.reverse();
+        Ok(examined)
+    }
+
+    fn report(&mut self, segment: u64, bytes: Range<u64>) {
+        let damage = Damage { segment, bytes };
+        tracing::error!("{damage}: acknowledged objects may be lost");
+        self.damage.push(damage);
+    }
+
+    /// Takes the untouched segment behind the last written one as the spare, and
+    /// removes other untouched ones: they must not be written out of order.
+    fn set_spare_aside(&mut self, examined: Vec<Examined<D::File>>) -> Vec<Examined<D::File>> {
+        let (untouched, written): (Vec<_>, Vec<_>) =
+            examined.into_iter().partition(Examined::untouched);
+        let last = written.last().map_or(0, |segment| segment.header.number);
+        for segment in untouched {
+            let header = segment.header;
+            if header.number > last && !matches!(self.spare, Spare::Ready { .. }) {
+                self.spare = Spare::Ready {
+                    header,
+                    file: segment.file,
+                };
+            } else {
+                let _ = self.disk.remove(&segment_name(header.number));
+            }
+        }
+        written
+    }
+
+    /// Builds the index from all that counts; a later record wins over an earlier one.
+    fn replay(&mut self, examined: &[Examined<D::File>]) {
+        for segment in examined {
+            let number = segment.header.number;
+            self.segments.insert(number, Segment { live: 0 });
+            for record in segment.decided.iter().chain(&segment.tail) {
+                let before = match record.head.kind {
+                    Kind::Object => {
+                        if let Some(segment) = self.segments.get_mut(&number) {
+                            segment.live += 1;
+                        }
+                        self.index.insert(record.name(), place(segment, record))
+                    }
+                    Kind::Delete => self.index.remove(record.name()),
+                    Kind::Fence | Kind::Mark => None,
+                };
+                if let Some(old) = before.and_then(|old| self.segments.get_mut(&old.segment)) {
+                    old.live -= 1;
+                }
+            }
+        }
+    }
+
+    /// Chooses the head and decides what is undecided.
+    fn decide(&mut self, examined: Vec<Examined<D::File>>) -> Result<(), StoreError> {
+        let mut undecided: Vec<_> = examined.into_iter().filter(|e| !e.sealed).collect();
+        let last = self.segments.last_key_value().map(|(&number, _)| number);
+        let Some(newest) = undecided.pop_if(|e| Some(e.header.number) == last) else {
+            return self.settle(undecided, None);
+        };
+        let mut head = Head::new(newest.header, Arc::clone(&newest.file));
+        head.synced = newest.decided_end;
+        head.written = newest.decided_end;
+        head.inherited = true;
+        if undecided.is_empty() && newest.clean() {
+            // A mark says nothing that isn't known: the next record may take its place.
+            head.position = newest.decided_end;
+            self.head = Some(head);
+            return Ok(());
+        }
+        head.position = newest.written_end;
+        undecided.push(newest);
+        self.settle(undecided, Some(head))
+    }
+
+    /// Copies what counts in the tails of these segments, and fences the tails off.
+    /// The copies go behind the tail of `head` if they fit there, else into a new
+    /// segment. Nothing is changed in the index before both are durable.
+    fn settle(
+        &mut self,
+        undecided: Vec<Examined<D::File>>,
+        head: Option<Head<D::File>>,
+    ) -> Result<(), StoreError> {
+        if undecided.is_empty() {
+            return Ok(());
+        }
+        let copies = self.copies(&undecided)?;
+        let fences = self.fences_around(&undecided);
+        let bytes: u64 = copies.iter().map(Item::record_bytes).sum();
+        let bytes = bytes + fences.len() as u64 * Fence::RECORD_BYTES;
+        self.head = head.filter(|head| head.position + bytes <= head.header.capacity);
+        let tail = self.head.as_ref().map(|head| Fence {
+            segment: head.header.number,
+            from: head.synced,
+            to: head.position,
+        });
+        let Some(start) = self.head_for(bytes)? else {
+            return Ok(());
+        };
+        // 1. The copies, durable: without them, fences would void the only ones.
+        let bodies = self.write_settled(&[(start, &copies)], SyncPoint::SettleCopies)?;
+        // 2. The fences, durable before anyone is shown anything. Only a record that
+        //    can't be there without the fence around the head's tail may say that all
+        //    before it is decided: that fence itself.
+        let copied = self.head.as_ref().map_or(start, |head| head.position);
+        let is_tail =
+            |fence: &Fence| tail.is_some_and(|t| t.segment == fence.segment && fence.seals());
+        let others = fences.iter().filter(|fence| !is_tail(fence));
+        let others: Vec<Item> = others.map(Item::fence).collect();
+        match &tail {
+            Some(tail) => self.write_settled(
+                &[(start, &others), (copied, &[Item::fence(tail)])],
+                SyncPoint::SettleFences,
+            )?,
+            None => self.write_settled(&[(copied, &others)], SyncPoint::SettleFences)?,
+        };
+        // 3. The originals may be forgotten.
+        self.install(&copies, &bodies);
+        if let Some(head) = &mut self.head {
+            head.written = head.position;
+            head.synced = head.position;
+        }
+        Ok(())
+    }
+
+    /// Sees to a head that can take `bytes`, and says up to where it is durable.
+    fn head_for(&mut self, bytes: u64) -> Result<Option<u64>, StoreError> {
+        if self.head.is_none() {
+            self.roll(bytes)?;
+        }
+        Ok(self.head.as_ref().map(|head| head.synced))
+    }
+
+    /// The records to be copied: objects that live in a tail, and deletes of what is
+    /// gone.
+    fn copies(&self, undecided: &[Examined<D::File>]) -> Result<Vec<Item>, StoreError> {
+        let mut copies = Vec::new();
+        for segment in undecided {
+            let number = segment.header.number;
+            let failed = |error| store_error(&segment_name(number), &error);
+            for record in &segment.tail {
+                let current = self.index.get(record.name());
+                let body = match (record.head.kind, current) {
+                    (Kind::Object, Some(place))
+                        if place.segment == number && place.body_at == record.body_at() =>
+                    {
+                        // Read a moment ago; if it has changed since, that's the disk.
+                        record
+                            .read_body(&*segment.file)
+                            .map_err(failed)?
+                            .ok_or_else(|| {
+                                StoreError::Unavailable(format!(
+                                    "{} changes while it is read",
+                                    record.name()
+                                ))
+                            })?
+                    }
+                    (Kind::Delete, None) => Vec::new(),
+                    _ => continue,
+                };
+                copies.push(Item::new(
+                    record.head.kind,
+                    &record.head.name,
+                    Bytes::from(body),
+                    None,
+                ));
+            }
+        }
+        Ok(copies)
+    }
+
+    /// A seal for each of these segments, and again every fence in them that stands
+    /// where it may be lost.
+    fn fences_around(&self, undecided: &[Examined<D::File>]) -> Vec<Fence> {
+        let mut fences: Vec<Fence> = undecided
+            .iter()
+            .map(|segment| Fence {
+                segment: segment.header.number,
+                from: segment.decided_end,
+                to: u64::MAX,
+            })
+            .collect();
+        for fence in undecided.iter().flat_map(|segment| &segment.fences) {
+            let known = self.segments.contains_key(&fence.segment);
+            let said = |other: &Fence| {
+                other == fence || (other.segment == fence.segment && other.seals() && fence.seals())
+            };
+            if known && !fences.iter().any(said) {
+                fences.push(*fence);
+            }
+        }
+        fences
+    }
+
+    /// Writes items, each part with what it may say is synced, and syncs them. Says
+    /// where the bodies of the first part are.
+    fn write_settled(
+        &mut self,
+        parts: &[(u64, &[Item])],
+        point: SyncPoint,
+    ) -> Result<Vec<u64>, StoreError> {
+        let Some(head) = &mut self.head else {
+            return Err(StoreError::Unavailable("no segment to write to".to_owned()));
+        };
+        let mut write = || {
+            let mut bodies = Vec::new();
+            for (synced_through, items) in parts {
+                let (salt, at) = (head.header.salt, head.position);
+                let written = write_items(&*head.file, salt, at, *synced_through, items);
+                bodies.push(written.map_err(|failure| failure.error)?);
+                head.position += items.iter().map(Item::record_bytes).sum::<u64>();
+            }
+            head.file.sync(point)?;
+            head.batches += 1;
+            Ok(bodies.swap_remove(0))
+        };
+        let result: io::Result<_> = write();
+        let inherited = head.inherited;
+        result.map_err(|error| {
+            // A head that was there before is left as it is, to be examined again.
+            match inherited {
+                true => self.head = None,
+                false => self.abandon(),
+            }
+            store_error("deciding what a crash left", &error)
+        })
+    }
+
+    /// Copies what a failed background sync has put in doubt. Until that is done,
+    /// nothing may be acknowledged.
+    pub(super) fn resolve_doubt(&mut self) -> Result<(), StoreError> {
+        let Some(head) = &self.in_doubt else {
+            return Ok(());
+        };
+        let number = head.header.number;
+        let failed = |error| store_error(&segment_name(number), &error);
+        let examined = examine(head.header, Arc::clone(&head.file), &[]).map_err(failed)?;
+        let tail_end = examined
+            .tail
+            .last()
+            .map_or(examined.decided_end, Record::end);
+        if tail_end < head.written {
+            return Err(StoreError::Fatal(format!(
+                "{}: what was acknowledged in the last second can't be read back",
+                segment_name(number)
+            )));
+        }
+        self.settle(vec![examined], None)?;
+        self.in_doubt = None;
+        Ok(())
+    }
+}
+
+fn place<F>(segment: &Examined<F>, record: &Record) -> Place<F> {
+    Place {
+        segment: segment.header.number,
+        file: Arc::clone(&segment.file),
+        body_at: record.body_at(),
+        body_bytes: record.head.body_bytes,
+    }
+}

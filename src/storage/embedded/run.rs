@@ -1,0 +1,177 @@
+//! Records on their way into a segment: staged together, written together, and
+//! answered together after one sync.
+
+use super::disk::{DiskFile, WriteFailed, write_all};
+use super::record::{Fence, Head, Kind, record_bytes};
+use super::segments::Done;
+use crate::storage::StoreError;
+use bytes::Bytes;
+use std::collections::HashMap;
+
+/// Bodies from this size on are written from where they are; smaller ones are first
+/// gathered, because a copy costs less than a system call.
+const GATHER_BYTES_MAX: usize = 64 << 10;
+
+/// A record to be written.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    pub(super) kind: Kind,
+    pub(super) name: Vec<u8>,
+    pub(super) body: Bytes,
+    /// Which of the batch's answers depends on it, if any.
+    pub(super) answer: Option<usize>,
+}
+
+impl Item {
+    pub(super) fn new(kind: Kind, name: &[u8], body: Bytes, answer: Option<usize>) -> Self {
+        Self {
+            kind,
+            name: name.to_vec(),
+            body,
+            answer,
+        }
+    }
+
+    pub(super) fn fence(fence: &Fence) -> Self {
+        Self::new(Kind::Fence, &fence.encode(), Bytes::new(), None)
+    }
+
+    pub(super) fn record_bytes(&self) -> u64 {
+        record_bytes(self.name.len(), self.body.len() as u64)
+    }
+
+    /// The object's name; empty for a fence.
+    pub(super) fn name(&self) -> &str {
+        std::str::from_utf8(&self.name).unwrap_or_default()
+    }
+}
+
+/// What is staged for the next run, and the answers of the whole batch so far.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) items: Vec<Item>,
+    /// The length of `items` on disk.
+    pub(super) bytes: u64,
+    /// Names that `items` change: true for one that will be there.
+    pub(super) changed: HashMap<String, bool>,
+    /// Answers that hold only if the run succeeds, though no item is theirs.
+    pub(super) dependent: Vec<usize>,
+    /// What to answer if all goes well, or the error.
+    pub(super) answers: Vec<Result<Done, StoreError>>,
+    /// Why no further segment could be made for this batch; not tried again in it.
+    pub(super) no_segment: Option<StoreError>,
+}
+
+impl Batch {
+    pub(super) fn new() -> Self {
+        Self {
+            items: Vec::new(),
+            bytes: 0,
+            changed: HashMap::new(),
+            dependent: Vec::new(),
+            answers: Vec::new(),
+            no_segment: None,
+        }
+    }
+
+    pub(super) fn push(&mut self, item: Item) {
+        self.bytes += item.record_bytes();
+        let there = item.kind == Kind::Object;
+        self.changed.insert(item.name().to_owned(), there);
+        self.items.push(item);
+    }
+
+    /// Takes the run out, leaving the answers.
+    pub(super) fn take_run(&mut self) -> (Vec<Item>, Vec<usize>) {
+        self.bytes = 0;
+        self.changed.clear();
+        (
+            std::mem::take(&mut self.items),
+            std::mem::take(&mut self.dependent),
+        )
+    }
+
+    /// Records a failure, unless that answer has failed already.
+    pub(super) fn fail(&mut self, answer: usize, error: &StoreError) {
+        if self.answers[answer].is_ok() {
+            self.answers[answer] = Err(error.clone());
+        }
+    }
+}
+
+/// Writes records one behind the other from `at` on, and says where each body stands.
+pub(super) fn write_items(
+    file: &impl DiskFile,
+    salt: u64,
+    at: u64,
+    synced_through: u64,
+    items: &[Item],
+) -> Result<Vec<u64>, WriteFailed> {
+    let mut gathered = Gathered {
+        file,
+        start: at,
+        at,
+        bytes: Vec::new(),
+    };
+    let mut bodies = Vec::with_capacity(items.len());
+    for item in items {
+        let head = Head {
+            kind: item.kind,
+            name: item.name.clone(),
+            body_bytes: item.body.len() as u64,
+            body_crc: crc32c::crc32c(&item.body),
+            synced_through,
+        };
+        let record_at = gathered.position();
+        head.encode(salt, record_at, &mut gathered.bytes);
+        bodies.push(gathered.position());
+        gathered.add(&item.body)?;
+        let padding = (record_at + item.record_bytes() - gathered.position()) as usize;
+        gathered.bytes.extend_from_slice(&[0; 8][..padding]);
+    }
+    gathered.flush()?;
+    Ok(bodies)
+}
+
+/// Bytes gathered for one write call.
+struct Gathered<'a, F> {
+    file: &'a F,
+    start: u64,
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl<F: DiskFile> Gathered<'_, F> {
+    fn position(&self) -> u64 {
+        self.at + self.bytes.len() as u64
+    }
+
+    fn add(&mut self, body: &[u8]) -> Result<(), WriteFailed> {
+        if body.len() < GATHER_BYTES_MAX {
+            self.bytes.extend_from_slice(body);
+            if self.bytes.len() >= 4 * GATHER_BYTES_MAX {
+                self.flush()?;
+            }
+            return Ok(());
+        }
+        self.flush()?;
+        self.write(body)
+    }
+
+    fn flush(&mut self) -> Result<(), WriteFailed> {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.write(&bytes)?;
+        self.bytes = bytes;
+        self.bytes.clear();
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), WriteFailed> {
+        write_all(self.file, bytes, self.at).map_err(|failure| WriteFailed {
+            written: self.at - self.start + failure.written,
+            error: failure.error,
+        })?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+}

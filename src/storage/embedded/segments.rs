@@ -1,0 +1,513 @@
+//! The core: batches of writes in, answers out. No threads, no clock, no randomness;
+//! what may be done beside it (making the next segment, removing a dead one) it hands
+//! out as a [`Chore`](super::chores::Chore).
+
+use super::chores::Spare;
+use super::disk::{Disk, DiskFile, SyncPoint, write_all};
+use super::format::{make_segment, reserve_bytes, segment_name, store_error};
+use super::index::{Index, Place};
+use super::record::{DATA_START, Fence, Kind, NAME_BYTES_MAX, SegmentHeader};
+use super::recover::Damage;
+use super::run::{Batch, Item, write_items};
+use super::{Durability, EmbeddedOptions, OBJECT_BYTES_MAX};
+use crate::storage::StoreError;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+/// Batches of at least this size on average go into segments that are not filled with
+/// zeros first: see the measurements in the module's essay.
+const FILL_BATCH_BYTES_MAX: u64 = 128 << 10;
+
+/// Something to be written.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// A new object.
+    Create {
+        /// Its name.
+        name: String,
+        /// Its bytes.
+        body: Bytes,
+    },
+    /// Objects to be gone.
+    Delete {
+        /// Their names; one that isn't there is no error.
+        names: Vec<String>,
+    },
+}
+
+/// What became of a [`Write`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// The object is there with these bytes.
+    Created,
+    /// The name was taken.
+    AlreadyExists,
+    /// The names are free of objects.
+    Deleted,
+}
+
+/// A segment that holds records.
+#[derive(Debug)]
+pub(super) struct Segment {
+    /// How many objects in it are in the index.
+    pub(super) live: u64,
+}
+
+/// The segment that is written to.
+#[derive(Debug)]
+pub(super) struct Head<F> {
+    pub(super) header: SegmentHeader,
+    pub(super) file: Arc<F>,
+    /// Where the next record goes.
+    pub(super) position: u64,
+    /// Where the last record that was written ends: `position`, unless that has been
+    /// moved to the reserve.
+    pub(super) written: u64,
+    /// All before this is durable, or void.
+    pub(super) synced: u64,
+    /// How many batches went into it.
+    pub(super) batches: u64,
+    /// Whether it held records when the store was opened.
+    pub(super) inherited: bool,
+}
+
+impl<F> Head<F> {
+    pub(super) fn new(header: SegmentHeader, file: Arc<F>) -> Self {
+        Self {
+            header,
+            file,
+            position: DATA_START,
+            written: DATA_START,
+            synced: DATA_START,
+            batches: 0,
+            inherited: false,
+        }
+    }
+
+    /// Where records of this kind must end.
+    fn limit(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Object => self.header.capacity - reserve_bytes(self.header.capacity),
+            Kind::Delete | Kind::Fence | Kind::Mark => self.header.capacity,
+        }
+    }
+}
+
+/// Segment files and the index over them. See the [module's essay](super).
+#[derive(Debug)]
+pub struct Segments<D: Disk> {
+    pub(super) disk: Arc<D>,
+    pub(super) options: EmbeddedOptions,
+    pub(super) index: Arc<Index<D::File>>,
+    /// Every segment with records, the head too.
+    pub(super) segments: BTreeMap<u64, Segment>,
+    pub(super) head: Option<Head<D::File>>,
+    pub(super) spare: Spare<D::File>,
+    /// Fences to be written before anything else; their ranges may still hold records
+    /// that would count at the next start.
+    pub(super) fences: Vec<Fence>,
+    /// A segment with acknowledged records that a failed sync has put in doubt
+    /// ([`Durability::EverySecond`]): nothing is acknowledged until they are copied.
+    pub(super) in_doubt: Option<Head<D::File>>,
+    pub(super) next_number: u64,
+    /// The segment whose removal is under way, or failed in the time of this head.
+    pub(super) removing: Option<u64>,
+    pub(super) damage: Vec<Damage>,
+}
+
+impl<D: Disk> Segments<D> {
+    /// Writes a batch and answers each of its writes, in their order.
+    ///
+    /// With [`Durability::Always`] the answers are given after a sync. Errors: `Full`
+    /// and `Rejected` were certainly not written; of `Unavailable` nobody knows until
+    /// the same name is created again or the store is opened again.
+    pub fn commit(&mut self, writes: Vec<Write>) -> Vec<Result<Done, StoreError>> {
+        if let Err(error) = self.resolve_doubt() {
+            return writes.iter().map(|_| Err(error.clone())).collect();
+        }
+        let mut batch = Batch::new();
+        for write in writes {
+            match write {
+                Write::Create { name, body } => self.stage_create(&mut batch, name, body),
+                Write::Delete { names } => self.stage_delete(&mut batch, &names),
+            }
+        }
+        self.flush(&mut batch);
+        batch.answers
+    }
+
+    /// Reads part of an object: as [`Store::read`](crate::storage::Store::read).
+    pub fn read(&self, name: &str, offset: u64, length: u64) -> Result<Bytes, StoreError> {
+        let place = self.index.get(name).ok_or(StoreError::NotFound)?;
+        place.read(name, offset, length)
+    }
+
+    /// Lists names: as [`Store::list`](crate::storage::Store::list).
+    pub fn list(&self, prefix: &str, after: &str, limit: usize) -> Vec<String> {
+        self.index.list(prefix, after, limit)
+    }
+
+    /// What was found unreadable when the store was opened: acknowledged objects may
+    /// be missing from these places.
+    pub fn damage(&self) -> &[Damage] {
+        &self.damage
+    }
+
+    /// Notes in the segment that all of it is durable, so that the next start has
+    /// nothing to check. Call it last; losing it loses nothing.
+    pub fn close(&mut self) {
+        if self.sync_head().is_err() || !self.fences.is_empty() {
+            return;
+        }
+        let Some(head) = &self.head else { return };
+        let mark = Item::new(Kind::Mark, b"", Bytes::new(), None);
+        let fits = head.position + mark.record_bytes() <= head.header.capacity;
+        if fits && head.synced > DATA_START {
+            let salt = head.header.salt;
+            let _ = write_items(&*head.file, salt, head.position, head.synced, &[mark]);
+        }
+    }
+
+    fn stage_create(&mut self, batch: &mut Batch, name: String, body: Bytes) {
+        let answer = batch.answers.len();
+        batch.answers.push(Ok(Done::Created));
+        if let Err(error) = check_create(&name, &body) {
+            batch.fail(answer, &error);
+            return;
+        }
+        let staged = batch.changed.get(&name).copied();
+        if staged.unwrap_or_else(|| self.index.contains(&name)) {
+            batch.answers[answer] = Ok(Done::AlreadyExists);
+            if staged.is_some() {
+                batch.dependent.push(answer);
+            }
+            return;
+        }
+        let item = Item::new(Kind::Object, name.as_bytes(), body, Some(answer));
+        match self.make_room(batch, item.record_bytes(), Kind::Object) {
+            Ok(()) => batch.push(item),
+            Err(error) => batch.fail(answer, &error),
+        }
+    }
+
+    fn stage_delete(&mut self, batch: &mut Batch, names: &[String]) {
+        let answer = batch.answers.len();
+        batch.answers.push(Ok(Done::Deleted));
+        for name in names {
+            let staged = batch.changed.get(name).copied();
+            if !staged.unwrap_or_else(|| self.index.contains(name)) {
+                if staged.is_some() {
+                    // Gone once the delete before us in this run is durable.
+                    batch.dependent.push(answer);
+                }
+                continue;
+            }
+            let item = Item::new(Kind::Delete, name.as_bytes(), Bytes::new(), Some(answer));
+            match self.make_room(batch, item.record_bytes(), Kind::Delete) {
+                Ok(()) => batch.push(item),
+                Err(error) => batch.fail(answer, &error),
+            }
+        }
+        // A name may be missing only because its create failed with an unknown outcome:
+        // "it is gone" is true once the fence around that create is durable.
+        if !self.fences.is_empty() {
+            match self.make_room(batch, 0, Kind::Fence) {
+                Ok(()) => batch.dependent.push(answer),
+                Err(error) => batch.fail(answer, &error),
+            }
+        }
+    }
+
+    /// Sees to it that `more` bytes fit behind what is staged, in a new segment if
+    /// need be; then what was staged has been written before.
+    fn make_room(&mut self, batch: &mut Batch, more: u64, kind: Kind) -> Result<(), StoreError> {
+        if self.fits(batch.bytes + more, kind) {
+            return Ok(());
+        }
+        self.flush(batch);
+        if self.fits(more, kind) {
+            return Ok(());
+        }
+        if let Some(error) = &batch.no_segment {
+            return Err(error.clone());
+        }
+        self.roll(more)
+            .inspect_err(|error| batch.no_segment = Some(error.clone()))
+    }
+
+    fn fits(&self, bytes: u64, kind: Kind) -> bool {
+        let bytes = bytes + self.fences.len() as u64 * Fence::RECORD_BYTES;
+        self.head
+            .as_ref()
+            .is_some_and(|head| head.position + bytes <= head.limit(kind))
+    }
+
+    /// Goes on in the next segment, which can take `more` bytes. On an error the old
+    /// one stays the head: smaller records may still fit.
+    pub(super) fn roll(&mut self, more: u64) -> Result<(), StoreError> {
+        // 1. All of the old segment is durable: its seal is going to say so.
+        self.sync_head()?;
+        // 2. The next one is there, durable with its name.
+        let fences = (self.fences.len() as u64 + 1) * Fence::RECORD_BYTES;
+        let next = self.next_head(more + fences)?;
+        // 3. The seal is the first thing in it, in one sync with what follows.
+        self.segments
+            .insert(next.header.number, Segment { live: 0 });
+        self.removing = None;
+        if let Some(old) = self.head.replace(next) {
+            self.seal(&old);
+        }
+        self.drop_passed_spare(true);
+        Ok(())
+    }
+
+    /// Declares all void that stands behind a segment's synced part.
+    fn seal(&mut self, head: &Head<D::File>) {
+        let segment = head.header.number;
+        // Fences inside of it that aren't written yet lie in that range.
+        self.fences.retain(|fence| fence.segment != segment);
+        self.fences.push(Fence {
+            segment,
+            from: head.synced,
+            to: u64::MAX,
+        });
+    }
+
+    /// The prepared segment if it is large enough, or one made on the spot.
+    fn next_head(&mut self, more: u64) -> Result<Head<D::File>, StoreError> {
+        let small = self
+            .head
+            .as_ref()
+            .is_none_or(|head| head.position / head.batches.max(1) < FILL_BATCH_BYTES_MAX);
+        if let Some((header, file)) = self.take_spare(DATA_START + more) {
+            self.spare = Spare::Wanted { fill: small };
+            return Ok(Head::new(header, file));
+        }
+        let least = DATA_START + more;
+        let least = least + reserve_bytes(least) + reserve_bytes(0);
+        let capacity = self.options.segment_bytes.max(least.next_multiple_of(8));
+        let header = self.new_header(capacity);
+        let made = make_segment(&*self.disk, header, false)
+            .map_err(|error| store_error("a new segment", &error))?;
+        if !matches!(self.spare, Spare::Ready { .. } | Spare::Preparing) {
+            self.spare = Spare::Wanted { fill: small };
+        }
+        Ok(Head::new(header, Arc::new(made)))
+    }
+
+    /// Draws the next segment's number and salt.
+    pub(super) fn new_header(&mut self, capacity: u64) -> SegmentHeader {
+        let number = self.next_number;
+        self.next_number += 1;
+        SegmentHeader {
+            number,
+            salt: mix(self.options.entropy, number),
+            capacity,
+        }
+    }
+
+    /// Writes and syncs what is staged, and takes it into the index.
+    fn flush(&mut self, batch: &mut Batch) {
+        let (mut items, dependent) = batch.take_run();
+        if items.is_empty() && dependent.is_empty() {
+            return;
+        }
+        let mut result = self.write_run(&items);
+        if let Err(error @ StoreError::Full(_)) = &result {
+            // Deletes make room, so there is some kept for them.
+            for item in items.iter().filter(|item| item.kind == Kind::Object) {
+                item.answer
+                    .iter()
+                    .for_each(|&answer| batch.fail(answer, error));
+            }
+            dependent
+                .iter()
+                .for_each(|&answer| batch.fail(answer, error));
+            items.retain(|item| item.kind == Kind::Delete);
+            if !items.is_empty() && self.skip_to_reserve() {
+                result = self.write_run(&items);
+            }
+        }
+        if let Err(error) = result {
+            let answers = items.iter().filter_map(|item| item.answer);
+            answers
+                .chain(dependent)
+                .for_each(|answer| batch.fail(answer, &error));
+        }
+    }
+
+    /// Writes the pending fences and these items, syncs, and takes them into the index.
+    fn write_run(&mut self, items: &[Item]) -> Result<(), StoreError> {
+        let Some(head) = &mut self.head else {
+            return Err(StoreError::Unavailable("no segment to write to".to_owned()));
+        };
+        let fences = self.fences.len();
+        let mut run: Vec<Item> = self.fences.iter().map(Item::fence).collect();
+        run.extend_from_slice(items);
+        let bytes: u64 = run.iter().map(Item::record_bytes).sum();
+
+        let salt = head.header.salt;
+        let bodies = match write_items(&*head.file, salt, head.position, head.synced, &run) {
+            Ok(bodies) => bodies,
+            Err(failure) => return Err(self.write_failed(failure.written, &failure.error)),
+        };
+        if self.options.durability == Durability::Always
+            && let Err(error) = head.file.sync(SyncPoint::Batch)
+        {
+            self.abandon();
+            return Err(unknown_outcome(&error));
+        }
+        head.position += bytes;
+        head.written = head.position;
+        head.batches += 1;
+        if self.options.durability == Durability::Always {
+            head.synced = head.written;
+        }
+        self.fences.clear();
+        self.install(items, &bodies[fences..]);
+        Ok(())
+    }
+
+    /// Takes written records into the index.
+    pub(super) fn install(&mut self, items: &[Item], bodies: &[u64]) {
+        let Some(head) = &self.head else { return };
+        let segment = head.header.number;
+        for (item, &body_at) in items.iter().zip(bodies) {
+            let before = match item.kind {
+                Kind::Object => {
+                    let place = Place {
+                        segment,
+                        file: Arc::clone(&head.file),
+                        body_at,
+                        body_bytes: item.body.len() as u64,
+                    };
+                    if let Some(segment) = self.segments.get_mut(&segment) {
+                        segment.live += 1;
+                    }
+                    self.index.insert(item.name(), place)
+                }
+                Kind::Delete => self.index.remove(item.name()),
+                Kind::Fence | Kind::Mark => None,
+            };
+            if let Some(segment) = before.and_then(|old| self.segments.get_mut(&old.segment)) {
+                segment.live -= 1;
+            }
+        }
+    }
+
+    /// A write ended early, `written` bytes into the run.
+    fn write_failed(&mut self, written: u64, error: &io::Error) -> StoreError {
+        let failure = store_error("writing a segment", error);
+        if !matches!(failure, StoreError::Full(_)) {
+            self.abandon();
+            return unknown_outcome(error);
+        }
+        // "Full" says "was not written". What was, goes: or it would count at the next
+        // start, or continue behind a shorter run that is written over its beginning.
+        if written > 0
+            && let Err(error) = self.scrub(written)
+        {
+            self.abandon();
+            return unknown_outcome(&error);
+        }
+        failure
+    }
+
+    fn scrub(&self, bytes: u64) -> io::Result<()> {
+        let Some(head) = &self.head else {
+            return Ok(());
+        };
+        let zeros = vec![0; bytes as usize];
+        write_all(&*head.file, &zeros, head.position).map_err(|failure| failure.error)?;
+        head.file.sync(SyncPoint::Scrub)
+    }
+
+    /// Moves the head's position to the part that is kept for deletes; false if it is
+    /// there already.
+    fn skip_to_reserve(&mut self) -> bool {
+        let Some(head) = &mut self.head else {
+            return false;
+        };
+        let reserve = head.limit(Kind::Object);
+        if head.position >= reserve {
+            return false;
+        }
+        self.fences.push(Fence {
+            segment: head.header.number,
+            from: head.position,
+            to: reserve,
+        });
+        head.position = reserve;
+        true
+    }
+
+    /// Never writes to the head again: what its last sync was to cover may be on disk,
+    /// may be only in memory, and no further sync would tell.
+    pub(super) fn abandon(&mut self) {
+        let Some(head) = self.head.take() else { return };
+        let acknowledged = head.written > head.synced;
+        if self.options.durability == Durability::EverySecond && acknowledged {
+            self.in_doubt = Some(head);
+            return;
+        }
+        // A segment without one durable record needn't stay, nor be fenced: on a disk
+        // that fails every sync they would pile up.
+        if head.synced == DATA_START
+            && !head.inherited
+            && self.disk.remove(&segment_name(head.header.number)).is_ok()
+            && self.disk.sync_directory(SyncPoint::RemovedSegment).is_ok()
+        {
+            self.segments.remove(&head.header.number);
+            self.fences
+                .retain(|fence| fence.segment != head.header.number);
+            return;
+        }
+        self.seal(&head);
+    }
+
+    /// Makes all of the head durable, if it isn't.
+    pub(super) fn sync_head(&mut self) -> Result<(), StoreError> {
+        let Some(head) = &mut self.head else {
+            return Ok(());
+        };
+        if self.options.durability == Durability::Always || head.synced == head.written {
+            return Ok(());
+        }
+        if let Err(error) = head.file.sync(SyncPoint::Batch) {
+            self.abandon();
+            return Err(unknown_outcome(&error));
+        }
+        head.synced = head.written;
+        Ok(())
+    }
+}
+
+fn unknown_outcome(error: &io::Error) -> StoreError {
+    StoreError::Unavailable(format!("a write may or may not be durable: {error}"))
+}
+
+fn check_create(name: &str, body: &Bytes) -> Result<(), StoreError> {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/');
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(allowed) {
+        return Err(StoreError::Rejected(format!(
+            "the name {name:?} is not 1 to {NAME_BYTES_MAX} of the bytes a-z 0-9 /"
+        )));
+    }
+    if body.len() as u64 > OBJECT_BYTES_MAX {
+        return Err(StoreError::Rejected(format!(
+            "{name} has {} bytes; the most is {OBJECT_BYTES_MAX}",
+            body.len()
+        )));
+    }
+    Ok(())
+}
+
+/// A salt per segment: one step of splitmix64.
+fn mix(entropy: u64, number: u64) -> u64 {
+    let mut mixed = entropy.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}

@@ -1,0 +1,168 @@
+//! A directory of the operating system, held by one process at a time.
+
+use super::disk::{Disk, DiskFile, SyncPoint};
+use super::format::{FORMAT_FILE, check_format, store_error};
+use crate::storage::StoreError;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+const LOCK_FILE: &str = "LOCK";
+
+/// The directory, and the lock on it.
+#[derive(Debug)]
+pub struct SystemDisk {
+    path: PathBuf,
+    directory: File,
+    /// Locked as long as it is open, also against a fork of this process; the system
+    /// unlocks it when the process ends, however that happens.
+    _lock: File,
+}
+
+impl SystemDisk {
+    /// Takes a directory, making it if need be. `Fatal`: another process has it, this
+    /// process may not write to it, or it was written by another version of aft.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        // 1. A directory that isn't ours to read is not touched at all.
+        match fs::read(path.join(FORMAT_FILE)) {
+            Ok(contents) => check_format(&contents).map_err(|error| about(path, error))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(about(path, store_error("reading FORMAT", &error))),
+        }
+        // 2. The directory, durable with its name.
+        make_directory(path).map_err(|e| about(path, store_error("making the directory", &e)))?;
+        let directory = File::open(path)
+            .map_err(|error| about(path, store_error("opening the directory", &error)))?;
+        // 3. The lock, before anything in it is read: the files are one process's.
+        let lock = take_lock(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            directory,
+            _lock: lock,
+        })
+    }
+}
+
+/// Says which directory an error is about, and that it can't be used.
+fn about(path: &Path, error: StoreError) -> StoreError {
+    let why = match error {
+        StoreError::Full(why) => return StoreError::Full(format!("{}: {why}", path.display())),
+        StoreError::Unavailable(why) | StoreError::Rejected(why) | StoreError::Fatal(why) => why,
+        StoreError::NotFound => "not found".to_owned(),
+    };
+    StoreError::Fatal(format!("{}: {why}", path.display()))
+}
+
+/// Makes the directory and those above it, each durable in the one that holds it.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        make_directory(parent)?;
+    }
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        other => other?,
+    }
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn take_lock(path: &Path) -> Result<File, StoreError> {
+    let failed = |error: io::Error| about(path, store_error("taking LOCK", &error));
+    let mut lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path.join(LOCK_FILE))
+        .map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let read = lock.read_to_string(&mut pid);
+            let pid = match (read, pid.trim()) {
+                (Ok(1..), pid) => format!(" (pid {pid})"),
+                _ => String::new(),
+            };
+            return Err(StoreError::Fatal(format!(
+                "{} is in use by another aft process{pid}",
+                path.display()
+            )));
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    // Only to tell a second process who it is; a full disk is no reason to stop.
+    let _ = lock
+        .set_len(0)
+        .and_then(|()| lock.write_all(format!("{}\n", std::process::id()).as_bytes()));
+    Ok(lock)
+}
+
+impl Disk for SystemDisk {
+    type File = File;
+
+    fn create(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .read(true)
+            .write(true)
+            .open(self.path.join(name))
+    }
+
+    fn open(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.path.join(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            // A name that isn't UTF-8 is none of ours.
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn sync_directory(&self, _point: SyncPoint) -> io::Result<()> {
+        self.directory.sync_all()
+    }
+}
+
+impl DiskFile for File {
+    fn length(&self) -> io::Result<u64> {
+        self.metadata().map(|metadata| metadata.len())
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        FileExt::write_at(self, bytes, offset)
+    }
+
+    fn sync(&self, _point: SyncPoint) -> io::Result<()> {
+        self.sync_data()
+    }
+}

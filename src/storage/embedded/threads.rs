@@ -1,0 +1,298 @@
+//! The threads around [`Segments`]: one writes, one does chores, two read.
+//!
+//! The writer takes all that is queued, commits it with one sync and answers. What
+//! comes in meanwhile is the next batch, so the batches grow with the load and with
+//! the disk's latency. Readers have threads of their own: a read never waits for a
+//! sync, and a read from a cold disk doesn't hold up the server's event loop. Two, so
+//! that one large read isn't ahead of every other.
+
+use super::chores::{Chore, Finished};
+use super::disk::{Disk, DiskFile};
+use super::index::Place;
+use super::segments::{Done, Segments, Write};
+use crate::storage::StoreError;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// The most bytes of objects that go into one batch (and one object more).
+const BATCH_BYTES_MAX: usize = 16 << 20;
+const READERS: usize = 2;
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// A write and where its answer goes.
+#[derive(Debug)]
+pub(super) struct WriteJob {
+    pub(super) write: Write,
+    pub(super) answer: oneshot::Sender<Result<Done, StoreError>>,
+    /// Its place in the bounded queue, free once it is answered.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// A read and where its answer goes.
+#[derive(Debug)]
+pub(super) struct ReadJob<F> {
+    pub(super) name: String,
+    pub(super) place: Place<F>,
+    pub(super) offset: u64,
+    pub(super) length: u64,
+    pub(super) answer: oneshot::Sender<Result<Bytes, StoreError>>,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// A queue that threads wait on.
+#[derive(Debug)]
+struct Mailbox<T> {
+    state: Mutex<Mail<T>>,
+    filled: Condvar,
+}
+
+#[derive(Debug)]
+struct Mail<T> {
+    items: VecDeque<T>,
+    closed: bool,
+}
+
+/// What a waiting thread got.
+enum Got<T> {
+    Item(T),
+    Closed,
+    Timeout,
+}
+
+impl<T> Mailbox<T> {
+    fn new() -> Self {
+        Self {
+            state: Mutex::new(Mail {
+                items: VecDeque::new(),
+                closed: false,
+            }),
+            filled: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Mail<T>> {
+        // A queue is whole between two calls, whatever thread died in between.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, item: T) {
+        self.lock().items.push_back(item);
+        self.filled.notify_one();
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_all();
+    }
+
+    /// The next item; after closing, first those that are still there.
+    fn pop(&self, timeout: Option<Duration>) -> Got<T> {
+        let mut state = self.lock();
+        loop {
+            if let Some(item) = state.items.pop_front() {
+                return Got::Item(item);
+            }
+            if state.closed {
+                return Got::Closed;
+            }
+            let Some(timeout) = timeout else {
+                state = self
+                    .filled
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let waited = self.filled.wait_timeout(state, timeout);
+            let (woken, result) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            if result.timed_out() && state.items.is_empty() && !state.closed {
+                return Got::Timeout;
+            }
+        }
+    }
+
+    /// Waits for an item and takes all there are; none: closed.
+    fn pop_all(&self) -> VecDeque<T> {
+        let mut state = self.lock();
+        while state.items.is_empty() && !state.closed {
+            state = self
+                .filled
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        std::mem::take(&mut state.items)
+    }
+}
+
+/// What the writer is told.
+#[derive(Debug)]
+enum ToWriter<F> {
+    Write(WriteJob),
+    Finished(Finished<F>),
+    SyncDue,
+}
+
+/// The running threads. Dropping it ends them, after what is queued.
+#[derive(Debug)]
+pub(super) struct Threads<F> {
+    writer_box: Arc<Mailbox<ToWriter<F>>>,
+    reader_box: Arc<Mailbox<ReadJob<F>>>,
+    chore_box: Arc<Mailbox<Chore<F>>>,
+    writer: Option<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
+}
+
+impl<F: DiskFile> Threads<F> {
+    /// Starts them; `every_second`: a sync is due each second.
+    pub(super) fn start<D: Disk<File = F>>(
+        segments: Segments<D>,
+        disk: Arc<D>,
+        every_second: bool,
+    ) -> io::Result<Self> {
+        let mut threads = Self {
+            writer_box: Arc::new(Mailbox::new()),
+            reader_box: Arc::new(Mailbox::new()),
+            chore_box: Arc::new(Mailbox::new()),
+            writer: None,
+            others: Vec::new(),
+        };
+        for _ in 0..READERS {
+            let jobs = Arc::clone(&threads.reader_box);
+            threads.others.push(spawn("aft-read", move || read(&jobs))?);
+        }
+        let chores = Arc::clone(&threads.chore_box);
+        let writer = Arc::clone(&threads.writer_box);
+        threads.others.push(spawn("aft-chores", move || {
+            do_chores(&*disk, &chores, &writer, every_second);
+        })?);
+        let inbox = Arc::clone(&threads.writer_box);
+        let chores = Arc::clone(&threads.chore_box);
+        threads.writer = Some(spawn("aft-write", move || {
+            write(segments, &inbox, &chores)
+        })?);
+        Ok(threads)
+    }
+
+    pub(super) fn write(&self, job: WriteJob) {
+        self.writer_box.push(ToWriter::Write(job));
+    }
+
+    pub(super) fn read(&self, job: ReadJob<F>) {
+        self.reader_box.push(job);
+    }
+}
+
+impl<F> Drop for Threads<F> {
+    fn drop(&mut self) {
+        // 1. The writer, which answers what is queued and marks the segment's end.
+        self.writer_box.close();
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+        // 2. Those it could have asked for something.
+        self.chore_box.close();
+        self.reader_box.close();
+        for thread in self.others.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+/// The writer: owns the segments.
+fn write<D: Disk>(
+    mut segments: Segments<D>,
+    inbox: &Mailbox<ToWriter<D::File>>,
+    chores: &Mailbox<Chore<D::File>>,
+) {
+    loop {
+        while let Some(chore) = segments.take_chore() {
+            chores.push(chore);
+        }
+        let mut mail = inbox.pop_all();
+        if mail.is_empty() {
+            break;
+        }
+        while !mail.is_empty() {
+            let jobs = take_batch(&mut segments, &mut mail, chores);
+            commit(&mut segments, jobs);
+        }
+    }
+    segments.close();
+}
+
+/// Takes the next batch out of the mail, and deals with what else is there.
+fn take_batch<D: Disk>(
+    segments: &mut Segments<D>,
+    mail: &mut VecDeque<ToWriter<D::File>>,
+    chores: &Mailbox<Chore<D::File>>,
+) -> Vec<WriteJob> {
+    let mut jobs = Vec::new();
+    let mut bytes = 0;
+    while bytes < BATCH_BYTES_MAX {
+        match mail.pop_front() {
+            None => break,
+            Some(ToWriter::Finished(finished)) => segments.finish_chore(finished),
+            Some(ToWriter::SyncDue) => segments
+                .take_sync()
+                .into_iter()
+                .for_each(|s| chores.push(s)),
+            Some(ToWriter::Write(job)) => {
+                if let Write::Create { body, .. } = &job.write {
+                    bytes += body.len();
+                }
+                jobs.push(job);
+            }
+        }
+    }
+    jobs
+}
+
+fn commit<D: Disk>(segments: &mut Segments<D>, jobs: Vec<WriteJob>) {
+    if jobs.is_empty() {
+        return;
+    }
+    let mut writes = Vec::with_capacity(jobs.len());
+    let mut waiting = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        writes.push(job.write);
+        waiting.push((job.answer, job.permit));
+    }
+    for ((answer, permit), result) in waiting.into_iter().zip(segments.commit(writes)) {
+        // Who no longer waits doesn't need to know.
+        let _ = answer.send(result);
+        drop(permit);
+    }
+}
+
+fn read<F: DiskFile>(jobs: &Mailbox<ReadJob<F>>) {
+    while let Got::Item(job) = jobs.pop(None) {
+        let result = job.place.read(&job.name, job.offset, job.length);
+        let _ = job.answer.send(result);
+        drop(job.permit);
+    }
+}
+
+fn do_chores<D: Disk>(
+    disk: &D,
+    chores: &Mailbox<Chore<D::File>>,
+    writer: &Mailbox<ToWriter<D::File>>,
+    every_second: bool,
+) {
+    let timeout = every_second.then_some(SYNC_EVERY);
+    loop {
+        match chores.pop(timeout) {
+            Got::Item(chore) => writer.push(ToWriter::Finished(chore.run(disk))),
+            Got::Timeout => writer.push(ToWriter::SyncDue),
+            Got::Closed => return,
+        }
+    }
+}

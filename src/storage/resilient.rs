@@ -1,0 +1,328 @@
+//! One wrapper for retry, deadline, hedging and counting, around any store.
+//!
+//! Adapters try once and say what happened; whether to try again, how often and how long
+//! is decided here and nowhere else.
+
+use super::{Created, Limits, Store, StoreError};
+use crate::layout::{FormatError, Header};
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// When to try again, and when not any more.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// How long one attempt may take before it counts as lost.
+    pub attempt_timeout: Duration,
+    /// After how long an attempt is slow enough to start a second one beside it.
+    pub hedge_after: Duration,
+    /// The pause after the first failure; it doubles with each further one, with jitter.
+    pub retry_first: Duration,
+    /// The longest pause between two attempts.
+    pub retry_max: Duration,
+    /// How long a read is repeated before its caller gets an error.
+    pub read_deadline: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempt_timeout: Duration::from_secs(3),
+            hedge_after: Duration::from_secs(1),
+            retry_first: Duration::from_millis(5),
+            retry_max: Duration::from_secs(1),
+            read_deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What became of a name, for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decided {
+    /// Our object stands under it.
+    Ours,
+    /// Another object does; this is its header.
+    Theirs(Box<Header>),
+    /// The store will never take this object; the name is free.
+    Rejected(String),
+    /// The store can't be used by this node any more.
+    Fatal(String),
+}
+
+/// How the store was used, since start.
+#[derive(Debug, Default)]
+pub struct StoreMetrics {
+    /// Creates attempted.
+    pub creates: AtomicU64,
+    /// Reads attempted.
+    pub reads: AtomicU64,
+    /// Attempts that failed or timed out, of any verb.
+    pub failures: AtomicU64,
+    /// Bytes of created objects.
+    pub bytes_created: AtomicU64,
+}
+
+/// A store that tries again.
+pub struct ResilientStore {
+    store: Arc<dyn Store>,
+    policy: RetryPolicy,
+    jitter: Mutex<StdRng>,
+    last_failure: Mutex<Option<String>>,
+    metrics: StoreMetrics,
+}
+
+impl std::fmt::Debug for ResilientStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResilientStore")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Doubling pauses between attempts.
+struct Backoff<'s> {
+    store: &'s ResilientStore,
+    next: Duration,
+}
+
+impl Backoff<'_> {
+    async fn pause(&mut self) {
+        let jitter = {
+            let mut rng = self
+                .store
+                .jitter
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            rng.random_range(0.5..1.0)
+        };
+        tokio::time::sleep(self.next.mul_f64(jitter)).await;
+        self.next = (self.next * 2).min(self.store.policy.retry_max);
+    }
+}
+
+impl ResilientStore {
+    /// Wraps `store`; `rng` draws the jitter.
+    pub fn new(store: Arc<dyn Store>, policy: RetryPolicy, rng: &mut impl Rng) -> Self {
+        Self {
+            store,
+            policy,
+            jitter: Mutex::new(StdRng::from_rng(rng)),
+            last_failure: Mutex::new(None),
+            metrics: StoreMetrics::default(),
+        }
+    }
+
+    /// What the store can take.
+    pub fn limits(&self) -> Limits {
+        self.store.limits()
+    }
+
+    /// How the store was used.
+    pub fn metrics(&self) -> &StoreMetrics {
+        &self.metrics
+    }
+
+    /// Why the last failed attempt failed, for messages.
+    pub fn last_failure(&self) -> Option<String> {
+        self.last_failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Creates an object and repeats it until its fate is known, however long that takes.
+    /// `nonce` is the one in the object's header.
+    pub async fn create(&self, name: &str, object: Bytes, nonce: u128) -> Decided {
+        self.metrics
+            .bytes_created
+            .fetch_add(object.len() as u64, Ordering::Relaxed);
+        let mut backoff = self.backoff();
+        loop {
+            match self.hedged_create(name, &object).await {
+                Ok(Created::Created) => return Decided::Ours,
+                Ok(Created::AlreadyExists) => match self.header(name).await {
+                    Ok(header) if header.nonce == nonce => return Decided::Ours,
+                    Ok(header) => return Decided::Theirs(Box::new(header)),
+                    Err(HeaderError::Format(error)) => {
+                        return Decided::Fatal(format!("{name} is taken: {error}"));
+                    }
+                    Err(HeaderError::Store(StoreError::Fatal(why))) => return Decided::Fatal(why),
+                    Err(HeaderError::Store(error)) => self.note(&error),
+                },
+                Err(StoreError::Rejected(why)) => return Decided::Rejected(why),
+                Err(StoreError::Fatal(why)) => return Decided::Fatal(why),
+                Err(error) => self.note(&error),
+            }
+            backoff.pause().await;
+        }
+    }
+
+    /// Reads a range of an object that is known to exist. [`StoreError::NotFound`] is
+    /// tried again too (it may show late), until the deadline.
+    pub async fn read(&self, name: &str, offset: u64, length: u64) -> Result<Bytes, StoreError> {
+        self.persist(|| self.store.read(name, offset, length), true)
+            .await
+    }
+
+    /// Reads a range of an object that may well not exist.
+    pub async fn try_read(
+        &self,
+        name: &str,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, StoreError> {
+        self.persist(|| self.store.read(name, offset, length), false)
+            .await
+    }
+
+    /// All names with a prefix, in order.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        /// Names asked for at a time; S3 gives no more.
+        const PAGE: usize = 1000;
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let after = names.last().cloned().unwrap_or_default();
+            let page = self
+                .persist(|| self.store.list(prefix, &after, PAGE), false)
+                .await?;
+            let Some(last) = page.last() else {
+                return Ok(names);
+            };
+            if *last <= after {
+                return Err(StoreError::Fatal(format!(
+                    "listing {prefix} goes back to {last}"
+                )));
+            }
+            names.extend(page);
+        }
+    }
+
+    /// Deletes objects.
+    pub async fn delete(&self, names: &[String]) -> Result<(), StoreError> {
+        self.persist(|| self.store.delete(names), false).await
+    }
+
+    /// The header of an object that is known to exist.
+    pub async fn header(&self, name: &str) -> Result<Header, HeaderError> {
+        /// Enough for all headers that don't list very many other logs.
+        const FIRST_READ: u64 = 4096;
+        let bytes = self.read(name, 0, FIRST_READ).await?;
+        let length = Header::peek_bytes(&bytes)?;
+        let bytes = if length > bytes.len() {
+            self.read(name, 0, length as u64).await?
+        } else {
+            bytes
+        };
+        Ok(Header::decode(&bytes)?)
+    }
+
+    /// One attempt, and a second beside it once the first is slow.
+    async fn hedged_create(&self, name: &str, object: &Bytes) -> Result<Created, StoreError> {
+        let attempt = || {
+            self.metrics.creates.fetch_add(1, Ordering::Relaxed);
+            self.once(self.store.create(name, object.clone()))
+        };
+        let mut first = std::pin::pin!(attempt());
+        if let Ok(result) = timeout(self.policy.hedge_after, &mut first).await {
+            return result;
+        }
+        let mut second = std::pin::pin!(attempt());
+        // Whichever succeeds first; a failure waits for the other's word.
+        tokio::select! {
+            result = &mut first => if result.is_ok() { result } else { second.await },
+            result = &mut second => if result.is_ok() { result } else { first.await },
+        }
+    }
+
+    async fn persist<'a, T>(
+        &'a self,
+        attempt: impl Fn() -> super::StoreFuture<'a, T>,
+        must_exist: bool,
+    ) -> Result<T, StoreError> {
+        let mut backoff = self.backoff();
+        let mut last = StoreError::Unavailable("no answer in time".to_owned());
+        let repeat = async {
+            loop {
+                self.metrics.reads.fetch_add(1, Ordering::Relaxed);
+                match self.once(attempt()).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(StoreError::NotFound) if !must_exist => return Err(StoreError::NotFound),
+                    Err(error @ (StoreError::Rejected(_) | StoreError::Fatal(_))) => {
+                        return Err(error);
+                    }
+                    Err(error) => {
+                        self.note(&error);
+                        last = error;
+                    }
+                }
+                backoff.pause().await;
+            }
+        };
+        match timeout(self.policy.read_deadline, repeat).await {
+            Ok(answer) => answer,
+            Err(_) => Err(last),
+        }
+    }
+
+    async fn once<T>(&self, attempt: super::StoreFuture<'_, T>) -> Result<T, StoreError> {
+        timeout(self.policy.attempt_timeout, attempt)
+            .await
+            .unwrap_or_else(|_| {
+                Err(StoreError::Unavailable(format!(
+                    "no answer within {} ms",
+                    self.policy.attempt_timeout.as_millis()
+                )))
+            })
+    }
+
+    fn note(&self, error: &StoreError) {
+        self.metrics.failures.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%error, "a store attempt failed");
+        let mut last = self
+            .last_failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *last = Some(error.to_string());
+    }
+
+    fn backoff(&self) -> Backoff<'_> {
+        Backoff {
+            store: self,
+            next: self.policy.retry_first,
+        }
+    }
+}
+
+/// Why the header of an object couldn't be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderError {
+    /// The store didn't give it.
+    Store(StoreError),
+    /// What it gave is no header of ours.
+    Format(FormatError),
+}
+
+impl From<StoreError> for HeaderError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<FormatError> for HeaderError {
+    fn from(error: FormatError) -> Self {
+        Self::Format(error)
+    }
+}
+
+impl std::fmt::Display for HeaderError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Format(error) => error.fmt(f),
+        }
+    }
+}

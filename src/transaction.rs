@@ -1,0 +1,368 @@
+//! A transaction: reads of one snapshot, writes held back until all of them commit.
+//!
+//! A plain command is a transaction of its own, MULTI/EXEC is one around many commands.
+//! Both run in one go while the sequencer is held, so nothing comes in between their
+//! reads and their commit.
+
+use crate::engine::core::{Core, Missing, Refused};
+use crate::engine::gate::Gate;
+use crate::engine::version::{Position, Snapshot, State, Value, Version};
+use crate::engine::writes::{Change, Own, WriteSet};
+use crate::layout::{Commit, CommitId};
+use crate::small_bytes::SmallBytes;
+use std::sync::Arc;
+
+/// Which state a transaction reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// What is acknowledged: a read that needs to wait for nobody.
+    Visible,
+    /// What is sequenced, acknowledged or not: for all that writes or reads to write,
+    /// and for connections that have writes of their own on the way.
+    Tip,
+}
+
+/// A key that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its value.
+    pub value: Value,
+    /// When it expires, in milliseconds since the Unix epoch; 0 is never.
+    pub expires_ms: u64,
+}
+
+/// Why a read has no answer yet, or none at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadError {
+    /// The value is in the store; it is fetched, then the transaction runs again.
+    Missing,
+    /// The value is lost in the store.
+    Lost,
+}
+
+/// What became of a transaction.
+#[derive(Debug)]
+pub enum Finished {
+    /// It is done. What it answers may be told once the gate opens; at once without one.
+    Done {
+        /// The group that the answer depends on.
+        gate: Option<Arc<Gate>>,
+        /// The commit, if it wrote.
+        commit: Option<CommitId>,
+    },
+    /// Nothing happened: these values have to be fetched first.
+    Fetch(Vec<Missing>),
+    /// Nothing happened: the node takes no writes now.
+    Refused(Refused),
+    /// Nothing happened: it wrote more bytes than one transaction may.
+    TooLarge,
+}
+
+/// A transaction under way.
+#[derive(Debug)]
+pub struct Transaction<'c> {
+    core: &'c mut Core,
+    snapshot: Snapshot,
+    writes: WriteSet,
+    /// The newest unacknowledged group that something it read came from.
+    saw: Position,
+    /// The latest expiry it has taken for past.
+    saw_expired_ms: u64,
+    missing: Vec<Missing>,
+    bytes_max: usize,
+}
+
+impl<'c> Transaction<'c> {
+    /// Begins on `view`. More than `bytes_max` bytes of keys and values won't commit.
+    #[inline]
+    pub fn begin(core: &'c mut Core, view: View, bytes_max: usize) -> Self {
+        let snapshot = match view {
+            View::Visible => core.visible(),
+            View::Tip => core.tip(),
+        };
+        Self {
+            core,
+            snapshot,
+            writes: WriteSet::default(),
+            saw: 0,
+            saw_expired_ms: 0,
+            missing: Vec::new(),
+            bytes_max,
+        }
+    }
+
+    /// The time it runs at, in milliseconds since the Unix epoch.
+    #[inline]
+    pub fn now_ms(&self) -> u64 {
+        self.snapshot.now_ms
+    }
+
+    /// How many databases there are.
+    pub fn databases(&self) -> u8 {
+        self.core.databases()
+    }
+
+    /// Reads a key with its value.
+    pub fn get(&mut self, database: u8, key: &[u8]) -> Result<Option<Found>, ReadError> {
+        let hash = self.hash(database, key);
+        let mut own_expiry = None;
+        match self.writes.own(database, hash, key) {
+            Own::Written(Change::Put { value, expires_ms }) => {
+                let found = Found {
+                    value: value.clone(),
+                    expires_ms: *expires_ms,
+                };
+                return Ok((!self.own_is_expired(*expires_ms)).then_some(found));
+            }
+            Own::Written(Change::Delete) | Own::Flushed => return Ok(None),
+            Own::Written(Change::Expiry { expires_ms, .. }) => own_expiry = Some(*expires_ms),
+            Own::Untouched => {}
+        }
+        let Some(version) = self.read(database, hash, key, own_expiry.is_some()) else {
+            return Ok(None);
+        };
+        let expires_ms = own_expiry.unwrap_or(version.expires_ms);
+        match &version.state {
+            State::Live(value) => {
+                let found = Found {
+                    value: value.clone(),
+                    expires_ms,
+                };
+                Ok((!self.own_is_expired(own_expiry.unwrap_or(0))).then_some(found))
+            }
+            State::Stored(place) => {
+                let (commit, place) = (version.commit, **place);
+                self.missing.push(Missing {
+                    database,
+                    key: key.into(),
+                    commit,
+                    place,
+                });
+                Err(ReadError::Missing)
+            }
+            State::Lost => Err(ReadError::Lost),
+            State::Tombstone => Ok(None),
+        }
+    }
+
+    /// When a key expires (0 for never), or `None` if it doesn't exist.
+    pub fn expires_ms(&mut self, database: u8, key: &[u8]) -> Option<u64> {
+        let hash = self.hash(database, key);
+        match self.writes.own(database, hash, key) {
+            Own::Written(Change::Put { expires_ms, .. } | Change::Expiry { expires_ms, .. }) => {
+                let expires_ms = *expires_ms;
+                (!self.own_is_expired(expires_ms)).then_some(expires_ms)
+            }
+            Own::Written(Change::Delete) | Own::Flushed => None,
+            Own::Untouched => self.read(database, hash, key, false).map(|v| v.expires_ms),
+        }
+    }
+
+    /// Whether a key exists.
+    #[inline]
+    pub fn exists(&mut self, database: u8, key: &[u8]) -> bool {
+        self.expires_ms(database, key).is_some()
+    }
+
+    /// How many keys a database has, those it writes itself included.
+    pub fn count(&mut self, database: u8) -> u64 {
+        let mut count = i64::try_from(self.core.live_keys(database, self.snapshot)).unwrap_or(0);
+        if self.snapshot.position == Snapshot::TIP {
+            // Anyone's pending write may have been counted.
+            self.saw = self.saw.max(self.core.open_position());
+        }
+        if self.writes.flushed().contains(&database) {
+            count = 0;
+        }
+        for write in self
+            .writes
+            .writes()
+            .iter()
+            .filter(|write| write.database == database)
+        {
+            let flushed = self.writes.flushed().contains(&database);
+            let before = self
+                .core
+                .read(database, write.hash, &write.key, self.snapshot);
+            let was_alive = !flushed && before.is_some_and(|version| version.state.is_alive());
+            let alive = !matches!(write.change, Change::Delete);
+            count += i64::from(alive) - i64::from(was_alive);
+        }
+        u64::try_from(count).unwrap_or(0)
+    }
+
+    /// Gives a key a value and an expiry (milliseconds since the Unix epoch, 0 for never).
+    #[inline]
+    pub fn put(&mut self, database: u8, key: &[u8], value: Value, expires_ms: u64) {
+        let hash = self.hash(database, key);
+        let change = Change::Put { value, expires_ms };
+        self.writes
+            .record(database, hash, SmallBytes::from(key), change);
+    }
+
+    /// Deletes a key; `false` if there is none.
+    pub fn delete(&mut self, database: u8, key: &[u8]) -> bool {
+        let exists = self.exists(database, key);
+        if exists {
+            let hash = self.hash(database, key);
+            self.writes
+                .record(database, hash, SmallBytes::from(key), Change::Delete);
+        }
+        exists
+    }
+
+    /// Changes when a key expires (0 for never) and leaves its value alone; `false` if
+    /// there is no such key.
+    pub fn expire(&mut self, database: u8, key: &[u8], expires_ms: u64) -> bool {
+        if !self.exists(database, key) {
+            return false;
+        }
+        let hash = self.hash(database, key);
+        let change = match self.writes.own(database, hash, key) {
+            Own::Written(Change::Put { value, .. }) => Change::Put {
+                value: value.clone(),
+                expires_ms,
+            },
+            Own::Written(Change::Expiry { predecessor, .. }) => Change::Expiry {
+                predecessor: *predecessor,
+                expires_ms,
+            },
+            _ => match self.core.read(database, hash, key, self.snapshot) {
+                Some(version) => Change::Expiry {
+                    predecessor: version.commit,
+                    expires_ms,
+                },
+                None => return false,
+            },
+        };
+        self.writes
+            .record(database, hash, SmallBytes::from(key), change);
+        true
+    }
+
+    /// Deletes every key of a database.
+    pub fn flush(&mut self, database: u8) {
+        self.writes.flush(database);
+    }
+
+    /// The newest version of a key and whether it is alive: what WATCH remembers.
+    pub fn watched(&mut self, database: u8, key: &[u8]) -> Watched {
+        let hash = self.hash(database, key);
+        if self.snapshot.position == Snapshot::TIP {
+            return Watched::on_tip(self.core, database, hash, key);
+        }
+        let version = self.core.read(database, hash, key, self.snapshot);
+        version.map_or(Watched::ABSENT, |version| Watched {
+            commit: version.commit,
+            alive: version.state.is_alive() && !version.is_expired(self.snapshot.now_ms),
+        })
+    }
+
+    /// Whether what a WATCH remembered still holds on the tip. What the answer saw there
+    /// counts as read.
+    pub fn watch_holds(&mut self, database: u8, key: &[u8], watched: Watched) -> bool {
+        let hash = self.hash(database, key);
+        if let Some((newest, _)) = self.core.newest(database, hash, key) {
+            self.saw = self.saw.max(newest.position);
+        }
+        let now = Watched::on_tip(self.core, database, hash, key);
+        // A tombstone that has gone from the index since is no change.
+        now == watched || (now == Watched::ABSENT && !watched.alive)
+    }
+
+    /// Keeps what can be seen now from going, see [`Core::pin`].
+    pub fn pin(&mut self) -> (Position, u64) {
+        self.core.pin()
+    }
+
+    /// Lets go of a pin.
+    pub fn unpin(&mut self, pin: (Position, u64)) {
+        self.core.unpin(pin);
+    }
+
+    /// The state, for reports about it.
+    pub fn core(&self) -> &Core {
+        self.core
+    }
+
+    /// Commits, if there is anything to commit.
+    pub fn finish(self, meta: &Commit<'_>) -> Finished {
+        if !self.missing.is_empty() {
+            return Finished::Fetch(self.missing);
+        }
+        if self.writes.bytes() > self.bytes_max {
+            return Finished::TooLarge;
+        }
+        let mut waits_for = self.saw;
+        let mut commit = None;
+        if !self.writes.is_empty() {
+            match self.core.commit(self.writes, meta) {
+                Ok((id, position)) => {
+                    commit = Some(id);
+                    waits_for = position;
+                }
+                Err(refused) => return Finished::Refused(refused),
+            }
+        } else if self.saw_expired_ms > self.core.now_through_acked_ms() {
+            waits_for = self.core.want_group();
+        }
+        Finished::Done {
+            gate: self.core.gate(waits_for),
+            commit,
+        }
+    }
+
+    #[inline]
+    fn hash(&self, database: u8, key: &[u8]) -> u64 {
+        self.core
+            .database(database)
+            .map_or(0, |db| db.index().hash(key))
+    }
+
+    fn own_is_expired(&self, expires_ms: u64) -> bool {
+        expires_ms != 0 && expires_ms <= self.snapshot.now_ms
+    }
+
+    /// The live version of a key in the snapshot, and a note of what that depends on.
+    #[inline]
+    fn read(
+        &mut self,
+        database: u8,
+        hash: u64,
+        key: &[u8],
+        ignore_expiry: bool,
+    ) -> Option<&Version> {
+        let version = self.core.read(database, hash, key, self.snapshot)?;
+        self.saw = self.saw.max(version.position);
+        if !version.state.is_alive() {
+            return None;
+        }
+        if !ignore_expiry && version.is_expired(self.snapshot.now_ms) {
+            self.saw_expired_ms = self.saw_expired_ms.max(version.expires_ms);
+            return None;
+        }
+        Some(version)
+    }
+}
+
+/// What WATCH remembers of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watched {
+    commit: CommitId,
+    alive: bool,
+}
+
+impl Watched {
+    const ABSENT: Self = Self {
+        commit: CommitId::ZERO,
+        alive: false,
+    };
+
+    fn on_tip(core: &Core, database: u8, hash: u64, key: &[u8]) -> Self {
+        core.newest(database, hash, key)
+            .map_or(Self::ABSENT, |(version, alive)| Self {
+                commit: version.commit,
+                alive,
+            })
+    }
+}

@@ -1,0 +1,400 @@
+//! Random histories on a disk that forgets: nothing acknowledged is lost, nothing
+//! dropped comes back, and each sync in the store is needed for that.
+//!
+//! Replay one history with `AFT_SEED=n cargo test --test power_cut`; run more of them
+//! with `AFT_SEEDS=count`.
+
+mod common;
+
+use aft::storage::StoreError;
+use aft::storage::embedded::{Done, Durability, EmbeddedOptions, Segments, SyncPoint, Write};
+use bytes::Bytes;
+use common::sim_disk::{Mutation, SimDisk};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+const SEEDS: u64 = 1500;
+const MUTATED_SEEDS: u64 = 20_000;
+
+/// What must be true of a name.
+#[derive(Clone, PartialEq)]
+enum Fate {
+    /// It is there with these bytes.
+    Present(Bytes),
+    /// It is not there.
+    Absent,
+    /// Its create ended with an unknown outcome.
+    MaybeCreated(Bytes),
+    /// Its delete did.
+    MaybeDeleted(Bytes),
+}
+
+impl fmt::Debug for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Present(body) => write!(f, "present ({} bytes)", body.len()),
+            Self::Absent => f.write_str("absent"),
+            Self::MaybeCreated(_) => f.write_str("perhaps created"),
+            Self::MaybeDeleted(_) => f.write_str("perhaps deleted"),
+        }
+    }
+}
+
+struct History {
+    rng: StdRng,
+    disk: SimDisk,
+    options: EmbeddedOptions,
+    store: Option<Segments<SimDisk>>,
+    names: BTreeMap<String, Fate>,
+    next_name: u64,
+    tight: bool,
+}
+
+type Check = Result<(), String>;
+
+impl History {
+    fn new(seed: u64, mutation: Option<Mutation>) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let segment_bytes = [8, 16, 16, 32][rng.random_range(0..4)] << 10;
+        Self {
+            disk: SimDisk::new(seed, mutation),
+            options: EmbeddedOptions {
+                segment_bytes,
+                durability: Durability::Always,
+                entropy: seed,
+            },
+            store: None,
+            names: BTreeMap::new(),
+            next_name: 0,
+            tight: rng.random_bool(0.4),
+            rng,
+        }
+    }
+
+    fn run(&mut self) -> Check {
+        let steps = self.rng.random_range(20..60);
+        self.trouble();
+        self.reopen()?;
+        for _ in 0..steps {
+            if self.rng.random_bool(0.3) {
+                self.trouble();
+            }
+            self.commit_some()?;
+            if self.rng.random_bool(0.7) {
+                self.chores();
+            }
+            self.check_running()?;
+            if self.disk.is_dead() {
+                self.reopen()?;
+            } else if self.rng.random_bool(0.15) {
+                self.end_process();
+                self.reopen()?;
+            }
+        }
+        self.disk.set_pages_max(usize::MAX);
+        self.disk.power_cycle();
+        self.store = None;
+        self.reopen()?;
+        self.check_running()
+    }
+
+    /// Arms something that goes wrong soon.
+    fn trouble(&mut self) {
+        match self.rng.random_range(0..4) {
+            0 | 1 => self.disk.cut_power_in(self.rng.random_range(0..30)),
+            2 => self.disk.fail_sync_in(self.rng.random_range(0..4)),
+            _ if self.tight => {
+                let free = self.rng.random_range(0..6);
+                self.disk.set_pages_max(self.disk.pages_used() + free);
+            }
+            _ => {}
+        }
+    }
+
+    fn end_process(&mut self) {
+        if self.rng.random_bool(0.3)
+            && let Some(store) = &mut self.store
+        {
+            store.close();
+        }
+        self.store = None;
+        match self.rng.random_bool(0.5) {
+            true => self.disk.restart_process(),
+            false => self.disk.power_cycle(),
+        }
+    }
+
+    fn chores(&mut self) {
+        let Some(store) = &mut self.store else { return };
+        while let Some(chore) = store.take_chore() {
+            let finished = chore.run(&self.disk);
+            store.finish_chore(finished);
+            if self.rng.random_bool(0.2) {
+                break;
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> Check {
+        self.store = None;
+        // Power and space may fail again and again while opening; not for ever.
+        for attempt in 0..20 {
+            if self.disk.is_dead() {
+                self.disk.power_cycle();
+            }
+            if attempt < 6 && self.rng.random_bool(0.4) {
+                self.disk.cut_power_in(self.rng.random_range(0..12));
+            }
+            match Segments::open(Arc::new(self.disk.clone()), self.options) {
+                Ok(store) => {
+                    if std::env::var("AFT_TRACE").is_ok() {
+                        println!("=== opened: {:?}", store.list("", "", usize::MAX));
+                    }
+                    self.store = Some(store);
+                    return self.check_opened();
+                }
+                Err(StoreError::Full(_)) => self.disk.set_pages_max(usize::MAX),
+                Err(StoreError::Unavailable(_)) => {}
+                Err(_) if self.disk.is_dead() => {}
+                Err(error) => return Err(format!("can't be opened: {error}")),
+            }
+            self.disk.restart_process();
+        }
+        Err("can't be opened in 20 attempts".to_owned())
+    }
+
+    /// After opening, every name's fate is settled, and it has been seen.
+    fn check_opened(&mut self) -> Check {
+        if self.disk.is_dead() {
+            return Ok(());
+        }
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        if let Some(damage) = store.damage().first() {
+            return Err(format!("damage: {damage}"));
+        }
+        let listed = store.list("", "", usize::MAX);
+        for name in &listed {
+            let bytes = store.read(name, 0, u64::MAX);
+            let Ok(bytes) = bytes else {
+                return if self.disk.is_dead() {
+                    Ok(())
+                } else {
+                    Err(format!("{name}: {bytes:?}"))
+                };
+            };
+            match self.names.get(name) {
+                None => return Err(format!("{name} was never written")),
+                Some(Fate::Absent) => return Err(format!("{name} came back")),
+                Some(Fate::Present(body) | Fate::MaybeCreated(body) | Fate::MaybeDeleted(body)) => {
+                    if *body != bytes {
+                        return Err(format!("{name} has other bytes"));
+                    }
+                }
+            }
+            self.names.insert(name.clone(), Fate::Present(bytes));
+        }
+        for (name, fate) in &mut self.names {
+            if listed.binary_search(name).is_ok() {
+                continue;
+            }
+            if matches!(fate, Fate::Present(_)) {
+                return Err(format!("{name} is lost"));
+            }
+            *fate = Fate::Absent;
+        }
+        Ok(())
+    }
+
+    /// While running, what is certain must show.
+    fn check_running(&mut self) -> Check {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        for (name, fate) in &self.names {
+            let bytes = store.read(name, 0, u64::MAX);
+            if self.disk.is_dead() {
+                return Ok(());
+            }
+            match (fate, bytes) {
+                (Fate::Present(body), Ok(bytes)) if *body == bytes => {}
+                (Fate::Absent, Err(StoreError::NotFound)) => {}
+                (Fate::MaybeCreated(_) | Fate::MaybeDeleted(_), _) => {}
+                (fate, bytes) => {
+                    let bytes = bytes.map(|bytes| bytes.len());
+                    return Err(format!("{name} reads {bytes:?}, is {fate:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn commit_some(&mut self) -> Check {
+        let count = self.rng.random_range(1..6);
+        let writes: Vec<Write> = (0..count).map(|_| self.a_write()).collect();
+        let Some(store) = &mut self.store else {
+            return Ok(());
+        };
+        let answers = store.commit(writes.clone());
+        if std::env::var("AFT_TRACE").is_ok() {
+            for (write, answer) in writes.iter().zip(&answers) {
+                match write {
+                    Write::Create { name, body } => {
+                        println!("create {name} {} -> {answer:?}", body.len())
+                    }
+                    Write::Delete { names } => println!("delete {names:?} -> {answer:?}"),
+                }
+            }
+            println!("--- dead: {}", self.disk.is_dead());
+        }
+        for (write, answer) in writes.into_iter().zip(answers) {
+            self.note(write, answer)?;
+        }
+        Ok(())
+    }
+
+    fn a_write(&mut self) -> Write {
+        let kind = self.rng.random_range(0..10);
+        let known: Vec<&String> = self.names.keys().collect();
+        if kind < 3 && !known.is_empty() {
+            let count = self.rng.random_range(1..8);
+            let names = (0..count)
+                .filter_map(|_| known.choose(&mut self.rng).map(|name| (*name).clone()))
+                .collect();
+            return Write::Delete { names };
+        }
+        let again: Vec<(&String, &Bytes)> = self
+            .names
+            .iter()
+            .filter_map(|(name, fate)| match fate {
+                Fate::MaybeCreated(body) | Fate::Present(body) => Some((name, body)),
+                _ => None,
+            })
+            .collect();
+        if kind < 5
+            && let Some((name, body)) = again.choose(&mut self.rng)
+        {
+            return Write::Create {
+                name: (*name).clone(),
+                body: (*body).clone(),
+            };
+        }
+        let size = match self.rng.random_range(0..20) {
+            0 => self.rng.random_range(0..40_000),
+            1..4 => self.rng.random_range(0..4000),
+            4..9 => self.rng.random_range(0..40),
+            _ => self.rng.random_range(0..700),
+        };
+        let mut body = vec![0u8; size];
+        self.rng.fill(&mut body[..]);
+        // Zeros look like what was never written.
+        let zeros = self.rng.random_range(0..=size);
+        if self.rng.random_bool(0.3) {
+            body[zeros..].fill(0);
+        }
+        let name = format!("log/{}", self.next_name);
+        self.next_name += 1;
+        Write::Create {
+            name,
+            body: Bytes::from(body),
+        }
+    }
+
+    fn note(&mut self, write: Write, answer: Result<Done, StoreError>) -> Check {
+        match write {
+            Write::Create { name, body } => self.note_create(name, body, answer),
+            Write::Delete { names } => {
+                for name in names {
+                    let before = self.names.get(&name).cloned().unwrap_or(Fate::Absent);
+                    let after = match (&answer, before) {
+                        (Ok(_), _) => Fate::Absent,
+                        (Err(_), Fate::Present(body)) => Fate::MaybeDeleted(body),
+                        (Err(_), other) => other,
+                    };
+                    self.names.insert(name, after);
+                }
+                self.no_fatal(answer)
+            }
+        }
+    }
+
+    fn note_create(
+        &mut self,
+        name: String,
+        body: Bytes,
+        answer: Result<Done, StoreError>,
+    ) -> Check {
+        let before = self.names.get(&name).cloned().unwrap_or(Fate::Absent);
+        let after = match (&answer, before) {
+            (Ok(Done::Created), Fate::Absent | Fate::MaybeCreated(_) | Fate::MaybeDeleted(_)) => {
+                Fate::Present(body)
+            }
+            (Ok(Done::AlreadyExists), before @ (Fate::Present(_) | Fate::MaybeDeleted(_))) => {
+                before
+            }
+            (Err(StoreError::Unavailable(_)), Fate::Absent) => Fate::MaybeCreated(body),
+            (Err(_), before) => before,
+            (answer, before) => return Err(format!("{name} was {before:?}: {answer:?}")),
+        };
+        self.names.insert(name, after);
+        self.no_fatal(answer)
+    }
+
+    fn no_fatal(&self, answer: Result<Done, StoreError>) -> Check {
+        match answer {
+            Err(StoreError::Fatal(why)) if !self.disk.is_dead() => Err(why),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn from_env(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn acknowledged_objects_survive_and_dropped_ones_stay_away() {
+    let (first, count) = match from_env("AFT_SEED") {
+        Some(seed) => (seed, 1),
+        None => (0, from_env("AFT_SEEDS").unwrap_or(SEEDS)),
+    };
+    for seed in first..first + count {
+        if let Err(why) = History::new(seed, None).run() {
+            panic!("{why}\nreplay: AFT_SEED={seed} cargo test --test power_cut acknowledged");
+        }
+    }
+}
+
+/// The first seed at which a disk with this fault is found out.
+fn caught_at(mutation: Mutation) -> Option<u64> {
+    let seed =
+        (0..MUTATED_SEEDS).find(|&seed| History::new(seed, Some(mutation)).run().is_err())?;
+    // And it is the fault that is found, not the history.
+    assert_eq!(History::new(seed, None).run(), Ok(()));
+    Some(seed)
+}
+
+#[test]
+fn no_sync_can_be_left_out() {
+    let unnoticed: Vec<SyncPoint> = SyncPoint::ALL
+        .into_iter()
+        .filter(|&point| {
+            let seed = caught_at(Mutation::Ignore(point));
+            println!("{point:?}: caught at seed {seed:?}");
+            seed.is_none()
+        })
+        .collect();
+    assert_eq!(unnoticed, [], "these syncs could be left out unnoticed");
+}
+
+#[test]
+fn acknowledging_before_the_sync_is_noticed() {
+    let seed = caught_at(Mutation::Late(SyncPoint::Batch));
+    println!("caught at seed {seed:?}");
+    assert_ne!(seed, None);
+}

@@ -1,0 +1,285 @@
+//! Our decoder against a real redis-server 7.0, malformed requests included.
+//!
+//! Each stream of bytes goes to both: to Redis through a socket, and through our
+//! [`Decoder`] and [`Reply`] with a few commands imitated. All they answer must be
+//! equal. Without a redis-server 7.0 in the path the tests pass without a word
+//! to compare with; with `AFT_TEST_REDIS=1` they then fail.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod resp_support;
+
+use aft::resp::{Args, Decoded, Decoder, Protocol, Reply};
+use resp_support::encode_request;
+use resp_support::redis::Redis;
+
+/// What we answer to `stream`.
+fn our_answers(stream: &[u8], authenticated: bool) -> Vec<u8> {
+    let mut decoder = Decoder::default();
+    let mut answers = Vec::new();
+    let mut rest = stream;
+    loop {
+        match decoder.decode(rest, authenticated) {
+            Ok(Decoded::NeedMore { .. }) => return answers,
+            Ok(Decoded::Empty { consumed }) => rest = &rest[consumed..],
+            Ok(Decoded::Request { consumed }) => {
+                let reply = match execute(decoder.args(rest)) {
+                    // What is wrong with the command itself is said even to a stranger.
+                    Reply::Error(line) => Reply::Error(line),
+                    _ if !authenticated => Reply::error("NOAUTH Authentication required."),
+                    reply => reply,
+                };
+                reply.write(Protocol::Resp2, &mut answers);
+                rest = &rest[consumed..];
+            }
+            Err(error) => {
+                Reply::from(error).write(Protocol::Resp2, &mut answers);
+                return answers;
+            }
+        }
+    }
+}
+
+/// A few of Redis' commands; of those it doesn't know, the reply shows the arguments.
+fn execute(args: Args<'_>) -> Reply {
+    let name = args[0].to_ascii_lowercase();
+    match (name.as_slice(), args.len()) {
+        (b"ping", 1) => Reply::Pong,
+        (b"ping" | b"echo", 2) => Reply::bulk(args[1].to_vec()),
+        (b"ping" | b"echo", _) => {
+            let name = String::from_utf8(name).unwrap();
+            Reply::error(format!(
+                "ERR wrong number of arguments for '{name}' command"
+            ))
+        }
+        _ => unknown_command(args),
+    }
+}
+
+fn unknown_command(args: Args<'_>) -> Reply {
+    // C's %.128s: at most so many bytes, and none from a NUL on.
+    let shown = |arg: &[u8], bytes_max: usize| {
+        let end = arg.iter().position(|&byte| byte == 0).unwrap_or(arg.len());
+        arg[..end.min(bytes_max)].to_vec()
+    };
+    let mut list = Vec::new();
+    for arg in args.iter().skip(1) {
+        if list.len() >= 128 {
+            break;
+        }
+        let room = 128 - list.len();
+        list.push(b'\'');
+        list.extend(shown(arg, room));
+        list.extend(b"' ");
+    }
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend(shown(&args[0], 128));
+    text.extend(b"', with args beginning with: ");
+    text.extend(list);
+    Reply::Error(text.into())
+}
+
+#[track_caller]
+fn check(redis: &Redis, stream: &[u8], authenticated: bool) {
+    let theirs = redis.answers(stream);
+    let ours = our_answers(stream, authenticated);
+    assert_eq!(
+        ours.escape_ascii().to_string(),
+        theirs.escape_ascii().to_string(),
+        "left: ours, right: Redis'; of {}",
+        stream[..stream.len().min(300)].escape_ascii()
+    );
+}
+
+/// Every way a request can be wrong, or looks wrong and isn't.
+const ODD_STREAMS: &[&[u8]] = &[
+    b"",
+    b"\r\n\n\r\nPING\r\n",
+    b"*0\r\n*-1\r\n*-5\r\nPING\r\n",
+    b"*-9223372036854775808\r\nPING\r\n",
+    b"*-9223372036854775809\r\nPING\r\n",
+    b"*\r\n",
+    b"*\rxPING\r\n",
+    b"*1",
+    b"*1\r",
+    b"*x\r\n",
+    b"*01\r\n$4\r\nPING\r\n",
+    b"*+1\r\n$4\r\nPING\r\n",
+    b"*-0\r\nPING\r\n",
+    b"*-\r\nPING\r\n",
+    b"* 1\r\n$4\r\nPING\r\n",
+    b"*1 \r\n$4\r\nPING\r\n",
+    b"*1\n$4\nPING\n",
+    b"*1\n$4\r\nPING\r\n",
+    b"*1\0\r\n$4\r\nPING\r\n",
+    b"*2147483647\r\n$4\r\nPING\r\n",
+    b"*2147483648\r\n",
+    b"*4294967297\r\n$4\r\nPING\r\n",
+    b"*9223372036854775807\r\n",
+    b"*9223372036854775808\r\n",
+    b"*18446744073709551617\r\n$4\r\nPING\r\n",
+    b"*100000000000000000000000\r\n",
+    b"*1\r\nPING\r\n",
+    b"*1\r\n\r\n",
+    b"*1\r\n\xff\r\n",
+    b"*1\r\n\n\r\n",
+    b"*1\r\n\0\r\n",
+    b"*1\r\nx",
+    b"*1\r\nx\r",
+    b"*1\r\n$\r\n",
+    b"*1\r\n$-1\r\n",
+    b"*1\r\n$x\r\n",
+    b"*1\r\n$04\r\nPING\r\n",
+    b"*1\r\n$4x\r\nPING\r\n",
+    b"*1\r\n$ 4\r\nPING\r\n",
+    b"*1\r\n$4\0\r\nPING\r\n",
+    b"*1\r\n$536870913\r\n",
+    b"*1\r\n$536870912\r\nPING\r\n",
+    b"*1\r\n$9223372036854775807\r\n",
+    b"*1\r\n$18446744073709551620\r\nPING\r\n",
+    b"*2\r\n$4\r\nECHO\r\n:5\r\n",
+    b"*2\r\n$4\r\nECHO\r\n$5\r\nab\r\n\n",
+    b"*2\r\n$4\r\nECHO\r\n$2\r\nab*1\r\n$4\r\nPING\r\n",
+    b"*1\rx$4\ryPINGzzPING\r\n",
+    b"*1\r\r$4\r\rPING\r\rPING\r\n",
+    b"*2\r\n$4\r\nECHO\r\n$0\r\n\r\nPING\r\n",
+    b"*2\r\n$4\r\nECHO\r\n$6\r\n\0\r\n\xff*1\r\n",
+    b"*1\r\n$0\r\n\r\nPING\r\n",
+    b"*1\r\n$3\r\na\rb\r\n*1\r\n$4\r\na\0b\n\r\n",
+    b"*3\r\n$1\r\nx\r\n$3\r\n\r\na\r\n$2\r\nb\n\r\n",
+    b"PING",
+    b"PING\r",
+    b"PING\rPING\r\n",
+    b"PING\0\r\nPING\r\n",
+    b"\0",
+    b"\0\r\n",
+    b" *1\r\n",
+    b"$4\r\nPING\r\n",
+    b"+OK\r\n:1\r\n-ERR\r\n",
+    b"\"\n",
+    b"'\n",
+    b"ECHO \"a\n",
+    b"ECHO 'a\n",
+    b"ECHO \"a\"b\n",
+    b"ECHO 'a'b\n",
+    b"ECHO 'a'\"b\"\n",
+    b"ECHO \"a\\\n",
+    b"ECHO \"a\\\"\n",
+    b"ECHO \"a\\\\\"\n",
+    b"ECHO 'a\\'\n",
+    b"ECHO 'a\\\\'\n",
+    b"ECHO 'a\\'b'\n",
+    b"ECHO \"\"\nECHO ''\n\"\"\n",
+    b"ECHO \"\\x41\\x4g\\xFf\\x0\\x00\\x\"\n",
+    b"ECHO \"\\n\\r\\t\\b\\a\\v\\0\\e\\\\\\\"\\'\"\n",
+    b"ECHO '\\n\\x41'\n",
+    b"ECHO a\\nb\\x41\\\"b c\"\n",
+    b"ECHO a\"b c\"\nECHO a'b c'\n",
+    b"ECHO a\x0bb\nECHO a\x0cb\nECHO \x0b\x0ca\n",
+    b"ECHO \"a\"\x0b\nECHO \"a\"\x0c\nECHO \"a\"\r\r\n",
+    b"\x0b\x0c\nPING\x0b\n",
+    b"ECHO \x85\nECHO \xa0a\xa0\n",
+    b"ECHO\ta\r\nECHO a\rb\n",
+    b"\tECHO  \t a \t \r\n",
+];
+
+#[test]
+fn odd_requests_are_answered_as_redis_does() {
+    let Some(redis) = Redis::start("odd", &[]) else {
+        return;
+    };
+    for stream in ODD_STREAMS {
+        check(&redis, stream, true);
+    }
+}
+
+#[test]
+fn lines_may_be_as_long_as_in_redis() {
+    let Some(redis) = Redis::start("long", &[]) else {
+        return;
+    };
+    for start in [
+        "",
+        "PING\r\n",
+        "*",
+        "*1\r\n",
+        "*2\r\n$4\r\nECHO\r\n",
+        "*2\r\n$4\r\nECHO\r\n$",
+    ] {
+        // The line that is too long starts here; what went before it is understood.
+        let line_at = start.rfind('\n').map_or(0, |newline| newline + 1);
+        for length in [65535, 65536, 65537, 65538, 100_000] {
+            let mut stream = start.as_bytes().to_vec();
+            stream.resize(line_at + length, b'1');
+            check(&redis, &stream, true);
+        }
+        let mut hidden = start.as_bytes().to_vec();
+        hidden.extend(b"1\0\r\n1");
+        check(&redis, &hidden, true);
+        hidden.resize(line_at + 65537, b'\n');
+        check(&redis, &hidden, true);
+        // A line of just the length allowed ends well, or badly for another reason.
+        let mut fits = start.as_bytes().to_vec();
+        fits.resize(line_at + 65535, b'1');
+        fits.extend(b"\r\nPING\r\n");
+        check(&redis, &fits, true);
+    }
+}
+
+#[test]
+fn strangers_are_refused_as_by_redis() {
+    let Some(redis) = Redis::start("auth", &["--requirepass", "secret"]) else {
+        return;
+    };
+    let ten = encode_request(&["ECHO"; 10]);
+    let eleven = encode_request(&["ECHO"; 11]);
+    let streams = [
+        ten,
+        eleven,
+        b"*11\r\n".to_vec(),
+        b"*2147483648\r\n".to_vec(),
+    ];
+    for stream in &streams {
+        check(&redis, stream, false);
+    }
+    let long = encode_request(&[b"ECHO".to_vec(), vec![b'x'; 16384]]);
+    check(&redis, &long, false);
+    let longer = encode_request(&[b"ECHO".to_vec(), vec![b'x'; 16385]]);
+    check(&redis, &longer, false);
+    check(&redis, b"*1\r\n$536870913\r\n", false);
+    check(
+        &redis,
+        format!("ECHO {}\r\n", "x ".repeat(20_000)).as_bytes(),
+        false,
+    );
+}
+
+/// Streams put together at random from pieces that mean something.
+#[test]
+fn random_requests_are_answered_as_redis_does() {
+    #[rustfmt::skip]
+    const PIECES: &[&[u8]] = &[
+        b"*1\r\n", b"*2\r\n", b"*3\r\n", b"$4\r\n", b"PING\r\n", b"ECHO\r\n", b"$1\r\n",
+        b"a\r\n", b"*1\r\n$4\r\nPING\r\n", b"*2\r\n$4\r\nECHO\r\n", b"$3\r\nabc\r\n",
+        b"$0\r\n\r\n", b"ECHO ", b"PING", b"\r\n", b"\r", b"\n", b"\0", b" ", b"\t", b"\x0b",
+        b"\"", b"'", b"\\", b"\\x4", b"*", b"$", b"-1", b"0", b"1", b"a", b"\xff", b"*0\r\n",
+        b"*-1\r\n",
+    ];
+    let Some(redis) = Redis::start("random", &[]) else {
+        return;
+    };
+    let mut choices = resp_support::cuts::random_ends(usize::MAX, PIECES.len(), 42);
+    let mut last = 0;
+    let mut choose = || {
+        let end = choices.next().unwrap();
+        let choice = end - last - 1;
+        last = end;
+        choice
+    };
+    for _ in 0..3000 {
+        let stream: Vec<u8> = (0..=choose())
+            .flat_map(|_| PIECES[choose()].iter().copied())
+            .collect();
+        check(&redis, &stream, true);
+    }
+}
