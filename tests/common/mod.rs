@@ -10,6 +10,11 @@
     unreachable_pub,
     reason = "each test binary uses its own part"
 )]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed expectation is how a test fails"
+)]
 
 pub(crate) mod client;
 pub(crate) mod differences;

@@ -54,16 +54,16 @@ impl World {
         let (transfers, traces) = std::thread::scope(|scope| {
             let tellers: Vec<_> = (0..TELLERS).map(|n| load.teller(scope, n)).collect();
             let mut traces: Vec<_> = (0..WRITERS).map(|n| load.writer(scope, n)).collect();
-            let addr = load.addr;
-            traces.push(scope.spawn(move || shared::watch(connect(addr))));
-            let mut checks = vec![scope.spawn(move || bank::audit(connect(addr)))];
+            let (reader, auditor, lessee) = (load.connect(), load.connect(), load.connect());
+            traces.push(scope.spawn(move || shared::watch(reader)));
+            let mut checks = vec![scope.spawn(move || bank::audit(auditor))];
             checks.extend(
                 privates
                     .iter_mut()
                     .map(|private| load.private(scope, private)),
             );
             let rng = seed::rng(seed, u64::from(round) << 8 | 0x80);
-            checks.push(scope.spawn(move || expiries.work(connect(addr), rng, round)));
+            checks.push(scope.spawn(move || expiries.work(lessee, rng, round)));
             end(server);
             checks.into_iter().for_each(|check| no_anomaly(join(check)));
             let traces: Vec<Trace> = traces.into_iter().map(|t| no_anomaly(join(t))).collect();
@@ -130,6 +130,11 @@ struct Load {
 type Joined<'scope, T> = ScopedJoinHandle<'scope, T>;
 
 impl Load {
+    /// Before the client's thread starts: the server may be gone before that gets its turn.
+    fn connect(self) -> Client {
+        Client::connect(self.addr).expect("a connection")
+    }
+
     fn rng(self, client: u64) -> rand::rngs::StdRng {
         seed::rng(self.seed, u64::from(self.round) << 8 | client)
     }
@@ -139,7 +144,8 @@ impl Load {
         scope: &'scope Scope<'scope, '_>,
         n: u64,
     ) -> Joined<'scope, Result<Vec<bank::Transfer>, Anomaly>> {
-        scope.spawn(move || bank::work(connect(self.addr), self.rng(n), &n.to_string(), self.round))
+        let client = self.connect();
+        scope.spawn(move || bank::work(client, self.rng(n), &n.to_string(), self.round))
     }
 
     fn writer<'scope>(
@@ -148,7 +154,8 @@ impl Load {
         n: u64,
     ) -> Joined<'scope, Result<Trace, Anomaly>> {
         let name = format!("{}:{n}", self.round);
-        scope.spawn(move || shared::work(connect(self.addr), self.rng(0x10 + n), &name))
+        let client = self.connect();
+        scope.spawn(move || shared::work(client, self.rng(0x10 + n), &name))
     }
 
     fn private<'scope>(
@@ -157,12 +164,9 @@ impl Load {
         private: &'scope mut Private,
     ) -> Joined<'scope, Checked> {
         let rng = self.rng(0x40 + u64::from(private.db));
-        scope.spawn(move || private.work(connect(self.addr), rng, self.round))
+        let client = self.connect();
+        scope.spawn(move || private.work(client, rng, self.round))
     }
-}
-
-fn connect(addr: SocketAddr) -> Client {
-    Client::connect(addr).expect("a connection")
 }
 
 fn join<T>(handle: Joined<'_, T>) -> T {

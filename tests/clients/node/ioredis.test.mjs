@@ -15,7 +15,10 @@ for (const protocol of [2, 3]) {
     const open = [];
 
     function connect(options = {}) {
-      const client = new Redis({ host: "127.0.0.1", port: server.port, protocol, ...options });
+      const again = { retryStrategy: () => 100, maxRetriesPerRequest: 50 };
+      const where = { host: "127.0.0.1", port: server.port, protocol };
+      const client = new Redis({ ...where, ...again, ...options });
+      client.on("error", () => {}); // a command that fails says why
       open.push(client);
       return client;
     }
@@ -23,6 +26,7 @@ for (const protocol of [2, 3]) {
     before(async () => {
       server = await Server.start();
       redis = connect();
+      await redis.ping(); // where connecting fails, all tests fail at once
     });
     beforeEach(() => redis.flushall());
     after(async () => {
