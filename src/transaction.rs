@@ -4,7 +4,7 @@
 //! Both run in one go while the sequencer is held, so nothing comes in between their
 //! reads and their commit.
 
-use crate::engine::core::{Core, Missing, Refused};
+use crate::engine::core::{Core, Health, Missing, Refused};
 use crate::engine::gate::Gate;
 use crate::engine::version::{Position, Snapshot, State, Value, Version};
 use crate::engine::writes::{Change, Own, WriteSet};
@@ -54,6 +54,9 @@ pub enum Finished {
     Fetch(Vec<Missing>),
     /// Nothing happened: the node takes no writes now.
     Refused(Refused),
+    /// Nothing happened: a key it read has expired, but a restart might not know that
+    /// yet, and the store doesn't answer.
+    ExpiryUnknown(Refused),
     /// Nothing happened: it wrote more bytes than one transaction may.
     TooLarge,
 }
@@ -169,7 +172,7 @@ impl<'c> Transaction<'c> {
         let mut count = i64::try_from(self.core.live_keys(database, self.snapshot)).unwrap_or(0);
         if self.snapshot.position == Snapshot::TIP {
             // Anyone's pending write may have been counted.
-            self.saw = self.saw.max(self.core.open_position());
+            self.saw = self.saw.max(self.core.newest_pending());
         }
         if self.writes.flushed().contains(&database) {
             count = 0;
@@ -304,6 +307,9 @@ impl<'c> Transaction<'c> {
                 Err(refused) => return Finished::Refused(refused),
             }
         } else if self.saw_expired_ms > self.core.now_through_acked_ms() {
+            if let Health::Refusing(why) = self.core.health() {
+                return Finished::ExpiryUnknown(Refused(why.clone()));
+            }
             waits_for = self.core.want_group();
         }
         Finished::Done {

@@ -51,7 +51,7 @@ fn is_aft() -> bool {
 
 #[test]
 fn says_what_it_serves() {
-    let dir = TempDir::new("banner");
+    let dir = TempDir::named("banner");
     let mut server = Server::start(&Options::durable(dir.path()));
     assert_eq!(server.client().cmd("MSET a 1 b 2"), Reply::ok());
     assert_eq!(server.terminate().code(), Some(0));
@@ -85,7 +85,7 @@ fn says_what_it_serves() {
 fn a_port_in_use_is_refused() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = taken.local_addr().expect("its address").port();
-    let dir = TempDir::new("port");
+    let dir = TempDir::named("port");
     let line = refusal(&Options {
         port,
         ..Options::durable(dir.path())
@@ -101,7 +101,7 @@ fn a_directory_in_use_is_refused_and_its_owner_goes_on() {
     if !is_aft() {
         return;
     }
-    let dir = TempDir::new("locked");
+    let dir = TempDir::named("locked");
     let options = Options::durable(dir.path());
     let mut server = Server::start(&options);
     assert_eq!(server.client().cmd("SET k v"), Reply::ok());
@@ -119,7 +119,7 @@ fn a_directory_in_use_is_refused_and_its_owner_goes_on() {
 
 #[test]
 fn a_directory_that_cannot_be_written_is_refused() {
-    let dir = TempDir::new("unwritable");
+    let dir = TempDir::named("unwritable");
     let file = dir.path().join("file");
     std::fs::write(&file, "not a directory").expect("a file");
     refusal(&Options::durable(&file));
@@ -180,7 +180,7 @@ fn a_directory_of_something_else_is_refused_and_left_alone() {
     if !is_aft() {
         return;
     }
-    let dir = TempDir::new("foreign");
+    let dir = TempDir::named("foreign");
     let below = dir.path().join("appendonlydir");
     std::fs::create_dir(&below).expect("a directory");
     std::fs::write(
@@ -199,7 +199,7 @@ fn damage_is_reported_and_never_becomes_data() {
     if !is_aft() {
         return;
     }
-    let dir = TempDir::new("damaged");
+    let dir = TempDir::named("damaged");
     let mut server = Server::start(&Options::durable(dir.path()));
     let mut client = server.client();
     let value = |n: u32| format!("value-{n}-").repeat(40);

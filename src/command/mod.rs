@@ -181,24 +181,22 @@ fn run(
         Ok(reply) | Err(Stop::Reply(reply)) => reply,
         Err(Stop::Fetch) => Reply::Null,
     };
-    match transaction.finish(&Commit::default()) {
+    let execution = match transaction.finish(&Commit::default()) {
         Finished::Done { gate, commit } => {
             if commit.is_some() {
                 session.wrote(gate.clone());
             }
-            transactions::ended(session, core, command);
             Execution::Reply(reply, gate)
         }
-        Finished::Fetch(missing) => Execution::Fetch(missing),
-        Finished::Refused(refused) => {
-            transactions::ended(session, core, command);
-            not_committed(&refused.0).into()
-        }
+        Finished::Fetch(missing) => return Execution::Fetch(missing),
+        Finished::Refused(refused) => not_committed(&refused.0).into(),
+        Finished::ExpiryUnknown(refused) => expiry_unknown(&refused.0).into(),
         Finished::TooLarge => {
-            transactions::ended(session, core, command);
             Reply::error("ERR the transaction is larger than transaction-bytes-max").into()
         }
-    }
+    };
+    transactions::ended(session, core, command);
+    execution
 }
 
 /// Ends a command whose values the store didn't give.
@@ -216,6 +214,14 @@ pub fn fetch_failed(session: &mut Session, core: &mut Core, why: &str) -> Reply 
 pub fn not_committed(why: &str) -> Reply {
     Reply::error(format!(
         "NOTCOMMITTED nothing was written, the store does not answer: {why}"
+    ))
+}
+
+/// The reply of a read that met an expired key while the store doesn't answer: a restart
+/// might not know that its time is over.
+fn expiry_unknown(why: &str) -> Reply {
+    Reply::error(format!(
+        "ERR a key has just expired and the store does not answer: {why}"
     ))
 }
 

@@ -198,16 +198,7 @@ impl Engine {
 
     /// Waits until everything sequenced so far has met its fate.
     pub async fn drain(&self) {
-        while let Some(gate) = self.with_core(|core| {
-            let last = core.open_position();
-            if core.pending_bytes() > 0 || core.has_unsent() {
-                core.gate(last)
-                    .filter(|_| core.has_unsent())
-                    .or_else(|| core.gate(last - 1))
-            } else {
-                None
-            }
-        }) {
+        while let Some(gate) = self.with_core(|core| core.gate(core.newest_pending())) {
             if poll_fn(|context| gate.poll(context)).await == Outcome::Uncertain {
                 return;
             }

@@ -16,7 +16,7 @@ pub(crate) struct SmallDisk {
 impl SmallDisk {
     /// `options` are tmpfs mount options, such as `size=16m` or `ro`.
     pub(crate) fn new(options: &str) -> Self {
-        let mount_point = TempDir::new("small-disk");
+        let mount_point = TempDir::named("small-disk");
         // `exec cat` holds the namespace until its stdin closes: it can't outlive the test.
         let script = "mount -t tmpfs -o \"$1\" tmpfs \"$2\" && echo mounted && exec cat";
         let mut holder = Command::new("unshare")

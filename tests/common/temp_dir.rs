@@ -10,7 +10,12 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct TempDir(PathBuf);
 
 impl TempDir {
-    pub(crate) fn new(purpose: &str) -> Self {
+    pub(crate) fn new() -> Self {
+        Self::named("test")
+    }
+
+    /// With its purpose in its name, for who finds it after a failure.
+    pub(crate) fn named(purpose: &str) -> Self {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{purpose}-{}-{n}", std::process::id());
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

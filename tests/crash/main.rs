@@ -64,7 +64,7 @@ fn acknowledged_writes_survive_kill_9_and_nothing_is_torn() {
         round: 0,
     };
     let mut rng = seed::rng(replay.seed, u64::MAX);
-    let dir = TempDir::new("crash");
+    let dir = TempDir::named("crash");
     let mut server = Server::start(&Options::durable(dir.path()));
     let mut world = World::create(&mut server.client());
     let mut done = 0;
@@ -98,7 +98,7 @@ fn sigterm_under_load_answers_or_does_not_do_it() {
         rounds: 5,
         round: 0,
     };
-    let dir = TempDir::new("sigterm");
+    let dir = TempDir::named("sigterm");
     let mut server = Server::start(&Options::durable(dir.path()));
     let mut world = World::create(&mut server.client());
     // redis-server may leave replies of its last moment unsent.
@@ -123,7 +123,7 @@ fn sigterm_under_load_answers_or_does_not_do_it() {
 
 #[test]
 fn everysec_says_that_durability_is_given_up() {
-    let dir = TempDir::new("everysec");
+    let dir = TempDir::named("everysec");
     let options = Options {
         durability: "everysec",
         ..Options::durable(dir.path())

@@ -53,7 +53,7 @@ fn receive(client: &mut Client) {
 
 #[test]
 fn a_value_of_512_mb_goes_in_and_comes_out() {
-    let dir = TempDir::new("large");
+    let dir = TempDir::named("large");
     let mut server = Server::start(&Options::durable(dir.path()));
     let mut client = server.client();
     let start = wait::now();

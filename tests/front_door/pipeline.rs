@@ -20,7 +20,7 @@ fn pipelined(server: &Server, requests: Vec<u8>, mut see: impl FnMut(&mut BufRea
 
 #[test]
 fn a_hundred_thousand_commands_are_answered_in_order() {
-    let dir = TempDir::new("pipeline");
+    let dir = TempDir::named("pipeline");
     let server = Server::start(&Options::durable(dir.path()));
     let mut requests = Vec::new();
     for n in 0..COMMANDS {
@@ -110,7 +110,7 @@ fn transactions_interleave_with_commands_in_one_pipeline() {
 
 #[test]
 fn pipelines_of_many_clients_do_not_mix() {
-    let dir = TempDir::new("pipelines");
+    let dir = TempDir::named("pipelines");
     let server = Server::start(&Options::durable(dir.path()));
     std::thread::scope(|scope| {
         for client in 0..8 {

@@ -12,7 +12,7 @@ impl Core {
         self.cut.back().is_some_and(|group| !group.sent) || self.open_is_wanted()
     }
 
-    fn open_is_wanted(&self) -> bool {
+    pub(super) fn open_is_wanted(&self) -> bool {
         self.options.logged && (self.open.wanted || !self.open.builder.is_empty())
     }
 

@@ -11,6 +11,8 @@
 //! all behind it with it, since replies go out in order. If the group meets a bad end,
 //! the replies under the mark are replaced by errors.
 
+pub mod listener;
+
 use crate::command::{self, Execution};
 use crate::engine::core::{Core, Missing};
 use crate::engine::gate::{Gate, Outcome};
