@@ -15,6 +15,7 @@
 
 pub mod clock;
 pub mod glob;
+pub mod machine;
 pub mod small_bytes;
 
 pub mod layout;

@@ -365,7 +365,8 @@ impl Core {
     /// How many keys a database has; expired ones count until they are reaped.
     pub fn live_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
         let keys = self.database(database).map_or(0, |db| {
-            if snapshot.position == Snapshot::TIP {
+            // Without a log everything is visible at once, and only the tip is counted.
+            if snapshot.position == Snapshot::TIP || !self.options.logged {
                 db.live_tip
             } else {
                 db.live_visible
