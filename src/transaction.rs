@@ -265,8 +265,11 @@ impl<'c> Transaction<'c> {
     /// counts as read.
     pub fn watch_holds(&mut self, database: u8, key: &[u8], watched: Watched) -> bool {
         let hash = self.hash(database, key);
-        if let Some((newest, _)) = self.core.newest(database, hash, key) {
+        if let Some((newest, alive)) = self.core.newest(database, hash, key) {
             self.saw = self.saw.max(newest.position);
+            if !alive {
+                self.saw = self.saw.max(self.core.flushed_at(database));
+            }
         }
         let now = Watched::on_tip(self.core, database, hash, key);
         // A tombstone that has gone from the index since is no change.
@@ -338,7 +341,13 @@ impl<'c> Transaction<'c> {
         key: &[u8],
         ignore_expiry: bool,
     ) -> Option<&Version> {
-        let version = self.core.read(database, hash, key, self.snapshot)?;
+        let Some(version) = self.core.read(database, hash, key, self.snapshot) else {
+            if self.snapshot.position == Snapshot::TIP {
+                // A flush that is not acknowledged may be why nothing is there.
+                self.saw = self.saw.max(self.core.flushed_at(database));
+            }
+            return None;
+        };
         self.saw = self.saw.max(version.position);
         if !version.state.is_alive() {
             return None;

@@ -355,6 +355,13 @@ impl Core {
         ))
     }
 
+    /// The position of the newest flush of a database that is not carried out yet.
+    pub fn flushed_at(&self, database: u8) -> Position {
+        self.database(database)
+            .and_then(|db| db.flushes.first())
+            .map_or(RECOVERED, |flush| flush.position)
+    }
+
     /// How many keys a database has; expired ones count until they are reaped.
     pub fn live_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
         let keys = self.database(database).map_or(0, |db| {

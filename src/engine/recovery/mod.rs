@@ -2,7 +2,10 @@
 //!
 //! 1. The logs are listed, and the first group of each is read: a newer format is refused
 //!    before anything is written; the ends that earlier starts recorded are learnt.
-//! 2. Log by log, oldest first (their commit ids rise in that order), headers and
+//! 2. A new node id is drawn: every log there can be has a smaller one. A store may list
+//!    late, so a log without a listed object is looked at like any other; else a start
+//!    soon after a crash would take all of it for nothing, acknowledged groups included.
+//!    Then, log by log, oldest first (their commit ids rise in that order), headers and
 //!    directories are read, many at a time, and installed in order.
 //! 3. At the first gap of a log it is decided what the gap is. At or below what a later
 //!    header says was acknowledged, or the recorded end: *lost data*. A hole marker takes
@@ -11,9 +14,9 @@
 //!    acknowledged. Without the seal a create still under way could land there after
 //!    readers had been told otherwise. If the name turns out to be taken, the group only
 //!    showed late: it is read.
-//! 4. A new node id is drawn, and its first group records the ends of all logs closed
-//!    here. Nothing is served before that is acknowledged: a later recovery that sees
-//!    less of the old logs must not decide differently.
+//! 4. The new node's first group records the ends of all logs closed here. Nothing is
+//!    served before that is acknowledged: a later recovery that sees less of the old
+//!    logs must not decide differently.
 //! 5. What lies behind the ends is deleted.
 
 mod reading;
@@ -116,10 +119,14 @@ pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
     };
     recovery.learn_ends(&logs).await?;
     let newest_log = logs.keys().next_back().copied().unwrap_or(0);
+    let own = engine.create_node(newest_node.max(newest_log)).await?;
+    for node in 1..own {
+        logs.entry(node).or_default();
+    }
     for (node, seqs) in logs {
         recovery.read_log(node, seqs).await?;
     }
-    recovery.begin(newest_node.max(newest_log)).await?;
+    recovery.begin(own).await?;
     recovery.report.took = engine.clock.monotonic().saturating_sub(started);
     Ok(recovery.report)
 }
@@ -325,9 +332,8 @@ impl Recovery<'_> {
     }
 
     /// Steps 4 and 5.
-    async fn begin(&mut self, newest: NodeId) -> Result<(), OpenError> {
+    async fn begin(&mut self, node: NodeId) -> Result<(), OpenError> {
         let engine = self.engine;
-        let node = engine.create_node(newest).await?;
         let controls: Vec<Control> = self
             .closed
             .iter()
