@@ -17,6 +17,8 @@ use aft::resp::Protocol;
 use aft::session::Session;
 use command_support::node::{Kept, Node};
 use command_support::script::{self, Step, words};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use resp_support::encode_request;
 use resp_support::frame::Frame;
 use resp_support::redis::Redis;
@@ -392,4 +394,68 @@ fn compare_docs(name: &str, ours: &Frame, theirs: &Frame) {
             || (key == b"complexity" && OTHER_COMPLEXITY.contains(&name))
     };
     assert_eq!(without(ours, left_out), without(theirs, left_out), "{name}");
+}
+
+/// What two connections say at random, so that their transactions get in each other's way.
+const MUTTERINGS: &[&str] = &[
+    "SET a 1",
+    "SET b 2 NX",
+    "SET a 3 XX GET",
+    "DEL a b",
+    "GET a",
+    "INCR n",
+    "EXISTS a b n",
+    "DBSIZE",
+    "EXPIRE a 1000 NX",
+    "PERSIST a",
+    "TTL a",
+    "EXPIREAT a 1",
+    "FLUSHDB",
+    "FLUSHALL",
+    "SELECT 0",
+    "SELECT 1",
+    "SELECT 99",
+    "WATCH a",
+    "WATCH a b n",
+    "UNWATCH",
+    "MULTI",
+    "MULTI",
+    "MULTI",
+    "EXEC",
+    "EXEC",
+    "EXEC",
+    "EXEC x",
+    "DISCARD",
+    "RESET",
+    "NOSUCH",
+    "GET",
+    "WATCH",
+    "CLIENT NOSUCH",
+    "CLIENT SETNAME x",
+    "CLIENT GETNAME",
+    "COMMAND GETKEYS GET a",
+];
+
+#[test]
+fn two_connections_get_in_each_others_way_as_in_redis() {
+    for (kept, protocol) in [
+        (Kept::Nowhere, Protocol::Resp2),
+        (Kept::InLog, Protocol::Resp3),
+    ] {
+        let Some(redis) = Redis::start(&format!("two-{protocol:?}"), &[]) else {
+            return;
+        };
+        let node = Node::new(kept);
+        let mut pairs = [(); 2].map(|()| Pair::connect(&node, &redis, protocol));
+        let mut rng = StdRng::seed_from_u64(11);
+        let mut said = Vec::new();
+        for _ in 0..20_000 {
+            let who = rng.random_range(0..2);
+            let line = MUTTERINGS[rng.random_range(0..MUTTERINGS.len())];
+            said.push(format!("{who}: {line}"));
+            let (ours, theirs) = pairs[who].ask(&node, &words(line)).unwrap();
+            let last = &said[said.len().saturating_sub(40)..];
+            assert_eq!(ours, theirs, "{}", last.join("\n"));
+        }
+    }
 }

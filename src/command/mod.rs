@@ -185,7 +185,7 @@ fn refuse(session: &mut Session, core: &mut Core, args: &[&[u8]], refusal: Reply
     if let (Some(command), Reply::Error(line)) = (asked_for, &refusal)
         && command.flags.has(Flags::EXEC)
     {
-        transactions::ended(session, core, command);
+        transactions::end(session, core);
         let why = line.as_bytes();
         let why = why.strip_prefix(b"ERR ").unwrap_or(why);
         let text = b"EXECABORT Transaction discarded because of: ";
@@ -229,6 +229,8 @@ fn run(
     view: View,
     args: &[&[u8]],
 ) -> Execution {
+    // Whatever becomes of it. An EXEC without MULTI leaves watches as they are.
+    let ends_multi = command.flags.has(Flags::EXEC) && session.multi.is_some();
     let bytes_max = settings.transaction_bytes_max as usize;
     let mut transaction = Transaction::begin(core, view, bytes_max);
     let mut context = Context {
@@ -261,15 +263,17 @@ fn run(
             Reply::error("ERR the transaction is larger than transaction-bytes-max").into()
         }
     };
-    transactions::ended(session, core, command);
+    if ends_multi {
+        transactions::end(session, core);
+    }
     execution
 }
 
 /// Ends a command whose values the store didn't give.
 pub fn fetch_failed(session: &mut Session, core: &mut Core, why: &str) -> Reply {
     // Only EXEC reads between MULTI and its end.
-    if session.multi.take().is_some() {
-        transactions::forget_watches(session, core);
+    if session.multi.is_some() {
+        transactions::end(session, core);
     }
     Reply::error(format!(
         "ERR a value could not be read from the store: {why}"

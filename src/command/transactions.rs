@@ -134,12 +134,10 @@ pub(super) fn needs_tip(session: &Session, command: &Command) -> bool {
             }))
 }
 
-/// After EXEC has met its end, whatever that was, nothing is queued or watched any more.
-pub(super) fn ended(session: &mut Session, core: &mut Core, command: &Command) {
-    if command.flags.has(Flags::EXEC) {
-        session.multi = None;
-        forget_watches(session, core);
-    }
+/// Nothing is queued or watched any more.
+pub(super) fn end(session: &mut Session, core: &mut Core) {
+    session.multi = None;
+    forget_watches(session, core);
 }
 
 /// Drops all watches of a session, at EXEC or when its connection ends.
