@@ -229,6 +229,7 @@ fn run(
     view: View,
     args: &[&[u8]],
 ) -> Execution {
+    let in_multi = session.multi.is_some();
     let bytes_max = settings.transaction_bytes_max as usize;
     let mut transaction = Transaction::begin(core, view, bytes_max);
     let mut context = Context {
@@ -261,7 +262,9 @@ fn run(
             Reply::error("ERR the transaction is larger than transaction-bytes-max").into()
         }
     };
-    transactions::ended(session, core, command);
+    if in_multi {
+        transactions::ended(session, core, command);
+    }
     execution
 }
 
