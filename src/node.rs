@@ -242,7 +242,7 @@ async fn close_idle(server: Arc<Server>) {
         for client in server.connected() {
             let idle_ms = now_ms.saturating_sub(client.last_ms.load(Ordering::Relaxed));
             // Who still waits for a reply isn't idle.
-            if idle_ms > timeout_ms && client.state().output_bytes == 0 {
+            if idle_ms > timeout_ms && client.output_bytes.load(Ordering::Relaxed) == 0 {
                 client.kill();
             }
         }

@@ -95,6 +95,8 @@ pub struct Client {
     pub since_ms: u64,
     /// Monotonic milliseconds at which it last sent a command.
     pub last_ms: AtomicU64,
+    /// Replies not yet written, in bytes.
+    pub output_bytes: AtomicU64,
     /// What changes with its commands.
     pub state: Mutex<ClientState>,
     /// Set by CLIENT KILL.
@@ -132,8 +134,6 @@ pub struct ClientState {
     pub user: &'static str,
     /// Input read and not yet run, in bytes.
     pub input_bytes: usize,
-    /// Replies not yet written, in bytes.
-    pub output_bytes: usize,
 }
 
 impl Client {
@@ -279,6 +279,7 @@ impl Server {
             local_address,
             since_ms: now_ms,
             last_ms: AtomicU64::new(now_ms),
+            output_bytes: AtomicU64::new(0),
             state: Mutex::new(ClientState {
                 protocol: 2,
                 user: "default",

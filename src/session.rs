@@ -175,11 +175,10 @@ impl Session {
     }
 
     /// Tells others how the connection stands, after a turn of commands.
-    pub fn publish(&self, input_bytes: usize, output_bytes: usize) {
+    pub fn publish(&self, input_bytes: usize) {
         let mut state = self.client.state();
         self.tell(&mut state);
         state.input_bytes = input_bytes;
-        state.output_bytes = output_bytes;
     }
 
     /// The same in the middle of a turn, for a command that shows it.

@@ -290,13 +290,13 @@ fn describe(client: &Client, now_ms: u64, text: &mut Vec<u8>) {
     let ClientState {
         database,
         input_bytes: input,
-        output_bytes: output,
         queued_bytes,
         last_command: command,
         user,
         protocol,
         ..
     } = state;
+    let output = client.output_bytes.load(Ordering::Relaxed) as usize;
     let queued = state.queued.map_or(-1, |queued| queued as i64);
     let flags = flags(client, &state);
     let memory = input + output + queued_bytes;
