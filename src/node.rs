@@ -70,6 +70,7 @@ pub async fn run(mut settings: Settings) -> Result<(), NodeError> {
         run_id,
         port,
     ));
+    server.set_recovered(recovered);
     let mut accepting = Vec::new();
     for listener in listeners {
         println!("listening  {}", listener.address());

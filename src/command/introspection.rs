@@ -218,7 +218,8 @@ fn argument(argument: &Argument) -> Reply {
     ];
     let flags: Vec<Reply> = flags
         .into_iter()
-        .filter_map(|(name, set)| set.then(|| Reply::simple(name)))
+        .filter(|(_, set)| *set)
+        .map(|(name, _)| Reply::simple(name))
         .collect();
     if !flags.is_empty() {
         docs.push((Reply::bulk("flags"), Reply::Set(flags)));

@@ -110,6 +110,8 @@ fn run_queue(context: &mut Context<'_, '_>, multi: &Multi) -> CommandResult {
             Err(refusal) => Err(refusal.into()),
         };
         match result {
+            // CLIENT REPLY OFF; each command has its place in the array, come what may.
+            Ok(Reply::None) => replies.push(Reply::Null),
             Ok(reply) | Err(Stop::Reply(reply)) => replies.push(reply),
             // Goes on, so that all missing values are fetched at once.
             Err(Stop::Fetch) => missing = true,

@@ -7,7 +7,7 @@
 //! ```
 //! Commands run as soon as they arrive, whether or not earlier ones have been
 //! acknowledged: a pipeline of writes fills groups instead of waiting for each. A reply
-//! that depends on a group is held back by a [`Mark`] until the group's gate opens, and
+//! that depends on a group is held back by a `Mark` until the group's gate opens, and
 //! all behind it with it, since replies go out in order. If the group meets a bad end,
 //! the replies under the mark are replaced by errors.
 

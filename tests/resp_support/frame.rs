@@ -19,7 +19,7 @@ impl Frame {
     pub(crate) fn read(stream: &mut impl BufRead) -> Self {
         let mut line = Vec::new();
         stream.read_until(b'\n', &mut line).unwrap();
-        let text = line.strip_suffix(b"\r\n").expect("a whole line");
+        let text = line.strip_suffix(b"\r\n").unwrap();
         let (kind, value) = (text[0], &text[1..]);
         let count = || String::from_utf8_lossy(value).parse::<usize>();
         match (kind, count()) {
