@@ -100,7 +100,7 @@ fn clients_see_each_other() {
     run(&mut two, "WATCH a b");
     run(&mut two, "MULTI");
     run(&mut two, "SET a 1");
-    two.publish(0, 0);
+    two.publish(0);
     let list = text(run(&mut one, "CLIENT LIST"));
     let lines: Vec<&str> = list.lines().collect();
     assert_eq!(lines.len(), 2, "{list}");

@@ -90,7 +90,7 @@ pub(super) fn hello(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
         }
     }
     if !context.session.authenticated {
-        let text = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
+        let text = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
         return Err(Reply::error(text).into());
     }
     if let Some(protocol) = protocol {

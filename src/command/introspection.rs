@@ -24,7 +24,7 @@ pub(super) fn info(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
     }
     let found = names.iter().map(|name| {
         let command = table::by_full_name(name);
-        command.map_or(Reply::NullArray, describe)
+        command.map_or(Reply::Null, describe)
     });
     Ok(Reply::Array(found.collect()))
 }
