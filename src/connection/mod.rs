@@ -306,6 +306,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         progress |= self.poll_pause(context);
         progress |= self.poll_write(context)?;
+        let waiting_bytes = self.output.waiting_bytes() as u64;
+        client.output_bytes.store(waiting_bytes, Ordering::Relaxed);
         if let Some(mark) = self.output.marks.front() {
             progress |= mark.gate.poll(context).is_ready();
         }
