@@ -58,9 +58,13 @@ impl Core {
                 let Some(entry) = db.index.get(id) else {
                     continue;
                 };
-                let position = entry.newest().position;
+                let newest = entry.newest();
                 wanted |= expires_ms > durable_ms;
-                let settled = position <= self.acked.min(pinned) && expires_ms <= pinned_ms;
+                // What a flush has buried is already counted out: it goes with the flush,
+                // or, should that be given up, is counted in again and goes then.
+                let buried = db.flushes.iter().any(|f| f.commit > newest.commit);
+                let settled =
+                    !buried && newest.position <= self.acked.min(pinned) && expires_ms <= pinned_ms;
                 if !settled || expires_ms > durable_ms {
                     continue;
                 }
