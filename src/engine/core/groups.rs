@@ -172,16 +172,16 @@ impl Core {
             dropped.push(group);
         }
         let last = self.acked + self.cut.len() as u64;
-        for group in dropped {
+        for group in &dropped {
             let bytes = group.bytes.max(group.builder.len());
             self.pending_bytes = self.pending_bytes.saturating_sub(bytes);
-            for (number, id) in group.touched {
+            for &(number, id) in &group.touched {
                 let db = &mut self.databases[usize::from(number)];
                 db.forget_expiry(id);
                 db.index.fall_back(id, last);
                 db.remember_expiry(id);
             }
-            for (number, delta) in group.live_delta {
+            for (&number, delta) in &group.live_delta {
                 self.databases[usize::from(number)].live_tip -= delta;
             }
             group.gate.open(Outcome::NotCommitted);
@@ -189,6 +189,13 @@ impl Core {
         for db in &mut self.databases {
             db.flushes.retain(|flush| flush.position <= last);
             db.written = db.written.min(last);
+        }
+        // What lay under a dropped version was left to that version's group to settle.
+        for (number, id) in dropped
+            .iter()
+            .flat_map(|group| group.touched.iter().copied())
+        {
+            self.settle(number, id);
         }
     }
 }
