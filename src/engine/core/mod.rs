@@ -313,7 +313,8 @@ impl Core {
     /// How many keys a database has; expired ones count until they are reaped.
     pub fn live_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
         let keys = self.database(database).map_or(0, |db| {
-            if snapshot.position == Snapshot::TIP {
+            // Without a log everything is visible as soon as it is sequenced.
+            if snapshot.position == Snapshot::TIP || !self.options.logged {
                 db.live_tip
             } else {
                 db.live_visible
@@ -479,11 +480,13 @@ impl Core {
         let keep = self.options.logged || !self.pins.is_empty();
         if let Some(id) = found {
             db.forget_expiry(id);
-            if !keep && !alive {
+        }
+        if !keep && !alive {
+            if let Some(id) = found {
                 db.index.remove(id);
-                db.live_tip -= i64::from(was_alive);
-                return;
             }
+            db.live_tip -= i64::from(was_alive);
+            return;
         }
         let version = Version {
             commit,
