@@ -144,6 +144,8 @@ impl Engine {
     /// Brings groups to the store and reaps expired keys until the node has to stop.
     pub async fn run(&self) -> Stopped {
         tokio::select! {
+            // Not by chance: a seed of the simulation replays exactly.
+            biased;
             stopped = flusher::run(self) => stopped,
             never = self.reap_for_ever() => never,
         }

@@ -233,6 +233,8 @@ impl ResilientStore {
         let mut second = std::pin::pin!(attempt());
         // Whichever succeeds first; a failure waits for the other's word.
         tokio::select! {
+            // Not by chance: a seed of the simulation replays exactly.
+            biased;
             result = &mut first => if result.is_ok() { result } else { second.await },
             result = &mut second => if result.is_ok() { result } else { first.await },
         }
