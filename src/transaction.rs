@@ -251,27 +251,24 @@ impl<'c> Transaction<'c> {
     /// The newest version of a key and whether it is alive: what WATCH remembers.
     pub fn watched(&mut self, database: u8, key: &[u8]) -> Watched {
         let hash = self.hash(database, key);
-        if self.snapshot.position == Snapshot::TIP {
-            return Watched::on_tip(self.core, database, hash, key);
-        }
-        let version = self.core.read(database, hash, key, self.snapshot);
-        version.map_or(Watched::ABSENT, |version| Watched {
-            commit: version.commit,
-            alive: version.state.is_alive() && !version.is_expired(self.snapshot.now_ms),
-        })
+        Watched::at(self.core, database, hash, key, self.snapshot)
     }
 
     /// Whether what a WATCH remembered still holds on the tip. What the answer saw there
     /// counts as read.
     pub fn watch_holds(&mut self, database: u8, key: &[u8], watched: Watched) -> bool {
         let hash = self.hash(database, key);
-        if let Some((newest, alive)) = self.core.newest(database, hash, key) {
+        let tip = self.core.tip();
+        if let Some((newest, alive)) = self.core.newest(database, hash, key, tip) {
             self.saw = self.saw.max(newest.position);
             if !alive {
                 self.saw = self.saw.max(self.core.flushed_at(database));
             }
+            if newest.is_expired(tip.now_ms) {
+                self.saw_expired_ms = self.saw_expired_ms.max(newest.expires_ms);
+            }
         }
-        let now = Watched::on_tip(self.core, database, hash, key);
+        let now = Watched::at(self.core, database, hash, key, tip);
         // A tombstone that has gone from the index since is no change.
         now == watched || (now == Watched::ABSENT && !watched.alive)
     }
@@ -373,8 +370,8 @@ impl Watched {
         alive: false,
     };
 
-    fn on_tip(core: &Core, database: u8, hash: u64, key: &[u8]) -> Self {
-        core.newest(database, hash, key)
+    fn at(core: &Core, database: u8, hash: u64, key: &[u8], snapshot: Snapshot) -> Self {
+        core.newest(database, hash, key, snapshot)
             .map_or(Self::ABSENT, |(version, alive)| Self {
                 commit: version.commit,
                 alive,

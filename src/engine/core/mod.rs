@@ -291,16 +291,24 @@ impl Core {
         entry.visible(&database.flushes, snapshot)
     }
 
-    /// The newest version of a key on the tip, even one that a flush has buried, and
+    /// The newest version of a key in a snapshot, even one that a flush has buried, and
     /// whether it is still alive there: what WATCH compares.
-    pub fn newest(&self, database: u8, hash: u64, key: &[u8]) -> Option<(&Version, bool)> {
+    pub fn newest(
+        &self,
+        database: u8,
+        hash: u64,
+        key: &[u8],
+        snapshot: Snapshot,
+    ) -> Option<(&Version, bool)> {
         let db = self.database(database)?;
-        let id = db.index.find(hash, key)?;
-        let newest = db.index.get(id)?.newest();
-        Some((
-            newest,
-            db.alive_on_tip(id) && !newest.is_expired(self.now.ms()),
-        ))
+        let entry = db.index.get(db.index.find(hash, key)?)?;
+        let newest = entry
+            .versions()
+            .find(|version| version.position <= snapshot.position)?;
+        let alive = entry.visible(&db.flushes, snapshot).is_some_and(|version| {
+            version.state.is_alive() && !version.is_expired(snapshot.now_ms)
+        });
+        Some((newest, alive))
     }
 
     /// The position of the newest flush of a database that is not carried out yet.
