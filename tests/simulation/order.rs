@@ -34,6 +34,8 @@ pub(crate) struct Order {
     pub(crate) commits: Vec<Committed>,
     /// Logs that end with a seal.
     pub(crate) seals: u64,
+    /// Groups that somebody has declared lost.
+    pub(crate) holes: u64,
     /// Groups that hold more than one transaction.
     pub(crate) shared_groups: u64,
 }
@@ -63,7 +65,8 @@ pub(crate) fn read(objects: &BTreeMap<String, Bytes>) -> Result<Order, Violation
             match header.kind {
                 Kind::Group => order.read_group(&header, bytes, &mut recorded)?,
                 Kind::Seal => sealed = true,
-                other => return Err(broken(&name, format!("a {other:?}, and nothing was lost"))),
+                Kind::Hole => order.holes += 1,
+                other => return Err(broken(&name, format!("is a {other:?}"))),
             }
             if sealed {
                 break;

@@ -342,6 +342,10 @@ impl World {
                 Ok(())
             })
             .and(complained)
+            .and(match order.holes {
+                0 => Ok(()),
+                holes => Err(Violation::new("HoleWithoutLoss", holes.to_string())),
+            })
             .and(found);
         self.count_outcomes(&history, &order);
         Run {
