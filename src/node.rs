@@ -5,7 +5,7 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Settings};
-use crate::connection;
+use crate::connection::listener::Bound;
 use crate::engine::{Engine, EngineOptions, OpenError, Recovered, Stopped};
 use crate::server::Server;
 use crate::storage::embedded::{Durability, EmbeddedOptions, EmbeddedStore};
@@ -16,12 +16,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::fmt;
 use std::io::{self, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Why a node didn't start, or had to stop; the message says what to do.
@@ -42,10 +40,6 @@ impl From<io::Error> for NodeError {
     }
 }
 
-/// Connections that wait to be accepted, as in Redis (its `tcp-backlog` is 511, and the
-/// system has the last word).
-const BACKLOG: u32 = 1024;
-
 /// File descriptors beside those of clients: files of the store, listeners, the runtime.
 const OTHER_FILES: u64 = 128;
 
@@ -57,17 +51,16 @@ pub async fn run(mut settings: Settings) -> Result<(), NodeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     fit_to_file_limit(&mut settings);
-    let sockets = bind(&settings)?;
+    let bound = Bound::to(settings.listen.addresses()).map_err(NodeError)?;
     announce(&settings);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut rng = seeded_rng()?;
     let (engine, recovered) = open_engine(&settings, &clock, &mut rng).await?;
     report(&recovered);
-    let listeners = listen(sockets)?;
+    let listeners = bound.listen().map_err(NodeError)?;
     let port = listeners
         .first()
-        .and_then(|l| l.local_addr().ok())
-        .map_or(0, |a| a.port());
+        .map_or(0, |listener| listener.address().port());
     let run_id = format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>());
     let shutdown = Duration::from_millis(settings.shutdown_timeout_ms);
     let server = Arc::new(Server::new(
@@ -79,8 +72,8 @@ pub async fn run(mut settings: Settings) -> Result<(), NodeError> {
     ));
     let mut accepting = Vec::new();
     for listener in listeners {
-        println!("listening  {}", listener.local_addr()?);
-        accepting.push(tokio::spawn(accept(Arc::clone(&server), listener)));
+        println!("listening  {}", listener.address());
+        accepting.push(tokio::spawn(listener.accept(Arc::clone(&server))));
     }
     io::stdout().flush()?;
     let sweeping = tokio::spawn(close_idle(Arc::clone(&server)));
@@ -148,41 +141,6 @@ fn fit_to_file_limit(settings: &mut Settings) {
             settings.clients_max
         );
     }
-}
-
-fn bind(settings: &Settings) -> Result<Vec<TcpSocket>, NodeError> {
-    let mut sockets = Vec::new();
-    for address in settings.listen.addresses() {
-        let failed = |error: io::Error| {
-            NodeError(format!(
-                "can't listen on {}:{}: {error}",
-                address.host, address.port
-            ))
-        };
-        let resolved = (address.host.as_str(), address.port)
-            .to_socket_addrs()
-            .map_err(failed)?;
-        for address in resolved {
-            let socket = match address {
-                SocketAddr::V4(_) => TcpSocket::new_v4(),
-                SocketAddr::V6(_) => TcpSocket::new_v6(),
-            };
-            let socket = socket.map_err(failed)?;
-            socket.set_reuseaddr(true).map_err(failed)?;
-            socket.bind(address).map_err(failed)?;
-            sockets.push(socket);
-        }
-    }
-    Ok(sockets)
-}
-
-fn listen(sockets: Vec<TcpSocket>) -> Result<Vec<TcpListener>, NodeError> {
-    let listen = |socket: TcpSocket| {
-        let address = socket.local_addr()?;
-        let failed = |error| NodeError(format!("can't listen on {address}: {error}"));
-        socket.listen(BACKLOG).map_err(failed)
-    };
-    sockets.into_iter().map(listen).collect()
 }
 
 fn announce(settings: &Settings) {
@@ -270,56 +228,6 @@ fn open_store(settings: &Settings, rng: &mut StdRng) -> Result<Arc<dyn Store>, S
     })
 }
 
-async fn accept(server: Arc<Server>, listener: TcpListener) {
-    /// After an error such as too many open files: time for others to close some.
-    const PAUSE: Duration = Duration::from_millis(50);
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                if let Err(error) = prepare(&server, &stream) {
-                    tracing::debug!(%error, "a socket option could not be set");
-                }
-                tokio::spawn(serve(Arc::clone(&server), stream, peer));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "can't accept a connection");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
-}
-
-fn prepare(server: &Server, stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let keepalive = server.settings().tcp_keepalive_s;
-    if keepalive > 0 {
-        let after = Duration::from_secs(keepalive);
-        // Three probes within as long again, as Redis does.
-        let keepalive = socket2::TcpKeepalive::new()
-            .with_time(after)
-            .with_interval(after.div_f64(3.0).max(Duration::from_secs(1)))
-            .with_retries(3);
-        socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
-    }
-    Ok(())
-}
-
-async fn serve(server: Arc<Server>, mut stream: TcpStream, peer: SocketAddr) {
-    let local = stream
-        .local_addr()
-        .map_or_else(|_| String::new(), |local| local.to_string());
-    match server.connect(peer.to_string(), local) {
-        Some(client) => connection::serve(server, stream, client).await,
-        None => {
-            use tokio::io::AsyncWriteExt;
-            // Whether the refused client reads it is its own affair.
-            let _ = stream
-                .write_all(b"-ERR max number of clients reached\r\n")
-                .await;
-        }
-    }
-}
-
 /// Closes connections that have said nothing for longer than `idle_timeout_s`.
 async fn close_idle(server: Arc<Server>) {
     /// As often as Redis looks.
@@ -334,7 +242,7 @@ async fn close_idle(server: Arc<Server>) {
         for client in server.connected() {
             let idle_ms = now_ms.saturating_sub(client.last_ms.load(Ordering::Relaxed));
             // Who still waits for a reply isn't idle.
-            if idle_ms > timeout_ms && client.state().output_bytes == 0 {
+            if idle_ms > timeout_ms && client.output_bytes.load(Ordering::Relaxed) == 0 {
                 client.kill();
             }
         }

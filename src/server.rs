@@ -2,10 +2,12 @@
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::engine::Engine;
+use crate::engine::{Engine, Recovered};
+use crate::machine::{Memory, MemoryGauge};
+use crate::resp::Reply;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use tokio::sync::Notify;
 
 /// Counters since start, for INFO.
@@ -29,6 +31,55 @@ pub struct Counters {
     pub errors: AtomicU64,
     /// Connections closed because their replies piled up.
     pub output_limit_closes: AtomicU64,
+    by_code: Mutex<BTreeMap<Vec<u8>, u64>>,
+}
+
+/// Codes beyond these are not told apart: a client may make up as many as it likes.
+const ERROR_CODES_MAX: usize = 128;
+
+impl Counters {
+    /// Counts an error reply, by its first word; any other reply is none.
+    pub fn count_error(&self, reply: &Reply) {
+        let Reply::Error(line) = reply else {
+            return;
+        };
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        let code = line.as_bytes().split(|byte| *byte == b' ').next();
+        let code = code.unwrap_or_default();
+        let mut by_code = self.by_code.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_code.get_mut(code) {
+            *count += 1;
+        } else if by_code.len() < ERROR_CODES_MAX {
+            by_code.insert(code.to_vec(), 1);
+        }
+    }
+
+    /// How many error replies began with which word.
+    pub fn errors_by_code(&self) -> Vec<(String, u64)> {
+        let by_code = self.by_code.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown =
+            |(code, count): (&Vec<u8>, &u64)| (String::from_utf8_lossy(code).into_owned(), *count);
+        by_code.iter().map(shown).collect()
+    }
+
+    /// Begins anew, for CONFIG RESETSTAT.
+    pub fn reset(&self) {
+        for counter in [
+            &self.connections,
+            &self.rejected_connections,
+            &self.commands,
+            &self.bytes_in,
+            &self.bytes_out,
+            &self.hits,
+            &self.misses,
+            &self.errors,
+            &self.output_limit_closes,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        let mut by_code = self.by_code.lock().unwrap_or_else(PoisonError::into_inner);
+        by_code.clear();
+    }
 }
 
 /// What others may know of a connection, and do to it.
@@ -44,6 +95,8 @@ pub struct Client {
     pub since_ms: u64,
     /// Monotonic milliseconds at which it last sent a command.
     pub last_ms: AtomicU64,
+    /// Replies not yet written, in bytes.
+    pub output_bytes: AtomicU64,
     /// What changes with its commands.
     pub state: Mutex<ClientState>,
     /// Set by CLIENT KILL.
@@ -65,6 +118,8 @@ pub struct ClientState {
     pub database: u8,
     /// Commands queued since MULTI; `None` outside.
     pub queued: Option<usize>,
+    /// Bytes of their arguments.
+    pub queued_bytes: usize,
     /// Keys watched.
     pub watched: usize,
     /// 2 or 3.
@@ -79,8 +134,6 @@ pub struct ClientState {
     pub user: &'static str,
     /// Input read and not yet run, in bytes.
     pub input_bytes: usize,
-    /// Replies not yet written, in bytes.
-    pub output_bytes: usize,
 }
 
 impl Client {
@@ -110,6 +163,8 @@ pub struct Server {
     settings: RwLock<Arc<Settings>>,
     clients: Mutex<BTreeMap<u64, Arc<Client>>>,
     next_client: AtomicU64,
+    memory: MemoryGauge,
+    recovered: OnceLock<Recovered>,
     draining: AtomicBool,
     /// Somebody has disconnected.
     departed: Notify,
@@ -141,9 +196,27 @@ impl Server {
             settings: RwLock::new(Arc::new(settings)),
             clients: Mutex::new(BTreeMap::new()),
             next_client: AtomicU64::new(1),
+            memory: MemoryGauge::default(),
+            recovered: OnceLock::new(),
             draining: AtomicBool::new(false),
             departed: Notify::new(),
         }
+    }
+
+    /// Remembers for INFO what the start found in the store.
+    pub fn set_recovered(&self, recovered: Recovered) {
+        // The first one stands: a process starts once.
+        let _ = self.recovered.set(recovered);
+    }
+
+    /// What the start found in the store.
+    pub fn recovered(&self) -> Option<&Recovered> {
+        self.recovered.get()
+    }
+
+    /// The memory of this process.
+    pub fn memory(&self) -> Memory {
+        self.memory.read(self.uptime_ms())
     }
 
     /// The settings of this moment.
@@ -157,6 +230,25 @@ impl Server {
             .settings
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    /// Changes the settings in force, or with an error leaves them as they are. Two changes
+    /// at once come one after the other.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub fn change_settings<E>(
+        &self,
+        change: impl FnOnce(&mut Settings) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut settings = self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut changed = Settings::clone(&settings);
+        change(&mut changed)?;
+        *settings = Arc::new(changed);
+        Ok(())
     }
 
     /// Milliseconds since the server started.
@@ -187,6 +279,7 @@ impl Server {
             local_address,
             since_ms: now_ms,
             last_ms: AtomicU64::new(now_ms),
+            output_bytes: AtomicU64::new(0),
             state: Mutex::new(ClientState {
                 protocol: 2,
                 user: "default",

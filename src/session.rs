@@ -2,13 +2,14 @@
 
 use crate::engine::gate::{Gate, Outcome};
 use crate::engine::version::Position;
-use crate::resp::Protocol;
-use crate::server::{Client, Server};
+use crate::resp::{Protocol, Reply};
+use crate::server::{Client, ClientState, Server};
 use crate::transaction::{View, Watched};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-/// Whether replies are sent, see CLIENT REPLY.
+/// Whether replies are sent, see CLIENT REPLY and [`Session::filter_reply`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReplyMode {
     /// They are.
@@ -16,8 +17,22 @@ pub enum ReplyMode {
     On,
     /// They are not, until CLIENT REPLY ON.
     Off,
-    /// The reply of the next command is left out.
+    /// CLIENT REPLY SKIP is running: neither it nor the next command is answered.
     SkipNext,
+    /// The command after CLIENT REPLY SKIP is running: it is not answered, the next one is.
+    Skip,
+}
+
+impl ReplyMode {
+    /// After RESET, which ends everything but a skip that has begun: in Redis it is the
+    /// RESET itself that is skipped then.
+    #[must_use]
+    pub fn reset(self) -> Self {
+        match self {
+            Self::Skip => Self::Skip,
+            Self::On | Self::Off | Self::SkipNext => Self::On,
+        }
+    }
 }
 
 /// A command between MULTI and EXEC: its arguments, one after the other.
@@ -121,6 +136,24 @@ impl Session {
         }
     }
 
+    /// What is left of a reply under CLIENT REPLY: itself, or [`Reply::None`].
+    ///
+    /// To be called exactly once for every request that was run or refused, right after
+    /// that and before the next one runs, for a protocol error's reply, too. A reply that
+    /// still waits for its gate has passed through here before; if it became
+    /// [`Reply::None`], nothing is sent in its place whatever the gate's outcome.
+    #[must_use]
+    #[inline]
+    pub fn filter_reply(&mut self, reply: Reply) -> Reply {
+        self.reply_mode = match self.reply_mode {
+            ReplyMode::On => return reply,
+            ReplyMode::Off => ReplyMode::Off,
+            ReplyMode::SkipNext => ReplyMode::Skip,
+            ReplyMode::Skip => ReplyMode::On,
+        };
+        Reply::None
+    }
+
     /// The state a plain read runs on: the visible one, unless a write of this connection
     /// is still on its way (it must see its own writes).
     #[inline]
@@ -142,14 +175,25 @@ impl Session {
     }
 
     /// Tells others how the connection stands, after a turn of commands.
-    pub fn publish(&self, input_bytes: usize, output_bytes: usize) {
+    pub fn publish(&self, input_bytes: usize) {
         let mut state = self.client.state();
+        self.tell(&mut state);
+        state.input_bytes = input_bytes;
+    }
+
+    /// The same in the middle of a turn, for a command that shows it.
+    pub fn publish_now(&self, now_ms: u64) {
+        self.client.last_ms.store(now_ms, Ordering::Relaxed);
+        self.tell(&mut self.client.state());
+    }
+
+    fn tell(&self, state: &mut ClientState) {
         state.last_command = self.last_command;
         state.database = self.database;
+        state.protocol = self.protocol.version();
         state.queued = self.multi.as_ref().map(|multi| multi.queue.len());
+        state.queued_bytes = self.multi.as_ref().map_or(0, |multi| multi.bytes);
         state.watched = self.watches.len();
-        state.input_bytes = input_bytes;
-        state.output_bytes = output_bytes;
     }
 
     /// The newest group this connection has written to, if its fate is open.

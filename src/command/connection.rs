@@ -1,9 +1,9 @@
 //! The connection itself: <https://redis.io/docs/latest/commands/?group=connection>.
 
-use super::parse::{integer, integer_arg, not_an_integer, syntax_error, wrong_arity};
+use super::parse::{integer, integer_arg, repeating, syntax_error, wrong_arity};
 use super::{CommandResult, Context, Stop, transactions};
 use crate::resp::{Protocol, Reply};
-use crate::session::ReplyMode;
+use crate::session::Session;
 
 /// The version of Redis whose behaviour clients may expect.
 pub(super) const REDIS_VERSION: &str = "7.0.15";
@@ -25,14 +25,16 @@ pub(super) fn echo(_: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 /// SELECT index
 pub(super) fn select(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let index = integer_arg(args[1])?;
-    // Redis reads it as a C int.
-    let index = i32::try_from(index).map_err(|_| not_an_integer())?;
+    // Redis reads it as a C int, and says so in just these words.
+    let index = i32::try_from(index).map_err(|_| {
+        let text = "ERR value is out of range, value must between -2147483648 and 2147483647";
+        Reply::error(text)
+    })?;
     let database = u8::try_from(index)
         .ok()
         .filter(|db| *db < context.transaction.databases());
     let database = database.ok_or_else(|| Reply::error("ERR DB index is out of range"))?;
     context.session.database = database;
-    context.session.client.state().database = database;
     Ok(Reply::Ok)
 }
 
@@ -68,45 +70,47 @@ fn authenticate(context: &mut Context<'_, '_>, user: &[u8], password: &[u8]) -> 
 }
 
 /// HELLO [protover [AUTH user password] [SETNAME name]]
+///
+/// The options take effect one after the other, so one may have before another fails.
 pub(super) fn hello(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let protocol = match args.get(1) {
         None => None,
         Some(version) => Some(parse_protocol(version)?),
     };
-    let options = HelloOptions::parse(args.get(2..).unwrap_or_default())?;
-    if let Some((user, password)) = options.auth {
-        authenticate(context, user, password)?;
+    let mut options = args.get(2..).unwrap_or_default();
+    while let Some(option) = options.first() {
+        if option.eq_ignore_ascii_case(b"auth") && options.len() >= 3 {
+            authenticate(context, options[1], options[2])?;
+            options = &options[3..];
+        } else if option.eq_ignore_ascii_case(b"setname") && options.len() >= 2 {
+            set_name(context, options[1])?;
+            options = &options[2..];
+        } else {
+            return Err(repeating("ERR Syntax error in HELLO option '", option, b"'").into());
+        }
     }
     if !context.session.authenticated {
-        let text = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
+        let text = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
         return Err(Reply::error(text).into());
-    }
-    if let Some(name) = options.name {
-        set_name(context, name)?;
     }
     if let Some(protocol) = protocol {
         context.session.protocol = protocol;
-        let version = if protocol == Protocol::Resp3 { 3 } else { 2 };
-        context.session.client.state().protocol = version;
     }
-    let version = if context.session.protocol == Protocol::Resp3 {
-        3
-    } else {
-        2
-    };
+    Ok(greeting(context.session))
+}
+
+fn greeting(session: &Session) -> Reply {
     let text = |key: &str, value: &str| (Reply::bulk(key), Reply::bulk(value));
-    Ok(Reply::Map(vec![
+    let number = |key: &str, value: i64| (Reply::bulk(key), Reply::Integer(value));
+    Reply::Map(vec![
         text("server", "redis"),
         text("version", REDIS_VERSION),
-        (Reply::bulk("proto"), Reply::Integer(version)),
-        (
-            Reply::bulk("id"),
-            Reply::Integer(context.session.client.id as i64),
-        ),
+        number("proto", i64::from(session.protocol.version())),
+        number("id", session.client.id as i64),
         text("mode", "standalone"),
         text("role", "master"),
         (Reply::bulk("modules"), Reply::Array(Vec::new())),
-    ]))
+    ])
 }
 
 fn parse_protocol(version: &[u8]) -> Result<Protocol, Stop> {
@@ -118,40 +122,25 @@ fn parse_protocol(version: &[u8]) -> Result<Protocol, Stop> {
     }
 }
 
-#[derive(Default)]
-struct HelloOptions<'a> {
-    auth: Option<(&'a [u8], &'a [u8])>,
-    name: Option<&'a [u8]>,
-}
-
-impl<'a> HelloOptions<'a> {
-    fn parse(mut args: &[&'a [u8]]) -> Result<Self, Stop> {
-        let mut options = Self::default();
-        while let Some(option) = args.first() {
-            if option.eq_ignore_ascii_case(b"auth") && args.len() >= 3 {
-                options.auth = Some((args[1], args[2]));
-                args = &args[3..];
-            } else if option.eq_ignore_ascii_case(b"setname") && args.len() >= 2 {
-                options.name = Some(args[1]);
-                args = &args[2..];
-            } else {
-                let option = String::from_utf8_lossy(option);
-                let text = format!("ERR Syntax error in HELLO option '{option}'");
-                return Err(Reply::error(text).into());
-            }
-        }
-        Ok(options)
-    }
-}
-
 /// Names a connection; blanks and line ends would break CLIENT LIST.
 pub(super) fn set_name(context: &mut Context<'_, '_>, name: &[u8]) -> Result<(), Stop> {
-    if !name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+    if !is_plain(name) {
         let text = "ERR Client names cannot contain spaces, newlines or special characters.";
         return Err(Reply::error(text).into());
     }
     context.session.client.state().name = name.to_vec();
     Ok(())
+}
+
+/// Whether a name can stand in CLIENT LIST, between blanks and line ends.
+pub(super) fn is_plain(name: &[u8]) -> bool {
+    name.iter().all(|byte| (b'!'..=b'~').contains(byte))
+}
+
+/// ACL WHOAMI
+pub(super) fn whoami(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
+    let user = context.session.client.state().user;
+    Ok(Reply::bulk(user))
 }
 
 /// QUIT
@@ -167,14 +156,8 @@ pub(super) fn reset(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult
     session.multi = None;
     session.database = 0;
     session.protocol = Protocol::Resp2;
-    session.reply_mode = ReplyMode::On;
+    session.reply_mode = session.reply_mode.reset();
     session.authenticated = context.settings.requirepass.is_none();
-    let mut state = session.client.state();
-    state.name.clear();
-    state.database = 0;
-    state.protocol = 2;
-    state.no_evict = false;
-    state.no_touch = false;
-    drop(state);
+    session.client.state().name.clear();
     Ok(Reply::simple("RESET"))
 }

@@ -1,7 +1,7 @@
 //! Expiry. Commands take relative times at one `now` and keep absolute ones, in
 //! milliseconds since the Unix epoch.
 
-use super::parse::{integer, integer_arg, not_an_integer};
+use super::parse::{integer, integer_arg, not_an_integer, repeating};
 use super::{CommandResult, Context, Stop};
 use crate::resp::Reply;
 
@@ -102,8 +102,7 @@ impl Conditions {
                 b"gt" => conditions.if_later = true,
                 b"lt" => conditions.if_earlier = true,
                 _ => {
-                    let option = String::from_utf8_lossy(option).into_owned();
-                    return Err(Reply::error(format!("ERR Unsupported option {option}")).into());
+                    return Err(repeating("ERR Unsupported option ", option, b"").into());
                 }
             }
         }
@@ -204,14 +203,13 @@ pub(super) fn pexpiretime(context: &mut Context<'_, '_>, args: &[&[u8]]) -> Comm
 /// -2 for a key that doesn't exist, -1 for one that doesn't expire.
 fn tell(context: &mut Context<'_, '_>, key: &[u8], tell: fn(u64, u64) -> u64) -> CommandResult {
     let now_ms = context.transaction.now_ms();
-    Ok(Reply::Integer(
-        match context
-            .transaction
-            .expires_ms(context.session.database, key)
-        {
-            None => -2,
-            Some(0) => -1,
-            Some(expires_ms) => i64::try_from(tell(expires_ms, now_ms)).unwrap_or(i64::MAX),
-        },
-    ))
+    let expires_ms = context
+        .transaction
+        .expires_ms(context.session.database, key);
+    context.looked_up(expires_ms.is_some());
+    Ok(Reply::Integer(match expires_ms {
+        None => -2,
+        Some(0) => -1,
+        Some(expires_ms) => i64::try_from(tell(expires_ms, now_ms)).unwrap_or(i64::MAX),
+    }))
 }

@@ -17,11 +17,13 @@ pub(super) fn del(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
 /// EXISTS key …; a key named twice counts twice.
 pub(super) fn exists(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let database = context.session.database;
-    let existing = args[1..]
-        .iter()
-        .filter(|key| context.transaction.exists(database, key))
-        .count();
-    Ok(Reply::Integer(existing as i64))
+    let mut existing = 0;
+    for key in &args[1..] {
+        let exists = context.transaction.exists(database, key);
+        context.looked_up(exists);
+        existing += i64::from(exists);
+    }
+    Ok(Reply::Integer(existing))
 }
 
 /// TYPE key
@@ -29,6 +31,7 @@ pub(super) fn type_of(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandR
     let exists = context
         .transaction
         .exists(context.session.database, args[1]);
+    context.looked_up(exists);
     Ok(Reply::simple(if exists { "string" } else { "none" }))
 }
 

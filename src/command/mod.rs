@@ -4,19 +4,31 @@
 //! it knows neither sockets nor the store. [`execute`] finds it in the [`table`], checks
 //! what Redis checks in the order in which Redis does, and runs it in a transaction.
 //!
-//! | module         | commands                                                     |
-//! |----------------|--------------------------------------------------------------|
-//! | [`table`]      | all of them: name, arity, flags, keys, documentation          |
-//! | `strings`      | GET, SET, MGET, MSET, INCR …                                  |
-//! | `keys`         | DEL, EXISTS, TYPE, DBSIZE, FLUSHALL …                         |
-//! | `expiry`       | EXPIRE, TTL … PERSIST                                         |
-//! | `transactions` | MULTI, EXEC, DISCARD, WATCH, UNWATCH                          |
-//! | `connection`   | HELLO, AUTH, SELECT, PING …                                   |
+//! | module          | commands                                                     |
+//! |-----------------|--------------------------------------------------------------|
+//! | [`table`]       | all of them: name, arity, flags, keys, documentation          |
+//! | `strings`       | GET, SET, MGET, MSET, INCR …                                  |
+//! | `keys`          | DEL, EXISTS, TYPE, DBSIZE, FLUSHALL …                         |
+//! | `expiry`        | EXPIRE, TTL … PERSIST                                         |
+//! | `transactions`  | MULTI, EXEC, DISCARD, WATCH, UNWATCH                          |
+//! | `connection`    | HELLO, AUTH, SELECT, PING …                                   |
+//! | `client`        | CLIENT: this connection and the others                        |
+//! | `config`        | CONFIG: settings                                              |
+//! | `info`          | INFO: the state of the server                                 |
+//! | `introspection` | COMMAND: the table, told to clients                           |
+//! | `help`          | the HELP of containers                                        |
+//! | `absent`        | CLUSTER, FUNCTION, SCRIPT, MODULE: what there is none of      |
 
 pub mod table;
 
+mod absent;
+mod client;
+mod config;
 mod connection;
 mod expiry;
+mod help;
+mod info;
+mod introspection;
 mod keys;
 mod parse;
 mod strings;
@@ -27,10 +39,11 @@ use crate::engine::core::{Core, Health, Missing};
 use crate::engine::gate::Gate;
 use crate::layout::Commit;
 use crate::resp::Reply;
-use crate::server::Server;
+use crate::server::{Counters, Server};
 use crate::session::{Queued, Session};
 use crate::transaction::{Finished, ReadError, Transaction, View};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use table::{Command, Flags};
 
 /// What a command works with.
@@ -45,6 +58,17 @@ pub struct Context<'a, 'c> {
     pub transaction: &'a mut Transaction<'c>,
     /// Whether it runs inside EXEC.
     pub in_exec: bool,
+    hits: u64,
+    misses: u64,
+}
+
+impl Context<'_, '_> {
+    /// Notes for INFO that a key was looked up, and whether it was there.
+    #[inline]
+    pub fn looked_up(&mut self, found: bool) {
+        self.hits += u64::from(found);
+        self.misses += u64::from(!found);
+    }
 }
 
 /// Why a command has no ordinary reply.
@@ -99,12 +123,11 @@ pub fn execute(
     core: &mut Core,
     args: &[&[u8]],
 ) -> Execution {
-    let command = match admit(session, args) {
+    let command = match admit(settings, session, args) {
         Ok(command) => command,
         Err(refusal) => {
-            if let Some(multi) = &mut session.multi {
-                multi.broken = true;
-            }
+            let refusal = refuse(session, core, args, refusal);
+            server.counters.count_error(&refusal);
             return refusal.into();
         }
     };
@@ -126,13 +149,52 @@ pub fn execute(
     run(server, settings, session, core, command, view, args)
 }
 
-/// Finds the command and checks all that Redis checks before it queues or runs it.
-fn admit(session: &Session, args: &[&[u8]]) -> Result<&'static Command, Reply> {
+/// Whether a request is no request but the beginning of one over HTTP: some web page has
+/// made a browser send commands in its body. Redis looks for it before anything else,
+/// says nothing, and closes the connection; so must whoever calls [`execute`].
+pub fn is_cross_protocol_attack(args: &[&[u8]]) -> bool {
+    args.first().is_some_and(|name| {
+        name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+    })
+}
+
+/// Finds the command and checks all that Redis checks before it queues or runs it, in
+/// the order in which it does.
+fn admit(
+    settings: &Settings,
+    session: &Session,
+    args: &[&[u8]],
+) -> Result<&'static Command, Reply> {
     let command = table::find(args)?;
-    if !session.authenticated && !command.flags.has(Flags::NO_AUTH) {
+    // Once there is no password, those who never gave one are let in.
+    let may_enter = session.authenticated || settings.requirepass.is_none();
+    if !may_enter && !command.flags.has(Flags::NO_AUTH) {
         return Err(Reply::error("NOAUTH Authentication required."));
     }
+    if session.multi.is_some() && command.flags.has(Flags::NO_MULTI) {
+        let text = "ERR Command not allowed inside a transaction";
+        return Err(Reply::error(text));
+    }
     Ok(command)
+}
+
+/// A request that is refused takes the MULTI around it with it: at its EXEC, or at once if
+/// it is the EXEC itself.
+fn refuse(session: &mut Session, core: &mut Core, args: &[&[u8]], refusal: Reply) -> Reply {
+    let asked_for = table::asked_for(args);
+    if let (Some(command), Reply::Error(line)) = (asked_for, &refusal)
+        && command.flags.has(Flags::EXEC)
+    {
+        transactions::ended(session, core, command);
+        let why = line.as_bytes();
+        let why = why.strip_prefix(b"ERR ").unwrap_or(why);
+        let text = b"EXECABORT Transaction discarded because of: ";
+        return Reply::error([text.as_slice(), why].concat());
+    }
+    if let Some(multi) = &mut session.multi {
+        multi.broken = true;
+    }
+    refusal
 }
 
 fn enqueue(settings: &Settings, session: &mut Session, args: &[&[u8]]) -> Reply {
@@ -167,6 +229,7 @@ fn run(
     view: View,
     args: &[&[u8]],
 ) -> Execution {
+    let in_multi = session.multi.is_some();
     let bytes_max = settings.transaction_bytes_max as usize;
     let mut transaction = Transaction::begin(core, view, bytes_max);
     let mut context = Context {
@@ -175,8 +238,11 @@ fn run(
         session,
         transaction: &mut transaction,
         in_exec: false,
+        hits: 0,
+        misses: 0,
     };
     let result = (command.run)(&mut context, args);
+    let (hits, misses) = (context.hits, context.misses);
     let reply = match result {
         Ok(reply) | Err(Stop::Reply(reply)) => reply,
         Err(Stop::Fetch) => Reply::Null,
@@ -186,6 +252,7 @@ fn run(
             if commit.is_some() {
                 session.wrote(gate.clone());
             }
+            count(&server.counters, command, &reply, hits, misses);
             Execution::Reply(reply, gate)
         }
         Finished::Fetch(missing) => return Execution::Fetch(missing),
@@ -195,7 +262,9 @@ fn run(
             Reply::error("ERR the transaction is larger than transaction-bytes-max").into()
         }
     };
-    transactions::ended(session, core, command);
+    if in_multi {
+        transactions::ended(session, core, command);
+    }
     execution
 }
 
@@ -208,6 +277,24 @@ pub fn fetch_failed(session: &mut Session, core: &mut Core, why: &str) -> Reply 
     Reply::error(format!(
         "ERR a value could not be read from the store: {why}"
     ))
+}
+
+/// Counts what was done, for INFO.
+#[inline]
+fn count(counters: &Counters, command: &Command, reply: &Reply, hits: u64, misses: u64) {
+    if hits > 0 {
+        counters.hits.fetch_add(hits, Ordering::Relaxed);
+    }
+    if misses > 0 {
+        counters.misses.fetch_add(misses, Ordering::Relaxed);
+    }
+    match reply {
+        Reply::Error(_) => counters.count_error(reply),
+        Reply::Array(replies) if command.flags.has(Flags::EXEC) => {
+            replies.iter().for_each(|reply| counters.count_error(reply));
+        }
+        _ => {}
+    }
 }
 
 /// The reply of a write that certainly did not happen.

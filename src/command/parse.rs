@@ -20,6 +20,51 @@ pub(super) fn wrong_arity(name: &str) -> Reply {
     ))
 }
 
+/// Longer words are cut in errors, so that these stay short.
+const SHOWN_BYTES_MAX: usize = 128;
+
+/// What C's `%.*s` shows of a word: nothing from a NUL on, and no more than `bytes_max`.
+fn shown(word: &[u8], bytes_max: usize) -> &[u8] {
+    let end = word.iter().position(|byte| *byte == 0);
+    &word[..end.unwrap_or(word.len()).min(bytes_max)]
+}
+
+/// `ERR unknown command 'x', with args beginning with: 'a' 'b' `.
+pub(super) fn unknown_command(args: &[&[u8]]) -> Reply {
+    let name = args.first().copied().unwrap_or_default();
+    let rest = args.get(1..).unwrap_or_default();
+    let mut beginning = Vec::new();
+    for arg in rest {
+        if beginning.len() >= SHOWN_BYTES_MAX {
+            break;
+        }
+        let arg = shown(arg, SHOWN_BYTES_MAX - beginning.len());
+        beginning.extend([b"'", arg, b"' "].concat());
+    }
+    let name = shown(name, SHOWN_BYTES_MAX);
+    let text = [
+        b"ERR unknown command '",
+        name,
+        b"', with args beginning with: ",
+        &beginning,
+    ];
+    Reply::error(text.concat())
+}
+
+/// `ERR unknown subcommand 'x'. Try CONTAINER HELP.`
+pub(super) fn unknown_subcommand(container: &[u8], word: &[u8]) -> Reply {
+    let container = container.to_ascii_uppercase();
+    let word = shown(word, SHOWN_BYTES_MAX);
+    let after = [b"'. Try ", container.as_slice(), b" HELP."].concat();
+    repeating("ERR unknown subcommand '", word, &after)
+}
+
+/// An error that repeats a word of the request, which may be any bytes.
+pub(super) fn repeating(before: &str, word: &[u8], after: &[u8]) -> Reply {
+    let word = shown(word, usize::MAX);
+    Reply::error([before.as_bytes(), word, after].concat())
+}
+
 /// A decimal integer as Redis' `string2ll` takes it: no blanks, no `+`, no leading zeros.
 pub(super) fn integer(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);

@@ -7,24 +7,17 @@ use crate::engine::version::Value;
 use crate::resp::Reply;
 use crate::small_bytes::SmallBytes;
 use crate::transaction::Found;
-use std::sync::atomic::Ordering;
 
 /// GET key
 pub(super) fn get(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let found = context.transaction.get(context.session.database, args[1])?;
-    let counters = &context.server.counters;
+    context.looked_up(found.is_some());
     Ok(match found {
         Some(Found {
             value: Value::String(bytes),
             ..
-        }) => {
-            counters.hits.fetch_add(1, Ordering::Relaxed);
-            Reply::Bulk(bytes)
-        }
-        None => {
-            counters.misses.fetch_add(1, Ordering::Relaxed);
-            Reply::Null
-        }
+        }) => Reply::Bulk(bytes),
+        None => Reply::Null,
     })
 }
 
@@ -34,7 +27,9 @@ pub(super) fn mget(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
     let mut missing = None;
     let mut values = Vec::with_capacity(args.len() - 1);
     for key in &args[1..] {
-        match context.transaction.get(database, key) {
+        let found = context.transaction.get(database, key);
+        context.looked_up(!matches!(found, Ok(None)));
+        match found {
             Ok(Some(Found {
                 value: Value::String(bytes),
                 ..

@@ -134,7 +134,8 @@ pub(super) fn needs_tip(session: &Session, command: &Command) -> bool {
             }))
 }
 
-/// After EXEC has met its end, whatever that was, nothing is queued or watched any more.
+/// After the EXEC of a MULTI has met its end, whatever that was, nothing is queued or
+/// watched any more. (An EXEC without MULTI is a mere error and leaves the watches.)
 pub(super) fn ended(session: &mut Session, core: &mut Core, command: &Command) {
     if command.flags.has(Flags::EXEC) {
         session.multi = None;

@@ -285,21 +285,24 @@ impl Index {
         self.slab.get_mut(id)
     }
 
-    /// Puts a version on top of a key's versions. With `keep` the version it hides
+    /// Puts a version on top of an entry's versions. With `keep` the version it hides
     /// stays readable; without, nobody can see it any more and it goes.
     #[inline]
-    pub fn install(&mut self, hash: u64, key: SmallBytes, version: Version, keep: bool) -> EntryId {
-        if let Some(id) = self.find(hash, &key)
-            && let Some(entry) = self.slab.get_mut(id)
-        {
-            if keep {
-                entry.push(version);
-            } else {
-                entry.newest = version;
-                entry.older = None;
-            }
-            return id;
+    pub fn replace(&mut self, id: EntryId, version: Version, keep: bool) {
+        let Some(entry) = self.slab.get_mut(id) else {
+            return;
+        };
+        if keep {
+            entry.push(version);
+        } else {
+            entry.newest = version;
+            entry.older = None;
         }
+    }
+
+    /// Makes an entry for a key that has none.
+    pub fn insert(&mut self, hash: u64, key: SmallBytes, version: Version) -> EntryId {
+        debug_assert!(self.find(hash, &key).is_none(), "one key, one entry");
         let id = self.slab.insert(Entry {
             key,
             newest: version,

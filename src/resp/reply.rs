@@ -23,6 +23,16 @@ pub enum Protocol {
     Resp3,
 }
 
+impl Protocol {
+    /// Its number, as HELLO takes it.
+    pub const fn version(self) -> u8 {
+        match self {
+            Self::Resp2 => 2,
+            Self::Resp3 => 3,
+        }
+    }
+}
+
 /// What a command answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {

@@ -1,4 +1,28 @@
-//! What several test programs share.
-#![allow(dead_code, unreachable_pub)]
+//! What every black-box test needs: a server process, a client that hides nothing of what is
+//! on the wire, directories that go away, and waiting for a condition.
+//!
+//! These tests see the server only through its sockets, its files and its exit code, and the same
+//! tests can run against redis-server (`AFT_TEST_PEER=redis`), which is how they are checked
+//! themselves.
 
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses its own part"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed expectation is how a test fails"
+)]
+
+pub(crate) mod client;
+pub(crate) mod differences;
+pub(crate) mod resp;
+pub(crate) mod seed;
+pub(crate) mod server;
+pub(crate) mod session;
 pub mod sim_disk;
+pub(crate) mod small_disk;
+pub(crate) mod temp_dir;
+pub(crate) mod wait;

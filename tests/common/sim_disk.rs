@@ -11,6 +11,7 @@
 //! - The end of a process alone keeps everything that was written.
 //!
 //! Mutations leave out or delay one kind of sync: the tests must notice each.
+#![allow(clippy::unwrap_used)] // A test helper: a poisoned lock is a failed test already.
 
 use aft::storage::embedded::{Disk, DiskFile, SyncPoint};
 use rand::rngs::StdRng;

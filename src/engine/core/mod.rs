@@ -98,6 +98,60 @@ impl Database {
         self.forget_expiry(id);
         self.index.remove(id);
     }
+
+    /// Puts a version on top of a key's versions. A tombstone that nobody needs (`keep`)
+    /// takes the entry away instead; then there is none.
+    fn put_version(
+        &mut self,
+        found: Option<EntryId>,
+        hash: u64,
+        key: SmallBytes,
+        version: Version,
+        keep: bool,
+    ) -> Option<EntryId> {
+        let id = match found {
+            Some(id) if !keep && !version.state.is_alive() => {
+                self.remove(id);
+                return None;
+            }
+            // A key that never was leaves no tombstone.
+            None if !keep && !version.state.is_alive() => return None,
+            Some(id) => {
+                self.forget_expiry(id);
+                self.index.replace(id, version, keep);
+                id
+            }
+            None => self.index.insert(hash, key, version),
+        };
+        self.remember_expiry(id);
+        Some(id)
+    }
+}
+
+/// Appends a change to the open group.
+fn log_change(builder: &mut GroupBuilder, database: u8, key: &[u8], change: &Change) {
+    let expiry = |expires_ms: u64| (expires_ms != 0).then_some(expires_ms);
+    match change {
+        Change::Put {
+            value: Value::String(bytes),
+            expires_ms,
+        } => {
+            builder.put(database, key, TYPE_STRING, expiry(*expires_ms), bytes);
+        }
+        Change::Delete => builder.write(&Write::Delete { database, key }),
+        Change::Expiry {
+            predecessor,
+            expires_ms,
+        } => {
+            let (predecessor, expires_ms) = (*predecessor, expiry(*expires_ms));
+            builder.write(&Write::Meta {
+                database,
+                key,
+                predecessor,
+                expires_ms,
+            });
+        }
+    }
 }
 
 /// A group between its first transaction and its fate.
@@ -321,7 +375,7 @@ impl Core {
     /// How many keys a database has; expired ones count until they are reaped.
     pub fn live_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
         let keys = self.database(database).map_or(0, |db| {
-            // Without a log everything is visible as soon as it is sequenced.
+            // Without a log everything is visible at once, and only the tip is counted.
             if snapshot.position == Snapshot::TIP || !self.options.logged {
                 db.live_tip
             } else {
@@ -436,45 +490,19 @@ impl Core {
             key,
             change,
         } = write;
+        if self.options.logged {
+            log_change(&mut self.open.builder, number, &key, &change);
+        }
+        let keep = self.options.logged || !self.pins.is_empty();
         let Some(db) = self.databases.get_mut(usize::from(number)) else {
             return;
         };
         let found = db.index.find(hash, &key);
         let was_alive = found.is_some_and(|id| db.alive_on_tip(id));
         let (state, expires_ms) = match change {
-            Change::Put { value, expires_ms } => {
-                if self.options.logged {
-                    let Value::String(bytes) = &value;
-                    let expires = (expires_ms != 0).then_some(expires_ms);
-                    self.open
-                        .builder
-                        .put(number, &key, TYPE_STRING, expires, bytes);
-                }
-                (State::Live(value), expires_ms)
-            }
-            Change::Delete => {
-                if self.options.logged {
-                    self.open.builder.write(&Write::Delete {
-                        database: number,
-                        key: &key,
-                    });
-                }
-                (State::Tombstone, 0)
-            }
-            Change::Expiry {
-                predecessor,
-                expires_ms,
-            } => {
-                if self.options.logged {
-                    let expires_ms = (expires_ms != 0).then_some(expires_ms);
-                    let meta = Write::Meta {
-                        database: number,
-                        key: &key,
-                        predecessor,
-                        expires_ms,
-                    };
-                    self.open.builder.write(&meta);
-                }
+            Change::Put { value, expires_ms } => (State::Live(value), expires_ms),
+            Change::Delete => (State::Tombstone, 0),
+            Change::Expiry { expires_ms, .. } => {
                 let newest = found
                     .and_then(|id| db.index.get(id))
                     .map(|entry| entry.newest());
@@ -484,29 +512,18 @@ impl Core {
                 )
             }
         };
-        let alive = state.is_alive();
-        let keep = self.options.logged || !self.pins.is_empty();
-        if let Some(id) = found {
-            db.forget_expiry(id);
-        }
-        if !keep && !alive {
-            if let Some(id) = found {
-                db.index.remove(id);
-            }
-            db.live_tip -= i64::from(was_alive);
-            return;
-        }
+        let delta = i64::from(state.is_alive()) - i64::from(was_alive);
+        db.live_tip += delta;
+        db.written = position;
         let version = Version {
             commit,
             position,
             expires_ms,
             state,
         };
-        let id = db.index.install(hash, key, version, keep);
-        db.remember_expiry(id);
-        db.written = position;
-        let delta = i64::from(alive) - i64::from(was_alive);
-        db.live_tip += delta;
+        let Some(id) = db.put_version(found, hash, key, version, keep) else {
+            return;
+        };
         if keep {
             self.open.touched.push((number, id));
             if delta != 0 {

@@ -31,6 +31,12 @@ impl Core {
         }
     }
 
+    /// The oldest reader that stays: where it is, and since when in milliseconds since the
+    /// Unix epoch.
+    pub fn oldest_pin(&self) -> Option<(Position, u64)> {
+        self.pins.keys().next().copied()
+    }
+
     /// Removes keys that have expired, at most `limit`; says whether more are waiting.
     ///
     /// No tombstone is written: the expiry stands in the log. A key only goes when a

@@ -24,20 +24,25 @@ impl Core {
         };
         version.position = RECOVERED;
         let hash = db.index.hash(key);
-        if let Some(id) = db.index.find(hash, key) {
-            db.live_tip -= i64::from(db.alive_on_tip(id));
-            db.forget_expiry(id);
-            if !version.state.is_alive() {
-                db.index.remove(id);
+        let alive = version.state.is_alive();
+        match db.index.find(hash, key) {
+            Some(id) => {
+                db.live_tip -= i64::from(db.alive_on_tip(id));
+                db.forget_expiry(id);
+                if alive {
+                    db.index.replace(id, version, false);
+                    db.remember_expiry(id);
+                } else {
+                    db.index.remove(id);
+                }
             }
+            None if alive => {
+                let id = db.index.insert(hash, SmallBytes::from(key), version);
+                db.remember_expiry(id);
+            }
+            None => {}
         }
-        if version.state.is_alive() {
-            db.live_tip += 1;
-            let id = db
-                .index
-                .install(hash, SmallBytes::from(key), version, false);
-            db.remember_expiry(id);
-        }
+        db.live_tip += i64::from(alive);
     }
 
     /// The version of a key that recovery has installed last.

@@ -13,7 +13,13 @@ fn version(time: u64, position: Position, value: &str) -> Version {
 
 fn put(index: &mut Index, key: &str, version: Version, keep: bool) -> EntryId {
     let hash = index.hash(key.as_bytes());
-    index.install(hash, key.into(), version, keep)
+    match index.find(hash, key.as_bytes()) {
+        Some(id) => {
+            index.replace(id, version, keep);
+            id
+        }
+        None => index.insert(hash, key.into(), version),
+    }
 }
 
 fn seen(index: &Index, key: &str, position: Position) -> Option<CommitId> {

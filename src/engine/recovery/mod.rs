@@ -377,34 +377,15 @@ fn install_write(
         expires_ms: expires_ms.unwrap_or(0),
         state,
     };
-    match *write {
+    let (database, key, version) = match *write {
         Write::Put {
             database,
             key,
             value_type: TYPE_STRING,
             expires_ms,
             place,
-        } => {
-            let state = match place {
-                Place::Inline(bytes) => State::Live(Value::String(bytes.into())),
-                Place::Values {
-                    offset,
-                    length,
-                    crc,
-                } => State::Stored(Box::new(StoredValue {
-                    node: header.node,
-                    seq: header.number,
-                    offset: header.values_offset() + offset,
-                    length,
-                    crc,
-                })),
-                Place::Blob { .. } => State::Lost,
-            };
-            core.recover(database, key, version(expires_ms, state));
-        }
-        Write::Delete { database, key } => {
-            core.recover(database, key, version(None, State::Tombstone));
-        }
+        } => (database, key, version(expires_ms, state_of(header, place))),
+        Write::Delete { database, key } => (database, key, version(None, State::Tombstone)),
         Write::Meta {
             database,
             key,
@@ -415,14 +396,9 @@ fn install_write(
                 Some(older) if older.commit == predecessor => older.state.clone(),
                 _ => State::Lost,
             };
-            if state == State::Lost {
-                damages.push(format!(
-                    "the value of key \"{}\" is lost",
-                    key.escape_ascii()
-                ));
-            }
-            core.recover(database, key, version(expires_ms, state));
+            (database, key, version(expires_ms, state))
         }
+        // Of a kind that no version writes yet.
         Write::Put {
             database,
             key,
@@ -434,15 +410,35 @@ fn install_write(
             key,
             expires_ms,
             ..
-        } => {
-            damages.push(format!(
-                "key \"{}\" is of a kind unknown here",
-                key.escape_ascii()
-            ));
-            core.recover(database, key, version(expires_ms, State::Lost));
-        }
-        Write::Flush { database } => core.recover_flush(database),
-        Write::Control(_) => {}
+        } => (database, key, version(expires_ms, State::Lost)),
+        Write::Flush { database } => return core.recover_flush(database),
+        Write::Control(_) => return,
+    };
+    if version.state == State::Lost {
+        damages.push(format!(
+            "the value of key \"{}\" is lost",
+            key.escape_ascii()
+        ));
+    }
+    core.recover(database, key, version);
+}
+
+/// What a put says of its key.
+fn state_of(header: &Header, place: Place<'_>) -> State {
+    match place {
+        Place::Inline(bytes) => State::Live(Value::String(bytes.into())),
+        Place::Values {
+            offset,
+            length,
+            crc,
+        } => State::Stored(Box::new(StoredValue {
+            node: header.node,
+            seq: header.number,
+            offset: header.values_offset() + offset,
+            length,
+            crc,
+        })),
+        Place::Blob { .. } => State::Lost,
     }
 }
 

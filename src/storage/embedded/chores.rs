@@ -39,6 +39,16 @@ enum Outcome<F> {
     Synced(u64, u64, io::Result<()>),
 }
 
+impl<F> Finished<F> {
+    /// Whether the work succeeded.
+    pub fn is_ok(&self) -> bool {
+        match &self.0 {
+            Outcome::Prepared(_, result) => result.is_ok(),
+            Outcome::Removed(_, result) | Outcome::Synced(_, _, result) => result.is_ok(),
+        }
+    }
+}
+
 impl<F: DiskFile> Chore<F> {
     /// Does the work. Takes as long as the disk does.
     pub fn run<D: Disk<File = F>>(self, disk: &D) -> Finished<F> {

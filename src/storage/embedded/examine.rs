@@ -69,7 +69,7 @@ pub(super) fn examine<F: DiskFile>(
 
     let length = file.length()?.min(header.capacity);
     let walked = walk(&*file, header.salt, sealed_end.unwrap_or(length))?;
-    let own: Vec<Fence> = walked.records.iter().filter_map(Record::fence).collect();
+    let own: Vec<Fence> = walked.records.iter().flat_map(Record::fences).collect();
     let void: Vec<Range<u64>> = fences
         .iter()
         .chain(&own)

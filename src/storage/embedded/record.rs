@@ -32,7 +32,10 @@ pub(super) const RECORD_MAGIC: [u8; 4] = [0xaf, 0x70, 0x5e, 0xc1];
 /// The longest name of an object, in bytes.
 pub(super) const NAME_BYTES_MAX: usize = 255;
 /// Enough for any record's header and name.
-pub(super) const HEAD_BYTES_MAX: usize = HEADER_BYTES + NAME_BYTES_MAX;
+pub(super) const HEAD_BYTES_MAX: usize = HEADER_BYTES + FENCES_MAX * FENCE_BYTES;
+/// The most fences that one record can hold.
+pub(super) const FENCES_MAX: usize = 32;
+const FENCE_BYTES: usize = 24;
 
 /// What a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +44,7 @@ pub(super) enum Kind {
     Object,
     /// The object of this name is gone.
     Delete,
-    /// A range of a segment is void; see [`Fence`].
+    /// Ranges of segments are void, all of them or none; see [`Fence`].
     Fence,
     /// Nothing but its `synced_through`; written when the store is closed.
     Mark,
@@ -79,7 +82,8 @@ pub(super) struct Fence {
 }
 
 impl Fence {
-    pub(super) const RECORD_BYTES: u64 = record_bytes(24, 0);
+    /// The most bytes that a fence adds to a run.
+    pub(super) const RECORD_BYTES: u64 = record_bytes(FENCE_BYTES, 0);
 
     pub(super) fn range(&self) -> Range<u64> {
         self.from..self.to
@@ -89,21 +93,23 @@ impl Fence {
         self.to == u64::MAX
     }
 
-    /// Its bytes, which stand where an object has its name: covered by the header's
-    /// checksum, so that a fence is whole or not there.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        [self.segment, self.from, self.to]
+    /// The bytes of fences, which stand where an object has its name: covered by the
+    /// header's checksum, so that all of a record's fences are there or none.
+    pub(super) fn encode(fences: &[Self]) -> Vec<u8> {
+        fences
             .iter()
-            .flat_map(|number| number.to_le_bytes())
+            .flat_map(|fence| [fence.segment, fence.from, fence.to])
+            .flat_map(u64::to_le_bytes)
             .collect()
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        (bytes.len() == 24).then(|| Self {
-            segment: u64_at(bytes, 0),
-            from: u64_at(bytes, 8),
-            to: u64_at(bytes, 16),
-        })
+    pub(super) fn decode(bytes: &[u8]) -> Vec<Self> {
+        let fences = bytes.chunks_exact(FENCE_BYTES).map(|fence| Self {
+            segment: u64_at(fence, 0),
+            from: u64_at(fence, 8),
+            to: u64_at(fence, 16),
+        });
+        fences.collect()
     }
 }
 

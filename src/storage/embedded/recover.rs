@@ -14,7 +14,7 @@ use super::format::{
     unfinished_number,
 };
 use super::index::{Index, Place};
-use super::record::{DATA_START, Fence, Kind, SegmentHeader};
+use super::record::{DATA_START, FENCES_MAX, Fence, Kind, SegmentHeader};
 use super::run::{Item, write_items};
 use super::scan::Record;
 use super::segments::{Head, Segment, Segments};
@@ -23,7 +23,6 @@ use crate::storage::StoreError;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -204,35 +203,29 @@ impl<D: Disk> Segments<D> {
             return Ok(());
         }
         let copies = self.copies(&undecided)?;
-        let fences = self.fences_around(&undecided);
+        let mut fences = self.fences_around(&undecided);
         let bytes: u64 = copies.iter().map(Item::record_bytes).sum();
         let bytes = bytes + fences.len() as u64 * Fence::RECORD_BYTES;
-        self.head = head.filter(|head| head.position + bytes <= head.header.capacity);
-        let tail = self.head.as_ref().map(|head| Fence {
-            segment: head.header.number,
-            from: head.synced,
-            to: head.position,
-        });
-        let Some(start) = self.head_for(bytes)? else {
-            return Ok(());
-        };
+        let one_record = fences.len() <= FENCES_MAX;
+        self.head = head.filter(|h| one_record && h.position + bytes <= h.header.capacity);
+        if let Some(head) = &self.head {
+            // The head goes on behind its tail.
+            let own = |fence: &&mut Fence| fence.segment == head.header.number && fence.seals();
+            let own = fences.iter_mut().filter(own);
+            own.for_each(|fence| fence.to = head.position);
+        } else {
+            self.roll(bytes)?;
+        }
         // 1. The copies, durable: without them, fences would void the only ones.
-        let bodies = self.write_settled(&[(start, &copies)], SyncPoint::SettleCopies)?;
-        // 2. The fences, durable before anyone is shown anything. Only a record that
-        //    can't be there without the fence around the head's tail may say that all
-        //    before it is decided: that fence itself.
-        let copied = self.head.as_ref().map_or(start, |head| head.position);
-        let is_tail =
-            |fence: &Fence| tail.is_some_and(|t| t.segment == fence.segment && fence.seals());
-        let others = fences.iter().filter(|fence| !is_tail(fence));
-        let others: Vec<Item> = others.map(Item::fence).collect();
-        match &tail {
-            Some(tail) => self.write_settled(
-                &[(start, &others), (copied, &[Item::fence(tail)])],
-                SyncPoint::SettleFences,
-            )?,
-            None => self.write_settled(&[(copied, &others)], SyncPoint::SettleFences)?,
-        };
+        let bodies = self.write_settled(&copies, SyncPoint::SettleCopies)?;
+        // 2. The fences, durable before anyone is shown anything. In a head that goes on
+        //    they stand in one record: copies behind a torn tail count only with the
+        //    fence around that tail, so without it no other original may be void. That
+        //    record is also the first to say that all before it is decided.
+        if let Some(head) = &mut self.head {
+            head.synced = head.position;
+        }
+        self.write_settled(&Item::fences(&fences), SyncPoint::SettleFences)?;
         // 3. The originals may be forgotten.
         self.install(&copies, &bodies);
         if let Some(head) = &mut self.head {
@@ -240,14 +233,6 @@ impl<D: Disk> Segments<D> {
             head.synced = head.position;
         }
         Ok(())
-    }
-
-    /// Sees to a head that can take `bytes`, and says up to where it is durable.
-    fn head_for(&mut self, bytes: u64) -> Result<Option<u64>, StoreError> {
-        if self.head.is_none() {
-            self.roll(bytes)?;
-        }
-        Ok(self.head.as_ref().map(|head| head.synced))
     }
 
     /// The records to be copied: objects that live in a tail, and deletes of what is
@@ -311,31 +296,19 @@ impl<D: Disk> Segments<D> {
         fences
     }
 
-    /// Writes items, each part with what it may say is synced, and syncs them. Says
-    /// where the bodies of the first part are.
-    fn write_settled(
-        &mut self,
-        parts: &[(u64, &[Item])],
-        point: SyncPoint,
-    ) -> Result<Vec<u64>, StoreError> {
+    /// Writes items and syncs them; says where their bodies are.
+    fn write_settled(&mut self, items: &[Item], point: SyncPoint) -> Result<Vec<u64>, StoreError> {
         let Some(head) = &mut self.head else {
             return Err(StoreError::Unavailable("no segment to write to".to_owned()));
         };
-        let mut write = || {
-            let mut bodies = Vec::new();
-            for (synced_through, items) in parts {
-                let (salt, at) = (head.header.salt, head.position);
-                let written = write_items(&*head.file, salt, at, *synced_through, items);
-                bodies.push(written.map_err(|failure| failure.error)?);
-                head.position += items.iter().map(Item::record_bytes).sum::<u64>();
-            }
-            head.file.sync(point)?;
-            head.batches += 1;
-            Ok(bodies.swap_remove(0))
-        };
-        let result: io::Result<_> = write();
+        let salt = head.header.salt;
+        let written = write_items(&*head.file, salt, head.position, head.synced, items)
+            .map_err(|failure| failure.error)
+            .and_then(|bodies| head.file.sync(point).map(|()| bodies));
         let inherited = head.inherited;
-        result.map_err(|error| {
+        head.position += items.iter().map(Item::record_bytes).sum::<u64>();
+        head.batches += 1;
+        written.map_err(|error| {
             // A head that was there before is left as it is, to be examined again.
             match inherited {
                 true => self.head = None,

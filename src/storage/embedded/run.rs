@@ -2,7 +2,7 @@
 //! answered together after one sync.
 
 use super::disk::{DiskFile, WriteFailed, write_all};
-use super::record::{Fence, Head, Kind, record_bytes};
+use super::record::{FENCES_MAX, Fence, Head, Kind, record_bytes};
 use super::segments::Done;
 use crate::storage::StoreError;
 use bytes::Bytes;
@@ -32,8 +32,12 @@ impl Item {
         }
     }
 
-    pub(super) fn fence(fence: &Fence) -> Self {
-        Self::new(Kind::Fence, &fence.encode(), Bytes::new(), None)
+    /// Fences, in as few records as they fit in.
+    pub(super) fn fences(fences: &[Fence]) -> Vec<Self> {
+        fences
+            .chunks(FENCES_MAX)
+            .map(|chunk| Self::new(Kind::Fence, &Fence::encode(chunk), Bytes::new(), None))
+            .collect()
     }
 
     pub(super) fn record_bytes(&self) -> u64 {

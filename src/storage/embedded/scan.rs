@@ -10,7 +10,7 @@ use std::io;
 use std::ops::Range;
 
 /// How much is read at once while skipping from header to header.
-const WINDOW_BYTES: usize = 4096;
+const WINDOW_BYTES: usize = 8192;
 /// How much is read at once while searching.
 const SEARCH_BYTES: usize = 1 << 20;
 /// The step in which zeros are skipped while searching.
@@ -29,10 +29,6 @@ impl Record {
     }
 
     pub(super) fn body_at(&self) -> u64 {
-        self.end_of_name()
-    }
-
-    fn end_of_name(&self) -> u64 {
         self.at + (super::record::HEADER_BYTES + self.head.name.len()) as u64
     }
 
@@ -41,10 +37,10 @@ impl Record {
         std::str::from_utf8(&self.head.name).unwrap_or_default()
     }
 
-    pub(super) fn fence(&self) -> Option<Fence> {
+    pub(super) fn fences(&self) -> Vec<Fence> {
         match self.head.kind {
             Kind::Fence => Fence::decode(&self.head.name),
-            _ => None,
+            _ => Vec::new(),
         }
     }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// Batches of at least this size on average go into segments that are not filled with
 /// zeros first: see the measurements in the module's essay.
-const FILL_BATCH_BYTES_MAX: u64 = 128 << 10;
+const FILL_BATCH_BYTES_MAX: u64 = 512 << 10;
 
 /// Something to be written.
 #[derive(Debug, Clone)]
@@ -343,8 +343,8 @@ impl<D: Disk> Segments<D> {
         let Some(head) = &mut self.head else {
             return Err(StoreError::Unavailable("no segment to write to".to_owned()));
         };
-        let fences = self.fences.len();
-        let mut run: Vec<Item> = self.fences.iter().map(Item::fence).collect();
+        let mut run = Item::fences(&self.fences);
+        let fences = run.len();
         run.extend_from_slice(items);
         let bytes: u64 = run.iter().map(Item::record_bytes).sum();
 

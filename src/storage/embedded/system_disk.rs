@@ -1,7 +1,7 @@
 //! A directory of the operating system, held by one process at a time.
 
 use super::disk::{Disk, DiskFile, SyncPoint};
-use super::format::{FORMAT_FILE, check_format, store_error};
+use super::format::{FORMAT_FILE, check_format, is_unfinished, segment_number, store_error};
 use crate::storage::StoreError;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -27,7 +27,7 @@ impl SystemDisk {
         // 1. A directory that isn't ours to read is not touched at all.
         match fs::read(path.join(FORMAT_FILE)) {
             Ok(contents) => check_format(&contents).map_err(|error| about(path, error))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => refuse_foreign(path)?,
             Err(error) => return Err(about(path, store_error("reading FORMAT", &error))),
         }
         // 2. The directory, durable with its name.
@@ -42,6 +42,30 @@ impl SystemDisk {
             _lock: lock,
         })
     }
+}
+
+/// Refuses a directory without `FORMAT` that holds something else: most likely another
+/// program's, and a typing error.
+fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+    let failed = |error: io::Error| about(path, store_error("listing the directory", &error));
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        let name = name.to_string_lossy();
+        // What a start that died early leaves, and what a file system of its own holds.
+        let ours = [LOCK_FILE, "lost+found"].contains(&&*name)
+            || is_unfinished(&name)
+            || segment_number(&name).is_some();
+        if !ours {
+            let why = format!("it holds {name} and no store: name an empty or a new directory");
+            return Err(about(path, StoreError::Fatal(why)));
+        }
+    }
+    Ok(())
 }
 
 /// Says which directory an error is about, and that it can't be used.

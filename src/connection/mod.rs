@@ -11,6 +11,8 @@
 //! all behind it with it, since replies go out in order. If the group meets a bad end,
 //! the replies under the mark are replaced by errors.
 
+pub mod listener;
+
 use crate::command::{self, Execution};
 use crate::engine::core::{Core, Missing};
 use crate::engine::gate::{Gate, Outcome};
@@ -86,8 +88,9 @@ impl Output {
         &self.bytes[self.written..end]
     }
 
-    fn push(&mut self, reply: &Reply, session: &mut Session, gate: Option<Arc<Gate>>) {
+    fn push(&mut self, reply: Reply, session: &mut Session, gate: Option<Arc<Gate>>) {
         let start = self.end();
+        let reply = session.filter_reply(reply);
         reply.write(session.protocol, &mut self.bytes);
         let end = self.end();
         let Some(gate) = gate else { return };
@@ -258,6 +261,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 );
                 return Ok(());
             }
+            let waiting_bytes = self.output.waiting_bytes();
+            client
+                .output_bytes
+                .store(waiting_bytes as u64, Ordering::Relaxed);
             if self.is_done() {
                 return Ok(());
             }
@@ -299,6 +306,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         progress |= self.poll_pause(context);
         progress |= self.poll_write(context)?;
+        let waiting_bytes = self.output.waiting_bytes() as u64;
+        client.output_bytes.store(waiting_bytes, Ordering::Relaxed);
         if let Some(mark) = self.output.marks.front() {
             progress |= mark.gate.poll(context).is_ready();
         }
@@ -399,8 +408,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         server.engine.with_core(|core| self.run_turn(&server, core));
         if self.input.len() != before {
             client.last_ms.store(server.uptime_ms(), Ordering::Relaxed);
-            self.session
-                .publish(self.input.len(), self.output.waiting_bytes());
+            self.session.publish(self.input.len());
         }
         if self.input.is_empty() && self.input.capacity() > KEPT_BYTES_MAX {
             self.input = BytesMut::new();
@@ -426,12 +434,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 break;
             };
             let args = self.decoder.args(&self.input[used..]).to_slices();
+            if command::is_cross_protocol_attack(&args) {
+                tracing::warn!(client = self.session.client.id, "closed: it speaks HTTP");
+                self.session.closing = true;
+                break;
+            }
             let execution = match self.fetch_error.take() {
                 None => command::execute(server, &settings, &mut self.session, core, &args),
                 Some(why) => command::fetch_failed(&mut self.session, core, &why).into(),
             };
             match execution {
-                Execution::Reply(reply, gate) => self.output.push(&reply, &mut self.session, gate),
+                Execution::Reply(reply, gate) => self.output.push(reply, &mut self.session, gate),
                 Execution::Fetch(missing) => {
                     self.request = Some(consumed);
                     self.pause = Pause::Fetch(fetch(Arc::clone(&self.server), missing));
@@ -464,7 +477,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Err(error) => {
                     self.output
-                        .push(&Reply::from(error), &mut self.session, None);
+                        .push(Reply::from(error), &mut self.session, None);
                     self.session.closing = true;
                     return None;
                 }

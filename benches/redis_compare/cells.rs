@@ -1,0 +1,202 @@
+//! What is measured: a cell is one command under one load.
+
+use std::fmt;
+
+/// Which pair of servers is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// redis-server without persistence, `aft --store memory:`.
+    Memory,
+    /// redis-server with `appendfsync always`, `aft --store embedded:DIR`.
+    Embedded,
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::Embedded => "embedded",
+        })
+    }
+}
+
+/// What one request of a cell does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Set,
+    Get,
+    Incr,
+    /// MSET of ten keys.
+    Mset,
+    /// MULTI, INCRBY one account −x, INCRBY another +x, EXEC.
+    Transfer,
+}
+
+impl Command {
+    pub(crate) const NAMES: [&'static str; 5] = ["set", "get", "incr", "mset", "transfer"];
+
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "set" => Self::Set,
+            "get" => Self::Get,
+            "incr" => Self::Incr,
+            "mset" => Self::Mset,
+            "transfer" => Self::Transfer,
+            _ => return None,
+        })
+    }
+
+    /// The name, as redis-benchmark and our own options spell it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::Get => "get",
+            Self::Incr => "incr",
+            Self::Mset => "mset",
+            Self::Transfer => "transfer",
+        }
+    }
+
+    /// Values that one request carries, in the request or in its reply.
+    pub(crate) fn values(self) -> usize {
+        match self {
+            Self::Set | Self::Get => 1,
+            Self::Incr | Self::Transfer => 0,
+            Self::Mset => 10,
+        }
+    }
+}
+
+/// What is asked of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// As many requests as the server takes: every client waits for its replies and asks
+    /// again. Its latencies are those of a saturated server.
+    Throughput,
+    /// A fixed number of requests a second, sent when they are due whether or not earlier
+    /// ones have been answered, and timed from when they were due.
+    Latency { per_second: u64 },
+}
+
+/// One row of the tables.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    pub(crate) store: Store,
+    pub(crate) command: Command,
+    pub(crate) method: Method,
+    pub(crate) clients: usize,
+    pub(crate) pipeline: usize,
+    pub(crate) value_bytes: usize,
+    pub(crate) keys: u64,
+}
+
+/// Requests in flight may hold at most this much: 64 KB values from 500 clients with 64
+/// requests each would be two gigabytes in the client alone.
+const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
+
+impl Cell {
+    /// Whether the load generator can hold the cell's requests.
+    pub(crate) fn fits(&self) -> bool {
+        let request_bytes = 64 + self.command.values() * self.value_bytes;
+        self.clients * self.pipeline * request_bytes <= IN_FLIGHT_BYTES_MAX
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            store,
+            clients,
+            pipeline,
+            ..
+        } = self;
+        let command = self.command.name().to_uppercase();
+        write!(f, "{store} {command} P={pipeline} c={clients}")?;
+        if self.command.values() > 0 {
+            write!(f, " {} B", self.value_bytes)?;
+        }
+        if let Method::Latency { per_second } = self.method {
+            write!(f, " at {per_second}/s")?;
+        }
+        Ok(())
+    }
+}
+
+/// What one run of one cell on one server gave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    /// Requests answered.
+    pub(crate) requests: u64,
+    /// CPU time of the server meanwhile, in user space and in the kernel.
+    pub(crate) cpu_seconds: f64,
+    pub(crate) per_second: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    /// redis-benchmark does not tell.
+    pub(crate) p999_ms: Option<f64>,
+    pub(crate) max_ms: f64,
+    /// Requests that had no reply when the run was given up; counted in the latencies
+    /// with the time they had waited.
+    pub(crate) unanswered: u64,
+}
+
+/// All rounds of one cell.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) cell: Cell,
+    pub(crate) redis: Vec<Sample>,
+    pub(crate) aft: Vec<Sample>,
+    /// The bare loop; empty where it can't stand in (it understands nothing).
+    pub(crate) bare: Vec<Sample>,
+}
+
+/// Median, smallest and largest of some figures.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(mut figures: Vec<f64>) -> Option<Self> {
+        figures.sort_by(f64::total_cmp);
+        let (min, max) = (*figures.first()?, *figures.last()?);
+        let middle = figures.len() / 2;
+        let median = if figures.len().is_multiple_of(2) {
+            (figures[middle - 1] + figures[middle]) / 2.0
+        } else {
+            figures[middle]
+        };
+        Some(Self { median, min, max })
+    }
+}
+
+impl Row {
+    /// aft through redis, round by round: above 1 aft is ahead. For throughput the
+    /// requests a second are divided, for latency redis' p99 by aft's.
+    pub(crate) fn ratio(&self) -> Option<Spread> {
+        let ratios = self
+            .redis
+            .iter()
+            .zip(&self.aft)
+            .map(|(redis, aft)| match self.cell.method {
+                Method::Throughput => aft.per_second / redis.per_second,
+                Method::Latency { .. } => redis.p99_ms / aft.p99_ms,
+            });
+        Spread::of(ratios.collect())
+    }
+}
+
+/// CPU time of a request in microseconds, over all rounds of one server. It hardly changes
+/// when neighbours take the CPU away, so it tells servers apart where times no longer do.
+pub(crate) fn cpu_us(samples: &[Sample]) -> f64 {
+    let seconds: f64 = samples.iter().map(|sample| sample.cpu_seconds).sum();
+    let requests: u64 = samples.iter().map(|sample| sample.requests).sum();
+    seconds * 1e6 / requests.max(1) as f64
+}
+
+/// The median of one figure over the rounds of one server; 0 without a round.
+pub(crate) fn median(samples: &[Sample], figure: impl Fn(&Sample) -> f64) -> f64 {
+    Spread::of(samples.iter().map(figure).collect()).map_or(0.0, |spread| spread.median)
+}

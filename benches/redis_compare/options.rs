@@ -1,0 +1,276 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
+
+use crate::cells::{Cell, Command, Method, Store};
+use crate::load::Plan;
+use crate::workload::Workload;
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Compare(Options),
+    Load(LoadOptions),
+    Instructions(Options),
+    BareLoop,
+}
+
+/// Of a comparison.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) cells: Vec<Cell>,
+    pub(crate) left_out: Vec<Cell>,
+    pub(crate) rounds: usize,
+    pub(crate) seconds: f64,
+    /// Requests of each run; none: as many as take `seconds`.
+    pub(crate) requests: Option<u64>,
+    pub(crate) quick: bool,
+    pub(crate) against_itself: bool,
+    pub(crate) aft: PathBuf,
+    pub(crate) output: PathBuf,
+}
+
+/// Of the load generator alone.
+#[derive(Debug)]
+pub(crate) struct LoadOptions {
+    pub(crate) plan: Plan,
+}
+
+/// Values beyond this many bytes in all would measure memory, not the servers.
+const DATA_BYTES_MAX: u64 = 256 << 20;
+
+/// Reads the command line; ends the program if it makes no sense.
+pub(crate) fn parse() -> Task {
+    let matches = command().get_matches();
+    match matches.subcommand() {
+        Some(("load", matches)) => Task::Load(load_options(matches)),
+        Some(("instructions", _)) => Task::Instructions(options(&matches)),
+        Some(("bare-loop", _)) => Task::BareLoop,
+        _ => Task::Compare(options(&matches)),
+    }
+}
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .help(help)
+        .action(ArgAction::SetTrue)
+}
+
+/// An option with one value.
+fn one(name: &'static str, default: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).default_value(default).help(help)
+}
+
+/// An option with values separated by commas.
+fn many(name: &'static str, default: &'static str, help: &'static str) -> Arg {
+    one(name, default, help)
+        .value_delimiter(',')
+        .default_values(default.split(','))
+}
+
+fn command() -> Clap {
+    Clap::new("redis_compare")
+        .about("aft beside redis-server")
+        .arg(flag(
+            "quick",
+            "One short round: proves that it works, judges nothing",
+        ))
+        .arg(flag(
+            "against-itself",
+            "redis-server on both sides: how far noise goes",
+        ))
+        // Cargo adds it to every benchmark.
+        .arg(flag("bench", "").hide(true).global(true))
+        .args(run_arguments())
+        .args(cell_arguments())
+        .subcommand(load_command())
+        .subcommand(Clap::new("instructions").about("Instructions a command, by callgrind"))
+        .subcommand(Clap::new("bare-loop").hide(true))
+}
+
+/// How it is measured, and where to.
+fn run_arguments() -> [Arg; 5] {
+    [
+        one("rounds", "11", "Turns of each server in each cell").value_parser(value_parser!(usize)),
+        one("seconds", "0.4", "Of each run").value_parser(value_parser!(f64)),
+        Arg::new("requests")
+            .long("requests")
+            .help("Of each run of redis-benchmark, instead of --seconds")
+            .value_parser(value_parser!(u64)),
+        one("aft", env!("CARGO_BIN_EXE_aft"), "The binary to measure"),
+        Arg::new("output")
+            .long("output")
+            .help("Where the tables go [default: docs/benchmarks; below target/ with --quick]"),
+    ]
+}
+
+/// What is measured: all combinations of these.
+fn cell_arguments() -> [Arg; 7] {
+    [
+        Arg::new("only")
+            .long("only")
+            .help("One store instead of both")
+            .value_parser(["memory", "embedded"]),
+        many("commands", "set,get", "Of set, get, incr, mset, transfer")
+            .value_parser(PossibleValuesParser::new(Command::NAMES)),
+        many("pipelines", "1,16", "Pipeline depths").value_parser(value_parser!(usize)),
+        many("clients", "50", "Connections").value_parser(value_parser!(usize)),
+        many("sizes", "16", "Bytes of a value").value_parser(value_parser!(usize)),
+        one("keys", "100000", "").value_parser(value_parser!(u64)),
+        many(
+            "rates",
+            "20000",
+            "Requests a second for latency; 0: no such rows",
+        )
+        .value_parser(value_parser!(u64)),
+    ]
+}
+
+fn load_command() -> Clap {
+    let rate = one("rate", "0", "Requests a second; 0: closed loop");
+    Clap::new("load")
+        .about("The load generator, at any server that speaks RESP")
+        .arg(
+            Arg::new("address")
+                .required(true)
+                .value_parser(value_parser!(SocketAddr)),
+        )
+        .arg(
+            one("command", "transfer", "What to ask for")
+                .value_parser(PossibleValuesParser::new(Command::NAMES)),
+        )
+        .arg(one("connections", "50", "").value_parser(value_parser!(usize)))
+        .arg(one("pipeline", "1", "").value_parser(value_parser!(usize)))
+        .arg(one("seconds", "5", "").value_parser(value_parser!(f64)))
+        .arg(one("size", "16", "Bytes of a value").value_parser(value_parser!(usize)))
+        .arg(one("keys", "100000", "").value_parser(value_parser!(u64)))
+        .arg(rate.value_parser(value_parser!(u64)))
+}
+
+/// The value of an option that has a default.
+fn value<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> Vec<T> {
+    matches
+        .get_many::<T>(name)
+        .map(|values| values.cloned().collect())
+        .unwrap_or_default()
+}
+
+fn single<T: Clone + Default + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> T {
+    matches.get_one::<T>(name).cloned().unwrap_or_default()
+}
+
+fn options(matches: &ArgMatches) -> Options {
+    let quick = matches.get_flag("quick");
+    let against_itself = matches.get_flag("against-itself");
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    // A quick run is no measurement: it must not overwrite one.
+    let default_output = if quick {
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+    } else {
+        root.join("docs").join("benchmarks")
+    };
+    let (cells, left_out) = cells(matches, quick).into_iter().partition(Cell::fits);
+    let aft = PathBuf::from(single::<String>(matches, "aft"));
+    Options {
+        cells,
+        left_out,
+        rounds: if quick { 1 } else { single(matches, "rounds") },
+        seconds: if quick {
+            0.2
+        } else {
+            single(matches, "seconds")
+        },
+        requests: matches.get_one("requests").copied(),
+        quick,
+        against_itself,
+        aft: aft.canonicalize().unwrap_or(aft),
+        output: matches
+            .get_one::<String>("output")
+            .map_or(default_output, PathBuf::from),
+    }
+}
+
+/// Every combination that was asked for, in the order of the table.
+fn cells(matches: &ArgMatches, quick: bool) -> Vec<Cell> {
+    let stores = match matches.get_one::<String>("only").map(String::as_str) {
+        Some("memory") => vec![Store::Memory],
+        Some(_) => vec![Store::Embedded],
+        None => vec![Store::Memory, Store::Embedded],
+    };
+    let commands: Vec<Command> = value::<String>(matches, "commands")
+        .iter()
+        .filter_map(|name| Command::parse(name))
+        .collect();
+    let sizes: Vec<usize> = value(matches, "sizes");
+    let mut cells = Vec::new();
+    for store in stores {
+        for (size_index, &value_bytes) in sizes.iter().enumerate() {
+            for &command in &commands {
+                // Without a value in it, one size is like another.
+                if size_index > 0 && command.values() == 0 {
+                    continue;
+                }
+                for (clients, pipeline, method) in loads(matches, quick) {
+                    cells.push(Cell {
+                        store,
+                        command,
+                        method,
+                        clients,
+                        pipeline,
+                        value_bytes,
+                        keys: keys(matches, value_bytes),
+                    });
+                }
+            }
+        }
+    }
+    cells
+}
+
+/// Clients, pipeline and method of the rows of one command.
+fn loads(matches: &ArgMatches, quick: bool) -> Vec<(usize, usize, Method)> {
+    let mut loads = Vec::new();
+    for clients in value::<usize>(matches, "clients") {
+        for pipeline in value::<usize>(matches, "pipelines") {
+            loads.push((clients, pipeline, Method::Throughput));
+        }
+        for per_second in value::<u64>(matches, "rates") {
+            // An unoptimised server on a busy machine must keep up too.
+            let per_second = if quick { per_second / 20 } else { per_second };
+            if per_second > 0 {
+                loads.push((clients, 1, Method::Latency { per_second }));
+            }
+        }
+    }
+    loads
+}
+
+fn keys(matches: &ArgMatches, value_bytes: usize) -> u64 {
+    let fitting = DATA_BYTES_MAX / (value_bytes as u64).max(1);
+    single::<u64>(matches, "keys").min(fitting).max(2)
+}
+
+fn load_options(matches: &ArgMatches) -> LoadOptions {
+    let command = Command::parse(&single::<String>(matches, "command"));
+    let rate: u64 = single(matches, "rate");
+    let address = matches.get_one("address").copied();
+    LoadOptions {
+        plan: Plan {
+            address: address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 6379))),
+            workload: Workload::new(
+                command.unwrap_or(Command::Transfer),
+                single::<u64>(matches, "keys").max(2),
+                single(matches, "size"),
+            ),
+            connections: single::<usize>(matches, "connections").max(1),
+            pipeline: single::<usize>(matches, "pipeline").max(1),
+            seconds: single(matches, "seconds"),
+            rate: (rate > 0).then_some(rate),
+        },
+    }
+}

@@ -1,0 +1,81 @@
+//! RESP2 replies, read just far enough to count them and to notice errors.
+
+use crate::Result;
+
+/// One whole reply at the front of a buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    /// Its length on the wire.
+    pub(crate) bytes: usize,
+    /// The first error in it, at any depth (EXEC answers errors inside its array).
+    pub(crate) error: Option<String>,
+    pub(crate) nil: bool,
+    /// The integers in it, added up.
+    pub(crate) sum: i64,
+}
+
+/// EXEC of commands that answer arrays is the deepest that the workloads ask for.
+const DEPTH_MAX: usize = 4;
+
+/// The reply at the front of `buffer`; none if it is not all there yet.
+pub(crate) fn first_reply(buffer: &[u8]) -> Result<Option<Reply>> {
+    reply_at(buffer, 0, DEPTH_MAX)
+}
+
+fn reply_at(buffer: &[u8], start: usize, depth: usize) -> Result<Option<Reply>> {
+    let Some(line) = line_at(buffer, start) else {
+        return Ok(None);
+    };
+    let mut reply = Reply {
+        bytes: line.len() + 2,
+        error: None,
+        nil: false,
+        sum: 0,
+    };
+    let Some((kind, rest)) = line.split_first() else {
+        return Err("the server sent an empty line instead of a reply".into());
+    };
+    match kind {
+        b'+' => {}
+        b'-' => reply.error = Some(String::from_utf8_lossy(rest).into_owned()),
+        b':' => reply.sum = number(rest)?,
+        b'$' => match usize::try_from(number(rest)?) {
+            Err(_) => reply.nil = true,
+            Ok(length) => {
+                let from = start + reply.bytes;
+                reply.bytes += length + 2;
+                let Some(bulk) = buffer.get(from..from + length + 2) else {
+                    return Ok(None);
+                };
+                // MGET of counters: their sum is what a caller may want to know.
+                reply.sum = number(&bulk[..length]).unwrap_or(0);
+            }
+        },
+        b'*' if depth > 0 => match usize::try_from(number(rest)?) {
+            Err(_) => reply.nil = true,
+            Ok(count) => {
+                for _ in 0..count {
+                    let Some(item) = reply_at(buffer, start + reply.bytes, depth - 1)? else {
+                        return Ok(None);
+                    };
+                    reply.bytes += item.bytes;
+                    reply.sum += item.sum;
+                    reply.error = reply.error.or(item.error);
+                }
+            }
+        },
+        _ => return Err(format!("not a reply: {}", String::from_utf8_lossy(line)).into()),
+    }
+    Ok(Some(reply))
+}
+
+/// The bytes up to the next CRLF.
+fn line_at(buffer: &[u8], start: usize) -> Option<&[u8]> {
+    let rest = buffer.get(start..)?;
+    let end = rest.windows(2).position(|pair| pair == b"\r\n")?;
+    Some(&rest[..end])
+}
+
+fn number(digits: &[u8]) -> Result<i64> {
+    Ok(std::str::from_utf8(digits)?.parse()?)
+}

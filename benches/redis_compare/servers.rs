@@ -1,0 +1,232 @@
+//! Starting and ending the servers that are compared.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::Result;
+use crate::cells::Store;
+
+/// Under callgrind a server takes seconds to start and to end.
+const START_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// Somebody else may take a free port between our look and redis-server's bind.
+const PORT_ATTEMPTS: usize = 5;
+
+/// Of the CPU times in /proc: the same on every Linux that Rust runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Which server to start.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Redis(Store),
+    Aft {
+        binary: PathBuf,
+        store: Store,
+    },
+    /// The bare loop of `limits`: this program, run again.
+    BareLoop,
+}
+
+/// A running server; dropping it kills it and removes its directory.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+    drain: JoinHandle<()>,
+    _directory: Directory,
+}
+
+impl Server {
+    /// Starts a server with its data in a new directory below `parent`, and waits until
+    /// it serves. `wrapper` is what to run it under, e.g. valgrind and its options.
+    pub(crate) async fn start(kind: &Kind, parent: &Path, wrapper: &[String]) -> Result<Self> {
+        let mut attempt = 1;
+        loop {
+            let result = timeout(START_LIMIT, Self::start_once(kind, parent, wrapper))
+                .await
+                .unwrap_or_else(|_| Err(format!("not ready after {START_LIMIT:?}").into()));
+            match result {
+                Ok(server) => return Ok(server),
+                // aft picks its port itself: trying again would only hide an error.
+                Err(_) if attempt < PORT_ATTEMPTS && matches!(kind, Kind::Redis(_)) => attempt += 1,
+                Err(error) => return Err(format!("{}: {error}", kind.name()).into()),
+            }
+        }
+    }
+
+    async fn start_once(kind: &Kind, parent: &Path, wrapper: &[String]) -> Result<Self> {
+        let directory = Directory::create(parent, kind.name())?;
+        let port = free_port()?;
+        let mut words = wrapper.to_vec();
+        words.extend(kind.command_line(port, &directory.path)?);
+        let log = directory.path.join("stderr");
+        let mut child = Command::new(&words[0])
+            .args(&words[1..])
+            .current_dir(&directory.path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(&log)?)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("{}: {error}", words[0]))?;
+        let stdout = child.stdout.take().ok_or("no pipe to its stdout")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let Some(address) = kind.wait_until_ready(port, &mut lines).await? else {
+            let log = fs::read_to_string(&log).unwrap_or_default();
+            return Err(format!("ended before it served. {}", log.trim()).into());
+        };
+        // A full pipe would stop the server at some log line.
+        let drain = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Ok(Self {
+            child,
+            address,
+            drain,
+            _directory: directory,
+        })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// CPU time it has used so far, in user space and in the kernel.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        let pid = self.child.id().ok_or("the server has ended")?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // Behind the name, which may have spaces and brackets in it: see proc(5).
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+        Ok(ticks as f64 / TICKS_PER_SECOND)
+    }
+
+    /// SIGTERM, then the exit status. Kills it if it does not end by itself.
+    pub(crate) async fn stop(mut self) -> Result<ExitStatus> {
+        let Some(pid) = self.child.id() else {
+            return Err("the server had ended by itself".into());
+        };
+        // The shell's own kill: a minimal system has no other, and std can only SIGKILL.
+        Command::new("sh")
+            .args(["-c", "kill -TERM \"$0\"", &pid.to_string()])
+            .status()
+            .await?;
+        let status = timeout(STOP_LIMIT, self.child.wait())
+            .await
+            .map_err(|_| format!("still running {STOP_LIMIT:?} after SIGTERM"))??;
+        Ok(status)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.drain.abort();
+    }
+}
+
+impl Kind {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Redis(_) => "redis-server",
+            Self::Aft { .. } => "aft",
+            Self::BareLoop => "bare-loop",
+        }
+    }
+
+    fn command_line(&self, port: u16, directory: &Path) -> Result<Vec<String>> {
+        let directory = directory.display().to_string();
+        let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        Ok(match self {
+            Self::Redis(store) => {
+                let (append, sync) = match store {
+                    Store::Memory => ("no", "no"),
+                    Store::Embedded => ("yes", "always"),
+                };
+                owned(&[
+                    "redis-server",
+                    "--port",
+                    &port.to_string(),
+                    "--bind",
+                    "127.0.0.1",
+                    "--dir",
+                    &directory,
+                    "--save",
+                    "",
+                    "--appendonly",
+                    append,
+                    "--appendfsync",
+                    sync,
+                ])
+            }
+            Self::Aft { binary, store } => {
+                let store = match store {
+                    Store::Memory => "memory:".to_owned(),
+                    Store::Embedded => format!("embedded:{directory}/data"),
+                };
+                let binary = binary.display().to_string();
+                owned(&[&binary, "--listen", "127.0.0.1:0", "--store", &store])
+            }
+            Self::BareLoop => {
+                owned(&[&std::env::current_exe()?.display().to_string(), "bare-loop"])
+            }
+        })
+    }
+
+    /// Reads what the server prints until it says that it serves; none if it ends first.
+    async fn wait_until_ready(
+        &self,
+        port: u16,
+        lines: &mut Lines<BufReader<ChildStdout>>,
+    ) -> Result<Option<SocketAddr>> {
+        while let Some(line) = lines.next_line().await? {
+            if let Some(address) = line.strip_prefix("listening ") {
+                return Ok(Some(address.trim().parse()?));
+            }
+            if matches!(self, Self::Redis(_)) && line.contains("Ready to accept connections") {
+                return Ok(Some((Ipv4Addr::LOCALHOST, port).into()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+/// A directory that is removed with its owner.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    pub(crate) path: PathBuf,
+}
+
+impl Directory {
+    /// Creates an empty directory with a name that no other run has.
+    pub(crate) fn create(parent: &Path, name: &str) -> Result<Self> {
+        for number in 0.. {
+            let path = parent.join(format!("{name}-{}-{number}", std::process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self { path }),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(format!("{}: {error}", path.display()).into()),
+            }
+        }
+        Err("no name left".into())
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What can't be removed is below target/ and goes with `cargo clean`.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}

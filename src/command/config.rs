@@ -1,0 +1,41 @@
+//! CONFIG: the settings of the running server.
+
+use super::parse::syntax_error;
+use super::{CommandResult, Context};
+use crate::config::Settings;
+use crate::resp::Reply;
+
+/// CONFIG GET pattern …
+pub(super) fn get(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    // Not `context.settings`: inside EXEC a CONFIG SET may have come before.
+    let found = context.server.settings().get(&args[2..]);
+    let pairs = found
+        .into_iter()
+        .map(|(name, value)| (Reply::bulk(name.as_str()), Reply::bulk(value.as_str())));
+    Ok(Reply::Map(pairs.collect()))
+}
+
+/// CONFIG SET name value …: all of them, or none.
+pub(super) fn set(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let (pairs, []) = args[2..].as_chunks::<2>() else {
+        return Err(syntax_error());
+    };
+    let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
+    let change = |settings: &mut Settings| settings.set(&pairs);
+    match context.server.change_settings(change) {
+        Ok(()) => Ok(Reply::Ok),
+        Err(error) => Err(Reply::error(error.to_string()).into()),
+    }
+}
+
+/// CONFIG RESETSTAT
+pub(super) fn resetstat(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
+    context.server.counters.reset();
+    Ok(Reply::Ok)
+}
+
+/// CONFIG REWRITE: flags, the environment and a file make the settings together, so there
+/// is no one file that they could be written back to.
+pub(super) fn rewrite(_: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
+    Err(Reply::error("ERR The server is running without a config file").into())
+}

@@ -1,0 +1,109 @@
+//! What HELP answers: one line for each status reply.
+
+use super::{CommandResult, Context};
+use crate::resp::Reply;
+
+/// CLIENT HELP
+pub(super) fn client(_: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
+    help(
+        "CLIENT",
+        &[
+            "GETREDIR",
+            "    Return the client ID we are redirecting to when tracking is enabled.",
+            "GETNAME",
+            "    Return the name of the current connection.",
+            "ID",
+            "    Return the ID of the current connection.",
+            "INFO",
+            "    Return information about the current client connection.",
+            "KILL <ip:port>",
+            "    Kill connection made from <ip:port>.",
+            "KILL <option> <value> [<option> <value> [...]]",
+            "    Kill connections. Options are:",
+            "    * ADDR <ip:port>",
+            "      Kill connections made from the specified address",
+            "    * LADDR <ip:port>",
+            "      Kill connections made to specified local address",
+            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+            "      Kill connections by type.",
+            "    * USER <username>",
+            "      Kill connections authenticated by <username>.",
+            "    * SKIPME (YES|NO)",
+            "      Skip killing current connection (default: yes).",
+            "    * ID <client-id>",
+            "      Kill connections by client id.",
+            "    * MAXAGE <maxage>",
+            "      Kill connections older than the specified age in seconds.",
+            "LIST [options ...]",
+            "    Return information about client connections. Options:",
+            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+            "      Return clients of specified type.",
+            "    * ID <client-id> [<client-id> ...]",
+            "      Return clients of the specified ids.",
+            "REPLY (ON|OFF|SKIP)",
+            "    Control the replies sent to the current connection.",
+            "SETINFO (LIB-NAME|LIB-VER) <value>",
+            "    Tell the name or the version of the client library.",
+            "SETNAME <name>",
+            "    Assign the name <name> to the current connection.",
+            "TRACKINGINFO",
+            "    Report tracking status for the current connection.",
+            "NO-EVICT (ON|OFF)",
+            "    Protect current client connection from eviction.",
+            "NO-TOUCH (ON|OFF)",
+            "    Accepted: no key's age is kept.",
+        ],
+    )
+}
+
+/// CONFIG HELP
+pub(super) fn config(_: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
+    help(
+        "CONFIG",
+        &[
+            "GET <pattern>",
+            "    Return parameters matching the glob-like <pattern> and their values.",
+            "SET <directive> <value>",
+            "    Set the configuration <directive> to <value>.",
+            "RESETSTAT",
+            "    Reset statistics reported by the INFO command.",
+            "REWRITE",
+            "    Rewrite the configuration file.",
+        ],
+    )
+}
+
+/// COMMAND HELP
+pub(super) fn command(_: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
+    help(
+        "COMMAND",
+        &[
+            "(no subcommand)",
+            "    Return details about all Redis commands.",
+            "COUNT",
+            "    Return the total number of commands in this Redis server.",
+            "LIST",
+            "    Return a list of all commands in this Redis server.",
+            "INFO [<command-name> ...]",
+            "    Return details about multiple Redis commands.",
+            "    If no command names are given, documentation details for all",
+            "    commands are returned.",
+            "DOCS [<command-name> ...]",
+            "    Return documentation details about multiple Redis commands.",
+            "    If no command names are given, documentation details for all",
+            "    commands are returned.",
+            "GETKEYS <full-command>",
+            "    Return the keys from a full Redis command.",
+            "GETKEYSANDFLAGS <full-command>",
+            "    Return the keys and the access flags from a full Redis command.",
+        ],
+    )
+}
+
+fn help(container: &str, lines: &[&'static str]) -> CommandResult {
+    let usage = format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+    let lines = lines.iter().chain(&["HELP", "    Prints this help."]);
+    let replies = std::iter::once(Reply::simple(usage));
+    let lines = lines.map(|line| Reply::simple(*line));
+    Ok(Reply::Array(replies.chain(lines).collect()))
+}

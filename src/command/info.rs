@@ -1,0 +1,303 @@
+//! INFO: the state of the server in lines `name:value`, as monitoring and clients read them.
+//!
+//! The names are those of Redis where it has them, and of those the ones that somebody
+//! reads; what has no counterpart in aft is left out rather than made up, unless a client
+//! would stumble (`loading`, `rdb_…`).
+
+use super::connection::REDIS_VERSION;
+use super::{CommandResult, Context};
+use crate::config::Store;
+use crate::engine::core::{Core, Health};
+use crate::machine;
+use crate::resp::Reply;
+use std::fmt::{Display, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a section writes.
+struct Lines<'t>(&'t mut String);
+
+impl Lines<'_> {
+    fn line(&mut self, name: &str, value: impl Display) -> &mut Self {
+        // A String takes everything.
+        let _ = write!(self.0, "{name}:{value}\r\n");
+        self
+    }
+
+    fn count(&mut self, name: &str, counter: &AtomicU64) -> &mut Self {
+        self.line(name, counter.load(Ordering::Relaxed))
+    }
+
+    /// A number of bytes, and again for people.
+    fn bytes(&mut self, name: &str, bytes: u64) -> &mut Self {
+        self.line(name, bytes)
+            .line(&format!("{name}_human"), human(bytes))
+    }
+
+    /// Fields of Redis that are always the same here.
+    fn fixed(&mut self, lines: &[(&str, &str)]) -> &mut Self {
+        for (name, value) in lines {
+            self.line(name, value);
+        }
+        self
+    }
+}
+
+struct Section {
+    title: &'static str,
+    write: fn(&Context<'_, '_>, &mut Lines<'_>),
+    /// Whether INFO without arguments has it.
+    default: bool,
+}
+
+#[rustfmt::skip] // One section, one row.
+static SECTIONS: &[Section] = &[
+    Section { title: "Server", write: server, default: true },
+    Section { title: "Clients", write: clients, default: true },
+    Section { title: "Memory", write: memory, default: true },
+    Section { title: "Persistence", write: persistence, default: true },
+    Section { title: "Stats", write: stats, default: true },
+    Section { title: "Replication", write: replication, default: true },
+    Section { title: "CPU", write: processor, default: true },
+    Section { title: "Modules", write: |_, _| (), default: true },
+    Section { title: "Errorstats", write: errors, default: true },
+    Section { title: "Cluster", write: cluster, default: true },
+    Section { title: "Keyspace", write: keyspace, default: true },
+    Section { title: "Aft", write: aft, default: true },
+];
+
+/// INFO [section …]
+pub(super) fn info(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let asked = &args[1..];
+    let is = |arg: &&[u8], word: &str| arg.eq_ignore_ascii_case(word.as_bytes());
+    let any = |word: &str| asked.iter().any(|arg| is(arg, word));
+    let all = any("all") || any("everything");
+    let default = asked.is_empty() || any("default");
+    let mut text = String::new();
+    for section in SECTIONS {
+        if !(all || (default && section.default) || any(section.title)) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str("\r\n");
+        }
+        let _ = write!(text, "# {}\r\n", section.title);
+        (section.write)(context, &mut Lines(&mut text));
+    }
+    Ok(Reply::text(text.as_str()))
+}
+
+fn server(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    let server = context.server;
+    let uptime_s = server.uptime_ms() / 1000;
+    lines
+        .line("redis_version", REDIS_VERSION)
+        .line("aft_version", env!("CARGO_PKG_VERSION"))
+        .fixed(&[("redis_git_sha1", "00000000"), ("redis_git_dirty", "0")])
+        .line("redis_mode", "standalone")
+        .line("os", machine::operating_system())
+        .line("arch_bits", usize::BITS)
+        .line("process_id", std::process::id())
+        .line("run_id", &server.run_id)
+        .line("tcp_port", server.port)
+        .line("server_time_usec", server.wall_ms() * 1000)
+        .line("uptime_in_seconds", uptime_s)
+        .line("uptime_in_days", uptime_s / (24 * 60 * 60))
+        .fixed(&[("executable", ""), ("config_file", "")]);
+}
+
+fn clients(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    lines
+        .line("connected_clients", context.server.connected_count())
+        .line("cluster_connections", 0)
+        .line("maxclients", context.settings.clients_max)
+        .fixed(&[("blocked_clients", "0"), ("tracking_clients", "0")]);
+}
+
+fn memory(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    let memory = context.server.memory();
+    lines
+        .bytes("used_memory", memory.resident)
+        .bytes("used_memory_rss", memory.resident)
+        .bytes("used_memory_peak", memory.peak)
+        .bytes("total_system_memory", machine::memory_of_machine())
+        .bytes("maxmemory", 0)
+        .line("maxmemory_policy", "noeviction")
+        .line("mem_allocator", "mimalloc");
+}
+
+fn persistence(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    let kept = matches!(context.settings.store, Store::Embedded { .. });
+    let refusing = *context.transaction.core().health() != Health::Serving;
+    lines
+        // Nobody is served before the data is there.
+        .fixed(&[("loading", "0"), ("async_loading", "0")])
+        .fixed(&[
+            ("rdb_changes_since_last_save", "0"),
+            ("rdb_bgsave_in_progress", "0"),
+            ("rdb_last_save_time", "0"),
+            ("rdb_last_bgsave_status", "ok"),
+        ])
+        .line("aof_enabled", u8::from(kept))
+        .fixed(&[
+            ("aof_rewrite_in_progress", "0"),
+            ("aof_last_bgrewrite_status", "ok"),
+        ])
+        .line("aof_last_write_status", if refusing { "err" } else { "ok" });
+}
+
+fn stats(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    let counters = &context.server.counters;
+    lines
+        .count("total_connections_received", &counters.connections)
+        .count("total_commands_processed", &counters.commands)
+        .count("total_net_input_bytes", &counters.bytes_in)
+        .count("total_net_output_bytes", &counters.bytes_out)
+        .count("rejected_connections", &counters.rejected_connections)
+        .line("evicted_keys", 0)
+        .count("keyspace_hits", &counters.hits)
+        .count("keyspace_misses", &counters.misses)
+        .fixed(&[("pubsub_channels", "0"), ("pubsub_patterns", "0")])
+        .count("total_error_replies", &counters.errors)
+        .count(
+            "client_output_buffer_limit_disconnections",
+            &counters.output_limit_closes,
+        );
+}
+
+fn replication(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    lines
+        .fixed(&[
+            ("role", "master"),
+            ("connected_slaves", "0"),
+            ("master_failover_state", "no-failover"),
+        ])
+        .line("master_replid", &context.server.run_id)
+        .line("master_replid2", "0".repeat(40))
+        .fixed(&[
+            ("master_repl_offset", "0"),
+            ("second_repl_offset", "-1"),
+            ("repl_backlog_active", "0"),
+        ]);
+}
+
+fn processor(_: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    let (system, user) = machine::processor_seconds();
+    lines
+        .line("used_cpu_sys", format_args!("{system:.6}"))
+        .line("used_cpu_user", format_args!("{user:.6}"));
+}
+
+fn errors(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    for (code, count) in context.server.counters.errors_by_code() {
+        lines.line(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+fn cluster(_: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    lines.line("cluster_enabled", 0);
+}
+
+fn keyspace(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    let core = context.transaction.core();
+    for number in 0..core.databases() {
+        let keys = core.live_keys(number, core.visible());
+        let expires = core.expiring_keys(number);
+        if keys > 0 || expires > 0 {
+            let name = format!("db{number}");
+            lines.line(
+                &name,
+                format_args!("keys={keys},expires={expires},avg_ttl=0"),
+            );
+        }
+    }
+}
+
+fn aft(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    let (server, settings) = (context.server, context.settings);
+    let core = context.transaction.core();
+    let store = server.engine.store();
+    let metrics = store.metrics();
+    let store_kind = match settings.store {
+        Store::Embedded { .. } => "embedded",
+        Store::Memory => "memory",
+    };
+    let (health, why) = health(core);
+    lines
+        .line("store", store_kind)
+        .line("durability", settings.durability.word())
+        .line("node", core.node())
+        .line("health", health)
+        .line("health_reason", one_line(&why))
+        .line("acknowledged_position", core.visible().position)
+        .line(
+            "pending_groups",
+            core.open_position() - core.visible().position - 1,
+        )
+        .line("pending_bytes", core.pending_bytes())
+        .count("groups_created", &metrics.creates)
+        .count("store_bytes_created", &metrics.bytes_created)
+        .count("store_reads", &metrics.reads)
+        .count("store_failures", &metrics.failures)
+        .line(
+            "store_last_failure",
+            one_line(&store.last_failure().unwrap_or_default()),
+        );
+    match core.oldest_pin() {
+        Some((position, since_ms)) => lines
+            .line("oldest_pin_position", position)
+            .line("oldest_pin_age_ms", core.now_ms().saturating_sub(since_ms)),
+        None => lines.fixed(&[("oldest_pin_position", ""), ("oldest_pin_age_ms", "0")]),
+    };
+    if let Some(recovered) = server.recovered() {
+        lines
+            .line("recovered_keys", recovered.keys)
+            .line("recovered_groups", recovered.groups)
+            .line("recovery_ms", recovered.took.as_millis())
+            .line("damages", recovered.damages.len());
+        for (at, damage) in recovered.damages.iter().take(DAMAGES_SHOWN_MAX).enumerate() {
+            lines.line(&format!("damage_{at}"), one_line(damage));
+        }
+    }
+}
+
+/// More are in the log.
+const DAMAGES_SHOWN_MAX: usize = 20;
+
+fn health(core: &Core) -> (&'static str, String) {
+    match core.health() {
+        Health::Serving => ("serving", String::new()),
+        Health::Refusing(why) => ("refusing", why.clone()),
+        Health::Fenced(why) => ("fenced", why.clone()),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(['\r', '\n'], " ")
+}
+
+/// A number of bytes as Redis shows it to people.
+fn human(bytes: u64) -> String {
+    let scaled = |shift: u32| bytes as f64 / (1u64 << shift) as f64;
+    match bytes {
+        0..0x400 => format!("{bytes}B"),
+        0x400..0x10_0000 => format!("{:.2}K", scaled(10)),
+        0x10_0000..0x4000_0000 => format!("{:.2}M", scaled(20)),
+        0x4000_0000..0x100_0000_0000 => format!("{:.2}G", scaled(30)),
+        _ => format!("{:.2}T", scaled(40)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::human;
+
+    #[test]
+    fn sizes_are_shown_as_by_redis() {
+        assert_eq!(human(0), "0B");
+        assert_eq!(human(1023), "1023B");
+        assert_eq!(human(990_392), "967.18K");
+        assert_eq!(human(7_110_656), "6.78M");
+        assert_eq!(human(25_276_510_208), "23.54G");
+        assert_eq!(human(1 << 41), "2.00T");
+    }
+}

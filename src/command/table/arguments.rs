@@ -1,0 +1,269 @@
+//! Arguments of commands as COMMAND DOCS tells them: what redis-cli's hints are made of.
+
+/// What an argument is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A key.
+    Key,
+    /// Bytes.
+    String,
+    /// A whole number.
+    Integer,
+    /// A glob pattern.
+    Pattern,
+    /// Seconds or milliseconds since the Unix epoch.
+    UnixTime,
+    /// A fixed word.
+    Token,
+    /// One of several arguments.
+    OneOf,
+    /// Several arguments, one after the other.
+    Block,
+}
+
+impl Kind {
+    /// Its name in COMMAND DOCS.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::String => "string",
+            Self::Integer => "integer",
+            Self::Pattern => "pattern",
+            Self::UnixTime => "unix-time",
+            Self::Token => "pure-token",
+            Self::OneOf => "oneof",
+            Self::Block => "block",
+        }
+    }
+}
+
+/// One argument.
+#[derive(Debug, Clone, Copy)]
+pub struct Argument {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// The word it is, or that announces it.
+    pub token: Option<&'static str>,
+    /// The version of Redis that brought it.
+    pub since: Option<&'static str>,
+    /// The version of Redis that advised against it.
+    pub deprecated_since: Option<&'static str>,
+    /// It may be left out.
+    pub optional: bool,
+    /// It may be repeated.
+    pub multiple: bool,
+    /// What it is made of.
+    pub arguments: &'static [Argument],
+}
+
+impl Argument {
+    const fn new(name: &'static str, kind: Kind) -> Self {
+        Self {
+            name,
+            kind,
+            token: None,
+            since: None,
+            deprecated_since: None,
+            optional: false,
+            multiple: false,
+            arguments: &[],
+        }
+    }
+
+    const fn after(mut self, token: &'static str) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    const fn since(mut self, version: &'static str) -> Self {
+        self.since = Some(version);
+        self
+    }
+
+    const fn deprecated_since(mut self, version: &'static str) -> Self {
+        self.deprecated_since = Some(version);
+        self
+    }
+
+    const fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
+    const fn multiple(mut self) -> Self {
+        self.multiple = true;
+        self
+    }
+}
+
+const fn string(name: &'static str) -> Argument {
+    Argument::new(name, Kind::String)
+}
+
+const fn integer(name: &'static str) -> Argument {
+    Argument::new(name, Kind::Integer)
+}
+
+const fn token(name: &'static str, token: &'static str) -> Argument {
+    Argument::new(name, Kind::Token).after(token)
+}
+
+const fn one_of(name: &'static str, arguments: &'static [Argument]) -> Argument {
+    let mut one_of = Argument::new(name, Kind::OneOf);
+    one_of.arguments = arguments;
+    one_of
+}
+
+const fn block(name: &'static str, arguments: &'static [Argument]) -> Argument {
+    let mut block = Argument::new(name, Kind::Block);
+    block.arguments = arguments;
+    block
+}
+
+const A_KEY: Argument = Argument::new("key", Kind::Key);
+
+pub(super) const KEY: &[Argument] = &[A_KEY];
+pub(super) const KEYS: &[Argument] = &[A_KEY.multiple()];
+pub(super) const PAIRS: &[Argument] = &[block("key_value", &[A_KEY, string("value")]).multiple()];
+pub(super) const KEY_INCREMENT: &[Argument] = &[A_KEY, integer("increment")];
+pub(super) const KEY_DECREMENT: &[Argument] = &[A_KEY, integer("decrement")];
+
+#[rustfmt::skip] // One argument, one line.
+pub(super) const SET: &[Argument] = &[
+    A_KEY,
+    string("value"),
+    one_of("condition", &[
+        token("nx", "NX"),
+        token("xx", "XX"),
+        string("ifeq-value").after("IFEQ").since("8.4.0"),
+    ]).since("2.6.12").optional(),
+    token("get", "GET").since("6.2.0").optional(),
+    one_of("expiration", &[
+        integer("seconds").after("EX").since("2.6.12"),
+        integer("milliseconds").after("PX").since("2.6.12"),
+        Argument::new("unix-time-seconds", Kind::UnixTime).after("EXAT").since("6.2.0"),
+        Argument::new("unix-time-milliseconds", Kind::UnixTime).after("PXAT").since("6.2.0"),
+        token("keepttl", "KEEPTTL").since("6.0.0"),
+    ]).optional(),
+];
+
+const EXPIRE_CONDITION: Argument = one_of(
+    "condition",
+    &[
+        token("nx", "NX"),
+        token("xx", "XX"),
+        token("gt", "GT"),
+        token("lt", "LT"),
+    ],
+)
+.since("7.0.0")
+.optional();
+pub(super) const EXPIRE: &[Argument] = &[A_KEY, integer("seconds"), EXPIRE_CONDITION];
+pub(super) const PEXPIRE: &[Argument] = &[A_KEY, integer("milliseconds"), EXPIRE_CONDITION];
+pub(super) const EXPIREAT: &[Argument] = &[
+    A_KEY,
+    Argument::new("unix-time-seconds", Kind::UnixTime),
+    EXPIRE_CONDITION,
+];
+pub(super) const PEXPIREAT: &[Argument] = &[
+    A_KEY,
+    Argument::new("unix-time-milliseconds", Kind::UnixTime),
+    EXPIRE_CONDITION,
+];
+
+pub(super) const FLUSH: &[Argument] = &[one_of(
+    "async",
+    &[
+        token("async", "ASYNC").since("4.0.0"),
+        token("sync", "SYNC").since("6.2.0"),
+    ],
+)
+.optional()];
+const ASYNC: Argument =
+    one_of("async", &[token("async", "ASYNC"), token("sync", "SYNC")]).optional();
+pub(super) const FUNCTION_FLUSH: &[Argument] = &[ASYNC];
+pub(super) const SCRIPT_FLUSH: &[Argument] = &[ASYNC.since("6.2.0")];
+pub(super) const SHA1S: &[Argument] = &[string("sha1").multiple()];
+pub(super) const FUNCTION_LIST: &[Argument] = &[
+    string("library-name-pattern")
+        .after("LIBRARYNAME")
+        .optional(),
+    token("withcode", "WITHCODE").optional(),
+];
+
+pub(super) const OPTIONAL_MESSAGE: &[Argument] = &[string("message").optional()];
+pub(super) const MESSAGE: &[Argument] = &[string("message")];
+pub(super) const INDEX: &[Argument] = &[integer("index")];
+pub(super) const AUTH: &[Argument] = &[
+    string("username").since("6.0.0").optional(),
+    string("password"),
+];
+#[rustfmt::skip] // One argument, one line.
+pub(super) const HELLO: &[Argument] = &[
+    block("arguments", &[
+        integer("protover"),
+        block("username_password", &[string("username"), string("password")]).after("AUTH").optional(),
+        string("clientname").after("SETNAME").optional(),
+    ]).optional(),
+];
+
+const ON: Argument = token("on", "ON");
+const OFF: Argument = token("off", "OFF");
+pub(super) const ENABLED: &[Argument] = &[one_of("enabled", &[ON, OFF])];
+pub(super) const CLIENT_REPLY: &[Argument] =
+    &[one_of("on_off_skip", &[ON, OFF, token("skip", "SKIP")])];
+pub(super) const CLIENT_SETNAME: &[Argument] = &[string("connection-name")];
+pub(super) const CLIENT_SETINFO: &[Argument] = &[one_of(
+    "attr",
+    &[
+        string("libname").after("LIB-NAME"),
+        string("libver").after("LIB-VER"),
+    ],
+)];
+#[rustfmt::skip] // One argument, one line.
+pub(super) const CLIENT_LIST: &[Argument] = &[
+    one_of("normal_master_replica_pubsub", &[
+        token("normal", "NORMAL"),
+        token("master", "MASTER"),
+        token("replica", "REPLICA"),
+        token("pubsub", "PUBSUB"),
+    ]).after("TYPE").since("5.0.0").optional(),
+    block("id", &[integer("client-id").multiple()]).after("ID").since("6.2.0").optional(),
+];
+#[rustfmt::skip] // One argument, one line.
+pub(super) const CLIENT_KILL: &[Argument] = &[
+    one_of("filter", &[
+        string("ip:port").deprecated_since("2.8.12"),
+        one_of("new-format", &[
+            integer("client-id").after("ID").since("2.8.12").optional(),
+            one_of("normal_master_slave_pubsub", &[
+                token("normal", "NORMAL"),
+                token("master", "MASTER").since("3.2.0"),
+                token("slave", "SLAVE"),
+                token("replica", "REPLICA").since("5.0.0"),
+                token("pubsub", "PUBSUB"),
+            ]).after("TYPE").since("2.8.12").optional(),
+            string("username").after("USER").optional(),
+            string("ip:port").after("ADDR").optional(),
+            string("ip:port").after("LADDR").since("6.2.0").optional(),
+            string("yes/no").after("SKIPME").optional(),
+            integer("maxage").after("MAXAGE").since("7.4.0").optional(),
+        ]).multiple(),
+    ]),
+];
+
+pub(super) const CONFIG_GET: &[Argument] = &[block("parameter", &[string("parameter")]).multiple()];
+pub(super) const CONFIG_SET: &[Argument] =
+    &[block("parameter_value", &[string("parameter"), string("value")]).multiple()];
+pub(super) const SECTIONS: &[Argument] = &[string("section").optional().multiple()];
+pub(super) const COMMAND_NAMES: &[Argument] = &[string("command-name").optional().multiple()];
+#[rustfmt::skip] // One argument, one line.
+pub(super) const COMMAND_LIST: &[Argument] = &[
+    one_of("filterby", &[
+        string("module-name").after("MODULE"),
+        string("category").after("ACLCAT"),
+        Argument::new("pattern", Kind::Pattern).after("PATTERN"),
+    ]).after("FILTERBY").optional(),
+];

@@ -1,0 +1,114 @@
+//! The rows: one row, one command. Texts, flags, tips and arguments are those of Redis 7.0,
+//! where it has the command.
+
+use super::arguments as args;
+use super::containers::{ACL, CLIENT, COMMAND, CONFIG, FUNCTION, MODULE, SCRIPT};
+use super::{Command, Flags, Keys, container, row};
+use crate::command::{
+    absent, connection, expiry, info, introspection, keys, strings, transactions,
+};
+
+const STRING_READ: Flags = Flags::READ.and(Flags::FAST).and(Flags::STRING);
+const STRING_WRITE: Flags = Flags::WRITE.and(Flags::DENY_OOM).and(Flags::STRING);
+const STRING_CHANGE: Flags = STRING_WRITE.and(Flags::FAST);
+const KEY_READ: Flags = Flags::READ.and(Flags::FAST).and(Flags::KEYSPACE);
+const KEY_WRITE: Flags = Flags::WRITE.and(Flags::KEYSPACE);
+const KEY_CHANGE: Flags = KEY_WRITE.and(Flags::FAST);
+const FLUSH: Flags = KEY_WRITE.and(Flags::DANGEROUS);
+const ANY_TIME: Flags = Flags::LOADING.and(Flags::STALE);
+const FAST: Flags = ANY_TIME.and(Flags::FAST).and(Flags::CONNECTION);
+const CONTROL: Flags = ANY_TIME.and(Flags::NO_SCRIPT);
+const BUSY: Flags = CONTROL.and(Flags::FAST).and(Flags::ALLOW_BUSY);
+const UNWATCH: Flags = BUSY.and(Flags::TRANSACTION);
+const MULTI: Flags = UNWATCH.and(Flags::RUNS_IN_MULTI);
+const EXEC: Flags = CONTROL
+    .and(Flags::SKIP_SLOWLOG)
+    .and(Flags::TRANSACTION)
+    .and(Flags::RUNS_IN_MULTI)
+    .and(Flags::EXEC);
+const OPEN: Flags = BUSY.and(Flags::NO_AUTH).and(Flags::CONNECTION);
+const LEAVE: Flags = OPEN.and(Flags::RUNS_IN_MULTI);
+
+const READ: Keys = Keys::one(&["RO", "access"]);
+const READ_ALL: Keys = Keys::all(&["RO", "access"]);
+const LOOK: Keys = Keys::one(&["RO"]);
+const LOOK_ALL: Keys = Keys::all(&["RO"]);
+const SET: Keys = Keys::one(&["RW", "access", "update", "variable_flags"])
+    .notes("RW and ACCESS due to the optional `GET` argument");
+const CHANGE: Keys = Keys::one(&["RW", "access", "update"]);
+const UPDATE: Keys = Keys::one(&["RW", "update"]);
+const OVERWRITE: Keys = Keys::pairs(&["OW", "update"]);
+const REMOVE: Keys = Keys::all(&["RM", "delete"]);
+const NO_KEYS: Keys = Keys::NONE;
+
+const BY_KEY: &[&str] = &["request_policy:multi_shard"];
+const BY_KEY_ALL: &[&str] = &[
+    "request_policy:multi_shard",
+    "response_policy:all_succeeded",
+];
+const BY_KEY_SUM: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
+const SHARDS_ALL: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
+const SHARDS_SUM: &[&str] = &["request_policy:all_shards", "response_policy:agg_sum"];
+const SHARDS_VARY: &[&str] = &[
+    "nondeterministic_output",
+    "request_policy:all_shards",
+    "response_policy:special",
+];
+const VARIES: &[&str] = &["nondeterministic_output"];
+const ORDER_VARIES: &[&str] = &["nondeterministic_output_order"];
+
+#[rustfmt::skip] // One row, one command.
+pub(super) static COMMANDS: &[Command] = &[
+    row("get", 2, STRING_READ, READ, "string", "1.0.0", "O(1)", "Get the value of a key", strings::get).args(args::KEY),
+    row("set", -3, STRING_WRITE, SET, "string", "1.0.0", "O(1)", "Set the string value of a key", strings::set).args(args::SET),
+    row("mget", -2, STRING_READ, READ_ALL, "string", "1.0.0", "O(N) where N is the number of keys to retrieve.", "Get the values of all the given keys", strings::mget).args(args::KEYS).tips(BY_KEY),
+    row("mset", -3, STRING_WRITE, OVERWRITE, "string", "1.0.1", "O(N) where N is the number of keys to set.", "Set multiple keys to multiple values", strings::mset).args(args::PAIRS).tips(BY_KEY_ALL),
+    row("incr", 2, STRING_CHANGE, CHANGE, "string", "1.0.0", "O(1)", "Increment the integer value of a key by one", strings::incr).args(args::KEY),
+    row("decr", 2, STRING_CHANGE, CHANGE, "string", "1.0.0", "O(1)", "Decrement the integer value of a key by one", strings::decr).args(args::KEY),
+    row("incrby", 3, STRING_CHANGE, CHANGE, "string", "1.0.0", "O(1)", "Increment the integer value of a key by the given amount", strings::incrby).args(args::KEY_INCREMENT),
+    row("decrby", 3, STRING_CHANGE, CHANGE, "string", "1.0.0", "O(1)", "Decrement the integer value of a key by the given number", strings::decrby).args(args::KEY_DECREMENT),
+
+    row("del", -2, KEY_WRITE, REMOVE, "generic", "1.0.0", "O(N) where N is the number of keys that will be removed.", "Delete a key", keys::del).args(args::KEYS).tips(BY_KEY_SUM),
+    row("unlink", -2, KEY_CHANGE, REMOVE, "generic", "4.0.0", "O(1) for each key removed.", "Delete a key asynchronously in another thread. Otherwise it is just as DEL, but non blocking.", keys::del).args(args::KEYS).tips(BY_KEY_SUM),
+    row("exists", -2, KEY_READ, LOOK_ALL, "generic", "1.0.0", "O(N) where N is the number of keys to check.", "Determine if a key exists", keys::exists).args(args::KEYS).tips(BY_KEY_SUM),
+    row("type", 2, KEY_READ, LOOK, "generic", "1.0.0", "O(1)", "Determine the type stored at key", keys::type_of).args(args::KEY),
+    row("expire", -3, KEY_CHANGE, UPDATE, "generic", "1.0.0", "O(1)", "Set a key's time to live in seconds", expiry::expire).args(args::EXPIRE),
+    row("pexpire", -3, KEY_CHANGE, UPDATE, "generic", "2.6.0", "O(1)", "Set a key's time to live in milliseconds", expiry::pexpire).args(args::PEXPIRE),
+    row("expireat", -3, KEY_CHANGE, UPDATE, "generic", "1.2.0", "O(1)", "Set the expiration for a key as a UNIX timestamp", expiry::expireat).args(args::EXPIREAT),
+    row("pexpireat", -3, KEY_CHANGE, UPDATE, "generic", "2.6.0", "O(1)", "Set the expiration for a key as a UNIX timestamp specified in milliseconds", expiry::pexpireat).args(args::PEXPIREAT),
+    row("persist", 2, KEY_CHANGE, UPDATE, "generic", "2.2.0", "O(1)", "Remove the expiration from a key", expiry::persist).args(args::KEY),
+    row("ttl", 2, KEY_READ, READ, "generic", "1.0.0", "O(1)", "Get the time to live for a key in seconds", expiry::ttl).args(args::KEY).tips(VARIES),
+    row("pttl", 2, KEY_READ, READ, "generic", "2.6.0", "O(1)", "Get the time to live for a key in milliseconds", expiry::pttl).args(args::KEY).tips(VARIES),
+    row("expiretime", 2, KEY_READ, READ, "generic", "7.0.0", "O(1)", "Get the expiration Unix timestamp for a key", expiry::expiretime).args(args::KEY),
+    row("pexpiretime", 2, KEY_READ, READ, "generic", "7.0.0", "O(1)", "Get the expiration Unix timestamp for a key in milliseconds", expiry::pexpiretime).args(args::KEY),
+
+    row("dbsize", 1, KEY_READ, NO_KEYS, "server", "1.0.0", "O(1)", "Return the number of keys in the selected database", keys::dbsize).tips(SHARDS_SUM),
+    row("flushdb", -1, FLUSH, NO_KEYS, "server", "1.0.0", "O(1) for the answer; the memory of N keys is freed at the commit.", "Remove all keys from the current database", keys::flushdb).args(args::FLUSH).tips(SHARDS_ALL),
+    row("flushall", -1, FLUSH, NO_KEYS, "server", "1.0.0", "O(1) for the answer; the memory of N keys is freed at the commit.", "Remove all keys from all databases", keys::flushall).args(args::FLUSH).tips(SHARDS_ALL),
+    row("info", -1, ANY_TIME.and(Flags::DANGEROUS), NO_KEYS, "server", "1.0.0", "O(1)", "Get information and statistics about the server", info::info).args(args::SECTIONS).tips(SHARDS_VARY),
+    container("config", "server", "2.0.0", "A container for server configuration commands", CONFIG),
+    container("command", "server", "2.8.13", "Get array of Redis command details", COMMAND).alone(ANY_TIME.and(Flags::CONNECTION), "O(N) where N is the total number of Redis commands", introspection::command).tips(ORDER_VARIES),
+    container("module", "server", "4.0.0", "A container for module commands", MODULE),
+    container("acl", "server", "6.0.0", "A container for Access List Control commands ", ACL),
+
+    row("multi", 1, MULTI, NO_KEYS, "transactions", "1.2.0", "O(1)", "Mark the start of a transaction block", transactions::multi),
+    row("exec", 1, EXEC, NO_KEYS, "transactions", "1.2.0", "Depends on commands in the transaction", "Execute all commands issued after MULTI", transactions::exec),
+    row("discard", 1, MULTI, NO_KEYS, "transactions", "2.0.0", "O(N), when N is the number of queued commands", "Discard all commands issued after MULTI", transactions::discard),
+    row("watch", -2, MULTI, LOOK_ALL, "transactions", "2.2.0", "O(1) for every key.", "Watch the given keys to determine execution of the MULTI/EXEC block", transactions::watch).args(args::KEYS),
+    row("unwatch", 1, UNWATCH, NO_KEYS, "transactions", "2.2.0", "O(1)", "Forget about all watched keys", transactions::unwatch),
+
+    row("ping", -1, Flags::FAST.and(Flags::CONNECTION), NO_KEYS, "connection", "1.0.0", "O(1)", "Ping the server", connection::ping).args(args::OPTIONAL_MESSAGE).tips(SHARDS_ALL),
+    row("echo", 2, FAST, NO_KEYS, "connection", "1.0.0", "O(1)", "Echo the given string", connection::echo).args(args::MESSAGE),
+    row("select", 2, FAST, NO_KEYS, "connection", "1.0.0", "O(1)", "Change the selected database for the current connection", connection::select).args(args::INDEX),
+    row("auth", -2, OPEN, NO_KEYS, "connection", "1.0.0", "O(N) where N is the number of passwords defined for the user", "Authenticate to the server", connection::auth).args(args::AUTH),
+    row("hello", -1, OPEN, NO_KEYS, "connection", "6.0.0", "O(1)", "Handshake with Redis", connection::hello).args(args::HELLO),
+    row("quit", -1, LEAVE, NO_KEYS, "connection", "1.0.0", "O(1)", "Close the connection", connection::quit),
+    row("reset", 1, LEAVE, NO_KEYS, "connection", "6.2.0", "O(1)", "Reset the connection", connection::reset),
+    container("client", "connection", "2.4.0", "A container for client connection commands", CLIENT),
+
+    row("readonly", 1, FAST, NO_KEYS, "cluster", "3.0.0", "O(1)", "Enables read queries for a connection to a cluster replica node", absent::no_cluster),
+    row("readwrite", 1, FAST, NO_KEYS, "cluster", "3.0.0", "O(1)", "Disables read queries for a connection to a cluster replica node", absent::no_cluster),
+    row("cluster", -2, Flags::NONE, NO_KEYS, "cluster", "3.0.0", "Depends on subcommand.", "A container for cluster commands", absent::no_cluster),
+    container("function", "scripting", "7.0.0", "A container for function commands", FUNCTION),
+    container("script", "scripting", "2.6.0", "A container for Lua scripts management commands", SCRIPT),
+];

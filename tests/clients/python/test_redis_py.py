@@ -1,0 +1,205 @@
+"""redis-py against the server in AFT_BINARY, in both protocols."""
+
+import threading
+import unittest
+
+import redis
+from redis.backoff import ConstantBackoff, NoBackoff
+from redis.exceptions import AuthenticationError, ResponseError, WatchError
+from redis.retry import Retry
+
+from server import Server
+
+
+class Plain(unittest.TestCase):
+    protocol = 2
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.addClassCleanup(cls.server.close)
+
+    def connect(self, **options):
+        options = {"decode_responses": True, "socket_timeout": 20} | options
+        client = redis.Redis(
+            host="127.0.0.1", port=self.server.port, protocol=self.protocol, **options
+        )
+        self.addCleanup(client.close)
+        return client
+
+    def setUp(self):
+        self.r = self.connect()
+        self.r.flushall()
+
+    def test_it_speaks_the_protocol_asked_for(self):
+        info = self.r.execute_command("HELLO")
+        if isinstance(info, list):
+            info = dict(zip(info[::2], info[1::2]))
+        self.assertEqual(info["proto"], self.protocol)
+
+    def test_strings(self):
+        r = self.r
+        self.assertIsNone(r.get("k"))
+        self.assertTrue(r.set("k", "v"))
+        self.assertEqual(r.get("k"), "v")
+        self.assertIsNone(r.set("k", "w", nx=True))
+        self.assertEqual(r.set("k", "w", get=True), "v")
+        self.assertTrue(r.mset({"a": 1, "b": 2}))
+        self.assertEqual(r.mget("a", "none", "b"), ["1", None, "2"])
+        self.assertEqual([r.incr("a"), r.incrby("a", 40), r.decr("a")], [2, 42, 41])
+        self.assertEqual(r.exists("a", "b", "none"), 2)
+        self.assertEqual(r.delete("a", "none"), 1)
+        self.assertEqual(r.type("b"), "string")
+        self.assertEqual(r.dbsize(), 2)
+
+    def test_bytes_are_kept(self):
+        r = self.connect(decode_responses=False)
+        everything = bytes(range(256))
+        r.set(everything, everything)
+        self.assertEqual(r.get(everything), everything)
+
+    def test_expiry(self):
+        r = self.r
+        r.set("k", "v", ex=100)
+        self.assertIn(r.ttl("k"), range(95, 101))
+        self.assertTrue(r.persist("k"))
+        self.assertEqual(r.ttl("k"), -1)
+        self.assertTrue(r.pexpireat("k", 33333333333333))
+        self.assertEqual(r.pexpiretime("k"), 33333333333333)
+
+    def test_errors(self):
+        self.r.set("k", "text")
+        with self.assertRaisesRegex(ResponseError, "^value is not an integer or out of range$"):
+            self.r.incr("k")
+        with self.assertRaisesRegex(ResponseError, "^unknown command 'NOSUCH'"):
+            self.r.execute_command("NOSUCH")
+
+    def test_name_and_database_at_connect(self):
+        r = self.connect(client_name="me", db=3)
+        self.assertEqual(r.client_getname(), "me")
+        r.set("k", "3")
+        self.assertIsNone(self.r.get("k"))
+        self.assertEqual(r.get("k"), "3")
+
+    def test_pipeline(self):
+        pipe = self.r.pipeline(transaction=False)
+        for n in range(1000):
+            pipe.set(f"k{n}", n).get(f"k{n}")
+        self.assertEqual(pipe.execute(), [x for n in range(1000) for x in (True, str(n))])
+
+    def test_multi(self):
+        pipe = self.r.pipeline(transaction=True)
+        pipe.set("a", 1).incr("a").get("a").get("none")
+        self.assertEqual(pipe.execute(), [True, 2, "2", None])
+
+    def test_an_error_inside_multi_leaves_the_others(self):
+        self.r.set("s", "text")
+        pipe = self.r.pipeline().set("a", 1).incr("s").set("b", 2)
+        ok, error, also_ok = pipe.execute(raise_on_error=False)
+        self.assertEqual((ok, also_ok), (True, True))
+        self.assertIsInstance(error, ResponseError)
+        self.assertEqual(self.r.mget("a", "b"), ["1", "2"])
+
+    def test_watch_conflict(self):
+        with self.r.pipeline() as pipe:
+            pipe.watch("k")
+            self.r.set("k", "other")
+            pipe.multi()
+            pipe.set("k", "mine")
+            with self.assertRaises(WatchError):
+                pipe.execute()
+        self.assertEqual(self.r.get("k"), "other")
+
+    def test_a_transaction_is_retried(self):
+        self.r.set("k", 1)
+        attempts = []
+
+        def double(pipe):
+            value = int(pipe.get("k"))
+            attempts.append(value)
+            if len(attempts) == 1:
+                self.r.set("k", 10)
+            pipe.multi()
+            pipe.set("k", value * 2)
+
+        self.assertEqual(self.r.transaction(double, "k"), [True])
+        self.assertEqual(attempts, [1, 10])
+        self.assertEqual(self.r.get("k"), "20")
+
+    def test_big_value(self):
+        big = "0123456789abcdef" * (2 << 20)
+        self.r.set("big", big)
+        self.assertTrue(self.r.get("big") == big)
+
+    def test_pool_of_20(self):
+        pool = redis.BlockingConnectionPool(
+            host="127.0.0.1", port=self.server.port, protocol=self.protocol, max_connections=20
+        )
+        r = redis.Redis(connection_pool=pool)
+        self.addCleanup(r.close)
+        counts = []
+
+        def work():
+            counts.extend([r.incr("n") for _ in range(50)])
+
+        threads = [threading.Thread(target=work) for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(sorted(counts), list(range(1, 2001)))
+
+
+class Plain3(Plain):
+    protocol = 3
+
+
+class Password(unittest.TestCase):
+    def test_auth(self):
+        server = Server(password="secret")
+        self.addCleanup(server.close)
+        for protocol in (2, 3):
+            with self.subTest(protocol=protocol):
+                options = {"host": "127.0.0.1", "port": server.port, "protocol": protocol}
+                # By default it tries a wrong password ten times before it says so.
+                once = options | {"retry": Retry(NoBackoff(), 0)}
+                for wrong in ({}, {"password": "wrong"}, {"username": "x", "password": "secret"}):
+                    with redis.Redis(**once, **wrong) as client:
+                        with self.assertRaises(AuthenticationError):
+                            client.get("k")
+                for right in ({"password": "secret"}, {"username": "default", "password": "secret"}):
+                    with redis.Redis(**options, **right) as client:
+                        self.assertTrue(client.set("k", "v"))
+
+
+class Reconnect(unittest.TestCase):
+    def test_after_kill_9_the_acknowledged_data_is_there(self):
+        server = Server()
+        self.addCleanup(server.close)
+        for protocol in (2, 3):
+            with self.subTest(protocol=protocol):
+                client = redis.Redis(
+                    host="127.0.0.1",
+                    port=server.port,
+                    protocol=protocol,
+                    decode_responses=True,
+                    retry=Retry(ConstantBackoff(0.1), 100),
+                )
+                self.addCleanup(client.close)
+                for n in range(100):
+                    client.set(f"{protocol}:{n}", n)
+                server.kill()
+                # The first command meets the dead connection, and is sent again.
+                restart = threading.Thread(target=server.start)
+                restart.start()
+                values = client.mget([f"{protocol}:{n}" for n in range(100)])
+                restart.join()
+                self.assertEqual(values, [str(n) for n in range(100)])
+                self.assertTrue(client.set("again", "yes"))
+
+
+if __name__ == "__main__":
+    result = unittest.main(exit=False, verbosity=2).result
+    bad = len(result.failures) + len(result.errors)
+    print(f"redis-py: {result.testsRun - bad} passed, {bad} failed", flush=True)
+    raise SystemExit(bool(bad or not result.testsRun))

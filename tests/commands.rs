@@ -1,0 +1,257 @@
+//! Every command, as scripted sessions on a node in memory: `tests/scripts`, whose format is
+//! told in `tests/command_support/script.rs`.
+//!
+//! `commands_against_redis.rs` plays the same scripts to a real redis-server.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod command_support;
+
+use aft::command::{self, table};
+use aft::resp::Reply;
+use command_support::node::{Kept, Node};
+use command_support::script::{self, Step, show, words};
+use std::collections::{BTreeMap, BTreeSet};
+
+fn play(name: &str, steps: &[Step], kept: Kept) -> Vec<String> {
+    let node = Node::new(kept);
+    let mut sessions = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for step in steps {
+        let connection = step.connection.as_str();
+        let session = sessions.entry(connection).or_insert_with(|| node.connect());
+        let got = show(&node.run(session, &step.args));
+        if step.expected != "*" && got != step.expected {
+            let (line, expected) = (step.line, &step.expected);
+            let request = step.args.join(&b' ');
+            wrong.push(format!(
+                "{name}:{line}: {}\n   {expected} was expected\n   {got} was answered",
+                request.escape_ascii()
+            ));
+        }
+    }
+    wrong
+}
+
+fn play_all(kept: Kept) {
+    let scripts = script::all();
+    let wrong = scripts
+        .iter()
+        .flat_map(|(name, steps)| play(name, steps, kept));
+    let wrong: Vec<String> = wrong.collect();
+    assert!(wrong.is_empty(), "{kept:?}\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn scripts_get_the_replies_they_expect_in_memory() {
+    play_all(Kept::Nowhere);
+}
+
+#[test]
+fn scripts_get_the_replies_they_expect_through_the_log() {
+    play_all(Kept::InLog);
+}
+
+#[test]
+fn every_command_is_in_some_script() {
+    let mut left: BTreeSet<&str> = table::all()
+        .iter()
+        .flat_map(|command| std::iter::once(command).chain(command.subcommands))
+        .map(|command| command.name)
+        .collect();
+    for (_, steps) in script::all() {
+        for step in &steps {
+            let args: Vec<&[u8]> = step.args.iter().map(Vec::as_slice).collect();
+            if let Ok(command) = table::find(&args) {
+                left.remove(command.name);
+            }
+        }
+    }
+    // A container's name alone is an error, which `find` doesn't find.
+    left.retain(|name| table::find(&[name.as_bytes()]).is_ok() || name.contains('|'));
+    assert!(left.is_empty(), "in no script: {left:?}");
+}
+
+/// A text reply.
+fn text(reply: Reply) -> String {
+    match reply {
+        Reply::Verbatim { text, .. } => String::from_utf8_lossy(&text).into_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn field<'t>(text: &'t str, name: &str) -> &'t str {
+    text.split(|c: char| c.is_whitespace())
+        .find_map(|word| word.strip_prefix(name)?.strip_prefix([':', '=']))
+        .unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+#[test]
+fn clients_see_each_other() {
+    let node = Node::new(Kept::Nowhere);
+    let (mut one, mut two) = (node.connect(), node.connect());
+    let run = |session: &mut _, line: &str| node.run(session, &words(line));
+    run(&mut two, "SELECT 3");
+    run(&mut two, "CLIENT SETNAME second");
+    run(&mut two, "CLIENT SETINFO lib-name mine");
+    run(&mut two, "CLIENT SETINFO LIB-VER 1.0");
+    run(&mut two, "CLIENT NO-TOUCH on");
+    run(&mut two, "HELLO 3");
+    run(&mut two, "WATCH a b");
+    run(&mut two, "MULTI");
+    run(&mut two, "SET a 1");
+    two.publish(0);
+    let list = text(run(&mut one, "CLIENT LIST"));
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines.len(), 2, "{list}");
+    for (name, value) in [
+        ("id", "1"),
+        ("addr", "10.0.0.1:40000"),
+        ("laddr", "10.0.0.2:6379"),
+        ("name", ""),
+        ("flags", "N"),
+        ("db", "0"),
+        ("multi", "-1"),
+        ("cmd", "client|list"),
+        ("user", "default"),
+        ("resp", "2"),
+        ("lib-name", ""),
+    ] {
+        assert_eq!(field(lines[0], name), value, "{name}");
+    }
+    for (name, value) in [
+        ("id", "2"),
+        ("name", "second"),
+        ("flags", "xT"),
+        ("db", "3"),
+        ("multi", "1"),
+        ("cmd", "set"),
+        ("resp", "3"),
+        ("lib-name", "mine"),
+        ("lib-ver", "1.0"),
+    ] {
+        assert_eq!(field(lines[1], name), value, "{name}");
+    }
+    assert_eq!(
+        text(run(&mut one, "CLIENT LIST ID 2 9 1 2"))
+            .lines()
+            .count(),
+        3
+    );
+    assert_eq!(text(run(&mut one, "CLIENT LIST TYPE Normal")), list);
+    assert_eq!(text(run(&mut one, "CLIENT LIST TYPE pubsub")), "");
+    assert_eq!(text(run(&mut one, "CLIENT INFO")).lines().count(), 1);
+    node.disconnect(two);
+    assert_eq!(text(run(&mut one, "CLIENT LIST")).lines().count(), 1);
+}
+
+#[test]
+fn kill_ends_those_it_means() {
+    let node = Node::new(Kept::Nowhere);
+    let mut me = node.connect();
+    let others = [node.connect(), node.connect(), node.connect()];
+    let killed = || {
+        others
+            .iter()
+            .map(|session| {
+                session
+                    .client
+                    .killed
+                    .load(std::sync::atomic::Ordering::Acquire)
+            })
+            .collect::<Vec<_>>()
+    };
+    let mut run = |line: &str| show(&node.run(&mut me, &words(line)));
+    assert_eq!(run("CLIENT KILL ID 2 ADDR 10.0.0.1:40002"), ":0");
+    assert_eq!(run("CLIENT KILL TYPE pubsub"), ":0");
+    assert_eq!(run("CLIENT KILL MAXAGE 1000"), ":0");
+    assert_eq!(killed(), [false, false, false]);
+    assert_eq!(run("CLIENT KILL 10.0.0.1:40001"), "OK");
+    assert_eq!(run("CLIENT KILL 10.0.0.1:40001"), "-ERR No such client");
+    assert_eq!(killed(), [true, false, false]);
+    assert_eq!(
+        run("CLIENT KILL ID 3 ADDR 10.0.0.1:40002 LADDR 10.0.0.2:6379 USER default TYPE normal"),
+        ":1"
+    );
+    assert_eq!(killed(), [true, true, false]);
+    assert_eq!(run("CLIENT KILL SKIPME yes USER default"), ":1");
+    assert_eq!(killed(), [true, true, true]);
+    assert_eq!(run("CLIENT KILL SKIPME no ID 1"), ":1");
+    assert!(me.closing);
+    assert!(!me.client.killed.load(std::sync::atomic::Ordering::Acquire));
+}
+
+#[test]
+fn info_has_what_clients_and_monitoring_read() {
+    let node = Node::new(Kept::InLog);
+    let mut session = node.connect();
+    let mut run = |line: &str| node.run(&mut session, &words(line));
+    run("SET a 1");
+    run("SET b 1 EX 100");
+    run("MGET a b c");
+    run("EXISTS a zz");
+    run("TTL zz");
+    run("FOO");
+    run("SET a b c");
+    run("SELECT 2");
+    run("SET a 1");
+    run("MULTI");
+    run("INCR n");
+    run("AUTH x y");
+    run("EXEC");
+    let all = text(run("INFO everything"));
+    for (name, value) in [
+        ("redis_version", "7.0.15"),
+        ("aft_version", env!("CARGO_PKG_VERSION")),
+        ("redis_mode", "standalone"),
+        ("tcp_port", "6379"),
+        ("connected_clients", "1"),
+        ("maxclients", "10000"),
+        ("loading", "0"),
+        ("role", "master"),
+        ("connected_slaves", "0"),
+        ("cluster_enabled", "0"),
+        ("keyspace_hits", "3"),
+        ("keyspace_misses", "3"),
+        ("total_error_replies", "3"),
+        ("errorstat_ERR", "count=2"),
+        ("errorstat_WRONGPASS", "count=1"),
+        ("db0", "keys=2,expires=1,avg_ttl=0"),
+        ("db2", "keys=2,expires=0,avg_ttl=0"),
+        ("health", "serving"),
+        ("pending_bytes", "0"),
+        ("store_failures", "0"),
+        ("damages", "0"),
+        ("oldest_pin_age_ms", "0"),
+    ] {
+        assert_eq!(field(&all, name), value, "{name}");
+    }
+    assert_eq!(field(&all, "run_id").len(), 40);
+    assert_ne!(field(&all, "used_memory"), "0");
+    assert_eq!(
+        text(run("INFO")).matches("\r\n# ").count(),
+        all.matches("\r\n# ").count()
+    );
+    assert_eq!(
+        text(run("INFO Replication")).lines().next(),
+        Some("# Replication")
+    );
+    run("CONFIG RESETSTAT");
+    let stats = text(run("INFO stats errorstats"));
+    assert_eq!(field(&stats, "keyspace_hits"), "0");
+    assert!(!stats.contains("errorstat_"));
+}
+
+#[test]
+fn a_request_over_http_is_known() {
+    for (line, attack) in [
+        ("POST / HTTP/1.1", true),
+        ("host: a", true),
+        ("GET post", false),
+        ("HOST a", false),
+    ] {
+        let words = words(line);
+        let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        assert_eq!(command::is_cross_protocol_attack(&args), attack, "{line}");
+    }
+}

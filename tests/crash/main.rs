@@ -1,0 +1,146 @@
+//! Crashes: the server is killed at a random moment under load, started again on the same
+//! directory, and everything it had answered must be there, everything else whole or not at all.
+//!
+//! `AFT_CRASH_ROUNDS` asks for more than CI's 50 rounds; `AFT_SEED` repeats the random choices
+//! (the interleaving with the server stays its own). A failure prints both.
+
+#![allow(
+    clippy::expect_used,
+    reason = "a failed expectation is how a test fails"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod anomaly;
+mod bank;
+mod expiry;
+mod planted;
+mod private;
+mod shared;
+mod world;
+
+use std::time::Duration;
+
+use common::resp::Reply;
+use common::server::{Options, Peer, Server};
+use common::temp_dir::TempDir;
+use common::{seed, wait};
+use rand::RngExt;
+
+use anomaly::End;
+use world::World;
+
+fn rounds() -> u32 {
+    let text = std::env::var("AFT_CRASH_ROUNDS").unwrap_or_else(|_| "50".to_owned());
+    text.parse().expect("AFT_CRASH_ROUNDS is a number")
+}
+
+/// Prints how to run a failed test again.
+struct Replay {
+    seed: u64,
+    rounds: u32,
+    round: u32,
+}
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self {
+                seed,
+                rounds,
+                round,
+            } = self;
+            eprintln!("in round {round}; again: AFT_SEED={seed} AFT_CRASH_ROUNDS={rounds}");
+        }
+    }
+}
+
+#[test]
+fn acknowledged_writes_survive_kill_9_and_nothing_is_torn() {
+    let mut replay = Replay {
+        seed: seed::from_env(),
+        rounds: rounds(),
+        round: 0,
+    };
+    let mut rng = seed::rng(replay.seed, u64::MAX);
+    let dir = TempDir::named("crash");
+    let mut server = Server::start(&Options::durable(dir.path()));
+    let mut world = World::create(&mut server.client());
+    let mut done = 0;
+    for round in 1..=replay.rounds {
+        replay.round = round;
+        let load = Duration::from_millis(rng.random_range(20..400));
+        world.load(&mut server, replay.seed, round, |server| {
+            wait::pause(load);
+            server.kill_9();
+        });
+        // Now and then the recovery is killed too, perhaps more than once.
+        while rng.random_bool(0.2) {
+            let after = Duration::from_millis(rng.random_range(0..60));
+            Server::start_and_kill(server.options(), after);
+        }
+        server.restart();
+        done += world.verify(&mut server.client(), End::Crash, round);
+    }
+    println!("{} rounds, {done} answered operations", replay.rounds);
+    assert!(
+        done > u64::from(replay.rounds) * 20,
+        "hardly any load: {done} answered operations"
+    );
+}
+
+#[test]
+fn sigterm_under_load_answers_or_does_not_do_it() {
+    let seed = seed::from_env();
+    let replay = Replay {
+        seed,
+        rounds: 5,
+        round: 0,
+    };
+    let dir = TempDir::named("sigterm");
+    let mut server = Server::start(&Options::durable(dir.path()));
+    let mut world = World::create(&mut server.client());
+    // redis-server may leave replies of its last moment unsent.
+    let end = if Peer::under_test() == Peer::Aft {
+        End::Drained
+    } else {
+        End::Crash
+    };
+    let mut rng = seed::rng(seed, u64::MAX);
+    for round in 1..=replay.rounds {
+        let load = Duration::from_millis(rng.random_range(20..300));
+        let mut code = None;
+        world.load(&mut server, seed, round, |server| {
+            wait::pause(load);
+            code = server.terminate().code();
+        });
+        assert_eq!(code, Some(0), "the exit code of a drained server");
+        server.restart();
+        world.verify(&mut server.client(), end, round);
+    }
+}
+
+#[test]
+fn everysec_says_that_durability_is_given_up() {
+    let dir = TempDir::named("everysec");
+    let options = Options {
+        durability: "everysec",
+        ..Options::durable(dir.path())
+    };
+    let mut server = Server::start(&options);
+    if Peer::under_test() == Peer::Aft {
+        let said = server.stdout().join("\n").to_lowercase();
+        assert!(said.contains("durability everysec"), "{said}");
+        let plain = ["lose", "lost", "given up", "gives up", "not durable"];
+        assert!(
+            plain.iter().any(|words| said.contains(words)),
+            "says what it costs: {said}"
+        );
+    }
+    // An orderly end loses nothing all the same.
+    assert_eq!(server.client().cmd("SET k v"), Reply::ok());
+    assert_eq!(server.terminate().code(), Some(0));
+    server.restart();
+    assert_eq!(server.client().cmd("GET k"), Reply::bulk("v"));
+}

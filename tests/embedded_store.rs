@@ -1,0 +1,339 @@
+//! The embedded store on a real directory: opening, refusing, full disks, bit rot.
+
+// In a test, an unwrap is an assertion.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use aft::storage::embedded::{Durability, EmbeddedOptions, EmbeddedStore, OBJECT_BYTES_MAX};
+use aft::storage::{Created, Store, StoreError};
+use bytes::Bytes;
+use common::temp_dir::TempDir;
+use std::collections::BTreeMap;
+use std::fs;
+use std::future::Future;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+fn options(segment_bytes: u64) -> EmbeddedOptions {
+    EmbeddedOptions {
+        segment_bytes,
+        entropy: 11,
+        ..EmbeddedOptions::default()
+    }
+}
+
+fn open(path: &Path) -> EmbeddedStore {
+    EmbeddedStore::open(path, options(64 << 10)).unwrap()
+}
+
+fn bytes(size: usize, salt: u8) -> Bytes {
+    (0..size)
+        .map(|i| (i as u8).wrapping_mul(31) ^ salt)
+        .collect()
+}
+
+/// Runs one test of this program in a process of its own, with a directory to work in.
+fn this_test_in(path: &Path, test: &str, variable: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([test, "--exact", "--nocapture"]);
+    command.env(variable, path);
+    command
+}
+
+#[test]
+fn everything_is_there_after_reopening() {
+    let directory = TempDir::new();
+    for durability in [Durability::Always, Durability::EverySecond] {
+        let path = directory
+            .path()
+            .join(format!("{durability:?}").to_lowercase());
+        let options = EmbeddedOptions {
+            durability,
+            ..options(64 << 10)
+        };
+        let mut expected: BTreeMap<String, Bytes> = BTreeMap::new();
+        for round in 0..4u8 {
+            let store = EmbeddedStore::open(&path, options).unwrap();
+            assert_eq!(store.damage(), []);
+            run(async {
+                assert_eq!(
+                    store.list("", "", usize::MAX).await.unwrap(),
+                    expected.keys().cloned().collect::<Vec<_>>()
+                );
+                for (name, object) in &expected {
+                    assert_eq!(store.read(name, 0, u64::MAX).await.as_ref(), Ok(object));
+                }
+                for number in 0..40 {
+                    let name = format!("log/{round}/{number}");
+                    let size = if number == 7 { 200_000 } else { number * 97 };
+                    let object = bytes(size, round);
+                    let created = store.create(&name, object.clone()).await;
+                    assert_eq!(created, Ok(Created::Created));
+                    expected.insert(name, object);
+                }
+                let doomed: Vec<String> = expected.keys().step_by(3).cloned().collect();
+                store.delete(&doomed).await.unwrap();
+                expected.retain(|name, _| !doomed.contains(name));
+            });
+        }
+    }
+}
+
+#[test]
+fn dead_segments_are_removed() {
+    let directory = TempDir::new();
+    let segments = || {
+        let names = fs::read_dir(directory.path()).unwrap();
+        names
+            .filter(|name| {
+                name.as_ref()
+                    .unwrap()
+                    .file_name()
+                    .to_string_lossy()
+                    .starts_with("segment-")
+            })
+            .count()
+    };
+    let store = open(directory.path());
+    run(async {
+        for number in 0..200 {
+            let name = format!("log/a/{number}");
+            store.create(&name, bytes(9000, 1)).await.unwrap();
+            store.delete(&[name]).await.unwrap();
+        }
+    });
+    // Closing waits for what is under way; the rest goes in the next life.
+    drop(store);
+    assert!(segments() < 8, "{} segments stay", segments());
+}
+
+#[test]
+fn bad_names_and_large_objects_are_rejected() {
+    let directory = TempDir::new();
+    let store = open(directory.path());
+    let long = "a".repeat(256);
+    run(async {
+        for name in ["", "A", "a.b", "a b", "ä", "a\0", &long] {
+            let refused = store.create(name, Bytes::new()).await;
+            assert!(matches!(refused, Err(StoreError::Rejected(_))), "{name:?}");
+        }
+        let longest = "a".repeat(255);
+        assert_eq!(
+            store.create(&longest, Bytes::new()).await,
+            Ok(Created::Created)
+        );
+        let large = Bytes::from(vec![0; OBJECT_BYTES_MAX as usize + 1]);
+        let refused = store.create("large", large).await;
+        assert!(
+            matches!(refused, Err(StoreError::Rejected(_))),
+            "{refused:?}"
+        );
+        assert_eq!(store.list("", "", 9).await.unwrap(), [longest]);
+    });
+}
+
+#[test]
+fn a_second_process_is_told_who_has_the_directory() {
+    let directory = TempDir::new();
+    let mut holder = this_test_in(directory.path(), "holds_a_directory", "AFT_TEST_HOLD")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(holder.stdout.take().unwrap()).lines();
+    assert!(output.any(|line| line.unwrap().contains("AFT_TEST_HELD")));
+
+    let refused = EmbeddedStore::open(directory.path(), options(64 << 10)).unwrap_err();
+    let expected = format!(
+        "{} is in use by another aft process (pid {})",
+        directory.path().display(),
+        holder.id()
+    );
+    assert_eq!(refused, StoreError::Fatal(expected));
+
+    // However the holder ends, the directory is free.
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    open(directory.path());
+}
+
+/// Run in a process of its own by the test above.
+#[test]
+fn holds_a_directory() {
+    let Some(path) = std::env::var_os("AFT_TEST_HOLD") else {
+        return;
+    };
+    let _store = open(Path::new(&path));
+    println!("AFT_TEST_HELD");
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_named() {
+    let directory = TempDir::new();
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    let refused = EmbeddedStore::open(&file.join("store"), options(64 << 10)).unwrap_err();
+    let StoreError::Fatal(why) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(why.contains("file/store"), "{why}");
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_alone() {
+    let directory = TempDir::new();
+    fs::write(
+        directory.path().join("FORMAT"),
+        "aft embedded store, format 2\n",
+    )
+    .unwrap();
+    fs::write(directory.path().join("segment-9.tmp"), "not ours to remove").unwrap();
+    let state = || -> BTreeMap<_, _> {
+        fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect()
+    };
+    let before = state();
+    let refused = EmbeddedStore::open(directory.path(), options(64 << 10)).unwrap_err();
+    assert!(
+        matches!(&refused, StoreError::Fatal(why) if why.contains("format 2")),
+        "{refused}"
+    );
+    assert_eq!(state(), before);
+}
+
+#[test]
+fn bit_rot_costs_what_it_hit_and_is_reported() {
+    let directory = TempDir::new();
+    let store = EmbeddedStore::open(directory.path(), options(1 << 20)).unwrap();
+    run(async {
+        for number in 0..8u8 {
+            let name = format!("log/a/{number}");
+            store.create(&name, bytes(1000, number)).await.unwrap();
+        }
+    });
+    drop(store);
+    // The first segment's third record loses its head, the fifth a byte of its body.
+    let segment = directory.path().join("segment-1");
+    let mut contents = fs::read(&segment).unwrap();
+    let at = |contents: &[u8], name: &str| {
+        contents
+            .windows(name.len())
+            .position(|bytes| bytes == name.as_bytes())
+            .unwrap()
+    };
+    let head = at(&contents, "log/a/2");
+    contents[head] ^= 1;
+    let body = at(&contents, "log/a/4") + 100;
+    contents[body] ^= 1;
+    fs::write(&segment, &contents).unwrap();
+
+    let store = EmbeddedStore::open(directory.path(), options(1 << 20)).unwrap();
+    run(async {
+        assert_eq!(store.damage().len(), 1, "{:?}", store.damage());
+        assert_eq!(store.damage()[0].segment, 1);
+        let expected = [0, 1, 3, 4, 5, 6, 7].map(|number| format!("log/a/{number}"));
+        assert_eq!(store.list("", "", 99).await.unwrap(), expected);
+        // What can be named is there, as it stands: the engine's checksums find it.
+        let rotten = store.read("log/a/4", 0, u64::MAX).await.unwrap();
+        assert_eq!(rotten.len(), 1000);
+        assert_ne!(rotten, bytes(1000, 4));
+        assert_eq!(store.read("log/a/7", 0, u64::MAX).await, Ok(bytes(1000, 7)));
+    });
+}
+
+/// On a file system of 4 MB, mounted for a process of its own; where that isn't
+/// allowed, with a limit on the size of files, which can't be relieved.
+#[test]
+fn a_full_disk_is_survived_without_a_restart() {
+    let directory = TempDir::new();
+    let exe = std::env::current_exe().unwrap();
+    let wrapped = |wrapper: &[&str], script: &str, variable: &str| -> Output {
+        Command::new(wrapper[0])
+            .args(&wrapper[1..])
+            .args(["sh", "-c", script])
+            .env("AFT_TEST_EXE", &exe)
+            .env(variable, directory.path())
+            .output()
+            .unwrap()
+    };
+    let test = "exec \"$AFT_TEST_EXE\" fills_a_disk --exact --nocapture";
+    let mount = format!("mount -t tmpfs -o size=4m none \"$AFT_TEST_FULL\" && {test}");
+    let mut output = wrapped(&["unshare", "-rm"], &mount, "AFT_TEST_FULL");
+    if !String::from_utf8_lossy(&output.stdout).contains("AFT_TEST_STARTED") {
+        println!("no mount here, so a limit on file sizes: {output:?}");
+        let limit = format!("trap '' XFSZ; ulimit -f 1000; {test}");
+        output = wrapped(&["env"], &limit, "AFT_TEST_LIMITED");
+    }
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("AFT_TEST_DONE"), "{output:?}");
+}
+
+/// Run in a process of its own by the test above.
+#[test]
+fn fills_a_disk() {
+    let full = std::env::var_os("AFT_TEST_FULL");
+    let Some(path) = full.clone().or(std::env::var_os("AFT_TEST_LIMITED")) else {
+        return;
+    };
+    println!("AFT_TEST_STARTED");
+    let path = Path::new(&path);
+    let segment_bytes = if full.is_some() { 512 << 10 } else { 4 << 20 };
+    let store = EmbeddedStore::open(path, options(segment_bytes)).unwrap();
+    let object = bytes(16 << 10, 5);
+    let names = run(async {
+        let mut created = Vec::new();
+        loop {
+            let name = format!("log/a/{:04}", created.len());
+            match store.create(&name, object.clone()).await {
+                Ok(_) => created.push(name),
+                Err(StoreError::Full(_)) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(!created.is_empty());
+        // What was refused isn't there, what was acknowledged is, and may be deleted.
+        assert_eq!(store.list("", "", 9999).await.unwrap(), created);
+        let kept = created.split_off(created.len() / 2);
+        store.delete(&created).await.unwrap();
+        kept
+    });
+    let after = run(async {
+        let mut after = names.clone();
+        // The space comes back in the background; each attempt waits for the writer.
+        for _attempt in 0..if full.is_some() { 100_000 } else { 0 } {
+            match store.create("log/b", object.clone()).await {
+                Ok(_) => {
+                    after.push("log/b".to_owned());
+                    break;
+                }
+                Err(StoreError::Full(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(store.list("", "", 9999).await.unwrap(), after);
+        after
+    });
+    assert_eq!(after.len() > names.len(), full.is_some());
+    drop(store);
+    let store = EmbeddedStore::open(path, options(segment_bytes)).unwrap();
+    run(async {
+        assert_eq!(store.list("", "", 9999).await.unwrap(), after);
+        for name in &after {
+            assert_eq!(store.read(name, 0, u64::MAX).await.as_ref(), Ok(&object));
+        }
+    });
+    println!("AFT_TEST_DONE");
+}

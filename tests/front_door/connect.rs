@@ -1,0 +1,220 @@
+//! What clients send when they connect, in both protocols, with and without a password.
+
+use crate::common::resp::Reply;
+use crate::common::server::{Options, Peer, Server};
+use crate::common::session::{Scenario, same_replies, same_replies_with};
+
+const fn scenario(name: &'static str, script: &'static str) -> Scenario {
+    Scenario { name, script }
+}
+
+#[test]
+fn the_connect_set_is_as_in_redis() {
+    same_replies(CONNECT);
+}
+
+#[test]
+fn passwords_are_as_in_redis() {
+    same_replies_with(PASSWORD, |options| options.requirepass = Some("secret"));
+}
+
+/// Texts that differ between any two servers, but that clients and tools look things up in.
+#[test]
+fn info_and_client_list_have_the_fields_that_clients_parse() {
+    let server = Server::start(&Options::memory());
+    let mut client = server.client();
+    assert_eq!(client.cmd("CLIENT SETNAME me"), Reply::ok());
+    let info = client.cmd("INFO").text().expect("a text");
+    for field in [
+        "redis_version:7.0.15",
+        "redis_mode:standalone",
+        "role:master",
+        "loading:0",
+    ] {
+        assert!(
+            info.lines().any(|line| line == field),
+            "no {field} in {info}"
+        );
+    }
+    for section in [
+        "# Server",
+        "# Clients",
+        "# Memory",
+        "# Stats",
+        "# Replication",
+        "# Keyspace",
+    ] {
+        assert!(info.contains(section), "no {section} in {info}");
+    }
+    if Peer::under_test() == Peer::Aft {
+        let version = format!("aft_version:{}", env!("CARGO_PKG_VERSION"));
+        assert!(info.contains(&version), "no {version} in {info}");
+    }
+    let id = client.cmd("CLIENT ID").int();
+    let port = client.stream().local_addr().expect("an address").port();
+    for command in ["CLIENT INFO", "CLIENT LIST"] {
+        let list = client.cmd(command).text().expect("a text");
+        let own = list
+            .lines()
+            .find(|line| line.contains(" name=me "))
+            .expect("its own line");
+        let fields = [
+            format!("id={id}"),
+            format!("addr=127.0.0.1:{port}"),
+            "db=0".to_owned(),
+        ];
+        for field in fields
+            .iter()
+            .map(String::as_str)
+            .chain(["resp=2", "user=default"])
+        {
+            assert!(
+                own.split(' ').any(|word| word == field),
+                "no {field} in {own}"
+            );
+        }
+    }
+}
+
+#[test]
+fn client_kill_closes_the_other_connection() {
+    let server = Server::start(&Options::memory());
+    let (mut killer, mut victim) = (server.client(), server.client());
+    let id = victim.cmd("CLIENT ID").int().to_string();
+    assert_eq!(killer.run(&["CLIENT", "KILL", "ID", &id]), Reply::Int(1));
+    assert_eq!(victim.read_to_close().expect("closed"), b"");
+    assert_eq!(killer.run(&["CLIENT", "KILL", "ID", &id]), Reply::Int(0));
+    assert_eq!(killer.cmd("PING"), Reply::Simple(b"PONG".to_vec()));
+}
+
+const CONNECT: &[Scenario] = &[
+    scenario(
+        "PING and ECHO",
+        "a: PING | a: PING hello | a: ECHO hello | a: ECHO \"\"",
+    ),
+    scenario("HELLO 2", "?a: HELLO 2 | a: GET none | a: MGET none"),
+    scenario(
+        "HELLO 3",
+        "?a: HELLO 3 | a: GET none | a: MGET none | a: CONFIG GET nosuch",
+    ),
+    scenario(
+        "HELLO 3 and back",
+        "?a: HELLO 3 | a: GET none | ?a: HELLO 2 | a: GET none",
+    ),
+    scenario(
+        "HELLO alone keeps the protocol",
+        "?a: HELLO | ?a: HELLO 3 | ?a: HELLO | a: GET none",
+    ),
+    scenario(
+        "HELLO wrong",
+        "a: HELLO 1 | a: HELLO 4 | a: HELLO x | a: HELLO 3 NOPE | a: HELLO 3 AUTH default | \
+         a: GET none",
+    ),
+    scenario(
+        "HELLO with a name",
+        "?a: HELLO 3 SETNAME me | a: CLIENT GETNAME | a: HELLO 3 SETNAME \"a b\" | \
+         a: CLIENT GETNAME",
+    ),
+    scenario(
+        "HELLO AUTH without a password set",
+        "?a: HELLO 3 AUTH default any | a: HELLO 3 AUTH nobody x | a: PING",
+    ),
+    scenario(
+        "AUTH without a password set",
+        "a: AUTH x | a: AUTH default x | a: AUTH nobody x | a: AUTH | a: AUTH a b c",
+    ),
+    scenario(
+        "names",
+        "a: CLIENT GETNAME | a: CLIENT SETNAME me | a: CLIENT GETNAME | \
+         a: CLIENT SETNAME \"with space\" | a: CLIENT SETNAME \"line\\n\" | \
+         a: CLIENT GETNAME | a: CLIENT SETNAME \"\" | a: CLIENT GETNAME",
+    ),
+    scenario(
+        "names in RESP3",
+        "?a: HELLO 3 | a: CLIENT GETNAME | a: CLIENT SETNAME x | a: CLIENT GETNAME",
+    ),
+    scenario("CLIENT ID", "?a: CLIENT ID | a: CLIENT ID x"),
+    scenario(
+        "CLIENT REPLY",
+        "a: CLIENT REPLY ON | a: CLIENT REPLY NOPE | \
+         a: !send \"*3\\r\\n$6\\r\\nCLIENT\\r\\n$5\\r\\nREPLY\\r\\n$4\\r\\nSKIP\\r\\n\" | \
+         a: !send \"*1\\r\\n$4\\r\\nPING\\r\\n\" | a: ECHO next | \
+         a: !send \"*3\\r\\n$6\\r\\nCLIENT\\r\\n$5\\r\\nREPLY\\r\\n$3\\r\\nOFF\\r\\n\" | \
+         a: !send \"*1\\r\\n$4\\r\\nPING\\r\\n\" | a: CLIENT REPLY ON | a: ECHO again",
+    ),
+    scenario(
+        "CLIENT NO-EVICT",
+        "a: CLIENT NO-EVICT ON | a: CLIENT NO-EVICT OFF | a: CLIENT NO-EVICT NOPE",
+    ),
+    scenario(
+        "RESET",
+        "?a: HELLO 3 | a: CLIENT SETNAME me | a: SELECT 3 | a: SET k 3 | a: RESET | a: GET k | \
+         a: CLIENT GETNAME | a: GET none",
+    ),
+    scenario("QUIT", "a: QUIT | a: !closed"),
+    scenario(
+        "nothing after QUIT",
+        "a: !send \"*1\\r\\n$4\\r\\nQUIT\\r\\n*3\\r\\n$3\\r\\nSET\\r\\n$1\\r\\nk\\r\\n$1\\r\\nv\\r\\n\" | \
+         a: !read | a: !closed | b: GET k",
+    ),
+    scenario(
+        "CONFIG GET of nothing",
+        "a: CONFIG GET nosuch | a: CONFIG GET save x | a: CONFIG GET databases",
+    ),
+    scenario(
+        "COMMAND",
+        "a: COMMAND INFO nosuch | a: COMMAND DOCS nosuch | a: COMMAND GETKEYS SET k v | \
+         a: COMMAND GETKEYS MSET a 1 b 2 | a: COMMAND GETKEYS PING | \
+         a: COMMAND GETKEYS NOSUCH | a: COMMAND GETKEYS GET",
+    ),
+    scenario(
+        "COMMAND INFO of the basic ones",
+        "a: COMMAND INFO get | a: COMMAND INFO set | a: COMMAND INFO mset ping",
+    ),
+    scenario(
+        "READONLY and CLUSTER",
+        "a: READONLY | a: CLUSTER INFO | a: CLUSTER NODES",
+    ),
+];
+
+const PASSWORD: &[Scenario] = &[
+    scenario(
+        "nothing without it",
+        "a: GET k | a: PING | a: SET k v | a: SELECT 1 | a: MULTI | a: EXEC | a: CLIENT ID | \
+         a: NOSUCH | a: GET | a: ECHO x",
+    ),
+    scenario(
+        "AUTH",
+        "a: AUTH wrong | a: GET k | a: AUTH secret | a: GET k | a: AUTH wrong | a: GET k",
+    ),
+    scenario(
+        "AUTH with the user",
+        "a: AUTH nobody secret | a: AUTH default wrong | a: AUTH default secret | a: GET k",
+    ),
+    scenario(
+        "HELLO",
+        "a: HELLO | a: HELLO 3 | a: HELLO 3 AUTH default wrong | a: GET k | \
+         ?a: HELLO 3 AUTH default secret | a: GET k",
+    ),
+    scenario(
+        "HELLO AUTH SETNAME",
+        "?a: HELLO 3 AUTH default secret SETNAME me | a: CLIENT GETNAME",
+    ),
+    scenario(
+        "RESET needs it again",
+        "a: AUTH secret | a: SET k v | a: RESET | a: GET k | a: AUTH secret | a: GET k",
+    ),
+    scenario("QUIT without it", "a: QUIT | a: !closed"),
+    scenario(
+        "large requests without it",
+        "a: !send \"*11\\r\\n\" | a: !read | a: !closed",
+    ),
+    scenario(
+        "large arguments without it",
+        "a: !send \"*2\\r\\n$4\\r\\nAUTH\\r\\n$16385\\r\\n\" | a: !read | a: !closed",
+    ),
+    scenario(
+        "in a transaction",
+        "a: AUTH secret | a: MULTI | a: AUTH wrong | a: GET k | a: EXEC | a: GET k",
+    ),
+];

@@ -1,0 +1,177 @@
+//! The wrapper around every store: what is tried again, for how long, and what its answers mean.
+#![allow(clippy::unwrap_used)] // A failed step of a test is a failed test.
+#![allow(clippy::disallowed_methods)] // Time is virtual here.
+
+use aft::layout::{Header, Kind};
+use aft::storage::memory::MemoryStore;
+use aft::storage::resilient::{Decided, ResilientStore, RetryPolicy};
+use aft::storage::{Created, Limits, Store, StoreError, StoreFuture};
+use bytes::Bytes;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+/// What the store does with one call.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Act {
+    Work,
+    /// Answers that it failed, and did nothing.
+    Fail,
+    /// Does the work and answers that it failed.
+    LoseReply,
+    /// Does the work and never answers.
+    Hang,
+    NotYetVisible,
+    Reject,
+    Full,
+}
+
+/// A store that follows a script, then works.
+#[derive(Default)]
+struct Scripted {
+    inner: MemoryStore,
+    script: Mutex<VecDeque<Act>>,
+}
+
+impl Scripted {
+    async fn act<T>(&self, work: StoreFuture<'_, T>) -> Result<T, StoreError> {
+        let act = self.script.lock().unwrap().pop_front().unwrap_or(Act::Work);
+        match act {
+            Act::Work => work.await,
+            Act::Fail => Err(StoreError::Unavailable("scripted".into())),
+            Act::LoseReply => {
+                work.await?;
+                Err(StoreError::Unavailable("reply lost".into()))
+            }
+            Act::Hang => {
+                work.await?;
+                std::future::pending().await
+            }
+            Act::NotYetVisible => Err(StoreError::NotFound),
+            Act::Reject => Err(StoreError::Rejected("scripted".into())),
+            Act::Full => Err(StoreError::Full("scripted".into())),
+        }
+    }
+}
+
+impl Store for Scripted {
+    fn limits(&self) -> Limits {
+        self.inner.limits()
+    }
+    fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
+        Box::pin(self.act(self.inner.create(name, object)))
+    }
+    fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes> {
+        Box::pin(self.act(self.inner.read(name, offset, length)))
+    }
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<String>> {
+        Box::pin(self.act(self.inner.list(prefix, after, limit)))
+    }
+    fn delete<'a>(&'a self, names: &'a [String]) -> StoreFuture<'a, ()> {
+        Box::pin(self.act(self.inner.delete(names)))
+    }
+}
+
+fn store(script: &[Act]) -> (Arc<Scripted>, ResilientStore) {
+    let scripted = Arc::new(Scripted::default());
+    scripted.script.lock().unwrap().extend(script);
+    let policy = RetryPolicy::default();
+    let store = Arc::clone(&scripted) as Arc<dyn Store>;
+    (
+        scripted,
+        ResilientStore::new(store, policy, &mut StdRng::seed_from_u64(1)),
+    )
+}
+
+fn object(nonce: u128) -> Bytes {
+    let mut bytes = Vec::new();
+    Header::new(Kind::Seal, nonce, 1, 1).encode(&mut bytes);
+    bytes.into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_whose_reply_is_lost_is_ours() {
+    for lost in [Act::LoseReply, Act::Hang] {
+        let (_, store) = store(&[Act::Fail, Act::Full, lost]);
+        assert_eq!(store.create("a", object(7), 7).await, Decided::Ours);
+        assert!(store.metrics().creates.load(Ordering::Relaxed) >= 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_another_has_is_theirs_even_if_that_shows_late() {
+    let (scripted, store) = store(&[]);
+    assert_eq!(store.create("a", object(1), 1).await, Decided::Ours);
+    *scripted.script.lock().unwrap() =
+        [Act::Work, Act::NotYetVisible, Act::Fail, Act::NotYetVisible].into();
+    match store.create("a", object(2), 2).await {
+        Decided::Theirs(header) => assert_eq!(header.nonce, 1),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        scripted.inner.read("a", 0, u64::MAX).await.unwrap(),
+        object(1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_object_is_not_tried_again() {
+    let (_, store) = store(&[Act::Reject]);
+    assert_eq!(
+        store.create("a", object(1), 1).await,
+        Decided::Rejected("scripted".into())
+    );
+    assert_eq!(store.metrics().creates.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_create_gets_a_second_one_beside_it() {
+    let (_, store) = store(&[Act::Hang]);
+    let started = tokio::time::Instant::now();
+    assert_eq!(store.create("a", object(1), 1).await, Decided::Ours);
+    let policy = RetryPolicy::default();
+    assert!(
+        started.elapsed() >= policy.hedge_after,
+        "not before it was slow"
+    );
+    assert!(
+        started.elapsed() < policy.attempt_timeout,
+        "without waiting for the first"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_of_what_must_exist_waits_for_it_and_never_says_nothing() {
+    let (scripted, store) = store(&[]);
+    assert_eq!(store.create("a", object(1), 1).await, Decided::Ours);
+    *scripted.script.lock().unwrap() = [Act::NotYetVisible, Act::Hang, Act::NotYetVisible].into();
+    assert_eq!(store.read("a", 0, u64::MAX).await.unwrap(), object(1));
+
+    let started = tokio::time::Instant::now();
+    assert_eq!(store.read("missing", 0, 1).await, Err(StoreError::NotFound));
+    assert!(started.elapsed() >= RetryPolicy::default().read_deadline);
+    assert_eq!(
+        store.try_read("missing", 0, 1).await,
+        Err(StoreError::NotFound)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_goes_through_all_pages_and_over_faults() {
+    let (scripted, store) = store(&[]);
+    let names: Vec<String> = (0..2500).map(|n| format!("log/{n:05}")).collect();
+    for name in &names {
+        scripted.inner.create(name, Bytes::new()).await.unwrap();
+    }
+    *scripted.script.lock().unwrap() = [Act::Fail, Act::Work, Act::Hang].into();
+    assert_eq!(store.list("log/").await.unwrap(), names);
+    store.delete(&names).await.unwrap();
+    assert_eq!(store.list("log/").await.unwrap(), Vec::<String>::new());
+}
