@@ -14,6 +14,7 @@ mod clock;
 mod coverage;
 mod faults;
 mod history;
+mod losses;
 mod model;
 mod naming;
 mod order;

@@ -188,6 +188,20 @@ impl SimStore {
             .collect()
     }
 
+    /// Breaks the store's promise: an object is gone.
+    pub(crate) fn lose(&self, name: &str) {
+        self.state().objects.remove(name).unwrap();
+    }
+
+    /// Breaks the store's promise: a bit of an object has flipped.
+    pub(crate) fn rot(&self, name: &str, at: usize) {
+        let mut state = self.state();
+        let object = state.objects.get_mut(name).unwrap();
+        let mut bytes = object.bytes.to_vec();
+        bytes[at] ^= 1;
+        object.bytes = bytes.into();
+    }
+
     /// Counts a request; a process that is to die here never hears of it.
     async fn departs(&self, verb: Verb) -> (Plan, bool) {
         let (plan, dies) = {

@@ -241,24 +241,7 @@ impl World {
             let _ = stops.send(running.run().await);
         });
         let stop = Arc::new(AtomicBool::new(last));
-        let mut clients = JoinSet::new();
-        for number in 0..=self.clients {
-            let client = Client::new(
-                number,
-                life,
-                Arc::clone(engine),
-                store.clone(),
-                Arc::clone(clock),
-                Arc::clone(&self.history),
-                Arc::clone(&stop),
-                fork(&mut self.rng),
-            );
-            if number == 0 {
-                clients.spawn(client.audit());
-            } else {
-                clients.spawn(client.run());
-            }
-        }
+        let mut clients = self.connect_clients(engine, store, clock, life, &stop);
         let longest = [300, 3_000, 8_000][self.rng.random_range(0..3)];
         let lasts = self.rng.random_range(0..=longest);
         if self.rng.random_bool(0.2) {
@@ -297,6 +280,36 @@ impl World {
             self.coverage.hit("own seals after a rejection");
         }
         ended.map(|_| ())
+    }
+
+    /// One client reads everything once, the others do as they like.
+    fn connect_clients(
+        &mut self,
+        engine: &Arc<Engine>,
+        store: &SimStore,
+        clock: &Arc<SimClock>,
+        life: u32,
+        stop: &Arc<AtomicBool>,
+    ) -> JoinSet<()> {
+        let mut clients = JoinSet::new();
+        for number in 0..=self.clients {
+            let client = Client::new(
+                number,
+                life,
+                Arc::clone(engine),
+                store.clone(),
+                Arc::clone(clock),
+                Arc::clone(&self.history),
+                Arc::clone(stop),
+                fork(&mut self.rng),
+            );
+            if number == 0 {
+                clients.spawn(client.audit());
+            } else {
+                clients.spawn(client.run());
+            }
+        }
+        clients
     }
 
     fn jump_while_running(&mut self, tasks: &mut JoinSet<()>, lasts: u64) {
