@@ -42,10 +42,7 @@ fn our_reply(node: &Node, session: &mut Session, args: &[impl AsRef<[u8]>]) -> O
 
 impl Pair {
     fn connect(node: &Node, redis: &Redis, protocol: Protocol) -> Self {
-        let mut pair = Self {
-            session: node.connect(),
-            socket: BufReader::new(redis.connect()),
-        };
+        let mut pair = Self { session: node.connect(), socket: BufReader::new(redis.connect()) };
         if protocol == Protocol::Resp3 {
             pair.ask(node, &["HELLO", "3"]);
         }
@@ -66,9 +63,8 @@ fn play(name: &str, steps: &[Step], protocol: Protocol, redis: &Redis) -> Vec<St
     let mut pairs: BTreeMap<&str, Pair> = BTreeMap::new();
     let mut wrong = Vec::new();
     for step in steps.iter().filter(|step| step.as_redis) {
-        let pair = pairs
-            .entry(&step.connection)
-            .or_insert_with(|| Pair::connect(&node, redis, protocol));
+        let pair =
+            pairs.entry(&step.connection).or_insert_with(|| Pair::connect(&node, redis, protocol));
         let replies = pair.ask(&node, &step.args);
         if let Some((ours, theirs)) = replies
             && ours != theirs
@@ -132,11 +128,9 @@ fn sequences(options: &[&str], length_max: usize) -> Vec<String> {
     let mut all = vec![String::new()];
     let mut longest = all.clone();
     for _ in 0..length_max {
-        let longer = longest.iter().flat_map(|start| {
-            options
-                .iter()
-                .map(move |option| format!("{start} {option}"))
-        });
+        let longer = longest
+            .iter()
+            .flat_map(|start| options.iter().map(move |option| format!("{start} {option}")));
         longest = longer.collect();
         all.extend(longest.iter().cloned());
     }
@@ -158,12 +152,8 @@ fn changes_of_states(states: &[&str], changes: &[String]) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// Times far from now, so that it doesn't matter when exactly something ran.
-const STATES: &[&str] = &[
-    "DEL a",
-    "SET a old",
-    "SET a old PXAT 33177117420000",
-    "SET a old PXAT 1",
-];
+const STATES: &[&str] =
+    &["DEL a", "SET a old", "SET a old PXAT 33177117420000", "SET a old PXAT 1"];
 
 #[test]
 fn set_takes_and_refuses_the_options_that_redis_does() {
@@ -182,10 +172,8 @@ fn set_takes_and_refuses_the_options_that_redis_does() {
         "PX x",
         "IFEX",
     ];
-    let changes: Vec<String> = sequences(&options, 3)
-        .iter()
-        .map(|options| format!("SET a new{options}"))
-        .collect();
+    let changes: Vec<String> =
+        sequences(&options, 3).iter().map(|options| format!("SET a new{options}")).collect();
     compare("set", &changes_of_states(STATES, &changes));
 }
 
@@ -193,22 +181,11 @@ fn set_takes_and_refuses_the_options_that_redis_does() {
 fn expire_takes_and_refuses_the_options_that_redis_does() {
     let mut changes = Vec::new();
     for options in sequences(&["NX", "xx", "GT", "lt", "what"], 3) {
-        for time in [
-            "33177117419999",
-            "33177117420000",
-            "33177117420001",
-            "0",
-            "-5",
-            "x",
-        ] {
+        for time in ["33177117419999", "33177117420000", "33177117420001", "0", "-5", "x"] {
             changes.push(format!("PEXPIREAT a {time}{options}"));
         }
     }
-    for (command, unit) in [
-        ("EXPIREAT", "33177117421"),
-        ("EXPIRE", "-1"),
-        ("PEXPIRE", "-1"),
-    ] {
+    for (command, unit) in [("EXPIREAT", "33177117421"), ("EXPIRE", "-1"), ("PEXPIRE", "-1")] {
         for options in sequences(&["NX", "xx", "GT", "lt"], 2) {
             changes.push(format!("{command} a {unit}{options}"));
         }
@@ -310,16 +287,12 @@ const NOT_IN_REDIS: &[&str] = &["client|no-touch", "client|setinfo"];
 #[test]
 fn arguments_are_counted_as_by_redis() {
     let mut requests = Vec::new();
-    let commands = table::all()
-        .iter()
-        .flat_map(|command| std::iter::once(command).chain(command.subcommands));
+    let commands =
+        table::all().iter().flat_map(|command| std::iter::once(command).chain(command.subcommands));
     for command in commands.filter(|command| !NOT_IN_REDIS.contains(&command.name)) {
         for count in 0..=8 {
-            let mut words: Vec<Vec<u8>> = command
-                .name
-                .split('|')
-                .map(|word| word.as_bytes().to_vec())
-                .collect();
+            let mut words: Vec<Vec<u8>> =
+                command.name.split('|').map(|word| word.as_bytes().to_vec()).collect();
             if words.len() > 1 && count == 0 {
                 continue;
             }
@@ -339,18 +312,14 @@ fn arguments_are_counted_as_by_redis() {
 /// The value of a key of a map.
 fn value<'f>(map: &'f Frame, key: &str) -> Option<&'f Frame> {
     let pairs = map.items().as_chunks::<2>().0;
-    let found = pairs
-        .iter()
-        .find(|[name, _]| name.bytes() == Some(key.as_bytes()));
+    let found = pairs.iter().find(|[name, _]| name.bytes() == Some(key.as_bytes()));
     found.map(|[_, value]| value)
 }
 
 /// Without what `left_out` says yes to, in a map's pairs.
 fn without(map: &Frame, left_out: impl Fn(&[u8]) -> bool) -> Vec<[Frame; 2]> {
     let pairs = map.items().as_chunks::<2>().0;
-    let kept = pairs
-        .iter()
-        .filter(|[name, _]| !left_out(name.bytes().unwrap()));
+    let kept = pairs.iter().filter(|[name, _]| !left_out(name.bytes().unwrap()));
     kept.cloned().collect()
 }
 
@@ -373,11 +342,7 @@ fn commands_are_described_as_by_redis() {
             // The last are the subcommands, of which each is looked at by itself.
             assert_eq!(ours[..9], theirs[..9], "{name} in {protocol:?}");
             let (ours, theirs) = pair.ask(&node, &["COMMAND", "DOCS", name]).unwrap();
-            compare_docs(
-                name,
-                value(&ours, name).unwrap(),
-                value(&theirs, name).unwrap(),
-            );
+            compare_docs(name, value(&ours, name).unwrap(), value(&theirs, name).unwrap());
         }
     }
 }
@@ -438,10 +403,7 @@ const MUTTERINGS: &[&str] = &[
 
 #[test]
 fn two_connections_get_in_each_others_way_as_in_redis() {
-    for (kept, protocol) in [
-        (Kept::Nowhere, Protocol::Resp2),
-        (Kept::InLog, Protocol::Resp3),
-    ] {
+    for (kept, protocol) in [(Kept::Nowhere, Protocol::Resp2), (Kept::InLog, Protocol::Resp3)] {
         let Some(redis) = Redis::start(&format!("two-{protocol:?}"), &[]) else {
             return;
         };

@@ -161,14 +161,7 @@ fn lines_may_be_as_long_as_in_redis() {
     let Some(redis) = Redis::start("long", &[]) else {
         return;
     };
-    for start in [
-        "",
-        "PING\r\n",
-        "*",
-        "*1\r\n",
-        "*2\r\n$4\r\nECHO\r\n",
-        "*2\r\n$4\r\nECHO\r\n$",
-    ] {
+    for start in ["", "PING\r\n", "*", "*1\r\n", "*2\r\n$4\r\nECHO\r\n", "*2\r\n$4\r\nECHO\r\n$"] {
         // The line that is too long starts here; what went before it is understood.
         let line_at = start.rfind('\n').map_or(0, |newline| newline + 1);
         for length in [65535, 65536, 65537, 65538, 100_000] {
@@ -196,12 +189,7 @@ fn strangers_are_refused_as_by_redis() {
     };
     let ten = encode_request(&["ECHO"; 10]);
     let eleven = encode_request(&["ECHO"; 11]);
-    let streams = [
-        ten,
-        eleven,
-        b"*11\r\n".to_vec(),
-        b"*2147483648\r\n".to_vec(),
-    ];
+    let streams = [ten, eleven, b"*11\r\n".to_vec(), b"*2147483648\r\n".to_vec()];
     for stream in &streams {
         check(&redis, stream, false);
     }
@@ -210,11 +198,7 @@ fn strangers_are_refused_as_by_redis() {
     let longer = encode_request(&[b"ECHO".to_vec(), vec![b'x'; 16385]]);
     check(&redis, &longer, false);
     check(&redis, b"*1\r\n$536870913\r\n", false);
-    check(
-        &redis,
-        format!("ECHO {}\r\n", "x ".repeat(20_000)).as_bytes(),
-        false,
-    );
+    check(&redis, format!("ECHO {}\r\n", "x ".repeat(20_000)).as_bytes(), false);
 }
 
 /// Streams put together at random from pieces that mean something.
@@ -240,9 +224,8 @@ fn random_requests_are_answered_as_redis_does() {
         choice
     };
     for _ in 0..3000 {
-        let stream: Vec<u8> = (0..=choose())
-            .flat_map(|_| PIECES[choose()].iter().copied())
-            .collect();
+        let stream: Vec<u8> =
+            (0..=choose()).flat_map(|_| PIECES[choose()].iter().copied()).collect();
         check(&redis, &stream, true);
     }
 }

@@ -275,9 +275,7 @@ pub fn fetch_failed(session: &mut Session, core: &mut Core, why: &str) -> Reply 
     if session.multi.is_some() {
         transactions::end(session, core);
     }
-    Reply::error(format!(
-        "ERR a value could not be read from the store: {why}"
-    ))
+    Reply::error(format!("ERR a value could not be read from the store: {why}"))
 }
 
 /// Counts what was done, for INFO.
@@ -300,17 +298,13 @@ fn count(counters: &Counters, command: &Command, reply: &Reply, hits: u64, misse
 
 /// The reply of a write that certainly did not happen.
 pub fn not_committed(why: &str) -> Reply {
-    Reply::error(format!(
-        "NOTCOMMITTED nothing was written, the store does not answer: {why}"
-    ))
+    Reply::error(format!("NOTCOMMITTED nothing was written, the store does not answer: {why}"))
 }
 
 /// The reply of a read that met an expired key while the store doesn't answer: a restart
 /// might not know that its time is over.
 fn expiry_unknown(why: &str) -> Reply {
-    Reply::error(format!(
-        "ERR a key has just expired and the store does not answer: {why}"
-    ))
+    Reply::error(format!("ERR a key has just expired and the store does not answer: {why}"))
 }
 
 /// The reply of a write whose fate the store didn't tell in time.

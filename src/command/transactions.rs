@@ -52,11 +52,7 @@ pub(super) fn watch(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
             context.session.pin = Some(context.transaction.pin());
         }
         let watched = context.transaction.watched(database, key);
-        context.session.watches.push(Watch {
-            database,
-            key: (*key).into(),
-            watched,
-        });
+        context.session.watches.push(Watch { database, key: (*key).into(), watched });
     }
     Ok(Reply::Ok)
 }
@@ -80,9 +76,7 @@ pub(super) fn exec(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult 
         transaction.watch_holds(watch.database, &watch.key, watch.watched)
     };
     let watches = &context.session.watches;
-    let untouched = watches
-        .iter()
-        .all(|watch| holds(watch, context.transaction));
+    let untouched = watches.iter().all(|watch| holds(watch, context.transaction));
     if !untouched {
         return Ok(Reply::NullArray);
     }
@@ -118,11 +112,7 @@ fn run_queue(context: &mut Context<'_, '_>, multi: &Multi) -> CommandResult {
         }
     }
     context.in_exec = false;
-    if missing {
-        Err(Stop::Fetch)
-    } else {
-        Ok(Reply::Array(replies))
-    }
+    if missing { Err(Stop::Fetch) } else { Ok(Reply::Array(replies)) }
 }
 
 /// Whether a command has to run on the tip for what was queued or watched before it.

@@ -1,0 +1,82 @@
+//! What the runs have met: a simulation that no longer meets it has gone blind.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Events, counted by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Coverage(BTreeMap<&'static str, u64>);
+
+/// What the default seeds must meet at least once each.
+pub(crate) const REQUIRED: &[&str] = &[
+    "clean shutdowns",
+    "clock set back between starts",
+    "clock set back while running",
+    "clock set forward",
+    "commits in the order",
+    "created behind a seal, late",
+    "creates applied after their process died",
+    "creates refused as full",
+    "creates rejected",
+    "creates whose reply was lost",
+    "exec: watch broken",
+    "exec: watch held",
+    "expired keys seen after a restart",
+    "fetches",
+    "flushes in the order",
+    "gaps that only showed late",
+    "groups of several transactions",
+    "kills",
+    "kills during recovery",
+    "late creates that met a seal",
+    "lives",
+    "log names listed late",
+    "node names listed late",
+    "objects read late",
+    "opens that failed",
+    "outages",
+    "own seals after a rejection",
+    "pipelined reads on the tip",
+    "seals",
+    "told NOTCOMMITTED",
+    "told UNCERTAIN",
+    "told done",
+    "told refused",
+    "uncertain, yet committed",
+    "uncertain, and never committed",
+    "unanswered, yet committed",
+    "unanswered, and never committed",
+];
+
+impl Coverage {
+    pub(crate) fn hit(&mut self, event: &'static str) {
+        self.add(event, 1);
+    }
+
+    pub(crate) fn add(&mut self, event: &'static str, count: u64) {
+        *self.0.entry(event).or_default() += count;
+    }
+
+    pub(crate) fn count(&self, event: &str) -> u64 {
+        self.0.get(event).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (event, count) in &other.0 {
+            self.add(event, *count);
+        }
+    }
+
+    pub(crate) fn missing(&self) -> Vec<&'static str> {
+        REQUIRED.iter().copied().filter(|event| self.count(event) == 0).collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (event, count) in &self.0 {
+            writeln!(f, "{count:>10}  {event}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! A store that breaks its own promise: it loses an acknowledged object, or its bytes rot.
+//! Nothing can bring those back; what is affected is said, the rest is served, and
+//! nothing is guessed.
+
+use crate::clock::{SimClock, virtual_now};
+use crate::faults::Faults;
+use crate::store::{Mutant, SimStore};
+use aft::engine::version::Value;
+use aft::engine::{Engine, EngineOptions, Recovered, gate};
+use aft::layout::group::verify_object;
+use aft::layout::{Commit, Kind, ObjectName};
+use aft::storage::resilient::{ResilientStore, RetryPolicy};
+use aft::transaction::{Finished, Transaction, View};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::future::poll_fn;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// Too long for the directory: it lies among the values of its group.
+const LONG: usize = 100;
+
+fn store() -> SimStore {
+    let rng = StdRng::seed_from_u64(1);
+    SimStore::new(Faults::calm(), 1, Mutant::Honest, rng)
+}
+
+async fn open(store: &SimStore) -> (Arc<Engine>, Recovered, JoinHandle<()>) {
+    let mut rng = StdRng::seed_from_u64(2);
+    let resilient = ResilientStore::new(Arc::new(store.clone()), RetryPolicy::default(), &mut rng);
+    let clock = Arc::new(SimClock::new(virtual_now(), Arc::default()));
+    let opened = Engine::open(Arc::new(resilient), clock, EngineOptions::default(), &mut rng);
+    let (engine, recovered) = opened.await.unwrap();
+    let running = Arc::clone(&engine);
+    let run = tokio::spawn(async move {
+        running.run().await;
+    });
+    (engine, recovered, run)
+}
+
+/// Runs a transaction and waits for its group: each has one of its own.
+async fn commit(engine: &Engine, work: impl Fn(&mut Transaction<'_>)) {
+    let finished = engine.with_core(|core| {
+        let mut transaction = Transaction::begin(core, View::Tip, 1 << 20);
+        work(&mut transaction);
+        transaction.finish(&Commit::default())
+    });
+    let Finished::Done { gate: Some(gate), .. } = finished else {
+        panic!("{finished:?}");
+    };
+    let outcome = poll_fn(|context| gate.poll(context)).await;
+    assert_eq!(outcome, gate::Outcome::Durable);
+}
+
+async fn put(engine: &Engine, key: &str, value: &str) {
+    commit(engine, |transaction| {
+        let value = Value::String(value.into());
+        transaction.put(0, key.as_bytes(), value, 0);
+    })
+    .await;
+}
+
+/// A key's value, fetched if need be.
+async fn get(engine: &Engine, key: &str) -> Result<Option<String>, String> {
+    loop {
+        let (found, finished) = engine.with_core(|core| {
+            let mut transaction = Transaction::begin(core, View::Visible, 1 << 20);
+            let found = transaction.get(0, key.as_bytes());
+            (found, transaction.finish(&Commit::default()))
+        });
+        match (found, finished) {
+            (_, Finished::Fetch(missing)) => engine.fetch(&missing).await?,
+            (Ok(found), _) => {
+                return Ok(found.map(|found| {
+                    let Value::String(bytes) = found.value;
+                    String::from_utf8(bytes.to_vec()).unwrap()
+                }));
+            }
+            (Err(error), _) => return Err(format!("{error:?}")),
+        }
+    }
+}
+
+/// The first node's groups: 1 is its own, then `a`, `b`, `a` again, and one more.
+async fn written(store: &SimStore) {
+    let (engine, _, run) = open(store).await;
+    put(&engine, "a", "1").await;
+    put(&engine, "b", "2").await;
+    put(&engine, "a", &"3".repeat(LONG)).await;
+    put(&engine, "c", "4").await;
+    run.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_group_becomes_a_hole_and_the_rest_is_served() {
+    let store = store();
+    written(&store).await;
+    let lost = ObjectName::Log(1, 3).to_string();
+    store.lose(&lost);
+    for start in 0..3 {
+        let (engine, recovered, run) = open(&store).await;
+        let damages = recovered.damages;
+        assert!(damages.iter().any(|damage| damage.contains(&lost)));
+        assert_eq!(get(&engine, "b").await, Ok(None), "its value is lost");
+        assert_eq!(get(&engine, "a").await, Ok(Some("3".repeat(LONG))));
+        assert_eq!(get(&engine, "c").await, Ok(Some("4".to_owned())));
+        put(&engine, "d", "5").await;
+        run.abort();
+        let hole = verify_object(&store.objects()[&lost]).unwrap();
+        assert_eq!(hole.kind, Kind::Hole);
+        assert_eq!(damages.len(), 1, "start {start}: {damages:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotten_directory_is_reported_and_the_rest_is_served() {
+    let store = store();
+    written(&store).await;
+    let rotten = ObjectName::Log(1, 3).to_string();
+    let header = verify_object(&store.objects()[&rotten]).unwrap();
+    store.rot(&rotten, header.encoded_bytes() + 5);
+    let before = store.objects()[&rotten].clone();
+    let (engine, recovered, _run) = open(&store).await;
+    assert_eq!(recovered.damages.len(), 1);
+    assert!(recovered.damages[0].contains(&rotten));
+    assert_eq!(get(&engine, "b").await, Ok(None));
+    assert_eq!(get(&engine, "c").await, Ok(Some("4".to_owned())));
+    assert_eq!(store.objects()[&rotten], before, "evidence is left alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotten_value_is_an_error_that_names_the_object() {
+    let store = store();
+    written(&store).await;
+    let rotten = ObjectName::Log(1, 4).to_string();
+    let header = verify_object(&store.objects()[&rotten]).unwrap();
+    store.rot(&rotten, header.values_offset() as usize + 5);
+    let (engine, recovered, _run) = open(&store).await;
+    assert_eq!(recovered.damages, Vec::<String>::new());
+    let error = get(&engine, "a").await.unwrap_err();
+    assert!(error.contains(&rotten), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expiry_whose_value_is_lost_is_reported_and_not_guessed() {
+    let store = store();
+    let (engine, _, run) = open(&store).await;
+    put(&engine, "a", "older").await;
+    put(&engine, "a", "lost").await;
+    let later = engine.with_core(|core| core.now_ms()) + 1_000_000;
+    commit(&engine, |transaction| {
+        assert!(transaction.expire(0, b"a", later));
+    })
+    .await;
+    put(&engine, "b", "1").await;
+    run.abort();
+    store.lose(&ObjectName::Log(1, 3).to_string());
+    let (engine, recovered, _run) = open(&store).await;
+    let damages = recovered.damages;
+    assert!(damages.iter().any(|d| d.contains("key \"a\"")), "{damages:?}");
+    assert_eq!(get(&engine, "a").await, Err("Lost".to_owned()));
+    assert_eq!(get(&engine, "b").await, Ok(Some("1".to_owned())));
+}

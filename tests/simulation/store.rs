@@ -1,0 +1,445 @@
+//! A store that outlives processes and has seen everything.
+//!
+//! A request travels to the store, is carried out there at one instant, and its reply
+//! travels back; each of the three can go wrong (see [`Faults`]). What is on its way
+//! belongs to the world, not to the process that sent it: it arrives when its sender has
+//! long died, unless the seed lets it vanish with its connection.
+
+use crate::clock::virtual_now;
+use crate::coverage::Coverage;
+use crate::faults::{Faults, Plan, Reply, Verb};
+use aft::layout::{Header, Kind, ObjectName};
+use aft::storage::{Created, Limits, Store, StoreError, StoreFuture};
+use bytes::Bytes;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Waker};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep};
+
+/// A store or a server broken on purpose: the checker has to notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mutant {
+    /// Nothing is broken.
+    Honest,
+    /// Some creates are acknowledged and not kept.
+    AcknowledgesBeforeKeeping,
+    /// Of two creates of a name both win; the later one's bytes stay.
+    TwoWinners,
+    /// The server tells before the store has acknowledged.
+    TellsEarly,
+    /// The server reads what is visible even where own writes are on their way.
+    ForgetsOwnWrites,
+    /// The server remembers own writes on their way, but not what else it has answered
+    /// from the tip.
+    ForgetsOwnReads,
+}
+
+struct Object {
+    bytes: Bytes,
+    listed_from: Duration,
+    read_from: Duration,
+}
+
+/// When a process is to die at the store's hand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KillAt {
+    /// How many requests from now.
+    pub(crate) requests: u64,
+    /// Before the work, or after it.
+    pub(crate) after_work: bool,
+}
+
+struct State {
+    objects: BTreeMap<String, Object>,
+    faults: Faults,
+    rng: StdRng,
+    coverage: Coverage,
+    /// The process that is alive now.
+    life: u32,
+    kill_at: Option<KillAt>,
+    /// Creates that were answered `Rejected`, in this life.
+    rejected: u64,
+}
+
+struct World {
+    state: Mutex<State>,
+    began: Instant,
+    kill: Notify,
+    creates_in_flight: usize,
+    mutant: Mutant,
+}
+
+/// One process's connection to the store.
+#[derive(Clone)]
+pub(crate) struct SimStore {
+    world: Arc<World>,
+    life: u32,
+}
+
+/// Takes a request with it when its sender goes.
+struct Connection(Option<tokio::task::AbortHandle>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(request) = &self.0 {
+            request.abort();
+        }
+    }
+}
+
+impl SimStore {
+    pub(crate) fn new(
+        faults: Faults,
+        creates_in_flight: usize,
+        mutant: Mutant,
+        rng: StdRng,
+    ) -> Self {
+        let state = State {
+            objects: BTreeMap::new(),
+            faults,
+            rng,
+            coverage: Coverage::default(),
+            life: 0,
+            kill_at: None,
+            rejected: 0,
+        };
+        let world = World {
+            state: Mutex::new(state),
+            began: virtual_now(),
+            kill: Notify::new(),
+            creates_in_flight,
+            mutant,
+        };
+        Self { world: Arc::new(world), life: 0 }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.world.state.lock().unwrap()
+    }
+
+    fn now(&self) -> Duration {
+        virtual_now() - self.world.began
+    }
+
+    /// A new process connects; what earlier ones have sent is still on its way.
+    pub(crate) fn connect(&self, life: u32, kill_at: Option<KillAt>) -> Self {
+        let mut state = self.state();
+        state.life = life;
+        state.kill_at = kill_at;
+        state.rejected = 0;
+        Self { world: Arc::clone(&self.world), life }
+    }
+
+    /// Returns when the process has to die.
+    pub(crate) async fn killed(&self) {
+        self.world.kill.notified().await;
+    }
+
+    /// No process is to die by an order given earlier.
+    pub(crate) fn disarm(&self) {
+        self.state().kill_at = None;
+        // Takes back an order that nobody has followed yet.
+        let mut order = std::pin::pin!(self.world.kill.notified());
+        let _ = order.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }
+
+    pub(crate) fn set_faults(&self, faults: Faults) {
+        self.state().faults = faults;
+    }
+
+    pub(crate) fn mutant(&self) -> Mutant {
+        self.world.mutant
+    }
+
+    /// How long from now the last outage lasts.
+    pub(crate) fn quiet_in(&self) -> Duration {
+        self.state().faults.quiet_from().saturating_sub(self.now())
+    }
+
+    pub(crate) fn rejected(&self) -> u64 {
+        self.state().rejected
+    }
+
+    pub(crate) fn hit(&self, event: &'static str) {
+        self.state().coverage.hit(event);
+    }
+
+    pub(crate) fn coverage(&self) -> Coverage {
+        self.state().coverage.clone()
+    }
+
+    /// All that is there, whatever a listing says.
+    pub(crate) fn objects(&self) -> BTreeMap<String, Bytes> {
+        let state = self.state();
+        let objects = state.objects.iter();
+        objects.map(|(name, object)| (name.clone(), object.bytes.clone())).collect()
+    }
+
+    /// Breaks the store's promise: an object is gone.
+    pub(crate) fn lose(&self, name: &str) {
+        self.state().objects.remove(name).unwrap();
+    }
+
+    /// Breaks the store's promise: a bit of an object has flipped.
+    pub(crate) fn rot(&self, name: &str, at: usize) {
+        let mut state = self.state();
+        let object = state.objects.get_mut(name).unwrap();
+        let mut bytes = object.bytes.to_vec();
+        bytes[at] ^= 1;
+        object.bytes = bytes.into();
+    }
+
+    /// Counts a request; a process that is to die here never hears of it.
+    async fn departs(&self, verb: Verb) -> (Plan, bool) {
+        let (plan, dies) = {
+            let now = self.now();
+            let mut state = self.state();
+            let State { faults, rng, .. } = &mut *state;
+            let plan = faults.plan(verb, now, rng);
+            if let Reply::Error(_, error) = &plan.reply {
+                match error {
+                    StoreError::Rejected(_) => {
+                        state.rejected += 1;
+                        state.coverage.hit("creates rejected");
+                    }
+                    StoreError::Full(_) => state.coverage.hit("creates refused as full"),
+                    _ => {}
+                }
+            }
+            if verb == Verb::Create && matches!(plan.reply, Reply::Never) && plan.arrives.is_some()
+            {
+                state.coverage.hit("creates whose reply was lost");
+            }
+            (plan, state.dies_here(self.life))
+        };
+        match dies {
+            None => (plan, false),
+            Some(KillAt { after_work: true, .. }) => (plan, true),
+            // The request is on its way all the same, or never left.
+            Some(_) => {
+                let arrives = self.state().last_words();
+                let plan = Plan { arrives, reply: Reply::Never, vanishes: false };
+                self.world.kill.notify_one();
+                (plan, false)
+            }
+        }
+    }
+
+    async fn die(&self) -> ! {
+        self.world.kill.notify_one();
+        loop {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Carries a request through: `work` is done at the store, at one instant, or never.
+    async fn request<T: Send + 'static>(
+        &self,
+        verb: Verb,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (plan, dies_after) = self.departs(verb).await;
+        let (answer, answered) = oneshot::channel();
+        let mut connection = Connection(None);
+        match plan.arrives {
+            Some(Duration::ZERO) => {
+                let _ = answer.send(work(self));
+            }
+            Some(delay) => {
+                let store = self.clone();
+                let request = tokio::spawn(async move {
+                    sleep(delay).await;
+                    let _ = answer.send(work(&store));
+                });
+                if plan.vanishes {
+                    connection.0 = Some(request.abort_handle());
+                }
+            }
+            None => drop(answer),
+        }
+        let result = match plan.reply {
+            Reply::Never => std::future::pending().await,
+            Reply::Error(delay, error) => {
+                sleep(delay).await;
+                Err(error)
+            }
+            Reply::After(delay) => {
+                let result = answered.await;
+                sleep(delay).await;
+                result.unwrap_or_else(|_| Err(StoreError::Unavailable("cut off".to_owned())))
+            }
+        };
+        connection.0 = None;
+        if dies_after {
+            self.die().await;
+        }
+        result
+    }
+
+    /// The instant at which a create happens.
+    fn create_now(&self, name: &str, bytes: &Bytes) -> Created {
+        let now = self.now();
+        let mut state = self.state();
+        state.notice_create(self.life, name, bytes);
+        if state.objects.contains_key(name) {
+            if self.world.mutant == Mutant::TwoWinners {
+                state.keep(name, bytes, now);
+                return Created::Created;
+            }
+            return Created::AlreadyExists;
+        }
+        let forgets = self.world.mutant == Mutant::AcknowledgesBeforeKeeping
+            && state.life > 1
+            && state.rng.random_bool(0.03);
+        if !forgets {
+            state.keep(name, bytes, now);
+        }
+        Created::Created
+    }
+}
+
+impl State {
+    fn dies_here(&mut self, life: u32) -> Option<KillAt> {
+        if life != self.life {
+            return None;
+        }
+        let kill_at = self.kill_at.as_mut()?;
+        if kill_at.requests > 0 {
+            kill_at.requests -= 1;
+            return None;
+        }
+        self.kill_at.take()
+    }
+
+    /// When the last request of a dying process arrives, if ever.
+    fn last_words(&mut self) -> Option<Duration> {
+        let latest_ms = [0, 100, 6_000][self.rng.random_range(0..3)];
+        let arrives = self.rng.random_range(0..=latest_ms);
+        let leaves = self.rng.random_bool(0.7);
+        leaves.then(|| Duration::from_millis(arrives))
+    }
+
+    fn keep(&mut self, name: &str, bytes: &Bytes, now: Duration) {
+        let (listed, read) = self.faults.shows(&mut self.rng);
+        let object =
+            Object { bytes: bytes.clone(), listed_from: now + listed, read_from: now + read };
+        self.objects.insert(name.to_owned(), object);
+    }
+
+    /// Counts what is worth counting about a create.
+    fn notice_create(&mut self, life: u32, name: &str, bytes: &Bytes) {
+        let late = life != self.life;
+        if late {
+            self.coverage.hit("creates applied after their process died");
+        }
+        let kind = Header::decode(bytes).map(|header| header.kind);
+        let there = self.kind_of(name);
+        if late && there == Some(Kind::Seal) {
+            self.coverage.hit("late creates that met a seal");
+        }
+        if kind == Ok(Kind::Seal) && there == Some(Kind::Group) {
+            self.coverage.hit("gaps that only showed late");
+        }
+        if late
+            && there.is_none()
+            && let Ok(ObjectName::Log(node, seq)) = name.parse()
+            && (1..seq).any(|before| {
+                self.kind_of(&ObjectName::Log(node, before).to_string()) == Some(Kind::Seal)
+            })
+        {
+            self.coverage.hit("created behind a seal, late");
+        }
+    }
+
+    fn kind_of(&self, name: &str) -> Option<Kind> {
+        let object = self.objects.get(name)?;
+        Header::decode(&object.bytes).ok().map(|header| header.kind)
+    }
+}
+
+impl Store for SimStore {
+    fn limits(&self) -> Limits {
+        Limits {
+            object_bytes_max: u64::MAX,
+            group_bytes_useful: 1 << 20,
+            creates_in_flight: self.world.creates_in_flight,
+            survives_process: true,
+        }
+    }
+
+    fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
+        let name = name.to_owned();
+        Box::pin(self.request(Verb::Create, move |store| Ok(store.create_now(&name, &object))))
+    }
+
+    fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes> {
+        let name = name.to_owned();
+        Box::pin(self.request(Verb::Other, move |store| {
+            let now = store.now();
+            let State { objects, coverage, .. } = &mut *store.state();
+            let object = objects.get(&name).ok_or(StoreError::NotFound)?;
+            if object.read_from > now {
+                coverage.hit("objects read late");
+                return Err(StoreError::NotFound);
+            }
+            let size = object.bytes.len() as u64;
+            let start = offset.min(size);
+            let end = offset.saturating_add(length).min(size);
+            Ok(object.bytes.slice(start as usize..end as usize))
+        }))
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<String>> {
+        let (prefix, after) = (prefix.to_owned(), after.to_owned());
+        Box::pin(self.request(Verb::Other, move |store| {
+            let now = store.now();
+            let mut state = store.state();
+            let from = if after < prefix {
+                Bound::Included(prefix.as_str())
+            } else {
+                Bound::Excluded(after.as_str())
+            };
+            let mut late = 0;
+            let names: Vec<String> = state
+                .objects
+                .range::<str, _>((from, Bound::Unbounded))
+                .take_while(|(name, _)| name.starts_with(&prefix))
+                .filter(|(_, object)| {
+                    late += u64::from(object.listed_from > now);
+                    object.listed_from <= now
+                })
+                .map(|(name, _)| name.clone())
+                .take(limit)
+                .collect();
+            let event = match prefix.as_str() {
+                ObjectName::NODES => "node names listed late",
+                _ => "log names listed late",
+            };
+            if late > 0 {
+                state.coverage.add(event, late);
+            }
+            Ok(names)
+        }))
+    }
+
+    fn delete<'a>(&'a self, names: &'a [String]) -> StoreFuture<'a, ()> {
+        let names = names.to_vec();
+        Box::pin(self.request(Verb::Other, move |store| {
+            let mut state = store.state();
+            for name in &names {
+                state.objects.remove(name);
+            }
+            Ok(())
+        }))
+    }
+}

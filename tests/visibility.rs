@@ -1,0 +1,401 @@
+//! The rule of visibility, and the whole sequencer, against models too simple to be wrong.
+
+// A test may fail loudly.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use aft::engine::core::{Core, CoreOptions, Health};
+use aft::engine::version::{Flush, Position, Snapshot, State, Value, Version, visible_version};
+use aft::layout::{Commit, CommitId};
+use aft::transaction::{Finished, Transaction, View};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const DATABASES: u8 = 2;
+const KEYS: u8 = 4;
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    /// Of the versions in the snapshot the newest, unless a flush in it is newer still.
+    #[test]
+    fn the_rule_is_the_naive_one(
+        mut versions in vec((0u64..20, 0u64..8), 0..6),
+        flushes in vec((0u64..20, 0u64..8), 0..3),
+        position in prop_oneof![0u64..9, Just(Snapshot::TIP)],
+    ) {
+        versions.sort_by(|a, b| b.cmp(a));
+        versions.dedup_by_key(|version| version.0);
+        let id = |time| CommitId { time, node: 1 };
+        let versions: Vec<Version> = versions
+            .iter()
+            // Even times are versions, odd ones flushes: no id is drawn twice.
+            .map(|&(time, position)| Version {
+                commit: id(time * 2),
+                position,
+                expires_ms: 0,
+                state: State::Tombstone,
+            })
+            .collect();
+        let flushes: Vec<Flush> = flushes
+            .iter()
+            .map(|&(time, position)| Flush { commit: id(time * 2 + 1), position })
+            .collect();
+        let newest = versions
+            .iter()
+            .filter(|version| version.position <= position)
+            .max_by_key(|version| version.commit);
+        let flushed = flushes
+            .iter()
+            .filter(|flush| flush.position <= position)
+            .map(|flush| flush.commit)
+            .max();
+        let expected = newest.filter(|version| flushed.is_none_or(|at| at < version.commit));
+        let snapshot = Snapshot { position, now_ms: 0 };
+        prop_assert_eq!(visible_version(&versions, &flushes, snapshot), expected);
+    }
+}
+
+/// One thing that happens to a sequencer.
+#[derive(Debug, Clone)]
+enum Step {
+    Commit(Vec<Do>),
+    Depart,
+    Acknowledge,
+    Refuse,
+    Serve,
+    Restart,
+    Pin,
+    Unpin(usize),
+    Reap(usize),
+    Want,
+    /// So many milliseconds pass.
+    Pass(u64),
+}
+
+/// One thing a transaction does.
+#[derive(Debug, Clone, Copy)]
+enum Do {
+    Put(u8, u8, Option<u64>),
+    Delete(u8, u8),
+    Expire(u8, u8, Option<u64>),
+    Flush(u8),
+}
+
+fn a_do() -> impl Strategy<Value = Do> {
+    let key = || (0..DATABASES, 0..KEYS);
+    let ttl = || prop_oneof![3 => Just(None), 1 => (1u64..30).prop_map(Some)];
+    prop_oneof![
+        6 => (key(), ttl()).prop_map(|((db, key), ttl)| Do::Put(db, key, ttl)),
+        3 => key().prop_map(|(db, key)| Do::Delete(db, key)),
+        2 => (key(), ttl()).prop_map(|((db, key), ttl)| Do::Expire(db, key, ttl)),
+        1 => (0..DATABASES).prop_map(Do::Flush),
+    ]
+}
+
+fn a_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => vec(a_do(), 1..4).prop_map(Step::Commit),
+        6 => Just(Step::Depart),
+        6 => Just(Step::Acknowledge),
+        1 => Just(Step::Refuse),
+        2 => Just(Step::Serve),
+        1 => Just(Step::Restart),
+        2 => Just(Step::Pin),
+        2 => any::<usize>().prop_map(Step::Unpin),
+        2 => prop_oneof![Just(1usize), Just(100)].prop_map(Step::Reap),
+        1 => Just(Step::Want),
+        3 => (1u64..40).prop_map(Step::Pass),
+    ]
+}
+
+/// What a transaction left behind, as the model sees it.
+#[derive(Debug, Clone)]
+enum Left {
+    /// The value is the id of the step that put it.
+    Put(u8, u8, u64, u64),
+    Delete(u8, u8),
+    Expire(u8, u8, u64),
+    Flush(u8),
+}
+
+/// A value and its expiry, or nothing.
+type Seen = Option<(Vec<u8>, u64)>;
+
+/// Every transaction that has not been given up, in order; state is recomputed each time.
+#[derive(Debug, Default)]
+struct Model {
+    done: Vec<(Position, Vec<Left>)>,
+}
+
+impl Model {
+    /// All keys that have a value, expired or not.
+    fn state(&self, position: Position) -> BTreeMap<(u8, u8), (u64, u64)> {
+        let mut state = BTreeMap::new();
+        for (_, left) in self.done.iter().filter(|(at, _)| *at <= position) {
+            for write in left {
+                match *write {
+                    Left::Put(db, key, value, expires) => {
+                        state.insert((db, key), (value, expires));
+                    }
+                    Left::Delete(db, key) => {
+                        state.remove(&(db, key));
+                    }
+                    Left::Expire(db, key, expires) => {
+                        state.entry((db, key)).and_modify(|(_, e)| *e = expires);
+                    }
+                    Left::Flush(db) => state.retain(|(other, _), _| *other != db),
+                }
+            }
+        }
+        state
+    }
+
+    fn seen(&self, position: Position, now_ms: u64, db: u8, key: u8) -> Seen {
+        let (value, expires) = *self.state(position).get(&(db, key))?;
+        (expires == 0 || expires > now_ms).then(|| (value.to_string().into_bytes(), expires))
+    }
+}
+
+struct World {
+    core: Core,
+    model: Model,
+    pins: Vec<(Position, u64)>,
+    sent: u64,
+    acked: u64,
+    wall_ms: u64,
+    node: u32,
+    values: u64,
+    logged: bool,
+}
+
+fn name(key: u8) -> Vec<u8> {
+    vec![b'k', key]
+}
+
+impl World {
+    fn new(logged: bool, group_bytes_max: usize) -> Self {
+        let mut core = Core::new(CoreOptions {
+            databases: usize::from(DATABASES),
+            group_bytes_max,
+            logged,
+            hash_seed: 7,
+        });
+        core.advance(1_000, Duration::ZERO);
+        core.begin(1, CommitId::ZERO, 0);
+        Self {
+            core,
+            model: Model::default(),
+            pins: Vec::new(),
+            sent: 0,
+            acked: 0,
+            wall_ms: 1_000,
+            node: 1,
+            values: 0,
+            logged,
+        }
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Commit(dos) => self.commit(dos)?,
+            Step::Depart => self.sent += u64::from(self.core.depart().is_some()),
+            Step::Acknowledge if self.sent > self.acked => {
+                self.core.acknowledge();
+                self.acked += 1;
+            }
+            Step::Acknowledge => {}
+            Step::Refuse => {
+                self.core.refuse("a test".to_owned());
+                let sent = self.sent;
+                self.model.done.retain(|(at, _)| *at <= sent || !self.logged);
+            }
+            Step::Serve => self.core.serve(),
+            Step::Restart => self.restart(),
+            Step::Pin => {
+                let pin = self.core.pin();
+                self.pins.push(pin);
+            }
+            Step::Unpin(which) if !self.pins.is_empty() => {
+                let pin = self.pins.swap_remove(which % self.pins.len());
+                self.core.unpin(pin);
+            }
+            Step::Unpin(_) => {}
+            Step::Reap(limit) => {
+                self.core.reap(*limit);
+            }
+            Step::Want => {
+                self.core.want_group();
+            }
+            Step::Pass(ms) => {
+                self.wall_ms += ms;
+                self.core.advance(self.wall_ms, Duration::ZERO);
+            }
+        }
+        self.check()
+    }
+
+    /// What the flusher does once it has sealed its own log.
+    fn restart(&mut self) {
+        if !self.logged {
+            return;
+        }
+        self.node += 1;
+        self.core.restart_as(self.node);
+        self.core.serve();
+        let acked = self.acked;
+        self.sent = acked;
+        self.model.done.retain(|(at, _)| *at <= acked);
+    }
+
+    fn commit(&mut self, dos: &[Do]) -> Result<(), TestCaseError> {
+        let serving = *self.core.health() == Health::Serving;
+        let position = self.core.open_position();
+        let now_ms = self.core.now_ms();
+        let tip = self.model.done.len();
+        let until = |ttl: Option<u64>| ttl.map_or(0, |ttl| now_ms + ttl);
+        self.model.done.push((position, Vec::new()));
+        let mut transaction = Transaction::begin(&mut self.core, View::Tip, 1 << 20);
+        for one in dos {
+            // The model sees the transaction's own writes too: it is the last one done.
+            let exists = |model: &Model, db, key| model.seen(u64::MAX, now_ms, db, key).is_some();
+            let left = match *one {
+                Do::Put(db, key, ttl) => {
+                    self.values += 1;
+                    let value = Value::String(self.values.to_string().into_bytes().into());
+                    transaction.put(db, &name(key), value, until(ttl));
+                    Some(Left::Put(db, key, self.values, until(ttl)))
+                }
+                Do::Delete(db, key) => {
+                    let expected = exists(&self.model, db, key);
+                    prop_assert_eq!(transaction.delete(db, &name(key)), expected);
+                    expected.then_some(Left::Delete(db, key))
+                }
+                Do::Expire(db, key, ttl) => {
+                    let expected = exists(&self.model, db, key);
+                    prop_assert_eq!(transaction.expire(db, &name(key), until(ttl)), expected);
+                    expected.then_some(Left::Expire(db, key, until(ttl)))
+                }
+                Do::Flush(db) => {
+                    transaction.flush(db);
+                    Some(Left::Flush(db))
+                }
+            };
+            self.model.done[tip].1.extend(left);
+        }
+        let wrote = !self.model.done[tip].1.is_empty();
+        match transaction.finish(&Commit::default()) {
+            Finished::Done { commit, .. } => prop_assert_eq!(commit.is_some(), wrote && serving),
+            Finished::Refused(_) => {
+                prop_assert!(!serving);
+                self.model.done.pop();
+            }
+            Finished::ExpiryUnknown(_) => prop_assert!(!wrote),
+            other => prop_assert!(false, "{other:?}"),
+        }
+        Ok(())
+    }
+
+    fn read(&self, snapshot: Snapshot, db: u8, key: u8) -> Seen {
+        let hash = self.core.database(db).unwrap().index().hash(&name(key));
+        let version = self.core.read(db, hash, &name(key), snapshot)?;
+        match &version.state {
+            State::Live(Value::String(bytes)) if !version.is_expired(snapshot.now_ms) => {
+                Some((bytes.to_vec(), version.expires_ms))
+            }
+            _ => None,
+        }
+    }
+
+    /// Every snapshot that is promised reads as the model says, and the counts fit.
+    fn check(&self) -> Result<(), TestCaseError> {
+        let pinned = self.pins.iter().map(|&(position, now_ms)| Snapshot { position, now_ms });
+        let now = [self.core.visible(), self.core.tip()];
+        for snapshot in now.into_iter().chain(pinned) {
+            for db in 0..DATABASES {
+                for key in 0..KEYS {
+                    prop_assert_eq!(
+                        self.read(snapshot, db, key),
+                        self.model.seen(snapshot.position, snapshot.now_ms, db, key),
+                        "{}/{} in {:?}",
+                        db,
+                        key,
+                        snapshot
+                    );
+                }
+            }
+        }
+        for snapshot in now {
+            for db in 0..DATABASES {
+                let index = self.core.database(db).unwrap().index();
+                let alive = index.entries().filter(|(_, entry)| {
+                    let key = entry.key();
+                    self.core
+                        .read(db, index.hash(key), key, snapshot)
+                        .is_some_and(|version| version.state.is_alive())
+                });
+                let alive = alive.count() as u64;
+                let count = self.core.live_keys(db, snapshot);
+                prop_assert_eq!(count, alive, "of {} in {:?}", db, snapshot);
+            }
+        }
+        Ok(())
+    }
+
+    /// When nobody needs an old version any more, nothing of it is left.
+    fn settle(&mut self) -> Result<(), TestCaseError> {
+        self.core.serve();
+        for pin in std::mem::take(&mut self.pins) {
+            self.core.unpin(pin);
+        }
+        for _ in 0..2 {
+            // The second round is for the group that reaping asks for.
+            while self.core.depart().is_some() {
+                self.sent += 1;
+            }
+            while self.sent > self.acked {
+                self.core.acknowledge();
+                self.acked += 1;
+            }
+            while self.core.reap(100) {}
+        }
+        self.check()?;
+        for db in 0..DATABASES {
+            let index = self.core.database(db).unwrap().index();
+            let model = self.model.state(u64::MAX);
+            let now_ms = self.core.now_ms();
+            let alive = model
+                .iter()
+                .filter(|((of, _), (_, expires))| *of == db && (*expires == 0 || *expires > now_ms))
+                .count();
+            prop_assert_eq!(index.len(), alive, "entries left in {}", db);
+            prop_assert_eq!(self.core.live_keys(db, self.core.tip()), alive as u64);
+            for (_, entry) in index.entries() {
+                prop_assert_eq!(entry.versions().count(), 1);
+            }
+            let expiring =
+                model.iter().filter(|((of, _), (_, expires))| *of == db && *expires > now_ms);
+            prop_assert_eq!(self.core.expiring_keys(db), expiring.count() as u64);
+        }
+        prop_assert_eq!(self.core.pending_bytes(), 0);
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4000) })]
+
+    #[test]
+    fn the_sequencer_is_its_model(
+        steps in vec(a_step(), 1..60),
+        logged in prop_oneof![4 => Just(true), 1 => Just(false)],
+        group_bytes_max in prop_oneof![Just(40usize), Just(1 << 20)],
+    ) {
+        let mut world = World::new(logged, group_bytes_max);
+        for step in &steps {
+            world.step(step)?;
+        }
+        world.settle()?;
+    }
+}
