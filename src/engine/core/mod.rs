@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How many databases there can be: their numbers stand in a byte of the format.
-pub const DATABASES_MAX: usize = 256;
+pub const DATABASES_MAX: usize = 255;
 
 /// One database: its keys, and what is known about all of them.
 #[derive(Debug)]
