@@ -76,7 +76,7 @@ pub struct Transaction<'c> {
 }
 
 impl<'c> Transaction<'c> {
-    /// Begins on `view`. More than `bytes_max` bytes of keys and values won't commit.
+    /// Begins on `view`. More than `bytes_max` bytes of writes won't commit.
     #[inline]
     pub fn begin(core: &'c mut Core, view: View, bytes_max: usize) -> Self {
         let snapshot = match view {

@@ -177,6 +177,7 @@ fn name(key: u8) -> Vec<u8> {
 impl World {
     fn new(logged: bool, group_bytes_max: usize) -> Self {
         let mut core = Core::new(CoreOptions {
+            object_bytes_max: u64::MAX,
             databases: usize::from(DATABASES),
             group_bytes_max,
             logged,

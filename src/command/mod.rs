@@ -231,7 +231,7 @@ fn run(
 ) -> Execution {
     // Whatever becomes of it. An EXEC without MULTI leaves watches as they are.
     let ends_multi = command.flags.has(Flags::EXEC) && session.multi.is_some();
-    let bytes_max = settings.transaction_bytes_max as usize;
+    let bytes_max = core.transaction_bytes_max().min(settings.transaction_bytes_max as usize);
     let mut transaction = Transaction::begin(core, view, bytes_max);
     let mut context = Context {
         server,
@@ -260,7 +260,7 @@ fn run(
         Finished::Refused(refused) => not_committed(&refused.0).into(),
         Finished::ExpiryUnknown(refused) => expiry_unknown(&refused.0).into(),
         Finished::TooLarge => {
-            Reply::error("ERR the transaction is larger than transaction-bytes-max").into()
+            Reply::error("ERR the transaction is larger than transaction-bytes-max or the store's largest object").into()
         }
     };
     if ends_multi {

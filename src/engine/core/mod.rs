@@ -25,6 +25,7 @@ use super::now::Now;
 use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Value, Version};
 use super::writes::{Change, KeyWrite, WriteSet};
 use crate::layout::directory::TYPE_STRING;
+use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{Commit, CommitId, GroupBuilder, NodeId, Write};
 use crate::small_bytes::SmallBytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -201,6 +202,8 @@ pub struct CoreOptions {
     pub databases: usize,
     /// A group is closed at this size in bytes, and the next one begun.
     pub group_bytes_max: usize,
+    /// The largest object that the store takes, in bytes; no transaction may be larger.
+    pub object_bytes_max: u64,
     /// Whether transactions are written to a log. If not, each is acknowledged at once.
     pub logged: bool,
     /// Keeps clients from choosing keys that collide.
@@ -288,6 +291,12 @@ impl Core {
     #[inline]
     pub fn tip(&self) -> Snapshot {
         Snapshot { position: Snapshot::TIP, now_ms: self.now.ms() }
+    }
+
+    /// What a single transaction may take in a group, in bytes.
+    pub fn transaction_bytes_max(&self) -> usize {
+        let largest = self.options.object_bytes_max.saturating_sub(HEADER_BYTES_MAX as u64);
+        usize::try_from(largest).unwrap_or(usize::MAX)
     }
 
     /// Whether the node takes writes.
@@ -406,6 +415,14 @@ impl Core {
         match &self.health {
             Health::Serving => {}
             Health::Refusing(why) | Health::Fenced(why) => return Err(Refused(why.clone())),
+        }
+        // A large transaction goes alone: together they might be more than the store takes.
+        let together = self.open.builder.len() + writes.bytes();
+        if self.options.logged
+            && !self.open.builder.is_empty()
+            && together > self.options.group_bytes_max
+        {
+            self.close_open_group();
         }
         let id = self.draw_commit_id();
         let position = self.open_position();
