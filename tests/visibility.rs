@@ -287,7 +287,13 @@ impl World {
         }
         let wrote = !self.model.done[tip].1.is_empty();
         match transaction.finish(&Commit::default()) {
-            Finished::Done { commit, .. } => prop_assert_eq!(commit.is_some(), wrote && serving),
+            Finished::Done { commit, .. } => {
+                prop_assert_eq!(commit.is_some(), wrote && serving);
+                if wrote {
+                    // It may have opened a group of its own, or filled the one it went to.
+                    self.model.done[tip].0 = self.core.newest_pending();
+                }
+            }
             Finished::Refused(_) => {
                 prop_assert!(!serving);
                 self.model.done.pop();
