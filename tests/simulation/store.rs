@@ -125,7 +125,8 @@ impl SimStore {
         self.world.state.lock().unwrap()
     }
 
-    fn now(&self) -> Duration {
+    /// Virtual time since the world began.
+    pub(crate) fn now(&self) -> Duration {
         virtual_now() - self.world.began
     }
 
