@@ -269,6 +269,9 @@ impl SimStore {
                 let store = self.clone();
                 let request = tokio::spawn(async move {
                     sleep(delay).await;
+                    if let Some(longer) = store.orphaned() {
+                        sleep(longer).await;
+                    }
                     let _ = answer.send(work(&store));
                 });
                 if plan.vanishes {
@@ -294,6 +297,13 @@ impl SimStore {
             self.die().await;
         }
         result
+    }
+
+    /// How much longer a request is under way whose sender has died: packets wander.
+    fn orphaned(&self) -> Option<Duration> {
+        let mut state = self.state();
+        let orphaned = state.life != self.life && state.rng.random_bool(0.5);
+        orphaned.then(|| Duration::from_millis(state.rng.random_range(0..5_000)))
     }
 
     /// The instant at which a create happens.
