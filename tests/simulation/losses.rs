@@ -21,13 +21,14 @@ use tokio::task::JoinHandle;
 /// Too long for the directory: it lies among the values of its group.
 const LONG: usize = 100;
 
-fn store() -> SimStore {
+pub(crate) fn store() -> SimStore {
     let rng = StdRng::seed_from_u64(1);
     SimStore::new(Faults::calm(), 1, Mutant::Honest, rng)
 }
 
-async fn open(store: &SimStore) -> (Arc<Engine>, Recovered, JoinHandle<()>) {
-    let mut rng = StdRng::seed_from_u64(2);
+pub(crate) async fn open(store: &SimStore) -> (Arc<Engine>, Recovered, JoinHandle<()>) {
+    // Another one at each start: equal nonces would make strangers' objects ours.
+    let mut rng = StdRng::seed_from_u64(store.objects().len() as u64);
     let resilient = ResilientStore::new(Arc::new(store.clone()), RetryPolicy::default(), &mut rng);
     let clock = Arc::new(SimClock::new(virtual_now(), Arc::default()));
     let opened = Engine::open(
@@ -61,7 +62,7 @@ async fn commit(engine: &Engine, work: impl Fn(&mut Transaction<'_>)) {
     assert_eq!(outcome, gate::Outcome::Durable);
 }
 
-async fn put(engine: &Engine, key: &str, value: &str) {
+pub(crate) async fn put(engine: &Engine, key: &str, value: &str) {
     commit(engine, |transaction| {
         let value = Value::String(value.into());
         transaction.put(0, key.as_bytes(), value, 0);
@@ -70,7 +71,7 @@ async fn put(engine: &Engine, key: &str, value: &str) {
 }
 
 /// A key's value, fetched if need be.
-async fn get(engine: &Engine, key: &str) -> Result<Option<String>, String> {
+pub(crate) async fn get(engine: &Engine, key: &str) -> Result<Option<String>, String> {
     loop {
         let (found, finished) = engine.with_core(|core| {
             let mut transaction = Transaction::begin(core, View::Visible, 1 << 20);
@@ -91,7 +92,7 @@ async fn get(engine: &Engine, key: &str) -> Result<Option<String>, String> {
 }
 
 /// The first node's groups: 1 is its own, then `a`, `b`, `a` again, and one more.
-async fn written(store: &SimStore) {
+pub(crate) async fn written(store: &SimStore) {
     let (engine, _, run) = open(store).await;
     put(&engine, "a", "1").await;
     put(&engine, "b", "2").await;

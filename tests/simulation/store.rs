@@ -194,6 +194,17 @@ impl SimStore {
         self.state().objects.remove(name).unwrap();
     }
 
+    /// No listing shows these objects before so much time has passed.
+    pub(crate) fn list_late(&self, by: Duration, hides: impl Fn(&str) -> bool) {
+        let from = self.now() + by;
+        let mut state = self.state();
+        for (name, object) in &mut state.objects {
+            if hides(name) {
+                object.listed_from = from;
+            }
+        }
+    }
+
     /// Breaks the store's promise: a bit of an object has flipped.
     pub(crate) fn rot(&self, name: &str, at: usize) {
         let mut state = self.state();
