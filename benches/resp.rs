@@ -2,10 +2,7 @@
 //!
 //! `cargo bench --bench resp`. Each figure is the fastest of several rounds: noise
 //! only ever adds.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a benchmark reads the real clock"
-)]
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
 #![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
 
 use std::hint::black_box;

@@ -25,9 +25,7 @@ impl SystemClock {
     /// A clock whose monotonic time starts now.
     #[allow(clippy::disallowed_methods)] // The one place where ambient time comes in.
     pub fn new() -> Self {
-        Self {
-            started: Instant::now(),
-        }
+        Self { started: Instant::now() }
     }
 }
 
@@ -43,9 +41,7 @@ impl Clock for SystemClock {
         // A clock before 1970 reads as 0; the engine's own clock never goes back anyway.
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| {
-                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-            })
+            .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn monotonic(&self) -> Duration {

@@ -98,21 +98,13 @@ fn match_class(class: &[u8], byte: u8, nocase: bool) -> (bool, usize) {
 fn in_range(from: u8, to: u8, byte: u8, nocase: bool) -> bool {
     // Put in order before the case is folded, and compared as C's signed `char`: both as
     // in Redis, see the head of this file.
-    let (low, high) = if from.cast_signed() <= to.cast_signed() {
-        (from, to)
-    } else {
-        (to, from)
-    };
+    let (low, high) = if from.cast_signed() <= to.cast_signed() { (from, to) } else { (to, from) };
     let [low, high, byte] = [low, high, byte].map(|b| fold(b, nocase).cast_signed());
     low <= byte && byte <= high
 }
 
 fn fold(byte: u8, nocase: bool) -> u8 {
-    if nocase {
-        byte.to_ascii_lowercase()
-    } else {
-        byte
-    }
+    if nocase { byte.to_ascii_lowercase() } else { byte }
 }
 
 #[cfg(test)]

@@ -97,10 +97,7 @@ mod tests {
     #[test]
     fn memory_is_not_read_again_for_a_while() {
         let gauge = MemoryGauge::default();
-        let kept = Memory {
-            resident: 1,
-            peak: 2,
-        };
+        let kept = Memory { resident: 1, peak: 2 };
         *gauge.last.lock().unwrap() = Some((1000, kept));
         assert_eq!(gauge.read(1099), kept);
         assert_ne!(gauge.read(1100), kept);

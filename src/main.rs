@@ -8,11 +8,9 @@ use tracing_subscriber::filter::LevelFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let start = aft::config::start(
-        std::env::args_os(),
-        &|name| std::env::var_os(name),
-        &|path| std::fs::read_to_string(path),
-    );
+    let start = aft::config::start(std::env::args_os(), &|name| std::env::var_os(name), &|path| {
+        std::fs::read_to_string(path)
+    });
     let settings = match start {
         Ok(Start::Serve(effective)) => effective.settings,
         Ok(Start::Print(text)) => {
@@ -30,10 +28,7 @@ fn main() -> ExitCode {
         .init();
     // One thread runs all commands, as in Redis: they take their turns at one state
     // anyway, and a second thread would only pass it back and forth.
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("aft: can't start: {error}");

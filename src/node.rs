@@ -58,18 +58,11 @@ pub async fn run(mut settings: Settings) -> Result<(), NodeError> {
     let (engine, recovered) = open_engine(&settings, &clock, &mut rng).await?;
     report(&recovered);
     let listeners = bound.listen().map_err(NodeError)?;
-    let port = listeners
-        .first()
-        .map_or(0, |listener| listener.address().port());
+    let port = listeners.first().map_or(0, |listener| listener.address().port());
     let run_id = format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>());
     let shutdown = Duration::from_millis(settings.shutdown_timeout_ms);
-    let server = Arc::new(Server::new(
-        Arc::clone(&engine),
-        clock,
-        settings,
-        run_id,
-        port,
-    ));
+    let server = Arc::new(Server::new(Arc::clone(&engine), clock, settings, run_id, port));
+    server.set_recovered(recovered);
     let mut accepting = Vec::new();
     for listener in listeners {
         println!("listening  {}", listener.address());
@@ -126,10 +119,7 @@ fn fit_to_file_limit(settings: &mut Settings) {
         return;
     }
     let raised = wanted.min(limit.maximum.unwrap_or(u64::MAX));
-    let new = Rlimit {
-        current: Some(raised),
-        maximum: limit.maximum,
-    };
+    let new = Rlimit { current: Some(raised), maximum: limit.maximum };
     let now = match setrlimit(Resource::Nofile, new) {
         Ok(()) => raised,
         Err(_) => limit.current.unwrap_or(raised),
@@ -160,11 +150,7 @@ fn announce(settings: &Settings) {
 }
 
 fn report(recovered: &Recovered) {
-    println!(
-        "recovered  {} keys in {} ms",
-        recovered.keys,
-        recovered.took.as_millis()
-    );
+    println!("recovered  {} keys in {} ms", recovered.keys, recovered.took.as_millis());
     for damage in &recovered.damages {
         eprintln!("aft: damaged: {damage}");
     }

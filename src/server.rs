@@ -172,9 +172,7 @@ pub struct Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server")
-            .field("run_id", &self.run_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").field("run_id", &self.run_id).finish_non_exhaustive()
     }
 }
 
@@ -226,10 +224,7 @@ impl Server {
 
     /// Puts other settings in force.
     pub fn set_settings(&self, settings: Settings) {
-        *self
-            .settings
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
     /// Changes the settings in force, or with an error leaves them as they are. Two changes
@@ -241,10 +236,7 @@ impl Server {
         &self,
         change: impl FnOnce(&mut Settings) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut settings = self
-            .settings
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
         let mut changed = Settings::clone(&settings);
         change(&mut changed)?;
         *settings = Arc::new(changed);
@@ -266,9 +258,7 @@ impl Server {
         let clients_max = self.settings().clients_max;
         let mut clients = self.clients();
         if clients.len() as u64 >= clients_max {
-            self.counters
-                .rejected_connections
-                .fetch_add(1, Ordering::Relaxed);
+            self.counters.rejected_connections.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         self.counters.connections.fetch_add(1, Ordering::Relaxed);
@@ -280,11 +270,7 @@ impl Server {
             since_ms: now_ms,
             last_ms: AtomicU64::new(now_ms),
             output_bytes: AtomicU64::new(0),
-            state: Mutex::new(ClientState {
-                protocol: 2,
-                user: "default",
-                ..Default::default()
-            }),
+            state: Mutex::new(ClientState { protocol: 2, user: "default", ..Default::default() }),
             killed: AtomicBool::new(false),
             wake: Notify::new(),
         });

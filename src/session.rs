@@ -51,10 +51,7 @@ impl Queued {
             end += arg.len() as u32;
             end
         });
-        Self {
-            ends: ends.collect(),
-            bytes,
-        }
+        Self { ends: ends.collect(), bytes }
     }
 
     /// The arguments.
@@ -198,8 +195,6 @@ impl Session {
 
     /// The newest group this connection has written to, if its fate is open.
     pub fn pending_group(&self) -> Option<&Arc<Gate>> {
-        self.own_group
-            .as_ref()
-            .filter(|gate| gate.outcome() == Outcome::Pending)
+        self.own_group.as_ref().filter(|gate| gate.outcome() == Outcome::Pending)
     }
 }

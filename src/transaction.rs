@@ -111,10 +111,7 @@ impl<'c> Transaction<'c> {
         let mut own_expiry = None;
         match self.writes.own(database, hash, key) {
             Own::Written(Change::Put { value, expires_ms }) => {
-                let found = Found {
-                    value: value.clone(),
-                    expires_ms: *expires_ms,
-                };
+                let found = Found { value: value.clone(), expires_ms: *expires_ms };
                 return Ok((!self.own_is_expired(*expires_ms)).then_some(found));
             }
             Own::Written(Change::Delete) | Own::Flushed => return Ok(None),
@@ -127,20 +124,12 @@ impl<'c> Transaction<'c> {
         let expires_ms = own_expiry.unwrap_or(version.expires_ms);
         match &version.state {
             State::Live(value) => {
-                let found = Found {
-                    value: value.clone(),
-                    expires_ms,
-                };
+                let found = Found { value: value.clone(), expires_ms };
                 Ok((!self.own_is_expired(own_expiry.unwrap_or(0))).then_some(found))
             }
             State::Stored(place) => {
                 let (commit, place) = (version.commit, **place);
-                self.missing.push(Missing {
-                    database,
-                    key: key.into(),
-                    commit,
-                    place,
-                });
+                self.missing.push(Missing { database, key: key.into(), commit, place });
                 Err(ReadError::Missing)
             }
             State::Lost => Err(ReadError::Lost),
@@ -177,16 +166,9 @@ impl<'c> Transaction<'c> {
         if self.writes.flushed().contains(&database) {
             count = 0;
         }
-        for write in self
-            .writes
-            .writes()
-            .iter()
-            .filter(|write| write.database == database)
-        {
+        for write in self.writes.writes().iter().filter(|write| write.database == database) {
             let flushed = self.writes.flushed().contains(&database);
-            let before = self
-                .core
-                .read(database, write.hash, &write.key, self.snapshot);
+            let before = self.core.read(database, write.hash, &write.key, self.snapshot);
             let was_alive = !flushed && before.is_some_and(|version| version.state.is_alive());
             let alive = !matches!(write.change, Change::Delete);
             count += i64::from(alive) - i64::from(was_alive);
@@ -199,8 +181,7 @@ impl<'c> Transaction<'c> {
     pub fn put(&mut self, database: u8, key: &[u8], value: Value, expires_ms: u64) {
         let hash = self.hash(database, key);
         let change = Change::Put { value, expires_ms };
-        self.writes
-            .record(database, hash, SmallBytes::from(key), change);
+        self.writes.record(database, hash, SmallBytes::from(key), change);
     }
 
     /// Deletes a key; `false` if there is none.
@@ -208,8 +189,7 @@ impl<'c> Transaction<'c> {
         let exists = self.exists(database, key);
         if exists {
             let hash = self.hash(database, key);
-            self.writes
-                .record(database, hash, SmallBytes::from(key), Change::Delete);
+            self.writes.record(database, hash, SmallBytes::from(key), Change::Delete);
         }
         exists
     }
@@ -222,24 +202,18 @@ impl<'c> Transaction<'c> {
         }
         let hash = self.hash(database, key);
         let change = match self.writes.own(database, hash, key) {
-            Own::Written(Change::Put { value, .. }) => Change::Put {
-                value: value.clone(),
-                expires_ms,
-            },
-            Own::Written(Change::Expiry { predecessor, .. }) => Change::Expiry {
-                predecessor: *predecessor,
-                expires_ms,
-            },
+            Own::Written(Change::Put { value, .. }) => {
+                Change::Put { value: value.clone(), expires_ms }
+            }
+            Own::Written(Change::Expiry { predecessor, .. }) => {
+                Change::Expiry { predecessor: *predecessor, expires_ms }
+            }
             _ => match self.core.read(database, hash, key, self.snapshot) {
-                Some(version) => Change::Expiry {
-                    predecessor: version.commit,
-                    expires_ms,
-                },
+                Some(version) => Change::Expiry { predecessor: version.commit, expires_ms },
                 None => return false,
             },
         };
-        self.writes
-            .record(database, hash, SmallBytes::from(key), change);
+        self.writes.record(database, hash, SmallBytes::from(key), change);
         true
     }
 
@@ -312,17 +286,12 @@ impl<'c> Transaction<'c> {
             }
             waits_for = self.core.want_group();
         }
-        Finished::Done {
-            gate: self.core.gate(waits_for),
-            commit,
-        }
+        Finished::Done { gate: self.core.gate(waits_for), commit }
     }
 
     #[inline]
     fn hash(&self, database: u8, key: &[u8]) -> u64 {
-        self.core
-            .database(database)
-            .map_or(0, |db| db.index().hash(key))
+        self.core.database(database).map_or(0, |db| db.index().hash(key))
     }
 
     fn own_is_expired(&self, expires_ms: u64) -> bool {
@@ -365,16 +334,10 @@ pub struct Watched {
 }
 
 impl Watched {
-    const ABSENT: Self = Self {
-        commit: CommitId::ZERO,
-        alive: false,
-    };
+    const ABSENT: Self = Self { commit: CommitId::ZERO, alive: false };
 
     fn at(core: &Core, database: u8, hash: u64, key: &[u8], snapshot: Snapshot) -> Self {
         core.newest(database, hash, key, snapshot)
-            .map_or(Self::ABSENT, |(version, alive)| Self {
-                commit: version.commit,
-                alive,
-            })
+            .map_or(Self::ABSENT, |(version, alive)| Self { commit: version.commit, alive })
     }
 }

@@ -35,9 +35,7 @@ fn play(name: &str, steps: &[Step], kept: Kept) -> Vec<String> {
 
 fn play_all(kept: Kept) {
     let scripts = script::all();
-    let wrong = scripts
-        .iter()
-        .flat_map(|(name, steps)| play(name, steps, kept));
+    let wrong = scripts.iter().flat_map(|(name, steps)| play(name, steps, kept));
     let wrong: Vec<String> = wrong.collect();
     assert!(wrong.is_empty(), "{kept:?}\n{}", wrong.join("\n"));
 }
@@ -132,12 +130,7 @@ fn clients_see_each_other() {
     ] {
         assert_eq!(field(lines[1], name), value, "{name}");
     }
-    assert_eq!(
-        text(run(&mut one, "CLIENT LIST ID 2 9 1 2"))
-            .lines()
-            .count(),
-        3
-    );
+    assert_eq!(text(run(&mut one, "CLIENT LIST ID 2 9 1 2")).lines().count(), 3);
     assert_eq!(text(run(&mut one, "CLIENT LIST TYPE Normal")), list);
     assert_eq!(text(run(&mut one, "CLIENT LIST TYPE pubsub")), "");
     assert_eq!(text(run(&mut one, "CLIENT INFO")).lines().count(), 1);
@@ -153,12 +146,7 @@ fn kill_ends_those_it_means() {
     let killed = || {
         others
             .iter()
-            .map(|session| {
-                session
-                    .client
-                    .killed
-                    .load(std::sync::atomic::Ordering::Acquire)
-            })
+            .map(|session| session.client.killed.load(std::sync::atomic::Ordering::Acquire))
             .collect::<Vec<_>>()
     };
     let mut run = |line: &str| show(&node.run(&mut me, &words(line)));
@@ -228,14 +216,8 @@ fn info_has_what_clients_and_monitoring_read() {
     }
     assert_eq!(field(&all, "run_id").len(), 40);
     assert_ne!(field(&all, "used_memory"), "0");
-    assert_eq!(
-        text(run("INFO")).matches("\r\n# ").count(),
-        all.matches("\r\n# ").count()
-    );
-    assert_eq!(
-        text(run("INFO Replication")).lines().next(),
-        Some("# Replication")
-    );
+    assert_eq!(text(run("INFO")).matches("\r\n# ").count(), all.matches("\r\n# ").count());
+    assert_eq!(text(run("INFO Replication")).lines().next(), Some("# Replication"));
     run("CONFIG RESETSTAT");
     let stats = text(run("INFO stats errorstats"));
     assert_eq!(field(&stats, "keyspace_hits"), "0");
@@ -244,12 +226,9 @@ fn info_has_what_clients_and_monitoring_read() {
 
 #[test]
 fn a_request_over_http_is_known() {
-    for (line, attack) in [
-        ("POST / HTTP/1.1", true),
-        ("host: a", true),
-        ("GET post", false),
-        ("HOST a", false),
-    ] {
+    for (line, attack) in
+        [("POST / HTTP/1.1", true), ("host: a", true), ("GET post", false), ("HOST a", false)]
+    {
         let words = words(line);
         let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         assert_eq!(command::is_cross_protocol_attack(&args), attack, "{line}");

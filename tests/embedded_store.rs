@@ -17,18 +17,11 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 fn options(segment_bytes: u64) -> EmbeddedOptions {
-    EmbeddedOptions {
-        segment_bytes,
-        entropy: 11,
-        ..EmbeddedOptions::default()
-    }
+    EmbeddedOptions { segment_bytes, entropy: 11, ..EmbeddedOptions::default() }
 }
 
 fn open(path: &Path) -> EmbeddedStore {
@@ -36,9 +29,7 @@ fn open(path: &Path) -> EmbeddedStore {
 }
 
 fn bytes(size: usize, salt: u8) -> Bytes {
-    (0..size)
-        .map(|i| (i as u8).wrapping_mul(31) ^ salt)
-        .collect()
+    (0..size).map(|i| (i as u8).wrapping_mul(31) ^ salt).collect()
 }
 
 /// Runs one test of this program in a process of its own, with a directory to work in.
@@ -53,13 +44,8 @@ fn this_test_in(path: &Path, test: &str, variable: &str) -> Command {
 fn everything_is_there_after_reopening() {
     let directory = TempDir::new();
     for durability in [Durability::Always, Durability::EverySecond] {
-        let path = directory
-            .path()
-            .join(format!("{durability:?}").to_lowercase());
-        let options = EmbeddedOptions {
-            durability,
-            ..options(64 << 10)
-        };
+        let path = directory.path().join(format!("{durability:?}").to_lowercase());
+        let options = EmbeddedOptions { durability, ..options(64 << 10) };
         let mut expected: BTreeMap<String, Bytes> = BTreeMap::new();
         for round in 0..4u8 {
             let store = EmbeddedStore::open(&path, options).unwrap();
@@ -95,11 +81,7 @@ fn dead_segments_are_removed() {
         let names = fs::read_dir(directory.path()).unwrap();
         names
             .filter(|name| {
-                name.as_ref()
-                    .unwrap()
-                    .file_name()
-                    .to_string_lossy()
-                    .starts_with("segment-")
+                name.as_ref().unwrap().file_name().to_string_lossy().starts_with("segment-")
             })
             .count()
     };
@@ -127,16 +109,10 @@ fn bad_names_and_large_objects_are_rejected() {
             assert!(matches!(refused, Err(StoreError::Rejected(_))), "{name:?}");
         }
         let longest = "a".repeat(255);
-        assert_eq!(
-            store.create(&longest, Bytes::new()).await,
-            Ok(Created::Created)
-        );
+        assert_eq!(store.create(&longest, Bytes::new()).await, Ok(Created::Created));
         let large = Bytes::from(vec![0; OBJECT_BYTES_MAX as usize + 1]);
         let refused = store.create("large", large).await;
-        assert!(
-            matches!(refused, Err(StoreError::Rejected(_))),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(StoreError::Rejected(_))), "{refused:?}");
         assert_eq!(store.list("", "", 9).await.unwrap(), [longest]);
     });
 }
@@ -183,20 +159,14 @@ fn a_directory_that_cannot_be_used_is_named() {
     let file = directory.path().join("file");
     fs::write(&file, "").unwrap();
     let refused = EmbeddedStore::open(&file.join("store"), options(64 << 10)).unwrap_err();
-    let StoreError::Fatal(why) = refused else {
-        panic!("{refused:?}")
-    };
+    let StoreError::Fatal(why) = refused else { panic!("{refused:?}") };
     assert!(why.contains("file/store"), "{why}");
 }
 
 #[test]
 fn a_newer_format_is_refused_and_left_alone() {
     let directory = TempDir::new();
-    fs::write(
-        directory.path().join("FORMAT"),
-        "aft embedded store, format 2\n",
-    )
-    .unwrap();
+    fs::write(directory.path().join("FORMAT"), "aft embedded store, format 2\n").unwrap();
     fs::write(directory.path().join("segment-9.tmp"), "not ours to remove").unwrap();
     let state = || -> BTreeMap<_, _> {
         fs::read_dir(directory.path())
@@ -207,10 +177,7 @@ fn a_newer_format_is_refused_and_left_alone() {
     };
     let before = state();
     let refused = EmbeddedStore::open(directory.path(), options(64 << 10)).unwrap_err();
-    assert!(
-        matches!(&refused, StoreError::Fatal(why) if why.contains("format 2")),
-        "{refused}"
-    );
+    assert!(matches!(&refused, StoreError::Fatal(why) if why.contains("format 2")), "{refused}");
     assert_eq!(state(), before);
 }
 
@@ -229,10 +196,7 @@ fn bit_rot_costs_what_it_hit_and_is_reported() {
     let segment = directory.path().join("segment-1");
     let mut contents = fs::read(&segment).unwrap();
     let at = |contents: &[u8], name: &str| {
-        contents
-            .windows(name.len())
-            .position(|bytes| bytes == name.as_bytes())
-            .unwrap()
+        contents.windows(name.len()).position(|bytes| bytes == name.as_bytes()).unwrap()
     };
     let head = at(&contents, "log/a/2");
     contents[head] ^= 1;

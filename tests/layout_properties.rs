@@ -34,17 +34,8 @@ impl OwnPlace {
     fn borrow(&self) -> Place<'_> {
         match *self {
             Self::Inline(ref value) => Place::Inline(value),
-            Self::Values(offset, length, crc) => Place::Values {
-                offset,
-                length,
-                crc,
-            },
-            Self::Blob(node, number, length, crc) => Place::Blob {
-                node,
-                number,
-                length,
-                crc,
-            },
+            Self::Values(offset, length, crc) => Place::Values { offset, length, crc },
+            Self::Blob(node, number, length, crc) => Place::Blob { node, number, length, crc },
         }
     }
 }
@@ -79,12 +70,9 @@ impl OwnWrite {
                 place: place.borrow(),
             },
             Self::Delete(database, ref key) => Write::Delete { database, key },
-            Self::Meta(database, ref key, predecessor, expires_ms) => Write::Meta {
-                database,
-                key,
-                predecessor,
-                expires_ms,
-            },
+            Self::Meta(database, ref key, predecessor, expires_ms) => {
+                Write::Meta { database, key, predecessor, expires_ms }
+            }
             Self::Patch(database, ref key, predecessor, expires_ms, ref place) => Write::Patch {
                 database,
                 key,
@@ -113,10 +101,7 @@ fn write() -> impl Strategy<Value = OwnWrite> {
         (0..4u8, any::<u32>(), any::<u64>()).prop_map(|(which, node, number)| {
             OwnWrite::Control(match which {
                 0 => Control::LogClosed { node, end: number },
-                1 => Control::LogTrimmed {
-                    node,
-                    through: number,
-                },
+                1 => Control::LogTrimmed { node, through: number },
                 2 => Control::BaseAdded { node, number },
                 _ => Control::BaseRemoved { node, number },
             })
@@ -149,13 +134,7 @@ impl OwnCommit {
 fn commit() -> impl Strategy<Value = OwnCommit> {
     let field = || option::weighted(0.3, bytes());
     (commit_id(), field(), field(), field(), vec(write(), 0..6)).prop_map(
-        |(id, token, request, result, writes)| OwnCommit {
-            id,
-            token,
-            request,
-            result,
-            writes,
-        },
+        |(id, token, request, result, writes)| OwnCommit { id, token, request, result, writes },
     )
 }
 

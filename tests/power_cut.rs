@@ -329,10 +329,7 @@ impl History {
         if kind < 5
             && let Some((name, body)) = again.choose(&mut self.rng)
         {
-            return Write::Create {
-                name: (*name).clone(),
-                body: (*body).clone(),
-            };
+            return Write::Create { name: (*name).clone(), body: (*body).clone() };
         }
         let size = match self.rng.random_range(0..20) {
             0 => self.rng.random_range(0..40_000),
@@ -349,10 +346,7 @@ impl History {
         }
         let name = format!("log/{}", self.next_name);
         self.next_name += 1;
-        Write::Create {
-            name,
-            body: Bytes::from(body),
-        }
+        Write::Create { name, body: Bytes::from(body) }
     }
 
     fn note(&mut self, write: Write, answer: Result<Done, StoreError>) -> Check {
@@ -395,9 +389,7 @@ impl History {
             (answer, before) => return Err(format!("{name} was {before:?}: {answer:?}")),
         };
         if let (Fate::Present(body), true) = (&after, self.every_second()) {
-            self.volatile
-                .entry(name.clone())
-                .or_insert_with(|| body.clone());
+            self.volatile.entry(name.clone()).or_insert_with(|| body.clone());
         }
         self.names.insert(name, after);
         self.no_fatal(answer)

@@ -84,10 +84,7 @@ fn store(script: &[Act]) -> (Arc<Scripted>, ResilientStore) {
     scripted.script.lock().unwrap().extend(script);
     let policy = RetryPolicy::default();
     let store = Arc::clone(&scripted) as Arc<dyn Store>;
-    (
-        scripted,
-        ResilientStore::new(store, policy, &mut StdRng::seed_from_u64(1)),
-    )
+    (scripted, ResilientStore::new(store, policy, &mut StdRng::seed_from_u64(1)))
 }
 
 fn object(nonce: u128) -> Bytes {
@@ -115,19 +112,13 @@ async fn a_name_that_another_has_is_theirs_even_if_that_shows_late() {
         Decided::Theirs(header) => assert_eq!(header.nonce, 1),
         other => panic!("{other:?}"),
     }
-    assert_eq!(
-        scripted.inner.read("a", 0, u64::MAX).await.unwrap(),
-        object(1)
-    );
+    assert_eq!(scripted.inner.read("a", 0, u64::MAX).await.unwrap(), object(1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_rejected_object_is_not_tried_again() {
     let (_, store) = store(&[Act::Reject]);
-    assert_eq!(
-        store.create("a", object(1), 1).await,
-        Decided::Rejected("scripted".into())
-    );
+    assert_eq!(store.create("a", object(1), 1).await, Decided::Rejected("scripted".into()));
     assert_eq!(store.metrics().creates.load(Ordering::Relaxed), 1);
 }
 
@@ -137,14 +128,8 @@ async fn a_slow_create_gets_a_second_one_beside_it() {
     let started = tokio::time::Instant::now();
     assert_eq!(store.create("a", object(1), 1).await, Decided::Ours);
     let policy = RetryPolicy::default();
-    assert!(
-        started.elapsed() >= policy.hedge_after,
-        "not before it was slow"
-    );
-    assert!(
-        started.elapsed() < policy.attempt_timeout,
-        "without waiting for the first"
-    );
+    assert!(started.elapsed() >= policy.hedge_after, "not before it was slow");
+    assert!(started.elapsed() < policy.attempt_timeout, "without waiting for the first");
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,10 +142,7 @@ async fn a_read_of_what_must_exist_waits_for_it_and_never_says_nothing() {
     let started = tokio::time::Instant::now();
     assert_eq!(store.read("missing", 0, 1).await, Err(StoreError::NotFound));
     assert!(started.elapsed() >= RetryPolicy::default().read_deadline);
-    assert_eq!(
-        store.try_read("missing", 0, 1).await,
-        Err(StoreError::NotFound)
-    );
+    assert_eq!(store.try_read("missing", 0, 1).await, Err(StoreError::NotFound));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,82 +1,45 @@
 //! Our decoder against a real redis-server 7.0, malformed requests included.
 //!
-//! Each stream of bytes goes to both: to Redis through a socket, and through our
-//! [`Decoder`] and [`Reply`] with a few commands imitated. All they answer must be
-//! equal. Without a redis-server 7.0 in the path the tests pass without a word
+//! Each stream of bytes goes to both: to Redis through a socket, to us through the
+//! [`Decoder`], a node in memory and [`Reply`]. All they answer must be equal. Without a redis-server 7.0 in the path the tests pass without a word
 //! to compare with; with `AFT_TEST_REDIS=1` they then fail.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod command_support;
 mod resp_support;
 
-use aft::resp::{Args, Decoded, Decoder, Protocol, Reply};
+use aft::resp::{Decoded, Decoder, Reply};
+use command_support::node::{Kept, Node};
 use resp_support::encode_request;
 use resp_support::redis::Redis;
 
-/// What we answer to `stream`.
+/// What we answer to `stream`: a node that wants a password, unless `authenticated`.
 fn our_answers(stream: &[u8], authenticated: bool) -> Vec<u8> {
+    let node = Node::new(Kept::Nowhere);
+    if !authenticated {
+        node.run(&mut node.connect(), &["CONFIG", "SET", "requirepass", "x"]);
+    }
+    let mut session = node.connect();
     let mut decoder = Decoder::default();
     let mut answers = Vec::new();
     let mut rest = stream;
     loop {
-        match decoder.decode(rest, authenticated) {
+        match decoder.decode(rest, session.authenticated) {
             Ok(Decoded::NeedMore { .. }) => return answers,
             Ok(Decoded::Empty { consumed }) => rest = &rest[consumed..],
             Ok(Decoded::Request { consumed }) => {
-                let reply = match execute(decoder.args(rest)) {
-                    // What is wrong with the command itself is said even to a stranger.
-                    Reply::Error(line) => Reply::Error(line),
-                    _ if !authenticated => Reply::error("NOAUTH Authentication required."),
-                    reply => reply,
-                };
-                reply.write(Protocol::Resp2, &mut answers);
+                let args = decoder.args(rest);
+                let reply = node.run(&mut session, &args.to_slices());
+                reply.write(session.protocol, &mut answers);
                 rest = &rest[consumed..];
             }
             Err(error) => {
-                Reply::from(error).write(Protocol::Resp2, &mut answers);
+                Reply::from(error).write(session.protocol, &mut answers);
                 return answers;
             }
         }
     }
-}
-
-/// A few of Redis' commands; of those it doesn't know, the reply shows the arguments.
-fn execute(args: Args<'_>) -> Reply {
-    let name = args[0].to_ascii_lowercase();
-    match (name.as_slice(), args.len()) {
-        (b"ping", 1) => Reply::Pong,
-        (b"ping" | b"echo", 2) => Reply::bulk(args[1].to_vec()),
-        (b"ping" | b"echo", _) => {
-            let name = String::from_utf8(name).unwrap();
-            Reply::error(format!(
-                "ERR wrong number of arguments for '{name}' command"
-            ))
-        }
-        _ => unknown_command(args),
-    }
-}
-
-fn unknown_command(args: Args<'_>) -> Reply {
-    // C's %.128s: at most so many bytes, and none from a NUL on.
-    let shown = |arg: &[u8], bytes_max: usize| {
-        let end = arg.iter().position(|&byte| byte == 0).unwrap_or(arg.len());
-        arg[..end.min(bytes_max)].to_vec()
-    };
-    let mut list = Vec::new();
-    for arg in args.iter().skip(1) {
-        if list.len() >= 128 {
-            break;
-        }
-        let room = 128 - list.len();
-        list.push(b'\'');
-        list.extend(shown(arg, room));
-        list.extend(b"' ");
-    }
-    let mut text = b"ERR unknown command '".to_vec();
-    text.extend(shown(&args[0], 128));
-    text.extend(b"', with args beginning with: ");
-    text.extend(list);
-    Reply::Error(text.into())
 }
 
 #[track_caller]
@@ -198,14 +161,7 @@ fn lines_may_be_as_long_as_in_redis() {
     let Some(redis) = Redis::start("long", &[]) else {
         return;
     };
-    for start in [
-        "",
-        "PING\r\n",
-        "*",
-        "*1\r\n",
-        "*2\r\n$4\r\nECHO\r\n",
-        "*2\r\n$4\r\nECHO\r\n$",
-    ] {
+    for start in ["", "PING\r\n", "*", "*1\r\n", "*2\r\n$4\r\nECHO\r\n", "*2\r\n$4\r\nECHO\r\n$"] {
         // The line that is too long starts here; what went before it is understood.
         let line_at = start.rfind('\n').map_or(0, |newline| newline + 1);
         for length in [65535, 65536, 65537, 65538, 100_000] {
@@ -233,12 +189,7 @@ fn strangers_are_refused_as_by_redis() {
     };
     let ten = encode_request(&["ECHO"; 10]);
     let eleven = encode_request(&["ECHO"; 11]);
-    let streams = [
-        ten,
-        eleven,
-        b"*11\r\n".to_vec(),
-        b"*2147483648\r\n".to_vec(),
-    ];
+    let streams = [ten, eleven, b"*11\r\n".to_vec(), b"*2147483648\r\n".to_vec()];
     for stream in &streams {
         check(&redis, stream, false);
     }
@@ -247,11 +198,7 @@ fn strangers_are_refused_as_by_redis() {
     let longer = encode_request(&[b"ECHO".to_vec(), vec![b'x'; 16385]]);
     check(&redis, &longer, false);
     check(&redis, b"*1\r\n$536870913\r\n", false);
-    check(
-        &redis,
-        format!("ECHO {}\r\n", "x ".repeat(20_000)).as_bytes(),
-        false,
-    );
+    check(&redis, format!("ECHO {}\r\n", "x ".repeat(20_000)).as_bytes(), false);
 }
 
 /// Streams put together at random from pieces that mean something.
@@ -277,9 +224,8 @@ fn random_requests_are_answered_as_redis_does() {
         choice
     };
     for _ in 0..3000 {
-        let stream: Vec<u8> = (0..=choose())
-            .flat_map(|_| PIECES[choose()].iter().copied())
-            .collect();
+        let stream: Vec<u8> =
+            (0..=choose()).flat_map(|_| PIECES[choose()].iter().copied()).collect();
         check(&redis, &stream, true);
     }
 }

@@ -200,12 +200,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         // redis-protocol keeps maps and sets by hash: keys are of one simple kind, and
         // each is there once.
         let map = |pairs: BTreeMap<i64, Reply>| {
-            Reply::Map(
-                pairs
-                    .into_iter()
-                    .map(|(k, v)| (Reply::Integer(k), v))
-                    .collect(),
-            )
+            Reply::Map(pairs.into_iter().map(|(k, v)| (Reply::Integer(k), v)).collect())
         };
         prop_oneof![
             vec(inner.clone(), 0..6).prop_map(Reply::Array),
@@ -241,9 +236,7 @@ fn as_resp2(reply: &Reply) -> Frame2 {
         }
         Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => all(items),
         Reply::Map(pairs) => {
-            let flat = pairs
-                .iter()
-                .flat_map(|(key, value)| [as_resp2(key), as_resp2(value)]);
+            let flat = pairs.iter().flat_map(|(key, value)| [as_resp2(key), as_resp2(value)]);
             Frame2::Array(flat.collect())
         }
     }
@@ -252,10 +245,7 @@ fn as_resp2(reply: &Reply) -> Frame2 {
 /// What a client of RESP3 should see.
 fn as_resp3(reply: &Reply) -> Frame3 {
     let attributes = None;
-    let simple = |text: &[u8]| Frame3::SimpleString {
-        data: text.to_vec(),
-        attributes: None,
-    };
+    let simple = |text: &[u8]| Frame3::SimpleString { data: text.to_vec(), attributes: None };
     let all = |items: &[Reply]| items.iter().map(as_resp3).collect::<Vec<_>>();
     match reply {
         Reply::None => unreachable!("not generated"),
@@ -267,49 +257,22 @@ fn as_resp3(reply: &Reply) -> Frame3 {
             let data = String::from_utf8(line.as_bytes().to_vec()).unwrap();
             Frame3::SimpleError { data, attributes }
         }
-        Reply::Integer(value) => Frame3::Number {
-            data: *value,
-            attributes,
-        },
-        Reply::Boolean(value) => Frame3::Boolean {
-            data: *value,
-            attributes,
-        },
-        Reply::Double(value) => Frame3::Double {
-            data: *value,
-            attributes,
-        },
+        Reply::Integer(value) => Frame3::Number { data: *value, attributes },
+        Reply::Boolean(value) => Frame3::Boolean { data: *value, attributes },
+        Reply::Double(value) => Frame3::Double { data: *value, attributes },
         Reply::Null | Reply::NullArray => Frame3::Null,
-        Reply::Bulk(bytes) => Frame3::BlobString {
-            data: bytes.to_vec(),
-            attributes,
-        },
-        Reply::BigNumber(digits) => Frame3::BigNumber {
-            data: digits.to_vec(),
-            attributes,
-        },
+        Reply::Bulk(bytes) => Frame3::BlobString { data: bytes.to_vec(), attributes },
+        Reply::BigNumber(digits) => Frame3::BigNumber { data: digits.to_vec(), attributes },
         Reply::Verbatim { text, .. } => Frame3::VerbatimString {
             data: text.to_vec(),
             format: resp3::types::VerbatimStringFormat::Text,
             attributes,
         },
-        Reply::Array(items) => Frame3::Array {
-            data: all(items),
-            attributes,
-        },
-        Reply::Push(items) => Frame3::Push {
-            data: all(items),
-            attributes,
-        },
-        Reply::Set(items) => Frame3::Set {
-            data: items.iter().map(as_resp3).collect(),
-            attributes,
-        },
+        Reply::Array(items) => Frame3::Array { data: all(items), attributes },
+        Reply::Push(items) => Frame3::Push { data: all(items), attributes },
+        Reply::Set(items) => Frame3::Set { data: items.iter().map(as_resp3).collect(), attributes },
         Reply::Map(pairs) => {
-            let data = pairs
-                .iter()
-                .map(|(key, value)| (as_resp3(key), as_resp3(value)))
-                .collect();
+            let data = pairs.iter().map(|(key, value)| (as_resp3(key), as_resp3(value))).collect();
             Frame3::Map { data, attributes }
         }
     }
@@ -318,11 +281,7 @@ fn as_resp3(reply: &Reply) -> Frame3 {
 /// Nothing is around a push, so it isn't part of the generated trees.
 #[test]
 fn a_push_means_the_same_to_redis_protocol() {
-    let push = Reply::Push(vec![
-        Reply::bulk("message"),
-        Reply::bulk("channel"),
-        Reply::Null,
-    ]);
+    let push = Reply::Push(vec![Reply::bulk("message"), Reply::bulk("channel"), Reply::Null]);
     let mut out = Vec::new();
     push.write(Protocol::Resp3, &mut out);
     let decoded = resp3::decode::complete::decode(&out).unwrap();

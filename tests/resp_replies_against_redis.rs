@@ -12,20 +12,14 @@ use resp_support::redis::Redis;
 /// Runs `request` on both protocols and compares with `reply`.
 #[track_caller]
 fn check_reply(redis: &Redis, request: &[&str], reply: Reply) {
-    for (protocol, hello) in [
-        (Protocol::Resp2, "HELLO 2\r\n"),
-        (Protocol::Resp3, "HELLO 3\r\n"),
-    ] {
+    for (protocol, hello) in [(Protocol::Resp2, "HELLO 2\r\n"), (Protocol::Resp3, "HELLO 3\r\n")] {
         let greeting = redis.answers(hello.as_bytes());
         let mut stream = hello.as_bytes().to_vec();
         stream.extend(encode_request(request));
         let theirs = redis.answers(&stream);
         // Greetings differ in the connection's number, not in their count of lines.
         let lines = greeting.iter().filter(|&&byte| byte == b'\n').count();
-        let theirs = theirs
-            .splitn(lines + 1, |&byte| byte == b'\n')
-            .last()
-            .unwrap();
+        let theirs = theirs.splitn(lines + 1, |&byte| byte == b'\n').last().unwrap();
         let mut ours = Vec::new();
         reply.write(protocol, &mut ours);
         assert_eq!(
@@ -43,9 +37,7 @@ fn every_kind_of_reply_is_written_as_by_redis() {
         return;
     };
     let numbers = |from: i64| (from..from + 3).map(Reply::Integer).collect::<Vec<_>>();
-    let flags = (0..3)
-        .map(|key| (Reply::Integer(key), Reply::Boolean(key == 1)))
-        .collect();
+    let flags = (0..3).map(|key| (Reply::Integer(key), Reply::Boolean(key == 1))).collect();
     let big = "1234567999999999999999999999999999999";
     for (kind, reply) in [
         ("string", Reply::bulk("Hello World")),
@@ -67,21 +59,13 @@ fn every_kind_of_reply_is_written_as_by_redis() {
     check_reply(&redis, &["GET", "none"], Reply::Null);
     check_reply(&redis, &["LPOP", "none", "1"], Reply::NullArray);
     check_reply(&redis, &["ECHO", ""], Reply::bulk(""));
-    check_reply(
-        &redis,
-        &["LRANGE", "none", "0", "1"],
-        Reply::Array(Vec::new()),
-    );
+    check_reply(&redis, &["LRANGE", "none", "0", "1"], Reply::Array(Vec::new()));
     check_reply(
         &redis,
         &["EVAL", "return {err='ERR a\\r\\nb\\n'}", "0"],
         Reply::error("ERR a\r\nb\n"),
     );
-    check_reply(
-        &redis,
-        &["EVAL", "return {ok='a\\rb\\n'}", "0"],
-        Reply::simple("a\rb\n"),
-    );
+    check_reply(&redis, &["EVAL", "return {ok='a\\rb\\n'}", "0"], Reply::simple("a\rb\n"));
 }
 
 #[test]
@@ -89,20 +73,7 @@ fn integers_and_doubles_are_written_as_by_redis() {
     let Some(redis) = Redis::start("numbers", &["--zset-max-listpack-entries", "0"]) else {
         return;
     };
-    for value in [
-        0,
-        1,
-        -1,
-        9,
-        10,
-        99,
-        100,
-        101,
-        -1000,
-        1_234_567_890,
-        i64::MAX,
-        i64::MIN,
-    ] {
+    for value in [0, 1, -1, 9, 10, 99, 100, 101, -1000, 1_234_567_890, i64::MAX, i64::MIN] {
         redis.answers(format!("SET n {value}\r\n").as_bytes());
         check_reply(&redis, &["INCRBY", "n", "0"], Reply::Integer(value));
     }
@@ -155,19 +126,8 @@ fn integers_and_doubles_are_written_as_by_redis() {
     assert_eq!(ours.len(), theirs.len());
     check_reply(&redis, &["ZSCORE", "z", "4"], Reply::Double(0.1));
     check_reply(&redis, &["ZSCORE", "z", "21"], Reply::Double(f64::INFINITY));
-    check_reply(
-        &redis,
-        &["ZSCORE", "z", "22"],
-        Reply::Double(f64::NEG_INFINITY),
-    );
-    for (script, sign) in [
-        ("return {double=0/0}", -1.0),
-        ("return {double=-(0/0)}", 1.0),
-    ] {
-        check_reply(
-            &redis,
-            &["EVAL", script, "0"],
-            Reply::Double(f64::NAN.copysign(sign)),
-        );
+    check_reply(&redis, &["ZSCORE", "z", "22"], Reply::Double(f64::NEG_INFINITY));
+    for (script, sign) in [("return {double=0/0}", -1.0), ("return {double=-(0/0)}", 1.0)] {
+        check_reply(&redis, &["EVAL", script, "0"], Reply::Double(f64::NAN.copysign(sign)));
     }
 }

@@ -1,10 +1,7 @@
 //! Starting, stopping, and what lies between when the disk is full. A refused start is exit code
 //! 1 (2 for a wrong setting, as usual) and one line that a person can act on; nothing that was there is touched.
 
-#![allow(
-    clippy::expect_used,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::expect_used, reason = "a failed expectation is how a test fails")]
 
 mod common;
 
@@ -29,24 +26,14 @@ fn refusal(options: &Options) -> String {
 /// The same, with another exit code than 1.
 #[track_caller]
 fn refusal_with(options: &Options, code: i32) -> String {
-    let Err(error) = Server::try_start(options) else {
-        panic!("started with {options:?}")
-    };
+    let Err(error) = Server::try_start(options) else { panic!("started with {options:?}") };
     assert_eq!(error.code, Some(code), "{error:#?}");
     if options.peer == Peer::Redis {
         return String::new();
     }
-    let [line] = error.stderr.as_slice() else {
-        panic!("one line is enough: {error:#?}")
-    };
+    let [line] = error.stderr.as_slice() else { panic!("one line is enough: {error:#?}") };
     assert!(line.starts_with("aft: "), "{line}");
-    assert!(
-        !error
-            .stdout
-            .iter()
-            .any(|line| line.starts_with("listening")),
-        "{error:#?}"
-    );
+    assert!(!error.stdout.iter().any(|line| line.starts_with("listening")), "{error:#?}");
     line.clone()
 }
 
@@ -69,18 +56,12 @@ fn says_what_it_serves() {
     if is_aft() {
         let lines = server.stdout();
         let said = lines.join("\n");
-        let first = lines
-            .iter()
-            .rposition(|line| line.starts_with("aft "))
-            .expect("its version");
+        let first = lines.iter().rposition(|line| line.starts_with("aft ")).expect("its version");
         let [version, store, recovered, listening] = &lines[first..first + 4] else {
             panic!("four lines: {said}");
         };
         assert_eq!(*version, format!("aft {}", env!("CARGO_PKG_VERSION")));
-        let stored = format!(
-            "store      embedded:{} (durability always)",
-            dir.path().display()
-        );
+        let stored = format!("store      embedded:{} (durability always)", dir.path().display());
         assert_eq!(*store, stored);
         assert!(recovered.starts_with("recovered  2 keys in "), "{said}");
         assert_eq!(*listening, format!("listening  {}", server.addr()));
@@ -92,14 +73,8 @@ fn a_port_in_use_is_refused() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = taken.local_addr().expect("its address").port();
     let dir = TempDir::named("port");
-    let line = refusal(&Options {
-        port,
-        ..Options::durable(dir.path())
-    });
-    assert!(
-        !is_aft() || line.contains(&port.to_string()),
-        "names the port: {line}"
-    );
+    let line = refusal(&Options { port, ..Options::durable(dir.path()) });
+    assert!(!is_aft() || line.contains(&port.to_string()), "names the port: {line}");
 }
 
 #[test]
@@ -112,10 +87,7 @@ fn a_directory_in_use_is_refused_and_its_owner_goes_on() {
     let mut server = Server::start(&options);
     assert_eq!(server.client().cmd("SET k v"), Reply::ok());
     let line = refusal(&options);
-    assert!(
-        line.contains(&dir.path().display().to_string()),
-        "names the directory: {line}"
-    );
+    assert!(line.contains(&dir.path().display().to_string()), "names the directory: {line}");
     assert_eq!(server.client().cmd("SET k w"), Reply::ok());
     // The lock belongs to the process, not to a file that a crash leaves behind.
     server.kill_9();
@@ -133,10 +105,7 @@ fn a_directory_that_cannot_be_written_is_refused() {
     assert_eq!(std::fs::read(&file).expect("the file"), b"not a directory");
 
     let disk = SmallDisk::new("ro,size=1m");
-    let options = Options {
-        through: disk.through(),
-        ..Options::durable(&disk.path().join("d"))
-    };
+    let options = Options { through: disk.through(), ..Options::durable(&disk.path().join("d")) };
     let line = refusal(&options);
     assert!(!is_aft() || line.contains("d"), "{line}");
 }
@@ -157,13 +126,7 @@ fn wrong_settings_are_refused() {
     }
     for words in wrong {
         let extra = words.iter().map(|word| (*word).to_owned()).collect();
-        let line = refusal_with(
-            &Options {
-                extra,
-                ..Options::memory()
-            },
-            2,
-        );
+        let line = refusal_with(&Options { extra, ..Options::memory() }, 2);
         println!("{words:?}: {line}");
     }
 }
@@ -192,11 +155,8 @@ fn a_directory_of_something_else_is_refused_and_left_alone() {
     let dir = TempDir::named("foreign");
     let below = dir.path().join("appendonlydir");
     std::fs::create_dir(&below).expect("a directory");
-    std::fs::write(
-        below.join("appendonly.aof.1.incr.aof"),
-        "*2\r\n$6\r\nSELECT\r\n",
-    )
-    .expect("a file");
+    std::fs::write(below.join("appendonly.aof.1.incr.aof"), "*2\r\n$6\r\nSELECT\r\n")
+        .expect("a file");
     std::fs::write(dir.path().join("notes.txt"), "mine").expect("a file");
     let before = files(dir.path());
     refusal(&Options::durable(dir.path()));
@@ -213,25 +173,18 @@ fn damage_is_reported_and_never_becomes_data() {
     let mut client = server.client();
     let value = |n: u32| format!("value-{n}-").repeat(40);
     for n in 0..400 {
-        assert_eq!(
-            client.run(&["SET", &format!("k{n}"), &value(n)]),
-            Reply::ok()
-        );
+        assert_eq!(client.run(&["SET", &format!("k{n}"), &value(n)]), Reply::ok());
     }
     server.kill_9();
     // In the middle, with intact data behind it: no torn tail of a crash can look so.
-    let (path, mut bytes) = files(dir.path())
-        .into_iter()
-        .max_by_key(|(_, bytes)| used(bytes))
-        .expect("data files");
+    let (path, mut bytes) =
+        files(dir.path()).into_iter().max_by_key(|(_, bytes)| used(bytes)).expect("data files");
     let at = used(&bytes) / 2;
     bytes[at..at + 64].iter_mut().for_each(|byte| *byte ^= 0x5a);
     std::fs::write(&path, &bytes).expect("the damaged file");
     match Server::try_start(server.options()) {
         Err(error) => {
-            let [line] = error.stderr.as_slice() else {
-                panic!("one line: {error:#?}")
-            };
+            let [line] = error.stderr.as_slice() else { panic!("one line: {error:#?}") };
             assert!(line.starts_with("aft: "), "{error:#?}");
             assert_eq!(error.code, Some(1));
         }
@@ -249,20 +202,14 @@ fn damage_is_reported_and_never_becomes_data() {
             // Where even the names are lost, keys are missing: then the operator is told.
             assert!(missing < 50, "{missing} keys lost for 64 damaged bytes");
             let said = server.said();
-            assert!(
-                missing == 0 || said.contains("lost"),
-                "{missing} keys lost: {said}"
-            );
+            assert!(missing == 0 || said.contains("lost"), "{missing} keys lost: {said}");
         }
     }
 }
 
 /// Without the zeros of a preallocated end.
 fn used(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1)
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 #[test]
@@ -270,17 +217,10 @@ fn sigterm_without_clients_and_with_idle_ones_exits_0_soon() {
     for clients in [0, 3] {
         let mut server = Server::start(&Options::memory());
         let mut idle: Vec<Client> = (0..clients).map(|_| server.client()).collect();
-        assert!(
-            idle.iter_mut()
-                .all(|c| c.cmd("PING") == Reply::Simple(b"PONG".to_vec()))
-        );
+        assert!(idle.iter_mut().all(|c| c.cmd("PING") == Reply::Simple(b"PONG".to_vec())));
         let start = wait::now();
         assert_eq!(server.terminate().code(), Some(0));
-        assert!(
-            start.elapsed() < Duration::from_secs(5),
-            "took {:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_secs(5), "took {:?}", start.elapsed());
     }
 }
 
@@ -344,9 +284,7 @@ fn a_full_disk_refuses_writes_reads_go_on_and_space_is_enough_to_recover() {
     std::fs::write(&ballast, vec![1; 24 << 20]).expect("room for the ballast");
     // An attempt may not take longer than the whole commit, and segments are taken ahead.
     let small = match Peer::under_test() {
-        Peer::Aft => ["--store-attempt-timeout-ms", "200"]
-            .map(str::to_owned)
-            .to_vec(),
+        Peer::Aft => ["--store-attempt-timeout-ms", "200"].map(str::to_owned).to_vec(),
         Peer::Redis => Vec::new(),
     };
     let options = Options {
@@ -360,28 +298,18 @@ fn a_full_disk_refuses_writes_reads_go_on_and_space_is_enough_to_recover() {
     std::fs::create_dir(disk.seen_from_outside().join("data")).expect("a directory");
     let mut server = Server::start(&options);
     let mut client = server.client();
-    let mut full = FullDisk {
-        writes: Vec::new(),
-        slowest: Duration::ZERO,
-    };
+    let mut full = FullDisk { writes: Vec::new(), slowest: Duration::ZERO };
     wait::until("the disk is full", PATIENCE, || {
         (full.write(&mut client) != Written::Yes).then_some(())
     });
     println!("full after {} writes", full.writes.len());
     for _ in 0..5 {
-        assert_ne!(
-            full.write(&mut client),
-            Written::Yes,
-            "the disk is still full"
-        );
+        assert_ne!(full.write(&mut client), Written::Yes, "the disk is still full");
         assert_eq!(client.cmd("PING").is_error(), !is_aft());
         full.check(&mut client);
     }
     let slowest = full.slowest;
-    assert!(
-        slowest < Duration::from_secs(3),
-        "a refusal took {slowest:?}, the deadline is 0.5 s"
-    );
+    assert!(slowest < Duration::from_secs(3), "a refusal took {slowest:?}, the deadline is 0.5 s");
 
     std::fs::remove_file(&ballast).expect("the ballast");
     wait::until("writes succeed again by themselves", PATIENCE, || {

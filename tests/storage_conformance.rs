@@ -22,10 +22,7 @@ where
     F: Fn(Arc<dyn Store>) -> T,
     T: Future<Output = ()>,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         test(Arc::new(MemoryStore::new())).await;
 
@@ -38,18 +35,12 @@ where
 }
 
 fn open_embedded(directory: &TempDir, segment_bytes: u64) -> EmbeddedStore {
-    let options = EmbeddedOptions {
-        segment_bytes,
-        entropy: 7,
-        ..EmbeddedOptions::default()
-    };
+    let options = EmbeddedOptions { segment_bytes, entropy: 7, ..EmbeddedOptions::default() };
     EmbeddedStore::open(directory.path(), options).unwrap()
 }
 
 fn bytes(size: usize, salt: u8) -> Bytes {
-    (0..size)
-        .map(|i| (i as u8).wrapping_mul(31) ^ salt)
-        .collect()
+    (0..size).map(|i| (i as u8).wrapping_mul(31) ^ salt).collect()
 }
 
 async fn names(store: &dyn Store, prefix: &str) -> Vec<String> {
@@ -59,16 +50,10 @@ async fn names(store: &dyn Store, prefix: &str) -> Vec<String> {
 #[test]
 fn a_created_object_reads_back_whole() {
     on_every_store(|store| async move {
-        for (number, size) in [0, 1, 7, 8, 9, 511, 4096, 70_000, 300_000]
-            .into_iter()
-            .enumerate()
-        {
+        for (number, size) in [0, 1, 7, 8, 9, 511, 4096, 70_000, 300_000].into_iter().enumerate() {
             let name = format!("whole/{number}");
             let object = bytes(size, number as u8);
-            assert_eq!(
-                store.create(&name, object.clone()).await,
-                Ok(Created::Created)
-            );
+            assert_eq!(store.create(&name, object.clone()).await, Ok(Created::Created));
             assert_eq!(store.read(&name, 0, u64::MAX).await, Ok(object));
         }
     });
@@ -96,11 +81,7 @@ fn what_is_not_there_is_not_found() {
     on_every_store(|store| async move {
         store.create("missing/b", bytes(1, 0)).await.unwrap();
         for name in ["missing/a", "missing/b/c", "missing/", "missing/c"] {
-            assert_eq!(
-                store.read(name, 0, 1).await,
-                Err(StoreError::NotFound),
-                "{name}"
-            );
+            assert_eq!(store.read(name, 0, 1).await, Err(StoreError::NotFound), "{name}");
         }
     });
 }
@@ -108,10 +89,7 @@ fn what_is_not_there_is_not_found() {
 #[test]
 fn a_name_is_taken_once() {
     on_every_store(|store| async move {
-        assert_eq!(
-            store.create("once/a", bytes(10, 1)).await,
-            Ok(Created::Created)
-        );
+        assert_eq!(store.create("once/a", bytes(10, 1)).await, Ok(Created::Created));
         for salt in [1, 2] {
             let again = store.create("once/a", bytes(20, salt)).await;
             assert_eq!(again, Ok(Created::AlreadyExists));
@@ -150,10 +128,7 @@ fn names_are_listed_in_byte_order_page_by_page() {
         assert_eq!(store.list("list/", "list/~", 9).await, Ok(vec![]));
         assert_eq!(store.list("list/", "lisu", 9).await, Ok(vec![]));
         // `after` need not be a name that is there.
-        assert_eq!(
-            store.list("list/5", "list/54a", 1).await.unwrap(),
-            ["list/55"]
-        );
+        assert_eq!(store.list("list/5", "list/54a", 1).await.unwrap(), ["list/55"]);
         assert_eq!(store.list("none/", "", 9).await, Ok(vec![]));
     });
 }

@@ -209,9 +209,7 @@ impl World {
             Step::Refuse => {
                 self.core.refuse("a test".to_owned());
                 let sent = self.sent;
-                self.model
-                    .done
-                    .retain(|(at, _)| *at <= sent || !self.logged);
+                self.model.done.retain(|(at, _)| *at <= sent || !self.logged);
             }
             Step::Serve => self.core.serve(),
             Step::Restart => self.restart(),
@@ -312,10 +310,7 @@ impl World {
 
     /// Every snapshot that is promised reads as the model says, and the counts fit.
     fn check(&self) -> Result<(), TestCaseError> {
-        let pinned = self
-            .pins
-            .iter()
-            .map(|&(position, now_ms)| Snapshot { position, now_ms });
+        let pinned = self.pins.iter().map(|&(position, now_ms)| Snapshot { position, now_ms });
         let now = [self.core.visible(), self.core.tip()];
         for snapshot in now.into_iter().chain(pinned) {
             for db in 0..DATABASES {
@@ -379,9 +374,8 @@ impl World {
             for (_, entry) in index.entries() {
                 prop_assert_eq!(entry.versions().count(), 1);
             }
-            let expiring = model
-                .iter()
-                .filter(|((of, _), (_, expires))| *of == db && *expires > now_ms);
+            let expiring =
+                model.iter().filter(|((of, _), (_, expires))| *of == db && *expires > now_ms);
             prop_assert_eq!(self.core.expiring_keys(db), expiring.count() as u64);
         }
         prop_assert_eq!(self.core.pending_bytes(), 0);

@@ -104,12 +104,7 @@ impl Cell {
 
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            store,
-            clients,
-            pipeline,
-            ..
-        } = self;
+        let Self { store, clients, pipeline, .. } = self;
         let command = self.command.name().to_uppercase();
         write!(f, "{store} {command} P={pipeline} c={clients}")?;
         if self.command.values() > 0 {
@@ -176,14 +171,10 @@ impl Row {
     /// aft through redis, round by round: above 1 aft is ahead. For throughput the
     /// requests a second are divided, for latency redis' p99 by aft's.
     pub(crate) fn ratio(&self) -> Option<Spread> {
-        let ratios = self
-            .redis
-            .iter()
-            .zip(&self.aft)
-            .map(|(redis, aft)| match self.cell.method {
-                Method::Throughput => aft.per_second / redis.per_second,
-                Method::Latency { .. } => redis.p99_ms / aft.p99_ms,
-            });
+        let ratios = self.redis.iter().zip(&self.aft).map(|(redis, aft)| match self.cell.method {
+            Method::Throughput => aft.per_second / redis.per_second,
+            Method::Latency { .. } => redis.p99_ms / aft.p99_ms,
+        });
         Spread::of(ratios.collect())
     }
 }

@@ -31,11 +31,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     for group in groups(&options.cells) {
         rows.extend(measure_group(options, &data.path, group).await?);
     }
-    let findings = Findings {
-        machine,
-        disk,
-        rows,
-    };
+    let findings = Findings { machine, disk, rows };
     report::write(options, &findings)
 }
 
@@ -85,21 +81,13 @@ fn our_side(options: &Options, store: Store) -> Kind {
     if options.against_itself {
         Kind::Redis(store)
     } else {
-        Kind::Aft {
-            binary: PathBuf::from(&options.aft),
-            store,
-        }
+        Kind::Aft { binary: PathBuf::from(&options.aft), store }
     }
 }
 
 async fn measure_cell(options: &Options, rivals: &Rivals, cell: &Cell) -> Result<Row> {
     let mut pace = Pace::new(options);
-    let mut row = Row {
-        cell: cell.clone(),
-        redis: Vec::new(),
-        aft: Vec::new(),
-        bare: Vec::new(),
-    };
+    let mut row = Row { cell: cell.clone(), redis: Vec::new(), aft: Vec::new(), bare: Vec::new() };
     // The bare loop answers +OK to everything: enough for redis-benchmark, not for EXEC.
     let with_bare = runs_redis_benchmark(cell);
     for _ in 0..options.rounds {
@@ -126,10 +114,7 @@ struct Pace<'a> {
 
 impl<'a> Pace<'a> {
     fn new(options: &'a Options) -> Self {
-        Self {
-            options,
-            rates: HashMap::new(),
-        }
+        Self { options, rates: HashMap::new() }
     }
 
     /// One run, with the CPU time that it cost the server.
@@ -142,10 +127,7 @@ impl<'a> Pace<'a> {
         }
         let before = server.cpu_seconds()?;
         let sample = self.run_once(server, cell).await?;
-        Ok(Sample {
-            cpu_seconds: server.cpu_seconds()? - before,
-            ..sample
-        })
+        Ok(Sample { cpu_seconds: server.cpu_seconds()? - before, ..sample })
     }
 
     async fn run_once(&mut self, server: &Server, cell: &Cell) -> Result<Sample> {

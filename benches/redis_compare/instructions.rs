@@ -29,10 +29,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let redis = Kind::Redis(Store::Memory);
     let mut servers = vec![redis];
     if !options.against_itself {
-        servers.push(Kind::Aft {
-            binary: options.aft.clone(),
-            store: Store::Memory,
-        });
+        servers.push(Kind::Aft { binary: options.aft.clone(), store: Store::Memory });
     }
     let mut table = String::new();
     for kind in &servers {
@@ -54,10 +51,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     for (name, value) in machine::describe(&data.path) {
         writeln!(out, "- {name}: {value}")?;
     }
-    write!(
-        out,
-        "\n| server | command | instructions |\n|---|---|---|\n{table}"
-    )?;
+    write!(out, "\n| server | command | instructions |\n|---|---|---|\n{table}")?;
     println!("{out}");
     if !options.against_itself {
         fs::create_dir_all(&options.output)?;
@@ -96,10 +90,7 @@ async fn count(kind: &Kind, data: &Path, command: Command, requests: u64) -> Res
 fn totals(file: &Path) -> Result<u64> {
     let text = fs::read_to_string(file).map_err(|error| format!("callgrind: {error}"))?;
     text.lines()
-        .filter_map(|line| {
-            line.strip_prefix("totals:")
-                .or_else(|| line.strip_prefix("summary:"))
-        })
+        .filter_map(|line| line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:")))
         .find_map(|count| count.trim().parse().ok())
         .ok_or_else(|| "callgrind wrote no total".into())
 }

@@ -92,10 +92,7 @@ pub(crate) fn measure_disk(directory: &Path, limit: Duration) -> Result<Disk> {
     let file = File::create(directory.join("append"))?;
     let offsets = (0..).map(|block| block * BLOCK.len() as u64);
     let append = time_syncs(&file, offsets, limit)?;
-    Ok(Disk {
-        preallocated,
-        append,
-    })
+    Ok(Disk { preallocated, append })
 }
 
 fn time_syncs(file: &File, offsets: impl Iterator<Item = u64>, limit: Duration) -> Result<Spread> {

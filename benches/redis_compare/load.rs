@@ -126,10 +126,7 @@ impl Connection {
     async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            received: BytesMut::with_capacity(64 << 10),
-        })
+        Ok(Self { stream, received: BytesMut::with_capacity(64 << 10) })
     }
 
     /// The next reply that has been received whole.

@@ -10,10 +10,7 @@ pub(crate) fn describe(data: &Path) -> Vec<(&'static str, String)> {
     vec![
         ("date", said_by("date", &["-u", "+%Y-%m-%d %H:%M UTC"])),
         ("commit", commit()),
-        (
-            "cpu",
-            format!("{cores} cores, {}", proc_field("cpuinfo", "model name")),
-        ),
+        ("cpu", format!("{cores} cores, {}", proc_field("cpuinfo", "model name"))),
         ("memory", memory()),
         ("load of the machine before the run", load_average()),
         ("kernel", said_by("uname", &["-sr"])),
@@ -21,10 +18,7 @@ pub(crate) fn describe(data: &Path) -> Vec<(&'static str, String)> {
             "file system of the data",
             said_by("stat", &["-f", "-c", "%T", &data.display().to_string()]),
         ),
-        (
-            "peer",
-            first_words(&said_by("redis-server", &["--version"]), 3),
-        ),
+        ("peer", first_words(&said_by("redis-server", &["--version"]), 3)),
         ("client", said_by("redis-benchmark", &["--version"])),
     ]
 }
@@ -33,19 +27,12 @@ pub(crate) fn describe(data: &Path) -> Vec<(&'static str, String)> {
 fn commit() -> String {
     let commit = said_by("git", &["rev-parse", "--short=10", "HEAD"]);
     let changes = said_by("git", &["status", "--porcelain", "--", "src", "Cargo.toml"]);
-    if changes.is_empty() {
-        commit
-    } else {
-        format!("{commit} and uncommitted changes")
-    }
+    if changes.is_empty() { commit } else { format!("{commit} and uncommitted changes") }
 }
 
 fn memory() -> String {
     let field = proc_field("meminfo", "MemTotal");
-    let kib: Option<f64> = field
-        .split(' ')
-        .next()
-        .and_then(|number| number.parse().ok());
+    let kib: Option<f64> = field.split(' ').next().and_then(|number| number.parse().ok());
     kib.map_or(field, |kib| format!("{:.1} GiB", kib / f64::from(1 << 20)))
 }
 
@@ -68,10 +55,8 @@ fn proc_field(file: &str, name: &str) -> String {
 
 /// What a program prints; empty if it can't be run.
 fn said_by(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output();
+    let output =
+        Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     output.map_or_else(
         |_| String::new(),
         |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),

@@ -67,9 +67,7 @@ fn run() -> Result<()> {
     }
     // One thread: on a machine of two cores the load generator has one of them and the
     // server under test the other.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let work = async {
             match task {

@@ -55,10 +55,7 @@ pub(crate) fn parse() -> Task {
 }
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name)
-        .long(name)
-        .help(help)
-        .action(ArgAction::SetTrue)
+    Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
 }
 
 /// An option with one value.
@@ -68,22 +65,14 @@ fn one(name: &'static str, default: &'static str, help: &'static str) -> Arg {
 
 /// An option with values separated by commas.
 fn many(name: &'static str, default: &'static str, help: &'static str) -> Arg {
-    one(name, default, help)
-        .value_delimiter(',')
-        .default_values(default.split(','))
+    one(name, default, help).value_delimiter(',').default_values(default.split(','))
 }
 
 fn command() -> Clap {
     Clap::new("redis_compare")
         .about("aft beside redis-server")
-        .arg(flag(
-            "quick",
-            "One short round: proves that it works, judges nothing",
-        ))
-        .arg(flag(
-            "against-itself",
-            "redis-server on both sides: how far noise goes",
-        ))
+        .arg(flag("quick", "One short round: proves that it works, judges nothing"))
+        .arg(flag("against-itself", "redis-server on both sides: how far noise goes"))
         // Cargo adds it to every benchmark.
         .arg(flag("bench", "").hide(true).global(true))
         .args(run_arguments())
@@ -122,12 +111,8 @@ fn cell_arguments() -> [Arg; 7] {
         many("clients", "50", "Connections").value_parser(value_parser!(usize)),
         many("sizes", "16", "Bytes of a value").value_parser(value_parser!(usize)),
         one("keys", "100000", "").value_parser(value_parser!(u64)),
-        many(
-            "rates",
-            "20000",
-            "Requests a second for latency; 0: no such rows",
-        )
-        .value_parser(value_parser!(u64)),
+        many("rates", "20000", "Requests a second for latency; 0: no such rows")
+            .value_parser(value_parser!(u64)),
     ]
 }
 
@@ -135,11 +120,7 @@ fn load_command() -> Clap {
     let rate = one("rate", "0", "Requests a second; 0: closed loop");
     Clap::new("load")
         .about("The load generator, at any server that speaks RESP")
-        .arg(
-            Arg::new("address")
-                .required(true)
-                .value_parser(value_parser!(SocketAddr)),
-        )
+        .arg(Arg::new("address").required(true).value_parser(value_parser!(SocketAddr)))
         .arg(
             one("command", "transfer", "What to ask for")
                 .value_parser(PossibleValuesParser::new(Command::NAMES)),
@@ -154,10 +135,7 @@ fn load_command() -> Clap {
 
 /// The value of an option that has a default.
 fn value<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> Vec<T> {
-    matches
-        .get_many::<T>(name)
-        .map(|values| values.cloned().collect())
-        .unwrap_or_default()
+    matches.get_many::<T>(name).map(|values| values.cloned().collect()).unwrap_or_default()
 }
 
 fn single<T: Clone + Default + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> T {
@@ -180,18 +158,12 @@ fn options(matches: &ArgMatches) -> Options {
         cells,
         left_out,
         rounds: if quick { 1 } else { single(matches, "rounds") },
-        seconds: if quick {
-            0.2
-        } else {
-            single(matches, "seconds")
-        },
+        seconds: if quick { 0.2 } else { single(matches, "seconds") },
         requests: matches.get_one("requests").copied(),
         quick,
         against_itself,
         aft: aft.canonicalize().unwrap_or(aft),
-        output: matches
-            .get_one::<String>("output")
-            .map_or(default_output, PathBuf::from),
+        output: matches.get_one::<String>("output").map_or(default_output, PathBuf::from),
     }
 }
 

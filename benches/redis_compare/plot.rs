@@ -47,11 +47,7 @@ pub(crate) fn ratios(title: &str, rows: &[Row]) -> Result<String> {
         let Some(ratio) = row.ratio() else { continue };
         let y = TOP + (index as f64 + 0.5) * ROW_HEIGHT;
         let text = y + 4.5;
-        let color = if ratio.median >= 1.0 {
-            "#1a7f5a"
-        } else {
-            "#b5522b"
-        };
+        let color = if ratio.median >= 1.0 { "#1a7f5a" } else { "#b5522b" };
         writeln!(
             svg,
             r##"<text x="12" y="{text}">{}</text>

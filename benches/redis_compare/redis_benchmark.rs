@@ -42,9 +42,7 @@ fn parse_csv(csv: &str, requests: u64) -> Option<Sample> {
     // No field has a comma in it.
     let fields: Vec<&str> = lines.next()?.split(',').collect();
     let figure = |name: &str| -> Option<f64> {
-        let column = heading
-            .iter()
-            .position(|field| field.trim_matches('"') == name)?;
+        let column = heading.iter().position(|field| field.trim_matches('"') == name)?;
         fields.get(column)?.trim_matches('"').parse().ok()
     };
     Some(Sample {

@@ -26,12 +26,7 @@ fn reply_at(buffer: &[u8], start: usize, depth: usize) -> Result<Option<Reply>> 
     let Some(line) = line_at(buffer, start) else {
         return Ok(None);
     };
-    let mut reply = Reply {
-        bytes: line.len() + 2,
-        error: None,
-        nil: false,
-        sum: 0,
-    };
+    let mut reply = Reply { bytes: line.len() + 2, error: None, nil: false, sum: 0 };
     let Some((kind, rest)) = line.split_first() else {
         return Err("the server sent an empty line instead of a reply".into());
     };

@@ -42,10 +42,7 @@ pub(crate) fn progress(row: &Row) -> String {
 /// Prints the report and writes it with its plot.
 pub(crate) fn write(options: &Options, findings: &Findings) -> Result<()> {
     let (name, title) = if options.against_itself {
-        (
-            "redis_against_itself",
-            "redis-server beside itself: the noise",
-        )
+        ("redis_against_itself", "redis-server beside itself: the noise")
     } else {
         ("redis_compare", "aft beside redis-server")
     };
@@ -64,10 +61,7 @@ fn markdown(options: &Options, findings: &Findings, name: &str, title: &str) -> 
     let mut out = String::new();
     writeln!(out, "# {title}\n")?;
     if options.quick {
-        writeln!(
-            out,
-            "A quick run: it shows that the benchmark works, and no more.\n"
-        )?;
+        writeln!(out, "A quick run: it shows that the benchmark works, and no more.\n")?;
     }
     if options.against_itself {
         writeln!(
@@ -80,11 +74,7 @@ fn markdown(options: &Options, findings: &Findings, name: &str, title: &str) -> 
     writeln!(out, "{}", command_line())?;
     writeln!(out, "{LAYOUT}")?;
     writeln!(out, "{STORES}")?;
-    writeln!(
-        out,
-        "{} rounds of {} s each.\n",
-        options.rounds, options.seconds
-    )?;
+    writeln!(out, "{} rounds of {} s each.\n", options.rounds, options.seconds)?;
     for (name, value) in &findings.machine {
         writeln!(out, "- {name}: {value}")?;
     }
@@ -102,10 +92,8 @@ fn markdown(options: &Options, findings: &Findings, name: &str, title: &str) -> 
 
 /// How to do it again.
 fn command_line() -> String {
-    let arguments: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|argument| argument != "--bench")
-        .collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let separator = if arguments.is_empty() { "" } else { " -- " };
     let arguments = arguments.join(" ");
     format!("    cargo bench --bench redis_compare{separator}{arguments}\n")
@@ -129,23 +117,14 @@ fn throughput(out: &mut String, rows: &[Row]) -> Result<()> {
     )?;
     let rows = rows.iter();
     for row in rows.filter(|row| row.cell.method == Method::Throughput) {
-        let Cell {
-            store,
-            clients,
-            pipeline,
-            ..
-        } = row.cell;
+        let Cell { store, clients, pipeline, .. } = row.cell;
         let rate = |samples: &[Sample]| thousands(median(samples, |sample| sample.per_second));
         let (bare, bare_cpu) = if row.bare.is_empty() {
             ("–".into(), "–".into())
         } else {
             (rate(&row.bare), format!("{:.2}", cpu_us(&row.bare)))
         };
-        let cpu = format!(
-            "{:.2}, {:.2}, {bare_cpu}",
-            cpu_us(&row.aft),
-            cpu_us(&row.redis)
-        );
+        let cpu = format!("{:.2}, {:.2}, {bare_cpu}", cpu_us(&row.aft), cpu_us(&row.redis));
         writeln!(
             out,
             "| {store} | {} | {pipeline} | {clients} | {} | {} | {} | {} | {bare} | {cpu} | {} | {} |",
@@ -208,10 +187,9 @@ fn limits(out: &mut String, disk: &Disk) -> Result<()> {
          | fdatasync of 4 KB | median ms | min ms | max ms |\n\
          |---|---|---|---|"
     )?;
-    for (name, times) in [
-        ("of a block written before", disk.preallocated),
-        ("appended to a file", disk.append),
-    ] {
+    for (name, times) in
+        [("of a block written before", disk.preallocated), ("appended to a file", disk.append)]
+    {
         let (median, min, max) = (times.median, times.min, times.max);
         writeln!(out, "| {name} | {median:.3} | {min:.3} | {max:.3} |")?;
     }

@@ -85,12 +85,7 @@ impl Server {
         };
         // A full pipe would stop the server at some log line.
         let drain = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self {
-            child,
-            address,
-            drain,
-            _directory: directory,
-        })
+        Ok(Self { child, address, drain, _directory: directory })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -114,10 +109,7 @@ impl Server {
             return Err("the server had ended by itself".into());
         };
         // The shell's own kill: a minimal system has no other, and std can only SIGKILL.
-        Command::new("sh")
-            .args(["-c", "kill -TERM \"$0\"", &pid.to_string()])
-            .status()
-            .await?;
+        Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid.to_string()]).status().await?;
         let status = timeout(STOP_LIMIT, self.child.wait())
             .await
             .map_err(|_| format!("still running {STOP_LIMIT:?} after SIGTERM"))??;
@@ -198,9 +190,7 @@ impl Kind {
 }
 
 fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// A directory that is removed with its owner.

@@ -23,16 +23,8 @@ const ACCOUNTS_MAX: u64 = 1_000;
 
 impl Workload {
     pub(crate) fn new(command: Command, keys: u64, value_bytes: usize) -> Self {
-        let keys = if command == Command::Transfer {
-            keys.min(ACCOUNTS_MAX)
-        } else {
-            keys
-        };
-        Self {
-            command,
-            keys,
-            value: vec![b'x'; value_bytes],
-        }
+        let keys = if command == Command::Transfer { keys.min(ACCOUNTS_MAX) } else { keys };
+        Self { command, keys, value: vec![b'x'; value_bytes] }
     }
 
     /// Replies that one request gets.

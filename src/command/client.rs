@@ -23,11 +23,7 @@ pub(super) fn setname(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandR
 /// CLIENT GETNAME
 pub(super) fn getname(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
     let state = context.session.client.state();
-    Ok(if state.name.is_empty() {
-        Reply::Null
-    } else {
-        Reply::bulk(state.name.as_slice())
-    })
+    Ok(if state.name.is_empty() { Reply::Null } else { Reply::bulk(state.name.as_slice()) })
 }
 
 /// CLIENT SETINFO LIB-NAME name | LIB-VER version, of Redis 7.2.
@@ -42,11 +38,7 @@ pub(super) fn setinfo(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandR
         return Err(repeating("ERR ", option, after).into());
     }
     let mut state = context.session.client.state();
-    let kept = if name {
-        &mut state.lib_name
-    } else {
-        &mut state.lib_version
-    };
+    let kept = if name { &mut state.lib_name } else { &mut state.lib_version };
     *kept = value.to_vec();
     Ok(Reply::Ok)
 }
@@ -185,10 +177,7 @@ struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     fn parse(args: &[&'a [u8]]) -> Result<Self, Stop> {
-        let mut filter = Self {
-            skip_me: true,
-            ..Self::default()
-        };
+        let mut filter = Self { skip_me: true, ..Self::default() };
         for pair in args.chunks(2) {
             let [option, value] = *pair else {
                 return Err(syntax_error());
@@ -228,13 +217,9 @@ impl<'a> Filter<'a> {
         let age_s = now_ms.saturating_sub(client.since_ms) / 1000;
         self.id.is_none_or(|id| client.id as i64 == id)
             && self.address.is_none_or(|a| client.address.as_bytes() == a)
-            && self
-                .local_address
-                .is_none_or(|a| client.local_address.as_bytes() == a)
+            && self.local_address.is_none_or(|a| client.local_address.as_bytes() == a)
             && self.kind.is_none_or(Type::is_served)
-            && self
-                .user
-                .is_none_or(|user| client.state().user.as_bytes() == user)
+            && self.user.is_none_or(|user| client.state().user.as_bytes() == user)
             && self.age_s_min.is_none_or(|min| age_s >= min)
             && !(self.skip_me && client.id == me.id)
     }
@@ -244,10 +229,7 @@ impl<'a> Filter<'a> {
 pub(super) fn kill(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let old_form = args.len() == 3;
     let filter = if old_form {
-        Filter {
-            address: Some(args[2]),
-            ..Filter::default()
-        }
+        Filter { address: Some(args[2]), ..Filter::default() }
     } else {
         Filter::parse(&args[2..])?
     };
@@ -281,10 +263,7 @@ fn describe(client: &Client, now_ms: u64, text: &mut Vec<u8>) {
     let age_s = now_ms.saturating_sub(client.since_ms) / 1000;
     let idle_s = now_ms.saturating_sub(client.last_ms.load(Ordering::Relaxed)) / 1000;
     let (address, local_address) = (&client.address, &client.local_address);
-    let start = format!(
-        "id={} addr={address} laddr={local_address} fd=-1 name=",
-        client.id
-    );
+    let start = format!("id={} addr={address} laddr={local_address} fd=-1 name=", client.id);
     text.extend(start.bytes());
     text.extend(&state.name);
     let ClientState {
@@ -323,9 +302,5 @@ fn flags(client: &Client, state: &ClientState) -> String {
     .into_iter()
     .filter_map(|(letter, set)| set.then_some(letter))
     .collect();
-    if flags.is_empty() {
-        "N".to_owned()
-    } else {
-        flags
-    }
+    if flags.is_empty() { "N".to_owned() } else { flags }
 }

@@ -30,9 +30,7 @@ pub(super) fn select(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
         let text = "ERR value is out of range, value must between -2147483648 and 2147483647";
         Reply::error(text)
     })?;
-    let database = u8::try_from(index)
-        .ok()
-        .filter(|db| *db < context.transaction.databases());
+    let database = u8::try_from(index).ok().filter(|db| *db < context.transaction.databases());
     let database = database.ok_or_else(|| Reply::error("ERR DB index is out of range"))?;
     context.session.database = database;
     Ok(Reply::Ok)
@@ -56,11 +54,7 @@ pub(super) fn auth(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
 fn authenticate(context: &mut Context<'_, '_>, user: &[u8], password: &[u8]) -> CommandResult {
     // Without a password set, the default user takes any, as in Redis.
     let right = user == b"default"
-        && context
-            .settings
-            .requirepass
-            .as_ref()
-            .is_none_or(|secret| secret.matches(password));
+        && context.settings.requirepass.as_ref().is_none_or(|secret| secret.matches(password));
     if !right {
         let text = "WRONGPASS invalid username-password pair or user is disabled.";
         return Err(Reply::error(text).into());

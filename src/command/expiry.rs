@@ -58,9 +58,7 @@ pub(super) fn parse_expiry(
         return Err(invalid_expiry(command));
     }
     let absolute = unit.absolute(time, context.transaction.now_ms());
-    absolute
-        .and_then(|ms| u64::try_from(ms).ok())
-        .ok_or_else(|| invalid_expiry(command))
+    absolute.and_then(|ms| u64::try_from(ms).ok()).ok_or_else(|| invalid_expiry(command))
 }
 
 /// EXPIRE key seconds [NX | XX | GT | LT]
@@ -106,12 +104,7 @@ impl Conditions {
                 }
             }
         }
-        let Self {
-            if_none,
-            if_some,
-            if_later,
-            if_earlier,
-        } = conditions;
+        let Self { if_none, if_some, if_later, if_earlier } = conditions;
         if if_none && (if_some || if_later || if_earlier) {
             let text = "ERR NX and XX, GT or LT options at the same time are not compatible";
             return Err(Reply::error(text).into());
@@ -142,9 +135,7 @@ fn change(
     let conditions = Conditions::parse(&args[3..])?;
     let time = integer_arg(args[2])?;
     let now_ms = context.transaction.now_ms();
-    let new_ms = unit
-        .absolute(time, now_ms)
-        .ok_or_else(|| invalid_expiry(command))?;
+    let new_ms = unit.absolute(time, now_ms).ok_or_else(|| invalid_expiry(command))?;
     let (database, key) = (context.session.database, args[1]);
     let Some(current_ms) = context.transaction.expires_ms(database, key) else {
         return Ok(Reply::Integer(0));
@@ -164,10 +155,7 @@ fn change(
 /// PERSIST key
 pub(super) fn persist(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (database, key) = (context.session.database, args[1]);
-    let expires = context
-        .transaction
-        .expires_ms(database, key)
-        .is_some_and(|ms| ms != 0);
+    let expires = context.transaction.expires_ms(database, key).is_some_and(|ms| ms != 0);
     if expires {
         context.transaction.expire(database, key, 0);
     }
@@ -176,23 +164,17 @@ pub(super) fn persist(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandR
 
 /// TTL key
 pub(super) fn ttl(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    tell(context, args[1], |expires_ms, now_ms| {
-        (expires_ms.saturating_sub(now_ms) + 500) / 1000
-    })
+    tell(context, args[1], |expires_ms, now_ms| (expires_ms.saturating_sub(now_ms) + 500) / 1000)
 }
 
 /// PTTL key
 pub(super) fn pttl(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    tell(context, args[1], |expires_ms, now_ms| {
-        expires_ms.saturating_sub(now_ms)
-    })
+    tell(context, args[1], |expires_ms, now_ms| expires_ms.saturating_sub(now_ms))
 }
 
 /// EXPIRETIME key
 pub(super) fn expiretime(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    tell(context, args[1], |expires_ms, _| {
-        expires_ms.saturating_add(500) / 1000
-    })
+    tell(context, args[1], |expires_ms, _| expires_ms.saturating_add(500) / 1000)
 }
 
 /// PEXPIRETIME key
@@ -203,9 +185,7 @@ pub(super) fn pexpiretime(context: &mut Context<'_, '_>, args: &[&[u8]]) -> Comm
 /// -2 for a key that doesn't exist, -1 for one that doesn't expire.
 fn tell(context: &mut Context<'_, '_>, key: &[u8], tell: fn(u64, u64) -> u64) -> CommandResult {
     let now_ms = context.transaction.now_ms();
-    let expires_ms = context
-        .transaction
-        .expires_ms(context.session.database, key);
+    let expires_ms = context.transaction.expires_ms(context.session.database, key);
     context.looked_up(expires_ms.is_some());
     Ok(Reply::Integer(match expires_ms {
         None => -2,

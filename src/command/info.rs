@@ -29,8 +29,7 @@ impl Lines<'_> {
 
     /// A number of bytes, and again for people.
     fn bytes(&mut self, name: &str, bytes: u64) -> &mut Self {
-        self.line(name, bytes)
-            .line(&format!("{name}_human"), human(bytes))
+        self.line(name, bytes).line(&format!("{name}_human"), human(bytes))
     }
 
     /// Fields of Redis that are always the same here.
@@ -138,10 +137,7 @@ fn persistence(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
             ("rdb_last_bgsave_status", "ok"),
         ])
         .line("aof_enabled", u8::from(kept))
-        .fixed(&[
-            ("aof_rewrite_in_progress", "0"),
-            ("aof_last_bgrewrite_status", "ok"),
-        ])
+        .fixed(&[("aof_rewrite_in_progress", "0"), ("aof_last_bgrewrite_status", "ok")])
         .line("aof_last_write_status", if refusing { "err" } else { "ok" });
 }
 
@@ -158,10 +154,7 @@ fn stats(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .count("keyspace_misses", &counters.misses)
         .fixed(&[("pubsub_channels", "0"), ("pubsub_patterns", "0")])
         .count("total_error_replies", &counters.errors)
-        .count(
-            "client_output_buffer_limit_disconnections",
-            &counters.output_limit_closes,
-        );
+        .count("client_output_buffer_limit_disconnections", &counters.output_limit_closes);
 }
 
 fn replication(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
@@ -204,10 +197,7 @@ fn keyspace(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         let expires = core.expiring_keys(number);
         if keys > 0 || expires > 0 {
             let name = format!("db{number}");
-            lines.line(
-                &name,
-                format_args!("keys={keys},expires={expires},avg_ttl=0"),
-            );
+            lines.line(&name, format_args!("keys={keys},expires={expires},avg_ttl=0"));
         }
     }
 }
@@ -229,19 +219,13 @@ fn aft(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .line("health", health)
         .line("health_reason", one_line(&why))
         .line("acknowledged_position", core.visible().position)
-        .line(
-            "pending_groups",
-            core.open_position() - core.visible().position - 1,
-        )
+        .line("pending_groups", core.open_position() - core.visible().position - 1)
         .line("pending_bytes", core.pending_bytes())
         .count("groups_created", &metrics.creates)
         .count("store_bytes_created", &metrics.bytes_created)
         .count("store_reads", &metrics.reads)
         .count("store_failures", &metrics.failures)
-        .line(
-            "store_last_failure",
-            one_line(&store.last_failure().unwrap_or_default()),
-        );
+        .line("store_last_failure", one_line(&store.last_failure().unwrap_or_default()));
     match core.oldest_pin() {
         Some((position, since_ms)) => lines
             .line("oldest_pin_position", position)

@@ -55,12 +55,10 @@ pub(super) fn list(_: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
         [by, kind, _] if is(by, "filterby") && is(kind, "module") => Box::new(|_| false),
         _ => return Err(syntax_error()),
     };
-    let with_subcommands = table::all()
-        .iter()
-        .flat_map(|command| std::iter::once(command).chain(command.subcommands));
-    let names = with_subcommands
-        .filter(|command| keep(command))
-        .map(|command| Reply::bulk(command.name));
+    let with_subcommands =
+        table::all().iter().flat_map(|command| std::iter::once(command).chain(command.subcommands));
+    let names =
+        with_subcommands.filter(|command| keep(command)).map(|command| Reply::bulk(command.name));
     Ok(Reply::Array(names.collect()))
 }
 
@@ -103,15 +101,8 @@ fn access(command: &Command, args: &[&[u8]]) -> &'static [&'static str] {
     if !access.contains(&"variable_flags") {
         return access;
     }
-    let gets = args
-        .iter()
-        .skip(3)
-        .any(|arg| arg.eq_ignore_ascii_case(b"get"));
-    if gets {
-        &["RW", "access", "update"]
-    } else {
-        &["OW", "update"]
-    }
+    let gets = args.iter().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"get"));
+    if gets { &["RW", "access", "update"] } else { &["OW", "update"] }
 }
 
 /// An element of COMMAND INFO.
@@ -142,24 +133,12 @@ fn key_spec(keys: &Keys) -> Option<Reply> {
     let number = |key: &str, value: i32| (Reply::bulk(key), Reply::Integer(value.into()));
     let access = keys.access.iter().map(|flag| Reply::simple(*flag));
     // Counted from the first key, unless from the end.
-    let last = if keys.last > 0 {
-        keys.last - keys.first
-    } else {
-        keys.last
-    };
-    let range = vec![
-        number("lastkey", last),
-        number("keystep", keys.step),
-        number("limit", 0),
-    ];
+    let last = if keys.last > 0 { keys.last - keys.first } else { keys.last };
+    let range = vec![number("lastkey", last), number("keystep", keys.step), number("limit", 0)];
     let mut spec = Vec::new();
     spec.extend(keys.notes.map(|notes| text("notes", notes)));
     spec.push((Reply::bulk("flags"), Reply::Set(access.collect())));
-    spec.push(found_by(
-        "begin_search",
-        "index",
-        vec![number("index", keys.first)],
-    ));
+    spec.push(found_by("begin_search", "index", vec![number("index", keys.first)]));
     spec.push(found_by("find_keys", "range", range));
     Some(Reply::Map(spec))
 }
@@ -184,10 +163,7 @@ fn named_docs(command: &Command) -> (Reply, Reply) {
     docs.extend(arguments(command.arguments));
     if !command.subcommands.is_empty() {
         let subcommands = command.subcommands.iter().map(named_docs);
-        docs.push((
-            Reply::bulk("subcommands"),
-            Reply::Map(subcommands.collect()),
-        ));
+        docs.push((Reply::bulk("subcommands"), Reply::Map(subcommands.collect())));
     }
     (Reply::bulk(command.name), Reply::Map(docs))
 }
@@ -198,28 +174,16 @@ fn arguments(arguments: &[Argument]) -> Option<(Reply, Reply)> {
 }
 
 fn argument(argument: &Argument) -> Reply {
-    let mut docs = vec![
-        text("name", argument.name),
-        text("type", argument.kind.name()),
-    ];
+    let mut docs = vec![text("name", argument.name), text("type", argument.kind.name())];
     if argument.kind == table::Kind::Key {
         docs.push((Reply::bulk("key_spec_index"), Reply::Integer(0)));
     }
     docs.extend(argument.token.map(|token| text("token", token)));
     docs.extend(argument.since.map(|since| text("since", since)));
-    docs.extend(
-        argument
-            .deprecated_since
-            .map(|since| text("deprecated_since", since)),
-    );
-    let flags = [
-        ("optional", argument.optional),
-        ("multiple", argument.multiple),
-    ];
-    let flags: Vec<Reply> = flags
-        .into_iter()
-        .filter_map(|(name, set)| set.then(|| Reply::simple(name)))
-        .collect();
+    docs.extend(argument.deprecated_since.map(|since| text("deprecated_since", since)));
+    let flags = [("optional", argument.optional), ("multiple", argument.multiple)];
+    let flags: Vec<Reply> =
+        flags.into_iter().filter(|(_, set)| *set).map(|(name, _)| Reply::simple(name)).collect();
     if !flags.is_empty() {
         docs.push((Reply::bulk("flags"), Reply::Set(flags)));
     }

@@ -7,10 +7,7 @@ use crate::resp::Reply;
 /// DEL key …, UNLINK key …
 pub(super) fn del(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let database = context.session.database;
-    let deleted = args[1..]
-        .iter()
-        .filter(|key| context.transaction.delete(database, key))
-        .count();
+    let deleted = args[1..].iter().filter(|key| context.transaction.delete(database, key)).count();
     Ok(Reply::Integer(deleted as i64))
 }
 
@@ -28,18 +25,14 @@ pub(super) fn exists(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
 
 /// TYPE key
 pub(super) fn type_of(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    let exists = context
-        .transaction
-        .exists(context.session.database, args[1]);
+    let exists = context.transaction.exists(context.session.database, args[1]);
     context.looked_up(exists);
     Ok(Reply::simple(if exists { "string" } else { "none" }))
 }
 
 /// DBSIZE
 pub(super) fn dbsize(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
-    Ok(Reply::Integer(
-        context.transaction.count(context.session.database) as i64,
-    ))
+    Ok(Reply::Integer(context.transaction.count(context.session.database) as i64))
 }
 
 /// FLUSHDB [ASYNC | SYNC]

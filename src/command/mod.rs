@@ -185,7 +185,7 @@ fn refuse(session: &mut Session, core: &mut Core, args: &[&[u8]], refusal: Reply
     if let (Some(command), Reply::Error(line)) = (asked_for, &refusal)
         && command.flags.has(Flags::EXEC)
     {
-        transactions::ended(session, core, command);
+        transactions::end(session, core);
         let why = line.as_bytes();
         let why = why.strip_prefix(b"ERR ").unwrap_or(why);
         let text = b"EXECABORT Transaction discarded because of: ";
@@ -229,7 +229,8 @@ fn run(
     view: View,
     args: &[&[u8]],
 ) -> Execution {
-    let in_multi = session.multi.is_some();
+    // Whatever becomes of it. An EXEC without MULTI leaves watches as they are.
+    let ends_multi = command.flags.has(Flags::EXEC) && session.multi.is_some();
     let bytes_max = settings.transaction_bytes_max as usize;
     let mut transaction = Transaction::begin(core, view, bytes_max);
     let mut context = Context {
@@ -262,8 +263,8 @@ fn run(
             Reply::error("ERR the transaction is larger than transaction-bytes-max").into()
         }
     };
-    if in_multi {
-        transactions::ended(session, core, command);
+    if ends_multi {
+        transactions::end(session, core);
     }
     execution
 }
@@ -271,12 +272,10 @@ fn run(
 /// Ends a command whose values the store didn't give.
 pub fn fetch_failed(session: &mut Session, core: &mut Core, why: &str) -> Reply {
     // Only EXEC reads between MULTI and its end.
-    if session.multi.take().is_some() {
-        transactions::forget_watches(session, core);
+    if session.multi.is_some() {
+        transactions::end(session, core);
     }
-    Reply::error(format!(
-        "ERR a value could not be read from the store: {why}"
-    ))
+    Reply::error(format!("ERR a value could not be read from the store: {why}"))
 }
 
 /// Counts what was done, for INFO.
@@ -299,17 +298,13 @@ fn count(counters: &Counters, command: &Command, reply: &Reply, hits: u64, misse
 
 /// The reply of a write that certainly did not happen.
 pub fn not_committed(why: &str) -> Reply {
-    Reply::error(format!(
-        "NOTCOMMITTED nothing was written, the store does not answer: {why}"
-    ))
+    Reply::error(format!("NOTCOMMITTED nothing was written, the store does not answer: {why}"))
 }
 
 /// The reply of a read that met an expired key while the store doesn't answer: a restart
 /// might not know that its time is over.
 fn expiry_unknown(why: &str) -> Reply {
-    Reply::error(format!(
-        "ERR a key has just expired and the store does not answer: {why}"
-    ))
+    Reply::error(format!("ERR a key has just expired and the store does not answer: {why}"))
 }
 
 /// The reply of a write whose fate the store didn't tell in time.

@@ -15,9 +15,7 @@ pub(super) fn syntax_error() -> Stop {
 
 /// `ERR wrong number of arguments for 'x' command`.
 pub(super) fn wrong_arity(name: &str) -> Reply {
-    Reply::error(format!(
-        "ERR wrong number of arguments for '{name}' command"
-    ))
+    Reply::error(format!("ERR wrong number of arguments for '{name}' command"))
 }
 
 /// Longer words are cut in errors, so that these stay short.
@@ -42,12 +40,7 @@ pub(super) fn unknown_command(args: &[&[u8]]) -> Reply {
         beginning.extend([b"'", arg, b"' "].concat());
     }
     let name = shown(name, SHOWN_BYTES_MAX);
-    let text = [
-        b"ERR unknown command '",
-        name,
-        b"', with args beginning with: ",
-        &beginning,
-    ];
+    let text = [b"ERR unknown command '", name, b"', with args beginning with: ", &beginning];
     Reply::error(text.concat())
 }
 

@@ -13,10 +13,7 @@ pub(super) fn get(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
     let found = context.transaction.get(context.session.database, args[1])?;
     context.looked_up(found.is_some());
     Ok(match found {
-        Some(Found {
-            value: Value::String(bytes),
-            ..
-        }) => Reply::Bulk(bytes),
+        Some(Found { value: Value::String(bytes), .. }) => Reply::Bulk(bytes),
         None => Reply::Null,
     })
 }
@@ -30,10 +27,7 @@ pub(super) fn mget(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
         let found = context.transaction.get(database, key);
         context.looked_up(!matches!(found, Ok(None)));
         match found {
-            Ok(Some(Found {
-                value: Value::String(bytes),
-                ..
-            })) => values.push(Reply::Bulk(bytes)),
+            Ok(Some(Found { value: Value::String(bytes), .. })) => values.push(Reply::Bulk(bytes)),
             Ok(None) => values.push(Reply::Null),
             // Goes on, so that all missing values are fetched at once.
             Err(error) => missing = Some(error),
@@ -64,24 +58,15 @@ struct SetOptions<'a> {
 
 impl<'a> SetOptions<'a> {
     fn parse(args: &[&'a [u8]]) -> Result<Self, Stop> {
-        let mut options = Self {
-            condition: Condition::Always,
-            expiry: None,
-            keep_ttl: false,
-            get: false,
-        };
+        let mut options =
+            Self { condition: Condition::Always, expiry: None, keep_ttl: false, get: false };
         let mut rest = args.iter().copied();
         while let Some(option) = rest.next() {
             let unit = Unit::of_set_option(option);
-            let may_expire = !options.keep_ttl
-                && options
-                    .expiry
-                    .is_none_or(|(before, _)| Some(before) == unit);
+            let may_expire =
+                !options.keep_ttl && options.expiry.is_none_or(|(before, _)| Some(before) == unit);
             if let Some(unit) = unit {
-                let time = rest
-                    .next()
-                    .filter(|_| may_expire)
-                    .ok_or_else(syntax_error)?;
+                let time = rest.next().filter(|_| may_expire).ok_or_else(syntax_error)?;
                 options.expiry = Some((unit, time));
             } else if option.eq_ignore_ascii_case(b"keepttl") && options.expiry.is_none() {
                 options.keep_ttl = true;
@@ -110,9 +95,7 @@ impl<'a> SetOptions<'a> {
 pub(super) fn set(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (database, key, value) = (context.session.database, args[1], args[2]);
     if args.len() == 3 {
-        context
-            .transaction
-            .put(database, key, Value::String(value.into()), 0);
+        context.transaction.put(database, key, Value::String(value.into()), 0);
         return Ok(Reply::Ok);
     }
     let options = SetOptions::parse(&args[3..])?;
@@ -121,18 +104,9 @@ pub(super) fn set(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
         None => 0,
     };
     let needs_value = options.get || matches!(options.condition, Condition::IfEqual(_));
-    let old = if needs_value {
-        context.transaction.get(database, key)?
-    } else {
-        None
-    };
+    let old = if needs_value { context.transaction.get(database, key)? } else { None };
     let old_expiry = context.transaction.expires_ms(database, key);
-    let old_value = old.map(
-        |Found {
-             value: Value::String(bytes),
-             ..
-         }| bytes,
-    );
+    let old_value = old.map(|Found { value: Value::String(bytes), .. }| bytes);
     let holds = match options.condition {
         Condition::Always => true,
         Condition::IfAbsent => old_expiry.is_none(),
@@ -143,9 +117,7 @@ pub(super) fn set(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
         if options.keep_ttl {
             expires_ms = old_expiry.unwrap_or(0);
         }
-        context
-            .transaction
-            .put(database, key, Value::String(value.into()), expires_ms);
+        context.transaction.put(database, key, Value::String(value.into()), expires_ms);
     }
     Ok(if options.get {
         old_value.map_or(Reply::Null, Reply::Bulk)
@@ -163,9 +135,7 @@ pub(super) fn mset(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
     }
     for pair in args[1..].chunks_exact(2) {
         let value = Value::String(pair[1].into());
-        context
-            .transaction
-            .put(context.session.database, pair[0], value, 0);
+        context.transaction.put(context.session.database, pair[0], value, 0);
     }
     Ok(Reply::Ok)
 }
@@ -189,27 +159,22 @@ pub(super) fn incrby(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
 /// DECRBY key decrement
 pub(super) fn decrby(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let by = integer_arg(args[2])?;
-    let by = by
-        .checked_neg()
-        .ok_or_else(|| Reply::error("ERR decrement would overflow"))?;
+    let by = by.checked_neg().ok_or_else(|| Reply::error("ERR decrement would overflow"))?;
     add(context, args[1], by)
 }
 
 fn add(context: &mut Context<'_, '_>, key: &[u8], by: i64) -> CommandResult {
     let database = context.session.database;
     let (old, expires_ms) = match context.transaction.get(database, key)? {
-        Some(Found {
-            value: Value::String(bytes),
-            expires_ms,
-        }) => (integer(&bytes).ok_or_else(not_an_integer)?, expires_ms),
+        Some(Found { value: Value::String(bytes), expires_ms }) => {
+            (integer(&bytes).ok_or_else(not_an_integer)?, expires_ms)
+        }
         None => (0, 0),
     };
     let new = old
         .checked_add(by)
         .ok_or_else(|| Reply::error("ERR increment or decrement would overflow"))?;
-    context
-        .transaction
-        .put(database, key, Value::String(decimal(new)), expires_ms);
+    context.transaction.put(database, key, Value::String(decimal(new)), expires_ms);
     Ok(Reply::Integer(new))
 }
 

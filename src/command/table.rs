@@ -51,11 +51,7 @@ impl Command {
     /// Whether so many arguments, its name included, are right.
     pub fn takes(&self, count: usize) -> bool {
         let count = i32::try_from(count).unwrap_or(i32::MAX);
-        if self.arity >= 0 {
-            count == self.arity
-        } else {
-            count >= -self.arity
-        }
+        if self.arity >= 0 { count == self.arity } else { count >= -self.arity }
     }
 
     /// Its subcommand by the word that comes second, in any case.
@@ -123,9 +119,7 @@ const fn container(
 ) -> Command {
     let complexity = "Depends on subcommand.";
     let (flags, keys) = (Flags::NONE, Keys::NONE);
-    let mut container = row(
-        name, -2, flags, keys, group, since, complexity, summary, no_word,
-    );
+    let mut container = row(name, -2, flags, keys, group, since, complexity, summary, no_word);
     container.subcommands = subcommands;
     container
 }
@@ -139,12 +133,7 @@ fn no_word(_: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 const NAME_BYTES_MAX: usize = 32;
 
 static BY_NAME: LazyLock<HashMap<&'static [u8], &'static Command, foldhash::fast::FixedState>> =
-    LazyLock::new(|| {
-        all()
-            .iter()
-            .map(|command| (command.name.as_bytes(), command))
-            .collect()
-    });
+    LazyLock::new(|| all().iter().map(|command| (command.name.as_bytes(), command)).collect());
 
 /// All commands.
 pub fn all() -> &'static [Command] {

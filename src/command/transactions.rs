@@ -52,11 +52,7 @@ pub(super) fn watch(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
             context.session.pin = Some(context.transaction.pin());
         }
         let watched = context.transaction.watched(database, key);
-        context.session.watches.push(Watch {
-            database,
-            key: (*key).into(),
-            watched,
-        });
+        context.session.watches.push(Watch { database, key: (*key).into(), watched });
     }
     Ok(Reply::Ok)
 }
@@ -80,9 +76,7 @@ pub(super) fn exec(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult 
         transaction.watch_holds(watch.database, &watch.key, watch.watched)
     };
     let watches = &context.session.watches;
-    let untouched = watches
-        .iter()
-        .all(|watch| holds(watch, context.transaction));
+    let untouched = watches.iter().all(|watch| holds(watch, context.transaction));
     if !untouched {
         return Ok(Reply::NullArray);
     }
@@ -110,17 +104,15 @@ fn run_queue(context: &mut Context<'_, '_>, multi: &Multi) -> CommandResult {
             Err(refusal) => Err(refusal.into()),
         };
         match result {
+            // CLIENT REPLY OFF; each command has its place in the array, come what may.
+            Ok(Reply::None) => replies.push(Reply::Null),
             Ok(reply) | Err(Stop::Reply(reply)) => replies.push(reply),
             // Goes on, so that all missing values are fetched at once.
             Err(Stop::Fetch) => missing = true,
         }
     }
     context.in_exec = false;
-    if missing {
-        Err(Stop::Fetch)
-    } else {
-        Ok(Reply::Array(replies))
-    }
+    if missing { Err(Stop::Fetch) } else { Ok(Reply::Array(replies)) }
 }
 
 /// Whether a command has to run on the tip for what was queued or watched before it.
@@ -134,13 +126,10 @@ pub(super) fn needs_tip(session: &Session, command: &Command) -> bool {
             }))
 }
 
-/// After the EXEC of a MULTI has met its end, whatever that was, nothing is queued or
-/// watched any more. (An EXEC without MULTI is a mere error and leaves the watches.)
-pub(super) fn ended(session: &mut Session, core: &mut Core, command: &Command) {
-    if command.flags.has(Flags::EXEC) {
-        session.multi = None;
-        forget_watches(session, core);
-    }
+/// Nothing is queued or watched any more.
+pub(super) fn end(session: &mut Session, core: &mut Core) {
+    session.multi = None;
+    forget_watches(session, core);
 }
 
 /// Drops all watches of a session, at EXEC or when its connection ends.

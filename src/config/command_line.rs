@@ -40,9 +40,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, C
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Ok(Asked::Text(error.render().to_string()))
             }
-            _ => Err(ConfigError::Usage {
-                reason: reason(&error),
-            }),
+            _ => Err(ConfigError::Usage { reason: reason(&error) }),
         },
     }
 }
@@ -103,12 +101,7 @@ fn flag(setting: &'static Setting, defaults: &Settings) -> Arg {
         .allow_negative_numbers(true)
         .help_heading(setting.group.heading())
         .help(setting.what)
-        .long_help(format!(
-            "{} {}\n{}",
-            setting.what,
-            setting.why,
-            facts(setting, defaults)
-        ))
+        .long_help(format!("{} {}\n{}", setting.what, setting.why, facts(setting, defaults)))
 }
 
 /// The end of an entry of `--help`: what is not a sentence.

@@ -100,11 +100,7 @@ pub enum ConfigError {
 /// A text that can't break the line, nor speak to the terminal.
 fn printable(text: &str) -> String {
     let shown = |c: char| {
-        if c.is_control() {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            c
-        }
+        if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }
     };
     text.chars().map(shown).collect()
 }
@@ -114,24 +110,12 @@ impl fmt::Display for ConfigError {
         f.write_str("aft: ")?;
         match self {
             Self::Usage { reason } => write!(f, "{reason}; aft --help lists all settings"),
-            Self::Value {
-                setting,
-                origin,
-                got,
-            } => {
-                let got = if setting.is_secret() {
-                    MASK.to_owned()
-                } else {
-                    printable(got)
-                };
+            Self::Value { setting, origin, got } => {
+                let got = if setting.is_secret() { MASK.to_owned() } else { printable(got) };
                 let (flag, allowed) = (setting.flag(), setting.kind.allowed());
                 write!(f, "--{flag} ({origin}): '{got}' is not allowed: {allowed}")
             }
-            Self::Order {
-                smaller,
-                larger,
-                why,
-            } => write!(
+            Self::Order { smaller, larger, why } => write!(
                 f,
                 "--{} ({}): '{}' is above the '{}' of --{} ({}): {why}",
                 smaller.name.replace('_', "-"),
@@ -143,16 +127,9 @@ impl fmt::Display for ConfigError {
             ),
             Self::UnknownKey { path, key, nearest } => {
                 let (path, key) = (path.display(), printable(key));
-                write!(
-                    f,
-                    "{path}: '{key}' is not a setting: did you mean '{nearest}'?"
-                )
+                write!(f, "{path}: '{key}' is not a setting: did you mean '{nearest}'?")
             }
-            Self::File {
-                origin,
-                path,
-                reason,
-            } => {
+            Self::File { origin, path, reason } => {
                 let path = path.display();
                 write!(f, "--config ({origin}): can't read '{path}': {reason}")
             }

@@ -47,11 +47,7 @@ impl Effective {
         };
         if !written {
             let got = text.to_string_lossy().into_owned();
-            return Err(ConfigError::Value {
-                setting,
-                origin,
-                got,
-            });
+            return Err(ConfigError::Value { setting, origin, got });
         }
         self.origins.insert(setting.name, origin);
         Ok(())
@@ -92,10 +88,7 @@ pub fn start(
         Asked::Text(text) => return Ok(Start::Print(text)),
         Asked::Matches(matches) => matches,
     };
-    let mut effective = Effective {
-        settings: Settings::default(),
-        origins: HashMap::new(),
-    };
+    let mut effective = Effective { settings: Settings::default(), origins: HashMap::new() };
     // From the weakest to the strongest: each overwrites what it gives.
     if let Some((path, origin)) = config_file(&matches, env) {
         let file = read_file(&path).map_err(|error| ConfigError::File {
@@ -164,9 +157,7 @@ fn take_file(effective: &mut Effective, path: &Path, file: &str) -> Result<(), C
 /// The setting that was probably meant. Whoever comes from Redis writes its names.
 fn nearest_setting(key: &str) -> &'static str {
     let dashed = key.to_lowercase().replace('_', "-");
-    let of_redis = SETTINGS
-        .iter()
-        .find(|setting| setting.redis == Some(&dashed));
+    let of_redis = SETTINGS.iter().find(|setting| setting.redis == Some(&dashed));
     let names = SETTINGS.iter().map(|setting| setting.name);
     match of_redis {
         Some(setting) => setting.name,
@@ -181,10 +172,8 @@ fn text_of(value: &toml::Value, kind: &Kind) -> Result<String, String> {
         // A password without quotes would lose leading zeros, and much else.
         (_, Kind::Secret) => Err(String::new()),
         (toml::Value::Array(addresses), Kind::Listen) if !addresses.is_empty() => {
-            let texts: Result<Vec<String>, String> = addresses
-                .iter()
-                .map(|address| text_of(address, kind))
-                .collect();
+            let texts: Result<Vec<String>, String> =
+                addresses.iter().map(|address| text_of(address, kind)).collect();
             Ok(texts?.join(","))
         }
         (toml::Value::Integer(number), _) => Ok(number.to_string()),

@@ -15,10 +15,7 @@ pub(super) fn print(effective: &Effective) -> String {
             text.push_str(&format!("\n# {}\n", setting.group.heading()));
         }
         let line = format!("{} = {}", setting.name, value(setting, effective));
-        text.push_str(&format!(
-            "{line:<42} # {}\n",
-            effective.origin(setting.name)
-        ));
+        text.push_str(&format!("{line:<42} # {}\n", effective.origin(setting.name)));
     }
     text
 }

@@ -26,10 +26,9 @@ pub enum SetError {
 impl fmt::Display for SetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown { name } => write!(
-                f,
-                "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
-            ),
+            Self::Unknown { name } => {
+                write!(f, "ERR Unknown option or number of arguments for CONFIG SET - '{name}'")
+            }
             Self::Refused { name, reason } => write!(
                 f,
                 "ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}"
@@ -111,12 +110,8 @@ fn names() -> impl Iterator<Item = (String, Target)> {
         let name = setting.redis?.to_owned();
         Some((name, Target::Setting(setting)))
     });
-    let views = VIEWS
-        .iter()
-        .map(|view| (view.name.to_owned(), Target::View(view)));
-    let own = SETTINGS
-        .iter()
-        .map(|setting| (setting.config_name(), Target::Setting(setting)));
+    let views = VIEWS.iter().map(|view| (view.name.to_owned(), Target::View(view)));
+    let own = SETTINGS.iter().map(|setting| (setting.config_name(), Target::Setting(setting)));
     shared.chain(views).chain(own)
 }
 
@@ -168,10 +163,7 @@ impl Settings {
 }
 
 fn refused(name: &[u8], reason: impl Into<String>) -> SetError {
-    SetError::Refused {
-        name: one_line(name),
-        reason: reason.into(),
-    }
+    SetError::Refused { name: one_line(name), reason: reason.into() }
 }
 
 /// What each name stands for. Redis looks for what is wrong with names before it looks at any
@@ -181,18 +173,13 @@ fn resolve(pairs: &[(&[u8], &[u8])]) -> Result<Vec<Target>, SetError> {
     for (name, _) in pairs {
         let known = names().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name));
         let Some((_, target)) = known else {
-            return Err(SetError::Unknown {
-                name: one_line(name),
-            });
+            return Err(SetError::Unknown { name: one_line(name) });
         };
         if let Some(reason) = target.never() {
             return Err(refused(name, reason));
         }
         let setting = target.setting_name();
-        if targets
-            .iter()
-            .any(|earlier| earlier.setting_name() == setting)
-        {
+        if targets.iter().any(|earlier| earlier.setting_name() == setting) {
             return Err(refused(name, "duplicate parameter"));
         }
         targets.push(target);

@@ -33,13 +33,7 @@ pub(super) static VIEWS: &[View] = &[
     View {
         name: "port",
         setting: "listen",
-        get: |s| {
-            s.listen
-                .addresses()
-                .first()
-                .map_or(0, |a| a.port)
-                .to_string()
-        },
+        get: |s| s.listen.addresses().first().map_or(0, |a| a.port).to_string(),
         set: ViewSet::Immutable,
     },
     View {
@@ -61,12 +55,7 @@ pub(super) static VIEWS: &[View] = &[
         set: ViewSet::Protected,
     },
     // There are no snapshots: what is acknowledged is in the store.
-    View {
-        name: "save",
-        setting: "save",
-        get: |_| String::new(),
-        set: ViewSet::OnlySame(&[]),
-    },
+    View { name: "save", setting: "save", get: |_| String::new(), set: ViewSet::OnlySame(&[]) },
     View {
         name: "appendonly",
         setting: "store",
@@ -180,10 +169,7 @@ fn set_output_buffer_limit(settings: &mut Settings, text: &str) -> Result<(), St
             _ => {}
         }
     }
-    if pubsub
-        .iter()
-        .any(|&hard| hard != settings.output_buffer_bytes_max)
-    {
+    if pubsub.iter().any(|&hard| hard != settings.output_buffer_bytes_max) {
         return Err("aft has one limit for all clients, give pubsub that of normal".to_owned());
     }
     Ok(())

@@ -75,9 +75,7 @@ impl Kind {
     /// The range of a number in words, empty for what has none.
     pub fn range(&self) -> String {
         match self {
-            Self::Number {
-                min, max: i64::MAX, ..
-            } => format!("at least {min}"),
+            Self::Number { min, max: i64::MAX, .. } => format!("at least {min}"),
             Self::Number { min, max, .. } => format!("{min} to {max}"),
             Self::Bytes { min, max: i64::MAX } => format!("at least {}", show_size(*min)),
             Self::Bytes { min, max } => format!("{} to {}", show_size(*min), show_size(*max)),
@@ -118,10 +116,7 @@ impl Kind {
 
 /// Redis' text for a word that is none of `words`.
 pub(super) fn redis_choice_refusal(words: &[&str]) -> String {
-    format!(
-        "argument(s) must be one of the following: {}",
-        words.join(", ")
-    )
+    format!("argument(s) must be one of the following: {}", words.join(", "))
 }
 
 /// Under which heading a setting stands in `--help` and `--print-config`.

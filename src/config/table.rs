@@ -248,19 +248,9 @@ mod tests {
         for setting in SETTINGS {
             let mut settings = defaults.clone();
             let text = setting.read(&defaults);
-            assert_eq!(
-                setting.write(&mut settings, &text),
-                Ok(()),
-                "{}",
-                setting.name
-            );
+            assert_eq!(setting.write(&mut settings, &text), Ok(()), "{}", setting.name);
             let shown = setting.show(&defaults);
-            assert_eq!(
-                setting.write(&mut settings, &shown),
-                Ok(()),
-                "{}",
-                setting.name
-            );
+            assert_eq!(setting.write(&mut settings, &shown), Ok(()), "{}", setting.name);
             assert_eq!(settings, defaults, "{}", setting.name);
         }
         for order in ORDERS {
@@ -273,24 +263,12 @@ mod tests {
         let mut names = HashSet::new();
         for setting in SETTINGS {
             assert!(names.insert(setting.name), "{} twice", setting.name);
-            assert!(
-                setting.what.ends_with('.') && setting.why.ends_with('.'),
-                "{}",
-                setting.name
-            );
+            assert!(setting.what.ends_with('.') && setting.why.ends_with('.'), "{}", setting.name);
             let unit = match setting.kind {
                 Kind::Bytes { .. } => "bytes",
-                Kind::Number {
-                    unit: "milliseconds",
-                    ..
-                } => "_ms",
-                Kind::Number {
-                    unit: "microseconds",
-                    ..
-                } => "_us",
-                Kind::Number {
-                    unit: "seconds", ..
-                } => "_s",
+                Kind::Number { unit: "milliseconds", .. } => "_ms",
+                Kind::Number { unit: "microseconds", .. } => "_us",
+                Kind::Number { unit: "seconds", .. } => "_s",
                 Kind::Number { unit, .. } => unit,
                 _ => "",
             };

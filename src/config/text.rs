@@ -152,12 +152,7 @@ mod tests {
 
     #[test]
     fn edits_are_counted() {
-        let cases = [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("kitten", "sitting", 3),
-            ("abc", "ac", 1),
-        ];
+        let cases = [("", "", 0), ("", "abc", 3), ("kitten", "sitting", 3), ("abc", "ac", 1)];
         for (a, b, expected) in cases {
             assert_eq!(edits(a, b), expected);
             assert_eq!(edits(b, a), expected);

@@ -30,11 +30,7 @@ impl Value for i64 {
             },
             _ => return Err(Refusal::NotAllowed),
         };
-        if (min..=max).contains(&number) {
-            Ok(number)
-        } else {
-            Err(Refusal::OutOfRange)
-        }
+        if (min..=max).contains(&number) { Ok(number) } else { Err(Refusal::OutOfRange) }
     }
 
     fn to_text(&self) -> String {
@@ -133,10 +129,7 @@ impl ListenAddress {
             Some(v6) => v6.parse::<Ipv6Addr>().is_ok(),
             None => !host.is_empty() && host.bytes().all(name),
         };
-        valid.then(|| Self {
-            host: in_brackets.unwrap_or(host).to_owned(),
-            port,
-        })
+        valid.then(|| Self { host: in_brackets.unwrap_or(host).to_owned(), port })
     }
 }
 
@@ -269,14 +262,7 @@ mod tests {
     fn only_the_whole_secret_matches() {
         let secret = Secret("hunter2".to_owned());
         assert!(secret.matches(b"hunter2"));
-        for guess in [
-            "",
-            "hunter",
-            "hunter22",
-            "hunter2hunter2",
-            "Hunter2",
-            "hunter3",
-        ] {
+        for guess in ["", "hunter", "hunter22", "hunter2hunter2", "Hunter2", "hunter3"] {
             assert!(!secret.matches(guess.as_bytes()), "{guess}");
         }
         assert_eq!(format!("{secret:?}"), MASK);

@@ -46,10 +46,7 @@ impl Bound {
         let listen = |socket: TcpSocket| {
             let address = socket.local_addr().map_err(|error| error.to_string())?;
             let failed = |error| format!("can't listen on {address}: {error}");
-            Ok(Listener {
-                address,
-                listener: socket.listen(BACKLOG).map_err(failed)?,
-            })
+            Ok(Listener { address, listener: socket.listen(BACKLOG).map_err(failed)? })
         };
         self.0.into_iter().map(listen).collect()
     }
@@ -116,16 +113,12 @@ fn prepare(server: &Server, stream: &TcpStream) -> io::Result<()> {
 }
 
 async fn admit(server: Arc<Server>, mut stream: TcpStream, peer: SocketAddr) {
-    let local = stream
-        .local_addr()
-        .map_or_else(|_| String::new(), |local| local.to_string());
+    let local = stream.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
     match server.connect(peer.to_string(), local) {
         Some(client) => serve(server, stream, client).await,
         None => {
             // Whether the refused client reads it is its own affair.
-            let _ = stream
-                .write_all(b"-ERR max number of clients reached\r\n")
-                .await;
+            let _ = stream.write_all(b"-ERR max number of clients reached\r\n").await;
         }
     }
 }

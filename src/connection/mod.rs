@@ -7,7 +7,7 @@
 //! ```
 //! Commands run as soon as they arrive, whether or not earlier ones have been
 //! acknowledged: a pipeline of writes fills groups instead of waiting for each. A reply
-//! that depends on a group is held back by a [`Mark`] until the group's gate opens, and
+//! that depends on a group is held back by a `Mark` until the group's gate opens, and
 //! all behind it with it, since replies go out in order. If the group meets a bad end,
 //! the replies under the mark are replaced by errors.
 
@@ -105,12 +105,7 @@ impl Output {
             last.replies += 1;
             return;
         }
-        self.marks.push_back(Mark {
-            gate,
-            start,
-            end,
-            replies: 1,
-        });
+        self.marks.push_back(Mark { gate, start, end, replies: 1 });
     }
 
     /// Lets go of replies whose groups have met their fate, in order.
@@ -134,10 +129,7 @@ impl Output {
         let Some(mark) = self.marks.front() else {
             return;
         };
-        let (start, end) = (
-            (mark.start - self.base) as usize,
-            (mark.end - self.base) as usize,
-        );
+        let (start, end) = ((mark.start - self.base) as usize, (mark.end - self.base) as usize);
         let mut errors = Vec::new();
         for _ in 0..mark.replies {
             error.write(session.protocol, &mut errors);
@@ -233,9 +225,7 @@ where
         tracing::debug!(client = client.id, %error, "connection ended");
     }
     let session = &mut connection.session;
-    server
-        .engine
-        .with_core(|core| command::transactions::forget_watches(session, core));
+    server.engine.with_core(|core| command::transactions::forget_watches(session, core));
     server.disconnect(&client);
 }
 
@@ -251,10 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.run_commands(client);
             self.output.settle(&self.session);
             if self.passed_output_limit() {
-                self.server
-                    .counters
-                    .output_limit_closes
-                    .fetch_add(1, Ordering::Relaxed);
+                self.server.counters.output_limit_closes.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
                     client = client.id,
                     "closed: replies passed output-buffer-bytes-max"
@@ -262,9 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Ok(());
             }
             let waiting_bytes = self.output.waiting_bytes();
-            client
-                .output_bytes
-                .store(waiting_bytes as u64, Ordering::Relaxed);
+            client.output_bytes.store(waiting_bytes as u64, Ordering::Relaxed);
             if self.is_done() {
                 return Ok(());
             }
@@ -318,11 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if wants_input {
             progress |= self.poll_read(context)?;
         }
-        if progress {
-            Poll::Ready(Ok(()))
-        } else {
-            Poll::Pending
-        }
+        if progress { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     fn poll_pause(&mut self, context: &mut Context<'_>) -> bool {
@@ -353,10 +334,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     self.output.wrote(count);
-                    self.server
-                        .counters
-                        .bytes_out
-                        .fetch_add(count as u64, Ordering::Relaxed);
+                    self.server.counters.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
                     wrote = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error),
@@ -388,10 +366,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Poll::Ready(Ok(count)) => {
                 self.wanted = self.wanted.saturating_sub(count);
-                self.server
-                    .counters
-                    .bytes_in
-                    .fetch_add(count as u64, Ordering::Relaxed);
+                self.server.counters.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
                 Ok(true)
             }
         }
@@ -454,10 +429,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             used += consumed;
             commands += 1;
         }
-        server
-            .counters
-            .commands
-            .fetch_add(commands, Ordering::Relaxed);
+        server.counters.commands.fetch_add(commands, Ordering::Relaxed);
         self.input.advance(used);
     }
 
@@ -476,8 +448,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     return None;
                 }
                 Err(error) => {
-                    self.output
-                        .push(Reply::from(error), &mut self.session, None);
+                    self.output.push(Reply::from(error), &mut self.session, None);
                     self.session.closing = true;
                     return None;
                 }

@@ -76,9 +76,7 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
 
 /// Sends a group.
 fn launch(engine: &Engine, departure: Departure, window: u32) -> Flight {
-    let Departure {
-        seq, node, builder, ..
-    } = departure;
+    let Departure { seq, node, builder, .. } = departure;
     let nonce = engine.nonce();
     let mut header = Header::new(Kind::Group, nonce, node, seq);
     header.acked_through = departure.acked_through;
@@ -95,14 +93,7 @@ fn launch(engine: &Engine, departure: Departure, window: u32) -> Flight {
         async move { store.create(&name, object, nonce).await }
     };
     let sent_at = engine.clock.monotonic();
-    Flight {
-        create: Box::pin(create),
-        decided: None,
-        name,
-        seq,
-        nonce,
-        sent_at,
-    }
+    Flight { create: Box::pin(create), decided: None, name, seq, nonce, sent_at }
 }
 
 /// Sends the first group of a log, before anything is served.
@@ -182,10 +173,7 @@ fn acknowledge(engine: &Engine, flights: &mut VecDeque<Flight>) {
 
 /// The commit deadline has passed.
 fn refuse(engine: &Engine) {
-    let why = engine
-        .store
-        .last_failure()
-        .unwrap_or_else(|| "no answer".to_owned());
+    let why = engine.store.last_failure().unwrap_or_else(|| "no answer".to_owned());
     tracing::error!(%why, "the store did not acknowledge in time: writes are refused until it does");
     engine.with_core(|core| core.refuse(why));
 }
@@ -209,10 +197,7 @@ async fn seal_own(
             return Ok(());
         }
         Decided::Theirs(_) => {
-            return Err(fence(
-                engine,
-                format!("{} was taken by another node", refused.name),
-            ));
+            return Err(fence(engine, format!("{} was taken by another node", refused.name)));
         }
         Decided::Rejected(why) | Decided::Fatal(why) => return Err(fence(engine, why)),
     }
@@ -224,10 +209,7 @@ async fn seal_own(
     };
     engine.with_core(|core| {
         core.restart_as(next);
-        core.commit_controls(&[Control::LogClosed {
-            node,
-            end: refused.seq - 1,
-        }]);
+        core.commit_controls(&[Control::LogClosed { node, end: refused.seq - 1 }]);
         core.serve();
     });
     Ok(())

@@ -72,10 +72,7 @@ impl Entry {
         debug_assert!(version.commit > self.newest.commit);
         let hidden = std::mem::replace(&mut self.newest, version);
         let older = self.older.take();
-        self.older = Some(Box::new(Older {
-            version: hidden,
-            older,
-        }));
+        self.older = Some(Box::new(Older { version: hidden, older }));
     }
 
     /// Drops what no reader at or after `oldest` can see: everything behind the first
@@ -100,10 +97,7 @@ impl Entry {
             return false;
         }
         let mut current = &mut self.older;
-        while current
-            .as_ref()
-            .is_some_and(|older| older.version.commit >= commit)
-        {
+        while current.as_ref().is_some_and(|older| older.version.commit >= commit) {
             let Some(older) = current else { break };
             current = &mut older.older;
         }
@@ -140,11 +134,7 @@ impl Slab {
     #[inline]
     fn get(&self, id: EntryId) -> Option<&Entry> {
         let id = id as usize;
-        match self
-            .chunks
-            .get(id / CHUNK_ENTRIES)?
-            .get(id % CHUNK_ENTRIES)?
-        {
+        match self.chunks.get(id / CHUNK_ENTRIES)?.get(id % CHUNK_ENTRIES)? {
             Slot::Taken(entry) => Some(entry),
             Slot::Free { .. } => None,
         }
@@ -160,9 +150,7 @@ impl Slab {
 
     fn slot_mut(&mut self, id: EntryId) -> Option<&mut Slot> {
         let id = id as usize;
-        self.chunks
-            .get_mut(id / CHUNK_ENTRIES)?
-            .get_mut(id % CHUNK_ENTRIES)
+        self.chunks.get_mut(id / CHUNK_ENTRIES)?.get_mut(id % CHUNK_ENTRIES)
     }
 
     fn insert(&mut self, entry: Entry) -> EntryId {
@@ -174,23 +162,13 @@ impl Slab {
             self.free = next;
             return id;
         }
-        if self
-            .chunks
-            .last()
-            .is_none_or(|chunk| chunk.len() == CHUNK_ENTRIES)
-        {
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK_ENTRIES) {
             // The first chunk grows by itself: most databases hold little.
-            let whole = if self.chunks.is_empty() {
-                0
-            } else {
-                CHUNK_ENTRIES
-            };
+            let whole = if self.chunks.is_empty() { 0 } else { CHUNK_ENTRIES };
             self.chunks.push(Vec::with_capacity(whole));
         }
         let chunks = self.chunks.len();
-        let Some(last) = self.chunks.last_mut() else {
-            unreachable!("a chunk was pushed above")
-        };
+        let Some(last) = self.chunks.last_mut() else { unreachable!("a chunk was pushed above") };
         last.push(Slot::Taken(entry));
         ((chunks - 1) * CHUNK_ENTRIES + last.len() - 1) as EntryId
     }
@@ -267,9 +245,7 @@ impl Index {
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<EntryId> {
         self.segments[self.segment(hash)]
             .table
-            .find(table_hash(hash), |&id| {
-                self.slab.get(id).is_some_and(|e| *e.key == *key)
-            })
+            .find(table_hash(hash), |&id| self.slab.get(id).is_some_and(|e| *e.key == *key))
             .copied()
     }
 
@@ -303,11 +279,7 @@ impl Index {
     /// Makes an entry for a key that has none.
     pub fn insert(&mut self, hash: u64, key: SmallBytes, version: Version) -> EntryId {
         debug_assert!(self.find(hash, &key).is_none(), "one key, one entry");
-        let id = self.slab.insert(Entry {
-            key,
-            newest: version,
-            older: None,
-        });
+        let id = self.slab.insert(Entry { key, newest: version, older: None });
         self.link(hash, id);
         self.len += 1;
         id
@@ -361,9 +333,8 @@ impl Index {
     pub fn remove(&mut self, id: EntryId) -> Option<Entry> {
         let hash = self.hash(&self.slab.get(id)?.key);
         let segment = self.segment(hash);
-        if let Ok(found) = self.segments[segment]
-            .table
-            .find_entry(table_hash(hash), |&other| other == id)
+        if let Ok(found) =
+            self.segments[segment].table.find_entry(table_hash(hash), |&other| other == id)
         {
             found.remove();
             self.len -= 1;
@@ -373,21 +344,12 @@ impl Index {
 
     /// All entries, in no order.
     pub fn entries(&self) -> impl Iterator<Item = (EntryId, &Entry)> {
-        self.slab
-            .chunks
-            .iter()
-            .enumerate()
-            .flat_map(|(chunk, slots)| {
-                slots
-                    .iter()
-                    .enumerate()
-                    .filter_map(move |(at, slot)| match slot {
-                        Slot::Taken(entry) => {
-                            Some(((chunk * CHUNK_ENTRIES + at) as EntryId, entry))
-                        }
-                        Slot::Free { .. } => None,
-                    })
+        self.slab.chunks.iter().enumerate().flat_map(|(chunk, slots)| {
+            slots.iter().enumerate().filter_map(move |(at, slot)| match slot {
+                Slot::Taken(entry) => Some(((chunk * CHUNK_ENTRIES + at) as EntryId, entry)),
+                Slot::Free { .. } => None,
             })
+        })
     }
 
     fn link(&mut self, hash: u64, id: EntryId) {
@@ -399,17 +361,10 @@ impl Index {
             self.split(segment, hash);
             segment = self.segment(hash);
         }
-        let Self {
-            segments,
-            slab,
-            seed,
-            ..
-        } = self;
-        segments[segment]
-            .table
-            .insert_unique(table_hash(hash), id, |&other| {
-                table_hash(hash_in_slab(*seed, slab, other))
-            });
+        let Self { segments, slab, seed, .. } = self;
+        segments[segment].table.insert_unique(table_hash(hash), id, |&other| {
+            table_hash(hash_in_slab(*seed, slab, other))
+        });
     }
 
     /// Splits the segment of `hash` by the next bit of its keys' hashes.

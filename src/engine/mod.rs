@@ -98,9 +98,7 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine")
-            .field("options", &self.options)
-            .finish_non_exhaustive()
+        f.debug_struct("Engine").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
@@ -133,11 +131,8 @@ impl Engine {
             options,
             logged,
         });
-        let recovered = if logged {
-            recovery::recover(&engine).await?
-        } else {
-            Recovered::default()
-        };
+        let recovered =
+            if logged { recovery::recover(&engine).await? } else { Recovered::default() };
         Ok((engine, recovered))
     }
 
@@ -173,13 +168,7 @@ impl Engine {
     /// The store didn't give them in time, or gave bytes with a wrong checksum: the
     /// message names the object.
     pub async fn fetch(&self, missing: &[Missing]) -> Result<(), String> {
-        for Missing {
-            database,
-            key,
-            commit,
-            place,
-        } in missing
-        {
+        for Missing { database, key, commit, place } in missing {
             let name = ObjectName::Log(place.node, place.seq).to_string();
             let bytes = self.read_value(&name, place.offset, place.length).await?;
             if bytes.len() as u64 != place.length || crc32c::crc32c(&bytes) != place.crc {
@@ -192,10 +181,7 @@ impl Engine {
     }
 
     async fn read_value(&self, name: &str, offset: u64, length: u64) -> Result<Bytes, String> {
-        self.store
-            .read(name, offset, length)
-            .await
-            .map_err(|error| format!("{name}: {error}"))
+        self.store.read(name, offset, length).await.map_err(|error| format!("{name}: {error}"))
     }
 
     /// Waits until everything sequenced so far has met its fate.
@@ -220,9 +206,7 @@ impl Engine {
             return;
         };
         let name = ObjectName::Log(node, seq).to_string();
-        let decided = self
-            .create_marker(&name, Kind::Seal, node, seq, now_ms)
-            .await;
+        let decided = self.create_marker(&name, Kind::Seal, node, seq, now_ms).await;
         tracing::debug!(%name, ?decided, "sealed the log");
     }
 
@@ -261,10 +245,7 @@ impl Engine {
     }
 
     fn nonce(&self) -> u128 {
-        self.rng
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .random()
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner).random()
     }
 
     /// How the store was used.

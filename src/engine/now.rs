@@ -23,10 +23,7 @@ struct Ahead {
 impl Now {
     /// Begins not before `at_least_ms`.
     pub fn new(at_least_ms: u64) -> Self {
-        Self {
-            now_ms: at_least_ms,
-            ahead_since: None,
-        }
+        Self { now_ms: at_least_ms, ahead_since: None }
     }
 
     /// The time last told, in milliseconds since the Unix epoch.
@@ -43,10 +40,7 @@ impl Now {
             self.ahead_since = None;
             return;
         }
-        let ahead = *self.ahead_since.get_or_insert(Ahead {
-            from_ms: self.now_ms,
-            at: monotonic,
-        });
+        let ahead = *self.ahead_since.get_or_insert(Ahead { from_ms: self.now_ms, at: monotonic });
         let passed = monotonic.saturating_sub(ahead.at).as_millis() as u64;
         self.now_ms = self.now_ms.max(ahead.from_ms + passed / 2);
     }

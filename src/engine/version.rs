@@ -114,11 +114,8 @@ pub fn visible_version<'v>(
     flushes: &[Flush],
     snapshot: Snapshot,
 ) -> Option<&'v Version> {
-    let version = newest_first
-        .into_iter()
-        .find(|v| v.position <= snapshot.position)?;
-    let flushed = flushes
-        .iter()
-        .any(|f| f.position <= snapshot.position && f.commit > version.commit);
+    let version = newest_first.into_iter().find(|v| v.position <= snapshot.position)?;
+    let flushed =
+        flushes.iter().any(|f| f.position <= snapshot.position && f.commit > version.commit);
     (!flushed).then_some(version)
 }

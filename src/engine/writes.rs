@@ -109,12 +109,7 @@ impl WriteSet {
             return;
         }
         self.bytes += key.len();
-        self.writes.push(KeyWrite {
-            database,
-            hash,
-            key,
-            change,
-        });
+        self.writes.push(KeyWrite { database, hash, key, change });
         if let Some(places) = &mut self.places {
             let writes = &self.writes;
             let hash_of = |&at: &u32| writes[at as usize].hash;
@@ -127,11 +122,7 @@ impl WriteSet {
     /// Records a flush: what this transaction wrote to the database before is moot.
     pub fn flush(&mut self, database: u8) {
         self.writes.retain(|write| write.database != database);
-        self.bytes = self
-            .writes
-            .iter()
-            .map(|w| w.key.len() + change_bytes(&w.change))
-            .sum();
+        self.bytes = self.writes.iter().map(|w| w.key.len() + change_bytes(&w.change)).sum();
         if self.places.is_some() {
             self.rebuild_places();
         }
@@ -149,9 +140,9 @@ impl WriteSet {
         let same = |w: &KeyWrite| w.hash == hash && w.database == database && *w.key == *key;
         match &self.places {
             None => self.writes.iter().position(same),
-            Some(places) => places
-                .find(hash, |&at| same(&self.writes[at as usize]))
-                .map(|&at| at as usize),
+            Some(places) => {
+                places.find(hash, |&at| same(&self.writes[at as usize])).map(|&at| at as usize)
+            }
         }
     }
 
@@ -175,10 +166,7 @@ impl IntoIterator for WriteSet {
 
 fn change_bytes(change: &Change) -> usize {
     match change {
-        Change::Put {
-            value: Value::String(bytes),
-            ..
-        } => bytes.len(),
+        Change::Put { value: Value::String(bytes), .. } => bytes.len(),
         Change::Delete | Change::Expiry { .. } => 0,
     }
 }

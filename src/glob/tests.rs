@@ -54,11 +54,7 @@ fn naive_element(element: &[u8], byte: u8, nocase: bool) -> bool {
                 } else if rest.len() >= 3 && rest[1] == b'-' {
                     let (a, b) = (first as i8, rest[2] as i8);
                     let lower = |c: i8| {
-                        if nocase {
-                            (c as u8).to_ascii_lowercase() as i8
-                        } else {
-                            c
-                        }
+                        if nocase { (c as u8).to_ascii_lowercase() as i8 } else { c }
                     };
                     let range = lower(a.min(b))..=lower(a.max(b));
                     exact |= range.contains(&lower(byte as i8));

@@ -77,19 +77,14 @@ impl<'a> Reader<'a> {
 
     /// The next `length` bytes.
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], FormatError> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(length)
-            .ok_or(FormatError::Length(self.part))?;
+        let (taken, rest) =
+            self.rest.split_at_checked(length).ok_or(FormatError::Length(self.part))?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
-        let (taken, rest) = self
-            .rest
-            .split_first_chunk()
-            .ok_or(FormatError::Length(self.part))?;
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(FormatError::Length(self.part))?;
         self.rest = rest;
         Ok(*taken)
     }

@@ -152,18 +152,9 @@ const HAS_RESULT: u8 = 4;
 /// Appends the start of a commit; `writes` writes must follow.
 pub fn put_commit(out: &mut Vec<u8>, commit: &Commit<'_>, writes: usize) {
     put_commit_id(out, commit.id);
-    let optional = [
-        (HAS_TOKEN, commit.token),
-        (HAS_REQUEST, commit.request),
-        (HAS_RESULT, commit.result),
-    ];
-    out.push(
-        optional
-            .iter()
-            .filter(|(_, field)| field.is_some())
-            .map(|(flag, _)| flag)
-            .sum(),
-    );
+    let optional =
+        [(HAS_TOKEN, commit.token), (HAS_REQUEST, commit.request), (HAS_RESULT, commit.result)];
+    out.push(optional.iter().filter(|(_, field)| field.is_some()).map(|(flag, _)| flag).sum());
     for bytes in optional.iter().filter_map(|(_, field)| *field) {
         put_bytes(out, bytes);
     }
@@ -173,37 +164,19 @@ pub fn put_commit(out: &mut Vec<u8>, commit: &Commit<'_>, writes: usize) {
 /// Appends one write.
 pub fn put_write(out: &mut Vec<u8>, write: &Write<'_>) {
     match *write {
-        Write::Put {
-            database,
-            key,
-            value_type,
-            expires_ms,
-            place,
-        } => {
+        Write::Put { database, key, value_type, expires_ms, place } => {
             put_key(out, 1, database, key);
             out.push(value_type);
             put_expiry(out, expires_ms);
             put_place(out, &place);
         }
         Write::Delete { database, key } => put_key(out, 2, database, key),
-        Write::Meta {
-            database,
-            key,
-            predecessor,
-            expires_ms,
-        } => {
+        Write::Meta { database, key, predecessor, expires_ms } => {
             put_key(out, 3, database, key);
             put_commit_id(out, predecessor);
             put_expiry(out, expires_ms);
         }
-        Write::Patch {
-            database,
-            key,
-            predecessor,
-            value_type,
-            expires_ms,
-            place,
-        } => {
+        Write::Patch { database, key, predecessor, value_type, expires_ms, place } => {
             put_key(out, 4, database, key);
             put_commit_id(out, predecessor);
             out.push(value_type);
@@ -242,22 +215,13 @@ fn put_place(out: &mut Vec<u8>, place: &Place<'_>) {
             out.push(0);
             put_bytes(out, bytes);
         }
-        Place::Values {
-            offset,
-            length,
-            crc,
-        } => {
+        Place::Values { offset, length, crc } => {
             out.push(1);
             put_varint(out, offset);
             put_varint(out, length);
             out.extend_from_slice(&crc.to_le_bytes());
         }
-        Place::Blob {
-            node,
-            number,
-            length,
-            crc,
-        } => {
+        Place::Blob { node, number, length, crc } => {
             out.push(2);
             out.extend_from_slice(&node.to_le_bytes());
             out.extend_from_slice(&number.to_le_bytes());
@@ -292,10 +256,7 @@ impl<'a> Directory<'a> {
         let mut reader = Reader::new(bytes, "directory");
         // An object without commits (a seal, say) has no directory at all.
         let commits_left = if reader.is_empty() { 0 } else { reader.u32()? };
-        Ok(Self {
-            reader,
-            commits_left,
-        })
+        Ok(Self { reader, commits_left })
     }
 
     /// The next commit, or `None` behind the last.
@@ -309,10 +270,7 @@ impl<'a> Directory<'a> {
         }
         self.commits_left -= 1;
         let reader = &mut self.reader;
-        let mut commit = Commit {
-            id: read_commit_id(reader)?,
-            ..Commit::default()
-        };
+        let mut commit = Commit { id: read_commit_id(reader)?, ..Commit::default() };
         let flags = reader.u8()?;
         if flags & !(HAS_TOKEN | HAS_REQUEST | HAS_RESULT) != 0 {
             return Err(FormatError::Field("commit flags"));
@@ -369,10 +327,7 @@ fn read_write<'a>(reader: &mut Reader<'a>) -> Result<Write<'a>, FormatError> {
 }
 
 fn read_commit_id(reader: &mut Reader<'_>) -> Result<CommitId, FormatError> {
-    Ok(CommitId {
-        time: reader.u64()?,
-        node: reader.u32()?,
-    })
+    Ok(CommitId { time: reader.u64()?, node: reader.u32()? })
 }
 
 fn read_type(reader: &mut Reader<'_>) -> Result<u8, FormatError> {
@@ -413,10 +368,7 @@ fn read_control(reader: &mut Reader<'_>) -> Result<Control, FormatError> {
     let (node, number) = (reader.u32()?, reader.u64()?);
     match which {
         1 => Ok(Control::LogClosed { node, end: number }),
-        2 => Ok(Control::LogTrimmed {
-            node,
-            through: number,
-        }),
+        2 => Ok(Control::LogTrimmed { node, through: number }),
         3 => Ok(Control::BaseAdded { node, number }),
         4 => Ok(Control::BaseRemoved { node, number }),
         _ => Err(FormatError::Field("kind of control")),

@@ -56,19 +56,9 @@ impl GroupBuilder {
         } else {
             let offset = self.values.len() as u64;
             self.values.extend_from_slice(value);
-            Place::Values {
-                offset,
-                length: value.len() as u64,
-                crc: crc32c::crc32c(value),
-            }
+            Place::Values { offset, length: value.len() as u64, crc: crc32c::crc32c(value) }
         };
-        self.write(&Write::Put {
-            database,
-            key,
-            value_type,
-            expires_ms,
-            place,
-        });
+        self.write(&Write::Put { database, key, value_type, expires_ms, place });
     }
 
     /// The whole object. `header` comes with everything but lengths and checksum.
@@ -118,20 +108,13 @@ pub fn verify_object(object: &[u8]) -> Result<Header, FormatError> {
             let (Write::Put { place, .. } | Write::Patch { place, .. }) = write else {
                 continue;
             };
-            let Place::Values {
-                offset,
-                length,
-                crc,
-            } = place
-            else {
+            let Place::Values { offset, length, crc } = place else {
                 continue;
             };
             if offset != covered {
                 return Err(FormatError::Field("offset of a value"));
             }
-            covered = offset
-                .checked_add(length)
-                .ok_or(FormatError::Length("values"))?;
+            covered = offset.checked_add(length).ok_or(FormatError::Length("values"))?;
             let bytes = values
                 .get(offset as usize..covered as usize)
                 .ok_or(FormatError::Length("values"))?;
@@ -140,9 +123,5 @@ pub fn verify_object(object: &[u8]) -> Result<Header, FormatError> {
             }
         }
     }
-    if covered == header.values_bytes {
-        Ok(header)
-    } else {
-        Err(FormatError::Length("values"))
-    }
+    if covered == header.values_bytes { Ok(header) } else { Err(FormatError::Length("values")) }
 }

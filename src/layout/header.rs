@@ -38,18 +38,10 @@ pub enum Kind {
 
 impl Kind {
     fn from_u8(byte: u8) -> Result<Self, FormatError> {
-        [
-            Self::Group,
-            Self::Seal,
-            Self::Hole,
-            Self::Base,
-            Self::Blob,
-            Self::Node,
-            Self::View,
-        ]
-        .into_iter()
-        .find(|kind| *kind as u8 == byte)
-        .ok_or(FormatError::Field("kind"))
+        [Self::Group, Self::Seal, Self::Hole, Self::Base, Self::Blob, Self::Node, Self::View]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
+            .ok_or(FormatError::Field("kind"))
     }
 }
 
@@ -206,10 +198,7 @@ impl Header {
         decoded.directory_crc = reader.u32()?;
         decoded.acked_through = reader.u64()?;
         decoded.window = reader.u32()?;
-        decoded.largest_commit = CommitId {
-            time: reader.u64()?,
-            node: reader.u32()?,
-        };
+        decoded.largest_commit = CommitId { time: reader.u64()?, node: reader.u32()? };
         decoded.wall_ms = reader.u64()?;
         decoded.now_through_ms = reader.u64()?;
         decoded.oldest_snapshot = reader.u64()?;

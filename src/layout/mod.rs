@@ -72,13 +72,7 @@ impl CommitId {
 impl fmt::Display for CommitId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counter = self.time & ((1 << Self::COUNTER_BITS) - 1);
-        write!(
-            f,
-            "{}.{}@{}",
-            self.time >> Self::COUNTER_BITS,
-            counter,
-            self.node
-        )
+        write!(f, "{}.{}@{}", self.time >> Self::COUNTER_BITS, counter, self.node)
     }
 }
 

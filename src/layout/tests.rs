@@ -12,29 +12,14 @@ fn names_round_trip_and_only_in_one_spelling() {
     ] {
         assert_eq!(name.to_string().parse(), Ok(name));
     }
-    for wrong in [
-        "",
-        "log",
-        "log/1/2",
-        "log/0000000001",
-        "node/0000000001/1",
-        "x/0000000001",
-    ] {
-        assert_eq!(
-            wrong.parse::<ObjectName>(),
-            Err(FormatError::Name),
-            "{wrong}"
-        );
+    for wrong in ["", "log", "log/1/2", "log/0000000001", "node/0000000001/1", "x/0000000001"] {
+        assert_eq!(wrong.parse::<ObjectName>(), Err(FormatError::Name), "{wrong}");
     }
 }
 
 #[test]
 fn names_sort_as_their_numbers() {
-    let names = [
-        ObjectName::Log(1, 9),
-        ObjectName::Log(1, 10),
-        ObjectName::Log(2, 1),
-    ];
+    let names = [ObjectName::Log(1, 9), ObjectName::Log(1, 10), ObjectName::Log(2, 1)];
     assert!(names.map(|name| name.to_string()).is_sorted());
 }
 

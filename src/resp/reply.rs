@@ -100,10 +100,7 @@ impl Reply {
 
     /// Text for a person.
     pub fn text(text: impl Into<SmallBytes>) -> Self {
-        Self::Verbatim {
-            format: *b"txt",
-            text: text.into(),
-        }
+        Self::Verbatim { format: *b"txt", text: text.into() }
     }
 
     /// Appends the reply's bytes to `out`.
@@ -241,16 +238,8 @@ impl Line {
 
     /// Without the line ends at either end, as Redis treats errors but not statuses.
     fn trimmed(&self) -> &[u8] {
-        let start = self
-            .0
-            .iter()
-            .position(|byte| !is_line_end(byte))
-            .unwrap_or(self.0.len());
-        let end = self
-            .0
-            .iter()
-            .rposition(|byte| !is_line_end(byte))
-            .map_or(start, |last| last + 1);
+        let start = self.0.iter().position(|byte| !is_line_end(byte)).unwrap_or(self.0.len());
+        let end = self.0.iter().rposition(|byte| !is_line_end(byte)).map_or(start, |last| last + 1);
         &self.0[start..end]
     }
 }

@@ -137,17 +137,10 @@ impl Decoder {
     /// A decoder at the start of a connection.
     pub fn new(limits: RequestLimits) -> Self {
         let request_bytes_max = limits.request_bytes_max.min(u64::from(u32::MAX));
-        let plain_args_max = limits
-            .multibulk_args_max
-            .min(limits.unauthenticated_args_max);
-        let plain_bulk_bytes_max = limits
-            .bulk_bytes_max
-            .min(limits.unauthenticated_bulk_bytes_max);
+        let plain_args_max = limits.multibulk_args_max.min(limits.unauthenticated_args_max);
+        let plain_bulk_bytes_max = limits.bulk_bytes_max.min(limits.unauthenticated_bulk_bytes_max);
         Self {
-            limits: RequestLimits {
-                request_bytes_max,
-                ..limits
-            },
+            limits: RequestLimits { request_bytes_max, ..limits },
             plain_args_max: u32::try_from(plain_args_max).unwrap_or(0),
             plain_bulk_bytes_max: u32::try_from(plain_bulk_bytes_max).unwrap_or(0),
             phase: Phase::Start,
@@ -194,24 +187,13 @@ impl Decoder {
     /// `input` is the one it was found in.
     #[inline]
     pub fn args<'a>(&'a self, input: &'a [u8]) -> Args<'a> {
-        let bytes = if self.in_scratch {
-            &self.scratch
-        } else {
-            input
-        };
-        Args {
-            bytes,
-            spans: &self.spans,
-        }
+        let bytes = if self.in_scratch { &self.scratch } else { input };
+        Args { bytes, spans: &self.spans }
     }
 
     #[inline]
     fn start(&mut self, first: u8) {
-        self.phase = if first == b'*' {
-            Phase::Count
-        } else {
-            Phase::Inline
-        };
+        self.phase = if first == b'*' { Phase::Count } else { Phase::Inline };
         self.position = 0;
         self.scanned = 0;
         self.bulk_length = None;
@@ -264,9 +246,7 @@ impl Decoder {
         }
         if count <= 0 {
             self.phase = Phase::Start;
-            return Ok(Some(Decoded::Empty {
-                consumed: line.length,
-            }));
+            return Ok(Some(Decoded::Empty { consumed: line.length }));
         }
         let count = u32::try_from(count).map_err(|_| ProtocolError::InvalidMultibulkLength)?;
         self.start_args(count, line.length);
@@ -294,23 +274,16 @@ impl Decoder {
             let end = self.position + length as usize + 2;
             if end > input.len() {
                 self.bulk_length = Some(length);
-                return Ok(Decoded::NeedMore {
-                    bytes: end - input.len(),
-                });
+                return Ok(Decoded::NeedMore { bytes: end - input.len() });
             }
             // The limit on the request's length keeps its offsets within 32 bits.
-            self.spans.push(Span {
-                start: self.position as u32,
-                length,
-            });
+            self.spans.push(Span { start: self.position as u32, length });
             self.bulk_length = None;
             self.position = end;
             self.args_left -= 1;
         }
         self.phase = Phase::Start;
-        Ok(Decoded::Request {
-            consumed: self.position,
-        })
+        Ok(Decoded::Request { consumed: self.position })
     }
 
     /// Reads `$<length>` at `position` and moves behind it.
@@ -378,10 +351,7 @@ impl Decoder {
         }
         let line = &input[self.position..end];
         let count = line.get(1..).and_then(parse_count);
-        Ok(Some(CountLine {
-            count,
-            length: line.len() + 2,
-        }))
+        Ok(Some(CountLine { count, length: line.len() + 2 }))
     }
 
     /// The offset of `wanted` in the line at `position`.
@@ -392,10 +362,7 @@ impl Decoder {
         too_big: ProtocolError,
     ) -> Result<Option<usize>, ProtocolError> {
         // One byte more than a line may have, so that the search, too, is bounded.
-        let limit = self
-            .position
-            .saturating_add(self.limits.inline_bytes_max)
-            .saturating_add(1);
+        let limit = self.position.saturating_add(self.limits.inline_bytes_max).saturating_add(1);
         let window = &input[..input.len().min(limit)];
         self.scanned = self.scanned.max(self.position);
         let unseen = &window[self.scanned..];
@@ -410,11 +377,7 @@ impl Decoder {
             }
             None => self.scanned = window.len(),
         }
-        if window.len() == limit {
-            Err(too_big)
-        } else {
-            Ok(None)
-        }
+        if window.len() == limit { Err(too_big) } else { Ok(None) }
     }
 }
 

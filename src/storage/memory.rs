@@ -64,11 +64,8 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> StoreFuture<'a, Vec<String>> {
         Box::pin(async move {
-            let from = if after < prefix {
-                Bound::Included(prefix)
-            } else {
-                Bound::Excluded(after)
-            };
+            let from =
+                if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
             Ok(self
                 .objects()
                 .range::<str, _>((from, Bound::Unbounded))

@@ -77,9 +77,7 @@ pub struct ResilientStore {
 
 impl std::fmt::Debug for ResilientStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ResilientStore")
-            .field("policy", &self.policy)
-            .finish_non_exhaustive()
+        f.debug_struct("ResilientStore").field("policy", &self.policy).finish_non_exhaustive()
     }
 }
 
@@ -92,11 +90,7 @@ struct Backoff<'s> {
 impl Backoff<'_> {
     async fn pause(&mut self) {
         let jitter = {
-            let mut rng = self
-                .store
-                .jitter
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut rng = self.store.jitter.lock().unwrap_or_else(PoisonError::into_inner);
             rng.random_range(0.5..1.0)
         };
         tokio::time::sleep(self.next.mul_f64(jitter)).await;
@@ -128,18 +122,13 @@ impl ResilientStore {
 
     /// Why the last failed attempt failed, for messages.
     pub fn last_failure(&self) -> Option<String> {
-        self.last_failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Creates an object and repeats it until its fate is known, however long that takes.
     /// `nonce` is the one in the object's header.
     pub async fn create(&self, name: &str, object: Bytes, nonce: u128) -> Decided {
-        self.metrics
-            .bytes_created
-            .fetch_add(object.len() as u64, Ordering::Relaxed);
+        self.metrics.bytes_created.fetch_add(object.len() as u64, Ordering::Relaxed);
         let mut backoff = self.backoff();
         loop {
             match self.hedged_create(name, &object).await {
@@ -164,8 +153,7 @@ impl ResilientStore {
     /// Reads a range of an object that is known to exist. [`StoreError::NotFound`] is
     /// tried again too (it may show late), until the deadline.
     pub async fn read(&self, name: &str, offset: u64, length: u64) -> Result<Bytes, StoreError> {
-        self.persist(|| self.store.read(name, offset, length), true)
-            .await
+        self.persist(|| self.store.read(name, offset, length), true).await
     }
 
     /// Reads a range of an object that may well not exist.
@@ -175,8 +163,7 @@ impl ResilientStore {
         offset: u64,
         length: u64,
     ) -> Result<Bytes, StoreError> {
-        self.persist(|| self.store.read(name, offset, length), false)
-            .await
+        self.persist(|| self.store.read(name, offset, length), false).await
     }
 
     /// All names with a prefix, in order.
@@ -186,16 +173,12 @@ impl ResilientStore {
         let mut names: Vec<String> = Vec::new();
         loop {
             let after = names.last().cloned().unwrap_or_default();
-            let page = self
-                .persist(|| self.store.list(prefix, &after, PAGE), false)
-                .await?;
+            let page = self.persist(|| self.store.list(prefix, &after, PAGE), false).await?;
             let Some(last) = page.last() else {
                 return Ok(names);
             };
             if *last <= after {
-                return Err(StoreError::Fatal(format!(
-                    "listing {prefix} goes back to {last}"
-                )));
+                return Err(StoreError::Fatal(format!("listing {prefix} goes back to {last}")));
             }
             names.extend(page);
         }
@@ -212,11 +195,8 @@ impl ResilientStore {
         const FIRST_READ: u64 = 4096;
         let bytes = self.read(name, 0, FIRST_READ).await?;
         let length = Header::peek_bytes(&bytes)?;
-        let bytes = if length > bytes.len() {
-            self.read(name, 0, length as u64).await?
-        } else {
-            bytes
-        };
+        let bytes =
+            if length > bytes.len() { self.read(name, 0, length as u64).await? } else { bytes };
         Ok(Header::decode(&bytes)?)
     }
 
@@ -271,31 +251,23 @@ impl ResilientStore {
     }
 
     async fn once<T>(&self, attempt: super::StoreFuture<'_, T>) -> Result<T, StoreError> {
-        timeout(self.policy.attempt_timeout, attempt)
-            .await
-            .unwrap_or_else(|_| {
-                Err(StoreError::Unavailable(format!(
-                    "no answer within {} ms",
-                    self.policy.attempt_timeout.as_millis()
-                )))
-            })
+        timeout(self.policy.attempt_timeout, attempt).await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable(format!(
+                "no answer within {} ms",
+                self.policy.attempt_timeout.as_millis()
+            )))
+        })
     }
 
     fn note(&self, error: &StoreError) {
         self.metrics.failures.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(%error, "a store attempt failed");
-        let mut last = self
-            .last_failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(error.to_string());
     }
 
     fn backoff(&self) -> Backoff<'_> {
-        Backoff {
-            store: self,
-            next: self.policy.retry_first,
-        }
+        Backoff { store: self, next: self.policy.retry_first }
     }
 }
 

@@ -99,10 +99,7 @@ struct Logged(MemoryStore);
 
 impl Store for Logged {
     fn limits(&self) -> Limits {
-        Limits {
-            survives_process: true,
-            ..self.0.limits()
-        }
+        Limits { survives_process: true, ..self.0.limits() }
     }
 
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {

@@ -20,10 +20,7 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(REPLY_DEADLINE))?;
         stream.set_write_timeout(Some(REPLY_DEADLINE))?;
-        Ok(Self {
-            reader: BufReader::new(stream),
-            out: Vec::new(),
-        })
+        Ok(Self { reader: BufReader::new(stream), out: Vec::new() })
     }
 
     pub(crate) fn stream(&self) -> &TcpStream {
@@ -37,8 +34,7 @@ impl Client {
 
     /// One command, one reply. Panics when the connection fails: for servers that should be up.
     pub(crate) fn run<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Reply {
-        self.call(args)
-            .unwrap_or_else(|error| panic!("{}: {error}", show(args)))
+        self.call(args).unwrap_or_else(|error| panic!("{}: {error}", show(args)))
     }
 
     /// A command written as words.
@@ -103,11 +99,7 @@ pub(crate) fn show<A: AsRef<[u8]>>(args: &[A]) -> String {
     let words = args.iter().map(|arg| {
         let arg = arg.as_ref();
         let shown = arg[..arg.len().min(60)].escape_ascii().to_string();
-        if arg.len() > 60 {
-            format!("{shown}… ({} bytes)", arg.len())
-        } else {
-            shown
-        }
+        if arg.len() > 60 { format!("{shown}… ({} bytes)", arg.len()) } else { shown }
     });
     words.collect::<Vec<_>>().join(" ")
 }

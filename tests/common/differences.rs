@@ -37,8 +37,5 @@ pub(crate) fn expected(step: &str, redis: &str, aft: &str) -> Option<&'static st
             && redis.starts_with(d.redis)
             && aft.starts_with(d.aft)
     };
-    EXPECTED
-        .iter()
-        .find(matches)
-        .map(|difference| difference.why)
+    EXPECTED.iter().find(matches).map(|difference| difference.why)
 }

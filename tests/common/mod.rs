@@ -5,11 +5,7 @@
 //! tests can run against redis-server (`AFT_TEST_PEER=redis`), which is how they are checked
 //! themselves.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test binary uses its own part"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

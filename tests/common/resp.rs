@@ -96,10 +96,7 @@ impl fmt::Debug for Reply {
             Self::Bool(value) => write!(f, "#{value}"),
             Self::Number(kind, text) => write!(f, "{}{}", *kind as char, text.escape_ascii()),
             Self::Array(items) => f.debug_list().entries(items).finish(),
-            Self::Map(pairs) => f
-                .debug_map()
-                .entries(pairs.iter().map(|(k, v)| (k, v)))
-                .finish(),
+            Self::Map(pairs) => f.debug_map().entries(pairs.iter().map(|(k, v)| (k, v))).finish(),
             Self::Set(items) => write!(f, "~{items:?}"),
             Self::Push(items) => write!(f, ">{items:?}"),
         }
@@ -120,9 +117,7 @@ pub(crate) fn encode<A: AsRef<[u8]>>(args: &[A], out: &mut Vec<u8>) {
 /// Reads one reply. Anything RESP doesn't allow is `InvalidData` with the offending line.
 pub(crate) fn read_reply(from: &mut impl BufRead) -> io::Result<Reply> {
     let line = read_line(from)?;
-    let (&kind, rest) = line
-        .split_first()
-        .ok_or_else(|| invalid("an empty line", &line))?;
+    let (&kind, rest) = line.split_first().ok_or_else(|| invalid("an empty line", &line))?;
     Ok(match kind {
         b'+' => Reply::Simple(rest.to_vec()),
         b'-' => Reply::Error(rest.to_vec()),
@@ -148,9 +143,7 @@ fn replies(from: &mut impl BufRead, count: usize) -> io::Result<Vec<Reply>> {
 }
 
 fn pairs(from: &mut impl BufRead, count: usize) -> io::Result<Vec<(Reply, Reply)>> {
-    (0..count)
-        .map(|_| Ok((read_reply(from)?, read_reply(from)?)))
-        .collect()
+    (0..count).map(|_| Ok((read_reply(from)?, read_reply(from)?))).collect()
 }
 
 fn blob(from: &mut impl BufRead, length_text: &[u8]) -> io::Result<Vec<u8>> {
@@ -169,10 +162,7 @@ fn read_line(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
     // A reply line is short; without a bound a server that never ends it would fill memory.
     from.by_ref().take(64 * 1024).read_until(b'\n', &mut line)?;
     if line.is_empty() {
-        return Err(io::Error::new(
-            ErrorKind::UnexpectedEof,
-            "closed by the server",
-        ));
+        return Err(io::Error::new(ErrorKind::UnexpectedEof, "closed by the server"));
     }
     if !line.ends_with(b"\r\n") {
         return Err(invalid("a line without CRLF", &line));
@@ -190,9 +180,7 @@ fn length(text: &[u8]) -> io::Result<usize> {
 
 /// Only the canonical form: `:+1` and `:01` would compare equal to `:1` and hide a difference.
 fn integer(text: &[u8]) -> io::Result<i64> {
-    let parsed = std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| text.parse::<i64>().ok());
+    let parsed = std::str::from_utf8(text).ok().and_then(|text| text.parse::<i64>().ok());
     match parsed {
         Some(n) if n.to_string().as_bytes() == text => Ok(n),
         _ => Err(invalid("not a canonical integer", text)),
@@ -201,8 +189,5 @@ fn integer(text: &[u8]) -> io::Result<i64> {
 
 fn invalid(what: &str, line: &[u8]) -> io::Error {
     let shown = line.escape_ascii();
-    io::Error::new(
-        ErrorKind::InvalidData,
-        format!("{what} in a reply: \"{shown}\""),
-    )
+    io::Error::new(ErrorKind::InvalidData, format!("{what} in a reply: \"{shown}\""))
 }

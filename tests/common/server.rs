@@ -71,10 +71,7 @@ impl Options {
     }
 
     pub(crate) fn durable(dir: &Path) -> Self {
-        Self {
-            dir: Some(dir.to_owned()),
-            ..Self::memory()
-        }
+        Self { dir: Some(dir.to_owned()), ..Self::memory() }
     }
 
     fn command(&self, port: u16) -> Command {
@@ -84,11 +81,7 @@ impl Options {
         };
         let mut words = self.through.iter().cloned().chain(words);
         let mut command = Command::new(words.next().expect("a program"));
-        command
-            .args(words)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
@@ -109,15 +102,9 @@ impl Options {
         set("durability", Some(self.durability.to_owned()));
         set("clients-max", self.clients_max.map(|n| n.to_string()));
         set("idle-timeout-s", self.idle_timeout_s.map(|n| n.to_string()));
-        set(
-            "output-buffer-bytes-max",
-            self.output_buffer_bytes_max.map(str::to_owned),
-        );
+        set("output-buffer-bytes-max", self.output_buffer_bytes_max.map(str::to_owned));
         set("requirepass", self.requirepass.map(str::to_owned));
-        set(
-            "commit-deadline-ms",
-            self.commit_deadline_ms.map(|n| n.to_string()),
-        );
+        set("commit-deadline-ms", self.commit_deadline_ms.map(|n| n.to_string()));
         words.extend(self.extra.iter().cloned());
         words
     }
@@ -134,10 +121,7 @@ impl Options {
             )),
             None => set("--appendonly|no".to_owned()),
         }
-        set(format!(
-            "--maxclients|{}",
-            self.clients_max.unwrap_or(10_000)
-        ));
+        set(format!("--maxclients|{}", self.clients_max.unwrap_or(10_000)));
         set(format!("--timeout|{}", self.idle_timeout_s.unwrap_or(0)));
         if let Some(bytes) = self.output_buffer_bytes_max {
             set(format!("--client-output-buffer-limit|normal {bytes} 0 0"));
@@ -172,11 +156,7 @@ impl Server {
 
     pub(crate) fn try_start(options: &Options) -> Result<Self, StartError> {
         // redis-server can't pick a port itself, so another process may be quicker: try again.
-        let tries = if options.peer == Peer::Redis && options.port == 0 {
-            5
-        } else {
-            1
-        };
+        let tries = if options.peer == Peer::Redis && options.port == 0 { 5 } else { 1 };
         let mut result = Self::start_once(options, Log::default());
         for _ in 1..tries {
             if result.is_ok() {
@@ -189,12 +169,7 @@ impl Server {
 
     fn start_once(options: &Options, log: Log) -> Result<Self, StartError> {
         let (child, ready) = Self::spawn(options, &log);
-        let mut server = Self {
-            child,
-            addr: ready.hint,
-            options: options.clone(),
-            log,
-        };
+        let mut server = Self { child, addr: ready.hint, options: options.clone(), log };
         match ready.addr.recv_timeout(PATIENCE) {
             Ok(addr) => server.addr = addr,
             Err(RecvTimeoutError::Timeout) => panic!("no `listening` line within {PATIENCE:?}"),
@@ -202,11 +177,7 @@ impl Server {
                 let status = server.wait_for_exit();
                 // Both readers end with the process, so both logs are complete by now or soon.
                 let (stdout, stderr) = server.log.when_complete();
-                return Err(StartError {
-                    code: status.code(),
-                    stdout,
-                    stderr,
-                });
+                return Err(StartError { code: status.code(), stdout, stderr });
             }
         }
         Ok(server)
@@ -219,22 +190,12 @@ impl Server {
             (_, port) => port,
         };
         let mut command = options.command(port);
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (sender, addr) = channel();
         let hint = SocketAddr::from(([127, 0, 0, 1], port));
-        let announce = Announce {
-            peer: options.peer,
-            hint,
-            sender: Some(sender),
-        };
+        let announce = Announce { peer: options.peer, hint, sender: Some(sender) };
         log.follow(false, child.stdout.take().expect("piped"), announce);
-        let silent = Announce {
-            peer: options.peer,
-            hint,
-            sender: None,
-        };
+        let silent = Announce { peer: options.peer, hint, sender: None };
         log.follow(true, child.stderr.take().expect("piped"), silent);
         (child, Ready { hint, addr })
     }
@@ -243,12 +204,7 @@ impl Server {
     pub(crate) fn start_and_kill(options: &Options, after: std::time::Duration) {
         let log = Log::default();
         let (child, ready) = Self::spawn(options, &log);
-        let mut server = Self {
-            child,
-            addr: ready.hint,
-            options: options.clone(),
-            log,
-        };
+        let mut server = Self { child, addr: ready.hint, options: options.clone(), log };
         // Ready or not: what counts is that the moment of the kill is anywhere in the start.
         let _ = ready.addr.recv_timeout(after);
         server.kill_9();
@@ -284,9 +240,7 @@ impl Server {
 
     pub(crate) fn wait_for_exit(&mut self) -> ExitStatus {
         let child = &mut self.child;
-        wait::until("the server exits", PATIENCE, || {
-            child.try_wait().expect("a child of ours")
-        })
+        wait::until("the server exits", PATIENCE, || child.try_wait().expect("a child of ours"))
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
@@ -305,10 +259,7 @@ impl Server {
 
     fn restart_on(&mut self, port: u16) {
         assert!(!self.is_running(), "stop it first");
-        let options = Options {
-            port,
-            ..self.options.clone()
-        };
+        let options = Options { port, ..self.options.clone() };
         self.log.note("-- restart --");
         *self = Self::start_once(&options, self.log.clone())
             .unwrap_or_else(|error| panic!("no restart: {error:#?}"));
@@ -316,9 +267,7 @@ impl Server {
 
     /// Everything the server printed so far.
     pub(crate) fn said(&self) -> String {
-        [self.log.lines(false), self.log.lines(true)]
-            .concat()
-            .join("\n")
+        [self.log.lines(false), self.log.lines(true)].concat().join("\n")
     }
 
     /// What the server printed on stdout so far.
@@ -330,14 +279,8 @@ impl Server {
     pub(crate) fn memory_bytes(&self, figure: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("the server's status");
-        let line = status
-            .lines()
-            .find(|line| line.starts_with(figure))
-            .expect("the figure");
-        let kilobytes = line
-            .split_whitespace()
-            .nth(1)
-            .and_then(|text| text.parse::<u64>().ok());
+        let line = status.lines().find(|line| line.starts_with(figure)).expect("the figure");
+        let kilobytes = line.split_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok());
         kilobytes.expect("a number") * 1024
     }
 }
@@ -367,12 +310,8 @@ struct Announce {
 impl Announce {
     fn see(&self, line: &str) {
         let addr = match self.peer {
-            Peer::Aft => line
-                .strip_prefix("listening")
-                .and_then(|rest| rest.trim().parse().ok()),
-            Peer::Redis => line
-                .contains("Ready to accept connections")
-                .then_some(self.hint),
+            Peer::Aft => line.strip_prefix("listening").and_then(|rest| rest.trim().parse().ok()),
+            Peer::Redis => line.contains("Ready to accept connections").then_some(self.hint),
         };
         if let (Some(sender), Some(addr)) = (&self.sender, addr) {
             let _ = sender.send(addr);
@@ -414,10 +353,7 @@ impl Log {
 
     fn lines(&self, stderr: bool) -> Vec<String> {
         self.with(|log| {
-            let wanted = log
-                .lines
-                .iter()
-                .filter(|(is_stderr, _)| *is_stderr == stderr);
+            let wanted = log.lines.iter().filter(|(is_stderr, _)| *is_stderr == stderr);
             wanted.map(|(_, line)| line.clone()).collect()
         })
     }

@@ -48,21 +48,13 @@ pub(crate) fn same_replies_with(scenarios: &[Scenario], configure: impl Fn(&mut 
     let mut deviations = Vec::new();
     for scenario in scenarios {
         // With short times to live a busy machine can change what happens: only what stays counts.
-        let tries = if scenario.script.contains(" PX ") {
-            3
-        } else {
-            1
-        };
+        let tries = if scenario.script.contains(" PX ") { 3 } else { 1 };
         let failed = (0..tries).map_while(|_| compare(scenario, &redis, &tested).err());
         let failed: Vec<String> = failed.collect();
         deviations.extend(failed.into_iter().nth(tries - 1));
     }
     let (bad, all) = (deviations.len(), scenarios.len());
-    assert!(
-        bad == 0,
-        "{bad} of {all} scenarios differ\n\n{}",
-        deviations.join("\n\n")
-    );
+    assert!(bad == 0, "{bad} of {all} scenarios differ\n\n{}", deviations.join("\n\n"));
 }
 
 fn compare(scenario: &Scenario, redis: &Server, tested: &Server) -> Result<(), String> {
@@ -73,10 +65,7 @@ fn compare(scenario: &Scenario, redis: &Server, tested: &Server) -> Result<(), S
     let mut lines = Vec::new();
     let mut differs = false;
     for ((step, expected), got) in steps.iter().zip(&expected).zip(&got) {
-        let command = step
-            .text
-            .split_once(": ")
-            .map_or("", |(_, command)| command);
+        let command = step.text.split_once(": ").map_or("", |(_, command)| command);
         let allowed = differences::expected(command, expected, got).is_some()
             || (command.starts_with("TTL") && seconds_apart(expected, got) <= 2);
         lines.push(format!("    {:<46} {}", step.text, shortened(expected)));
@@ -88,24 +77,14 @@ fn compare(scenario: &Scenario, redis: &Server, tested: &Server) -> Result<(), S
     }
     let shown = format!("{}:\n{}", scenario.name, lines.join("\n"));
     // A step that redis-server never answers is a mistake in the script.
-    assert!(
-        !expected
-            .iter()
-            .any(|outcome| outcome.starts_with("nothing")),
-        "{shown}"
-    );
+    assert!(!expected.iter().any(|outcome| outcome.starts_with("nothing")), "{shown}");
     println!("{shown}");
     if differs { Err(shown) } else { Ok(()) }
 }
 
 /// A TTL counts down while the test runs.
 fn seconds_apart(expected: &str, got: &str) -> u64 {
-    let seconds = |text: &str| {
-        text.strip_prefix(':')?
-            .parse::<i64>()
-            .ok()
-            .filter(|n| *n > 0)
-    };
+    let seconds = |text: &str| text.strip_prefix(':')?.parse::<i64>().ok().filter(|n| *n > 0);
     match (seconds(expected), seconds(got)) {
         (Some(expected), Some(got)) => expected.abs_diff(got),
         _ => u64::MAX,
@@ -114,11 +93,7 @@ fn seconds_apart(expected: &str, got: &str) -> u64 {
 
 fn shortened(text: &str) -> String {
     let shown: String = text.chars().take(600).collect();
-    if shown.len() < text.len() {
-        format!("{shown} … ({} bytes)", text.len())
-    } else {
-        shown
-    }
+    if shown.len() < text.len() { format!("{shown} … ({} bytes)", text.len()) } else { shown }
 }
 
 struct Step {
@@ -141,9 +116,7 @@ fn parse(script: &str) -> Vec<Step> {
 }
 
 fn parse_step(line: &str) -> Step {
-    let (connection, rest) = line
-        .split_once(": ")
-        .unwrap_or_else(|| panic!("no step: {line}"));
+    let (connection, rest) = line.split_once(": ").unwrap_or_else(|| panic!("no step: {line}"));
     let mut words = words(rest);
     let action = match words[0].as_slice() {
         b"!send" => Action::Send(words.split_off(1).concat()),
@@ -211,16 +184,11 @@ fn run(steps: &[Step], addr: SocketAddr, password: Option<&str>) -> Vec<String> 
     let mut connections = HashMap::new();
     let mut outcomes = Vec::new();
     for step in steps {
-        let client = connections
-            .entry(step.connection.as_str())
-            .or_insert_with(|| {
-                let client = Client::connect(addr).expect("a connection");
-                client
-                    .stream()
-                    .set_read_timeout(Some(Duration::from_secs(4)))
-                    .expect("a timeout");
-                client
-            });
+        let client = connections.entry(step.connection.as_str()).or_insert_with(|| {
+            let client = Client::connect(addr).expect("a connection");
+            client.stream().set_read_timeout(Some(Duration::from_secs(4))).expect("a timeout");
+            client
+        });
         outcomes.push(match take(client, &step.action) {
             Ok(None) => String::new(),
             Ok(Some(reply)) if step.any_integers => format!("{:?}", without_integers(reply)),
@@ -247,12 +215,7 @@ fn take(client: &mut Client, action: &Action) -> io::Result<Option<Reply>> {
                 Ok(reply) if format!("{reply:?}") != *wanted => None,
                 outcome => Some(outcome),
             };
-            wait::until(
-                &format!("{wanted} from a polled command"),
-                wait::PATIENCE,
-                poll,
-            )
-            .map(Some)
+            wait::until(&format!("{wanted} from a polled command"), wait::PATIENCE, poll).map(Some)
         }
     }
 }
@@ -272,10 +235,7 @@ fn without_integers(reply: Reply) -> Reply {
         Reply::Array(items) => Reply::Array(all(items)),
         Reply::Set(items) => Reply::Set(all(items)),
         Reply::Map(pairs) => Reply::Map(
-            pairs
-                .into_iter()
-                .map(|(k, v)| (without_integers(k), without_integers(v)))
-                .collect(),
+            pairs.into_iter().map(|(k, v)| (without_integers(k), without_integers(v))).collect(),
         ),
         other => other,
     }

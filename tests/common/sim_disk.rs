@@ -228,13 +228,7 @@ impl State {
     }
 
     fn power_cycle(&mut self) {
-        let State {
-            rng,
-            files,
-            durable_names,
-            unsynced_names,
-            ..
-        } = self;
+        let State { rng, files, durable_names, unsynced_names, .. } = self;
         // Often all or nothing survives, sometimes any part.
         let kept = [0.0, 0.1, 0.5, 0.9, 1.0][rng.random_range(0..5)];
         for change in unsynced_names.drain(..) {
@@ -375,10 +369,7 @@ impl File {
 
 impl SimDisk {
     fn handle(&self, id: usize) -> SimFile {
-        SimFile {
-            state: Arc::clone(&self.state),
-            id,
-        }
+        SimFile { state: Arc::clone(&self.state), id }
     }
 }
 

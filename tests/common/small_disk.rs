@@ -28,15 +28,8 @@ impl SmallDisk {
             .expect("unshare (util-linux) is needed for the tests of a full disk");
         let stdout = BufReader::new(holder.stdout.take().expect("piped"));
         let line = stdout.lines().next().and_then(Result::ok);
-        assert_eq!(
-            line.as_deref(),
-            Some("mounted"),
-            "user namespaces are needed for a small disk"
-        );
-        Self {
-            holder,
-            mount_point,
-        }
+        assert_eq!(line.as_deref(), Some("mounted"), "user namespaces are needed for a small disk");
+        Self { holder, mount_point }
     }
 
     /// The directory as a process inside sees it.

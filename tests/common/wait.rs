@@ -1,10 +1,7 @@
 //! Real time, for tests of real processes. Nothing here waits for "long enough": a test names the
 //! condition, and the deadline only bounds a failure.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "real processes live in real time"
-)]
+#![allow(clippy::disallowed_methods, reason = "real processes live in real time")]
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,9 +16,7 @@ pub(crate) fn now() -> Instant {
 
 /// The wall clock as the server sees it, in milliseconds: expiries are absolute times on it.
 pub(crate) fn wall_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a clock after 1970");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
     i64::try_from(since.as_millis()).expect("milliseconds fit")
 }
 
@@ -32,10 +27,7 @@ pub(crate) fn until<T>(what: &str, deadline: Duration, mut poll: impl FnMut() ->
         if let Some(value) = poll() {
             return value;
         }
-        assert!(
-            start.elapsed() < deadline,
-            "not within {deadline:?}: {what}"
-        );
+        assert!(start.elapsed() < deadline, "not within {deadline:?}: {what}");
         pause(POLL_PAUSE);
     }
 }

@@ -12,18 +12,12 @@ type Values = BTreeMap<&'static str, String>;
 
 fn by_flags(values: &Values) -> World {
     let flag = |(name, value): (&&str, &String)| format!("--{}={value}", name.replace('_', "-"));
-    World {
-        args: values.iter().map(flag).collect(),
-        ..World::default()
-    }
+    World { args: values.iter().map(flag).collect(), ..World::default() }
 }
 
 fn by_environment(values: &Values) -> World {
     let name = |name: &str| format!("AFT_{}", name.to_uppercase());
-    World {
-        env: values.iter().map(|(n, v)| (name(n), v.clone())).collect(),
-        ..World::default()
-    }
+    World { env: values.iter().map(|(n, v)| (name(n), v.clone())).collect(), ..World::default() }
 }
 
 fn by_file(values: &Values) -> World {
@@ -44,14 +38,8 @@ fn value_of(kind: Kind) -> BoxedStrategy<String> {
     match kind {
         Kind::Number { min, max, .. } => (min..=max).prop_map(|n| n.to_string()).boxed(),
         Kind::Bytes { min, max } => {
-            let units = [
-                ("", 1),
-                ("b", 1),
-                ("k", 1000),
-                ("kb", 1 << 10),
-                ("MB", 1 << 20),
-                ("gb", 1 << 30),
-            ];
+            let units =
+                [("", 1), ("b", 1), ("k", 1000), ("kb", 1 << 10), ("MB", 1 << 20), ("gb", 1 << 30)];
             (min..=max, prop::sample::select(units.to_vec()))
                 .prop_map(move |(bytes, (suffix, unit))| match bytes / unit {
                     number if number * unit >= min => format!("{number}{suffix}"),
@@ -69,18 +57,13 @@ fn value_of(kind: Kind) -> BoxedStrategy<String> {
 }
 
 fn some_values() -> impl Strategy<Value = Values> {
-    let each: Vec<_> = SETTINGS
-        .iter()
-        .map(|setting| prop::option::of(value_of(setting.kind)))
-        .collect();
+    let each: Vec<_> =
+        SETTINGS.iter().map(|setting| prop::option::of(value_of(setting.kind))).collect();
     each.prop_map(|values| {
         let named = SETTINGS.iter().map(|setting| setting.name).zip(values);
         let mut values: Values = named.filter_map(|(n, v)| Some((n, v?))).collect();
         // Values that contradict each other are another test's.
-        while let Err(ConfigError::Order {
-            smaller, larger, ..
-        }) = by_flags(&values).start()
-        {
+        while let Err(ConfigError::Order { smaller, larger, .. }) = by_flags(&values).start() {
             values.remove(smaller.name);
             values.remove(larger.name);
         }
@@ -151,10 +134,7 @@ fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
     let origin = env.effective().unwrap().origin("clients_max").clone();
     assert_eq!(origin, Origin::Environment("AFT_CLIENTS_MAX".to_owned()));
 
-    let flag = World {
-        args: vec!["--clients-max=3".to_owned()],
-        ..env
-    };
+    let flag = World { args: vec!["--clients-max=3".to_owned()], ..env };
     assert_eq!(flag.settings().clients_max, 3);
     let origin = flag.effective().unwrap().origin("clients_max").clone();
     assert_eq!(origin, Origin::CommandLine);
@@ -168,9 +148,7 @@ fn the_environment_can_name_the_file_and_a_flag_another() {
         world.error(),
         "aft: --config (from AFT_CONFIG): can't read 'aft.toml': no such file"
     );
-    let world = World::default()
-        .env("AFT_CONFIG", "other.toml")
-        .file("databases = 3");
+    let world = World::default().env("AFT_CONFIG", "other.toml").file("databases = 3");
     assert_eq!(world.settings().databases, 3);
 }
 
@@ -194,12 +172,8 @@ fn typed_values() {
     assert_eq!(settings.log_level, LogLevel::Warn);
     assert_eq!(settings.bulk_bytes_max, 2 << 20);
     assert_eq!(settings.slowlog_slower_than_us, -1);
-    let listen: Vec<(&str, u16)> = settings
-        .listen
-        .addresses()
-        .iter()
-        .map(|a| (a.host.as_str(), a.port))
-        .collect();
+    let listen: Vec<(&str, u16)> =
+        settings.listen.addresses().iter().map(|a| (a.host.as_str(), a.port)).collect();
     assert_eq!(listen, [("0.0.0.0", 0), ("::1", 7000)]);
     assert!(settings.requirepass.as_ref().unwrap().matches(b"hunter2"));
     assert!(!format!("{settings:?}").contains("hunter2"));

@@ -11,10 +11,7 @@ fn flowing(text: &str) -> String {
 #[test]
 fn help_tells_of_each_setting_its_unit_default_range_reason_and_variable() {
     let help = World::args(&["--help"]).printed();
-    assert!(
-        help.lines().all(|line| line.chars().count() <= 100),
-        "{help}"
-    );
+    assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
     let help = flowing(&help);
     for setting in SETTINGS {
         let entry = format!(
@@ -74,9 +71,6 @@ fn print_config_shows_values_and_origins() {
         "group_bytes_max = \"8mb\"                    # from aft.toml",
         "# Embedded store",
     ] {
-        assert!(
-            printed.lines().any(|printed| printed == line),
-            "{line}\nis not in\n{printed}"
-        );
+        assert!(printed.lines().any(|printed| printed == line), "{line}\nis not in\n{printed}");
     }
 }

@@ -84,17 +84,9 @@ fn a_wrong_value_names_itself_its_origin_and_what_is_allowed() {
     for (world, expected) in cases {
         assert_eq!(world.error(), format!("aft: {expected}"));
     }
-    for listen in [
-        "6379",
-        ":6379",
-        "localhost",
-        "h:70000",
-        "h:+1",
-        "::1:6379",
-        "[::x]:1",
-        "a b:1",
-        "a:1,",
-    ] {
+    for listen in
+        ["6379", ":6379", "localhost", "h:70000", "h:+1", "::1:6379", "[::x]:1", "a b:1", "a:1,"]
+    {
         assert_eq!(
             World::default().env("AFT_LISTEN", listen).error(),
             format!("aft: --listen (from AFT_LISTEN): '{listen}' is not allowed: {host}")
@@ -195,19 +187,10 @@ fn names_that_no_setting_has() {
         );
     }
     let flags = [
-        (
-            "--clients-mx=1",
-            "--clients-mx is not a flag: did you mean --clients-max?",
-        ),
+        ("--clients-mx=1", "--clients-mx is not a flag: did you mean --clients-max?"),
         ("--confg", "--confg is not a flag: did you mean --config?"),
-        (
-            "--maxstore=x",
-            "--maxstore is not a flag: did you mean --store?",
-        ),
-        (
-            "memory:",
-            "'memory:' is not understood: every setting is a --flag",
-        ),
+        ("--maxstore=x", "--maxstore is not a flag: did you mean --store?"),
+        ("memory:", "'memory:' is not understood: every setting is a --flag"),
         ("-x", "'-x' is not understood: every setting is a --flag"),
     ];
     for (flag, expected) in flags {
@@ -239,15 +222,11 @@ fn files_that_cannot_be_read() {
         "aft: --config (from the command line): can't read 'nowhere.toml': no such file"
     );
     assert_eq!(
-        World::default()
-            .file("databases = 3\n\nlisten = \n")
-            .error(),
+        World::default().file("databases = 3\n\nlisten = \n").error(),
         "aft: aft.toml, line 3: string values must be quoted, expected literal string"
     );
     assert_eq!(
-        World::default()
-            .file("databases = 3\ndatabases = 4\n")
-            .error(),
+        World::default().file("databases = 3\ndatabases = 4\n").error(),
         "aft: aft.toml, line 2: duplicate key"
     );
 }
@@ -265,10 +244,7 @@ fn no_error_and_no_output_shows_a_password() {
         format!("aft: --requirepass (from the command line): '********' {mask}")
     );
     let unquoted = World::default().file("requirepass = hunter2\n").error();
-    assert!(
-        unquoted.starts_with("aft: aft.toml, line 1: "),
-        "{unquoted}"
-    );
+    assert!(unquoted.starts_with("aft: aft.toml, line 1: "), "{unquoted}");
     let world = World::args(&["--print-config"]).env("AFT_REQUIREPASS", "hunter2");
     for text in [unquoted, world.printed()] {
         assert!(!text.contains("hunter2"), "{text}");

@@ -23,18 +23,13 @@ fn value(settings: &Settings, name: &str) -> String {
 /// CONFIG SET of names and values in turn: the error's text, or "OK". What failed must have
 /// changed nothing.
 fn set(settings: &mut Settings, arguments: &[&str]) -> String {
-    let pairs: Vec<(&[u8], &[u8])> = arguments
-        .chunks(2)
-        .map(|pair| (pair[0].as_bytes(), pair[1].as_bytes()))
-        .collect();
+    let pairs: Vec<(&[u8], &[u8])> =
+        arguments.chunks(2).map(|pair| (pair[0].as_bytes(), pair[1].as_bytes())).collect();
     let before = settings.clone();
     match settings.set(&pairs) {
         Ok(()) => "OK".to_owned(),
         Err(error) => {
-            assert_eq!(
-                *settings, before,
-                "{arguments:?} changed something and failed"
-            );
+            assert_eq!(*settings, before, "{arguments:?} changed something and failed");
             error.to_string()
         }
     }
@@ -70,22 +65,12 @@ fn names_of_redis_show_the_settings() {
     for (name, shown) in expected {
         assert_eq!(value(&settings, name), shown, "{name}");
     }
-    assert_eq!(
-        get(&settings, &["*"]).len(),
-        expected.len() + SETTINGS.len()
-    );
+    assert_eq!(get(&settings, &["*"]).len(), expected.len() + SETTINGS.len());
 
-    let memory = started(&[
-        "--store=memory:",
-        "--durability=everysec",
-        "--requirepass=x",
-    ]);
-    for (name, shown) in [
-        ("dir", ""),
-        ("appendonly", "no"),
-        ("appendfsync", "everysec"),
-        ("requirepass", "x"),
-    ] {
+    let memory = started(&["--store=memory:", "--durability=everysec", "--requirepass=x"]);
+    for (name, shown) in
+        [("dir", ""), ("appendonly", "no"), ("appendfsync", "everysec"), ("requirepass", "x")]
+    {
         assert_eq!(value(&memory, name), shown, "{name}");
     }
 }
@@ -94,20 +79,11 @@ fn names_of_redis_show_the_settings() {
 fn get_takes_patterns_and_gives_each_name_once() {
     let settings = Settings::default();
     let names = |patterns: &[&str]| -> Vec<String> {
-        get(&settings, patterns)
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect()
+        get(&settings, patterns).into_iter().map(|(name, _)| name).collect()
     };
-    assert_eq!(
-        names(&["max*"]),
-        ["maxclients", "maxmemory", "maxmemory-policy"]
-    );
+    assert_eq!(names(&["max*"]), ["maxclients", "maxmemory", "maxmemory-policy"]);
     assert_eq!(names(&["MAX[A-C]*"]), ["maxclients"]);
-    assert_eq!(
-        names(&["maxclients", "max?lients", "MAXCLIENTS"]),
-        ["maxclients"]
-    );
+    assert_eq!(names(&["maxclients", "max?lients", "MAXCLIENTS"]), ["maxclients"]);
     assert_eq!(names(&["MaxClients"]), ["MaxClients"]);
     assert_eq!(
         names(&["aft-*-max"]).len(),
@@ -143,10 +119,7 @@ fn set_changes_what_can_change() {
         assert_eq!(value(&settings, name), shown, "{name}");
     }
     assert_eq!((settings.clients_max, settings.idle_timeout_s), (7, 60));
-    assert_eq!(
-        set(&mut settings, &["maxclients", "8", "requirepass", ""]),
-        "OK"
-    );
+    assert_eq!(set(&mut settings, &["maxclients", "8", "requirepass", ""]), "OK");
     assert_eq!((settings.clients_max, settings.requirepass), (8, None));
 }
 
@@ -181,22 +154,10 @@ fn set_takes_of_output_buffer_limits_what_it_can_keep() {
         assert_eq!(settings.output_buffer_bytes_max, limit, "{text}");
     }
     for (text, reason) in [
-        (
-            "normal 0 0",
-            "Wrong number of arguments in buffer limit configuration.",
-        ),
-        (
-            "\"normal\"  1  1 1",
-            "Wrong number of arguments in buffer limit configuration.",
-        ),
-        (
-            "foo 0 0 0",
-            "Invalid client class specified in buffer limit configuration.",
-        ),
-        (
-            "master 0 0 0",
-            "Invalid client class specified in buffer limit configuration.",
-        ),
+        ("normal 0 0", "Wrong number of arguments in buffer limit configuration."),
+        ("\"normal\"  1  1 1", "Wrong number of arguments in buffer limit configuration."),
+        ("foo 0 0 0", "Invalid client class specified in buffer limit configuration."),
+        ("master 0 0 0", "Invalid client class specified in buffer limit configuration."),
         (
             "normal x 0 0",
             "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
@@ -210,10 +171,7 @@ fn set_takes_of_output_buffer_limits_what_it_can_keep() {
             "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
         ),
         ("normal 1mb 1kb 3", "aft has no soft limits, use 0 0"),
-        (
-            "pubsub 1mb 0 0",
-            "aft has one limit for all clients, give pubsub that of normal",
-        ),
+        ("pubsub 1mb 0 0", "aft has one limit for all clients, give pubsub that of normal"),
     ] {
         assert_eq!(
             set(&mut settings, &[NAME, text]),
@@ -225,38 +183,14 @@ fn set_takes_of_output_buffer_limits_what_it_can_keep() {
 #[test]
 fn refusals_have_the_texts_of_redis() {
     let cases: &[(&[&str], &str)] = &[
-        (
-            &["maxclients", "0"],
-            "argument must be between 1 and 4294967295 inclusive",
-        ),
-        (
-            &["maxclients", "abc"],
-            "argument couldn't be parsed into an integer",
-        ),
-        (
-            &["maxclients", ""],
-            "argument couldn't be parsed into an integer",
-        ),
-        (
-            &["maxclients", "007"],
-            "argument couldn't be parsed into an integer",
-        ),
-        (
-            &["timeout", "-1"],
-            "argument must be between 0 and 2147483647 inclusive",
-        ),
-        (
-            &["timeout", "99999999999"],
-            "argument must be between 0 and 2147483647 inclusive",
-        ),
-        (
-            &["timeout", "+5"],
-            "argument couldn't be parsed into an integer",
-        ),
-        (
-            &["tcp-keepalive", "3x"],
-            "argument couldn't be parsed into an integer",
-        ),
+        (&["maxclients", "0"], "argument must be between 1 and 4294967295 inclusive"),
+        (&["maxclients", "abc"], "argument couldn't be parsed into an integer"),
+        (&["maxclients", ""], "argument couldn't be parsed into an integer"),
+        (&["maxclients", "007"], "argument couldn't be parsed into an integer"),
+        (&["timeout", "-1"], "argument must be between 0 and 2147483647 inclusive"),
+        (&["timeout", "99999999999"], "argument must be between 0 and 2147483647 inclusive"),
+        (&["timeout", "+5"], "argument couldn't be parsed into an integer"),
+        (&["tcp-keepalive", "3x"], "argument couldn't be parsed into an integer"),
         (
             &["proto-max-bulk-len", "1"],
             "argument must be between 1048576 and 9223372036854775807 inclusive",
@@ -265,14 +199,8 @@ fn refusals_have_the_texts_of_redis() {
             &["proto-max-bulk-len", "99999999999999999999999"],
             "argument must be between 1048576 and 9223372036854775807 inclusive",
         ),
-        (
-            &["proto-max-bulk-len", "1xb"],
-            "argument must be a memory value",
-        ),
-        (
-            &["proto-max-bulk-len", "-1"],
-            "argument must be a memory value",
-        ),
+        (&["proto-max-bulk-len", "1xb"], "argument must be a memory value"),
+        (&["proto-max-bulk-len", "-1"], "argument must be a memory value"),
         (
             &["slowlog-log-slower-than", "-2"],
             "argument must be between -1 and 9223372036854775807 inclusive",
@@ -306,10 +234,7 @@ fn refusals_have_the_texts_of_redis() {
         (&["appendonly", "no"], "can't set immutable config"),
         (&["appendfsync", "everysec"], "can't set immutable config"),
         (&["maxmemory", "1gb"], "can't set immutable config"),
-        (
-            &["maxmemory-policy", "allkeys-lru"],
-            "can't set immutable config",
-        ),
+        (&["maxmemory-policy", "allkeys-lru"], "can't set immutable config"),
         (&["save", "3600 1"], "can't set immutable config"),
         (&["dir", "/elsewhere"], "can't set protected config"),
         (
@@ -338,77 +263,32 @@ fn of_several_the_first_wrong_name_counts_and_then_the_first_wrong_value() {
     let cases: &[(&[&str], String)] = &[
         (&["NoSuch", "1"], format!("{unknown}'NoSuch'")),
         (&["bad name\r\nx", "1"], format!("{unknown}'bad name  x'")),
-        (
-            &["maxclients", "10", "nosuch", "2"],
-            format!("{unknown}'nosuch'"),
-        ),
-        (
-            &["maxclients", "abc", "nosuch", "2"],
-            format!("{unknown}'nosuch'"),
-        ),
-        (
-            &["nosuch", "1", "databases", "3"],
-            format!("{unknown}'nosuch'"),
-        ),
-        (
-            &["nosuch", "1", "nosuch", "1"],
-            format!("{unknown}'nosuch'"),
-        ),
-        (
-            &["databases", "3", "nosuch", "1"],
-            failed("databases", immutable),
-        ),
-        (
-            &["maxclients", "abc", "databases", "3"],
-            failed("databases", immutable),
-        ),
-        (
-            &["maxclients", "1", "MAXCLIENTS", "2"],
-            failed("MAXCLIENTS", duplicate),
-        ),
-        (
-            &["maxclients", "1", "maxclients", "2", "nosuch", "1"],
-            failed("maxclients", duplicate),
-        ),
+        (&["maxclients", "10", "nosuch", "2"], format!("{unknown}'nosuch'")),
+        (&["maxclients", "abc", "nosuch", "2"], format!("{unknown}'nosuch'")),
+        (&["nosuch", "1", "databases", "3"], format!("{unknown}'nosuch'")),
+        (&["nosuch", "1", "nosuch", "1"], format!("{unknown}'nosuch'")),
+        (&["databases", "3", "nosuch", "1"], failed("databases", immutable)),
+        (&["maxclients", "abc", "databases", "3"], failed("databases", immutable)),
+        (&["maxclients", "1", "MAXCLIENTS", "2"], failed("MAXCLIENTS", duplicate)),
+        (&["maxclients", "1", "maxclients", "2", "nosuch", "1"], failed("maxclients", duplicate)),
         (
             &["timeout", "abc", "maxclients", "1", "maxclients", "2"],
             failed("maxclients", duplicate),
         ),
-        (
-            &["maxclients", "1", "aft-clients-max", "2"],
-            failed("aft-clients-max", duplicate),
-        ),
-        (
-            &["aft-log-level", "info", "loglevel", "debug"],
-            failed("loglevel", duplicate),
-        ),
+        (&["maxclients", "1", "aft-clients-max", "2"], failed("aft-clients-max", duplicate)),
+        (&["aft-log-level", "info", "loglevel", "debug"], failed("loglevel", duplicate)),
         (
             &["maxclients", "100", "timeout", "99999999999"],
-            failed(
-                "timeout",
-                "argument must be between 0 and 2147483647 inclusive",
-            ),
+            failed("timeout", "argument must be between 0 and 2147483647 inclusive"),
         ),
         (
             &["maxclients", "0", "timeout", "abc"],
-            failed(
-                "maxclients",
-                "argument must be between 1 and 4294967295 inclusive",
-            ),
+            failed("maxclients", "argument must be between 1 and 4294967295 inclusive"),
         ),
     ];
     for (arguments, expected) in cases {
-        assert_eq!(
-            &set(&mut Settings::default(), arguments),
-            expected,
-            "{arguments:?}"
-        );
+        assert_eq!(&set(&mut Settings::default(), arguments), expected, "{arguments:?}");
     }
-    let error = Settings::default()
-        .set(&[(b"requirepass", b"\xff")])
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        failed("requirepass", "argument must be UTF-8")
-    );
+    let error = Settings::default().set(&[(b"requirepass", b"\xff")]).unwrap_err();
+    assert_eq!(error.to_string(), failed("requirepass", "argument must be UTF-8"));
 }

@@ -18,10 +18,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn args(args: &[&str]) -> Self {
         let args = args.iter().map(ToString::to_string).collect();
-        Self {
-            args,
-            ..Self::default()
-        }
+        Self { args, ..Self::default() }
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {

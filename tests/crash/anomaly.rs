@@ -32,10 +32,7 @@ impl fmt::Debug for Anomaly {
 }
 
 pub(crate) fn anomaly<T>(kind: Kind, text: impl Into<String>) -> Result<T, Anomaly> {
-    Err(Anomaly {
-        kind,
-        text: text.into(),
-    })
+    Err(Anomaly { kind, text: text.into() })
 }
 
 /// How an operation ended, as far as its client can know.

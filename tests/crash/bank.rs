@@ -66,22 +66,17 @@ impl Bank {
         let mut args = vec!["MSET".to_owned()];
         args.extend((0..ACCOUNTS).flat_map(|n| [account(n), INITIAL.to_string()]));
         assert_eq!(client.run(&args), Reply::ok());
-        Self {
-            base: vec![INITIAL; ACCOUNTS],
-            transfers: Vec::new(),
-            retired: Vec::new(),
-        }
+        Self { base: vec![INITIAL; ACCOUNTS], transfers: Vec::new(), retired: Vec::new() }
     }
 
     /// Adds a round's transfers; their ids must be new.
     pub(crate) fn add(&mut self, transfers: Vec<Transfer>, end: End) {
-        self.transfers
-            .extend(transfers.into_iter().map(|mut transfer| {
-                if transfer.outcome == Outcome::Unknown {
-                    transfer.outcome = end.of_unanswered();
-                }
-                transfer
-            }));
+        self.transfers.extend(transfers.into_iter().map(|mut transfer| {
+            if transfer.outcome == Outcome::Unknown {
+                transfer.outcome = end.of_unanswered();
+            }
+            transfer
+        }));
     }
 
     pub(crate) fn observe(&self, client: &mut Client) -> BankSeen {
@@ -95,10 +90,7 @@ impl Bank {
                 transfers.extend(value.text().map(|value| (transfer.id.clone(), value)));
             }
         }
-        BankSeen {
-            balances,
-            transfers,
-        }
+        BankSeen { balances, transfers }
     }
 
     /// The checker: what is seen against what was answered.
@@ -114,10 +106,7 @@ impl Bank {
             match (value, transfer.outcome) {
                 (None, Outcome::Done) => return anomaly(Kind::LostAck, format!("{transfer:?}")),
                 (Some(_), Outcome::NotDone) => {
-                    return anomaly(
-                        Kind::Resurrected,
-                        format!("refused, yet there: {transfer:?}"),
-                    );
+                    return anomaly(Kind::Resurrected, format!("refused, yet there: {transfer:?}"));
                 }
                 (Some(value), _) if *value != transfer.value() => {
                     return anomaly(Kind::Phantom, format!("{transfer:?} holds {value}"));
@@ -142,11 +131,7 @@ impl Bank {
     pub(crate) fn settle(&mut self, seen: &BankSeen, round: u32, client: &mut Client) -> Checked {
         for transfer in &mut self.transfers {
             let there = seen.transfers.contains_key(&transfer.id);
-            transfer.outcome = if there {
-                Outcome::Done
-            } else {
-                Outcome::NotDone
-            };
+            transfer.outcome = if there { Outcome::Done } else { Outcome::NotDone };
         }
         let (old, kept) = std::mem::take(&mut self.transfers)
             .into_iter()
@@ -274,7 +259,5 @@ fn balance(reply: &Reply) -> io::Result<i64> {
         other if other.is_error() => return Err(io::Error::other(format!("{other:?}"))),
         other => panic!("a balance is {other:?}"),
     };
-    Ok(text
-        .parse()
-        .unwrap_or_else(|_| panic!("a balance is {text}")))
+    Ok(text.parse().unwrap_or_else(|_| panic!("a balance is {text}")))
 }

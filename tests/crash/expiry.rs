@@ -65,32 +65,15 @@ impl Slot {
 
     fn check_visible(&self, value: &str, read: &Read) -> Checked {
         let leases = [&self.known, &self.pending];
-        let Some(lease) = leases
-            .into_iter()
-            .flatten()
-            .find(|lease| lease.value == value)
-        else {
-            let kind = if value.starts_with("lease") {
-                Kind::LostAck
-            } else {
-                Kind::Phantom
-            };
-            return anomaly(
-                kind,
-                format!("an older value: {read:?}, known {:?}", self.known),
-            );
+        let Some(lease) = leases.into_iter().flatten().find(|lease| lease.value == value) else {
+            let kind = if value.starts_with("lease") { Kind::LostAck } else { Kind::Phantom };
+            return anomaly(kind, format!("an older value: {read:?}, known {:?}", self.known));
         };
         if lease.gone {
-            return anomaly(
-                Kind::Resurrected,
-                format!("was expired: {read:?} of {lease:?}"),
-            );
+            return anomaly(Kind::Resurrected, format!("was expired: {read:?} of {lease:?}"));
         }
         if read.began > lease.latest_end() {
-            return anomaly(
-                Kind::Resurrected,
-                format!("past its time: {read:?} of {lease:?}"),
-            );
+            return anomaly(Kind::Resurrected, format!("past its time: {read:?} of {lease:?}"));
         }
         let least = lease.earliest_end() - read.ended;
         let most = lease.latest_end() - read.began;
@@ -145,11 +128,7 @@ impl Expiries {
             let at = rng.random_range(0..KEYS);
             let went_on = if rng.random_bool(0.4) {
                 // Even keys live long and must survive, odd ones are over within the round.
-                let ttl_ms = if at.is_multiple_of(2) {
-                    600_000
-                } else {
-                    rng.random_range(5..80)
-                };
+                let ttl_ms = if at.is_multiple_of(2) { 600_000 } else { rng.random_range(5..80) };
                 self.set(
                     &mut client,
                     at,
@@ -175,13 +154,7 @@ impl Expiries {
         ttl_ms: i64,
         in_two: bool,
     ) -> Result<bool, Anomaly> {
-        let lease = Lease {
-            value,
-            sent: wall_ms(),
-            acked: None,
-            ttl_ms,
-            gone: false,
-        };
+        let lease = Lease { value, sent: wall_ms(), acked: None, ttl_ms, gone: false };
         self.slots[at].pending = Some(lease.clone());
         let reply = if in_two {
             client.queue(&["MULTI"]);
@@ -198,10 +171,7 @@ impl Expiries {
         let done = Reply::Array(vec![Reply::ok(), Reply::Int(1)]);
         if reply == Reply::ok() || reply == done {
             let acked = Some(wall_ms());
-            self.slots[at] = Slot {
-                known: Some(Lease { acked, ..lease }),
-                pending: None,
-            };
+            self.slots[at] = Slot { known: Some(Lease { acked, ..lease }), pending: None };
             return Ok(true);
         }
         self.slots[at].pending = None;
@@ -252,10 +222,5 @@ fn read(client: &mut Client, at: usize) -> Option<Read> {
         return None;
     }
     let items = reply.items();
-    Some(Read {
-        began,
-        ended: wall_ms(),
-        value: items[0].text(),
-        pttl: items[1].int(),
-    })
+    Some(Read { began, ended: wall_ms(), value: items[0].text(), pttl: items[1].int() })
 }

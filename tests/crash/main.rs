@@ -4,10 +4,7 @@
 //! `AFT_CRASH_ROUNDS` asks for more than CI's 50 rounds; `AFT_SEED` repeats the random choices
 //! (the interleaving with the server stays its own). A failure prints both.
 
-#![allow(
-    clippy::expect_used,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::expect_used, reason = "a failed expectation is how a test fails")]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -46,11 +43,7 @@ struct Replay {
 impl Drop for Replay {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let Self {
-                seed,
-                rounds,
-                round,
-            } = self;
+            let Self { seed, rounds, round } = self;
             eprintln!("in round {round}; again: AFT_SEED={seed} AFT_CRASH_ROUNDS={rounds}");
         }
     }
@@ -58,11 +51,7 @@ impl Drop for Replay {
 
 #[test]
 fn acknowledged_writes_survive_kill_9_and_nothing_is_torn() {
-    let mut replay = Replay {
-        seed: seed::from_env(),
-        rounds: rounds(),
-        round: 0,
-    };
+    let mut replay = Replay { seed: seed::from_env(), rounds: rounds(), round: 0 };
     let mut rng = seed::rng(replay.seed, u64::MAX);
     let dir = TempDir::named("crash");
     let mut server = Server::start(&Options::durable(dir.path()));
@@ -84,29 +73,18 @@ fn acknowledged_writes_survive_kill_9_and_nothing_is_torn() {
         done += world.verify(&mut server.client(), End::Crash, round);
     }
     println!("{} rounds, {done} answered operations", replay.rounds);
-    assert!(
-        done > u64::from(replay.rounds) * 20,
-        "hardly any load: {done} answered operations"
-    );
+    assert!(done > u64::from(replay.rounds) * 20, "hardly any load: {done} answered operations");
 }
 
 #[test]
 fn sigterm_under_load_answers_or_does_not_do_it() {
     let seed = seed::from_env();
-    let replay = Replay {
-        seed,
-        rounds: 5,
-        round: 0,
-    };
+    let replay = Replay { seed, rounds: 5, round: 0 };
     let dir = TempDir::named("sigterm");
     let mut server = Server::start(&Options::durable(dir.path()));
     let mut world = World::create(&mut server.client());
     // redis-server may leave replies of its last moment unsent.
-    let end = if Peer::under_test() == Peer::Aft {
-        End::Drained
-    } else {
-        End::Crash
-    };
+    let end = if Peer::under_test() == Peer::Aft { End::Drained } else { End::Crash };
     let mut rng = seed::rng(seed, u64::MAX);
     for round in 1..=replay.rounds {
         let load = Duration::from_millis(rng.random_range(20..300));
@@ -124,19 +102,13 @@ fn sigterm_under_load_answers_or_does_not_do_it() {
 #[test]
 fn everysec_says_that_durability_is_given_up() {
     let dir = TempDir::named("everysec");
-    let options = Options {
-        durability: "everysec",
-        ..Options::durable(dir.path())
-    };
+    let options = Options { durability: "everysec", ..Options::durable(dir.path()) };
     let mut server = Server::start(&options);
     if Peer::under_test() == Peer::Aft {
         let said = server.stdout().join("\n").to_lowercase();
         assert!(said.contains("durability everysec"), "{said}");
         let plain = ["lose", "lost", "given up", "gives up", "not durable"];
-        assert!(
-            plain.iter().any(|words| said.contains(words)),
-            "says what it costs: {said}"
-        );
+        assert!(plain.iter().any(|words| said.contains(words)), "says what it costs: {said}");
     }
     // An orderly end loses nothing all the same.
     assert_eq!(server.client().cmd("SET k v"), Reply::ok());

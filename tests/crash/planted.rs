@@ -16,14 +16,7 @@ fn finds(kind: Kind, checked: Checked) {
 }
 
 fn transfer(id: &str, outcome: Outcome) -> Transfer {
-    Transfer {
-        id: id.to_owned(),
-        from: 0,
-        to: 1,
-        amount: 7,
-        outcome,
-        round: 1,
-    }
+    Transfer { id: id.to_owned(), from: 0, to: 1, amount: 7, outcome, round: 1 }
 }
 
 /// A bank with a transfer of each outcome, and what a correct server shows where the unknown one
@@ -40,13 +33,7 @@ fn bank() -> (Bank, BankSeen) {
         transfers: vec![done, unknown, transfer("refused", Outcome::NotDone)],
         retired: vec![transfer("retired", Outcome::Done)],
     };
-    (
-        bank,
-        BankSeen {
-            balances,
-            transfers: HashMap::from(transfers),
-        },
-    )
+    (bank, BankSeen { balances, transfers: HashMap::from(transfers) })
 }
 
 #[test]
@@ -72,10 +59,7 @@ fn bank_finds_a_lost_acknowledgement() {
 fn bank_finds_torn_transfers() {
     let (bank, seen) = bank();
     // The key is there, one account did not move: even if the sum were made right elsewhere.
-    let mut torn = BankSeen {
-        balances: seen.balances.clone(),
-        transfers: seen.transfers.clone(),
-    };
+    let mut torn = BankSeen { balances: seen.balances.clone(), transfers: seen.transfers.clone() };
     torn.balances[1] -= 7;
     finds(Kind::Torn, bank.check(&torn));
     torn.balances[2] += 7;
@@ -90,17 +74,13 @@ fn bank_finds_torn_transfers() {
 fn bank_finds_resurrections() {
     for id in ["refused", "retired"] {
         let (bank, mut seen) = bank();
-        seen.transfers
-            .insert(id.to_owned(), transfer(id, Outcome::Done).value());
+        seen.transfers.insert(id.to_owned(), transfer(id, Outcome::Done).value());
         finds(Kind::Resurrected, bank.check(&seen));
     }
 }
 
 fn data(pairs: &[(&str, &str)]) -> Data {
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 fn set(key: &str, value: &str) -> Op {
@@ -110,18 +90,8 @@ fn set(key: &str, value: &str) -> Op {
 /// Answered: a=1, b=1, a deleted. Not answered: {a=2, c=2}, then b=3.
 fn private() -> Private {
     let both = Op::Multi(vec![set("a", "2"), set("c", "2")]);
-    let ops = vec![
-        set("a", "1"),
-        set("b", "1"),
-        Op::Del(vec!["a".into()]),
-        both,
-        set("b", "3"),
-    ];
-    Private {
-        ops,
-        acked: 3,
-        ..Private::new(1)
-    }
+    let ops = vec![set("a", "1"), set("b", "1"), Op::Del(vec!["a".into()]), both, set("b", "3")];
+    Private { ops, acked: 3, ..Private::new(1) }
 }
 
 #[test]
@@ -152,11 +122,7 @@ fn private_finds_each_anomaly() {
 fn private_finds_what_comes_back_after_a_delete_or_flush() {
     for end in [Op::Del(vec!["a".into()]), Op::Flush] {
         let ops = vec![set("a", "1"), end, set("b", "1")];
-        let private = Private {
-            ops,
-            acked: 3,
-            ..Private::new(1)
-        };
+        let private = Private { ops, acked: 3, ..Private::new(1) };
         let seen = data(&[("a", "1"), ("b", "1")]);
         finds(Kind::Resurrected, private.check(&seen, End::Crash));
     }
@@ -179,25 +145,11 @@ fn shared() -> (Shared, SharedSeen) {
         write("lost", 7, None),
     ];
     let counted = [vec![1, 2, 4], vec![], vec![]];
-    let trace = Trace {
-        attempted: [5, 0, 0],
-        counted,
-        writes,
-        ..Trace::default()
-    };
+    let trace = Trace { attempted: [5, 0, 0], counted, writes, ..Trace::default() };
     let pair = |value: &str| (Some(value.to_owned()), Some(value.to_owned()));
     let pairs = [pair("third"), (None, None), (None, None)];
-    let shared = Shared {
-        traces: vec![trace],
-        ..Shared::default()
-    };
-    (
-        shared,
-        SharedSeen {
-            counts: [4, 0, 0],
-            pairs,
-        },
-    )
+    let shared = Shared { traces: vec![trace], ..Shared::default() };
+    (shared, SharedSeen { counts: [4, 0, 0], pairs })
 }
 
 #[test]
@@ -222,18 +174,12 @@ fn shared_finds_each_anomaly() {
     plant(Kind::LostAck, &|_, seen| seen.pairs[0] = pair("first"));
     plant(Kind::LostAck, &|_, seen| seen.pairs[0] = (None, None));
     plant(Kind::Phantom, &|_, seen| seen.pairs[0] = pair("never"));
-    plant(Kind::Torn, &|_, seen| {
-        seen.pairs[0].0 = Some("second".to_owned())
-    });
+    plant(Kind::Torn, &|_, seen| seen.pairs[0].0 = Some("second".to_owned()));
     plant(Kind::LostAck, &|_, seen| seen.counts[0] = 3);
     plant(Kind::Phantom, &|_, seen| seen.counts[0] = 6);
-    plant(Kind::WrongReply, &|shared, _| {
-        shared.traces[0].counted[0][2] = 2
-    });
+    plant(Kind::WrongReply, &|shared, _| shared.traces[0].counted[0][2] = 2);
     // What a reader was shown counts as acknowledged.
-    plant(Kind::LostAck, &|shared, _| {
-        shared.traces[0].seen_count[0] = 5
-    });
+    plant(Kind::LostAck, &|shared, _| shared.traces[0].seen_count[0] = 5);
     plant(Kind::LostAck, &|shared, _| {
         let shown = shared.traces[0].writes[3].began;
         let third = &mut shared.traces[0].writes[2];
@@ -245,46 +191,26 @@ fn shared_finds_each_anomaly() {
 
 fn lease(value: &str, ttl_ms: i64, gone: bool) -> Option<Lease> {
     let value = value.to_owned();
-    Some(Lease {
-        value,
-        sent: 10_000,
-        acked: Some(10_002),
-        ttl_ms,
-        gone,
-    })
+    Some(Lease { value, sent: 10_000, acked: Some(10_002), ttl_ms, gone })
 }
 
 fn read(at: i64, value: Option<&str>, pttl: i64) -> Read {
-    Read {
-        began: at,
-        ended: at + 1,
-        value: value.map(str::to_owned),
-        pttl,
-    }
+    Read { began: at, ended: at + 1, value: value.map(str::to_owned), pttl }
 }
 
 #[test]
 fn expiry_accepts_what_the_clock_allows() {
-    let slot = Slot {
-        known: lease("lease a", 1_000, false),
-        pending: None,
-    };
+    let slot = Slot { known: lease("lease a", 1_000, false), pending: None };
     assert_eq!(slot.check(&read(10_500, Some("lease a"), 501)), Ok(()));
     assert_eq!(slot.check(&read(11_003, None, -2)), Ok(()));
-    let slot = Slot {
-        pending: lease("lease b", 5_000, false),
-        ..slot
-    };
+    let slot = Slot { pending: lease("lease b", 5_000, false), ..slot };
     assert_eq!(slot.check(&read(10_500, Some("lease b"), 4_501)), Ok(()));
 }
 
 #[test]
 fn expiry_finds_each_anomaly() {
     let plant = |kind, gone, read| {
-        let slot = Slot {
-            known: lease("lease a", 1_000, gone),
-            pending: None,
-        };
+        let slot = Slot { known: lease("lease a", 1_000, gone), pending: None };
         finds(kind, slot.check(&read));
     };
     plant(Kind::LostAck, false, read(10_100, None, -2));
@@ -292,11 +218,7 @@ fn expiry_finds_each_anomaly() {
     plant(Kind::Resurrected, true, read(10_500, Some("lease a"), 501));
     plant(Kind::Resurrected, false, read(11_100, Some("lease a"), 1));
     // A time to live that starts again with the restart, or is forgotten.
-    plant(
-        Kind::WrongReply,
-        false,
-        read(10_500, Some("lease a"), 1_000),
-    );
+    plant(Kind::WrongReply, false, read(10_500, Some("lease a"), 1_000));
     plant(Kind::WrongReply, false, read(10_500, Some("lease a"), -1));
     plant(Kind::WrongReply, false, read(10_100, Some("lease a"), 100));
 }

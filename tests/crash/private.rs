@@ -37,9 +37,7 @@ impl Op {
             88..91 => Self::Flush,
             _ if nested => Self::Set(key(rng), value.to_owned()),
             _ => Self::Multi(
-                (0..3)
-                    .map(|n| Self::random(rng, &format!("{value}:{n}"), true))
-                    .collect(),
+                (0..3).map(|n| Self::random(rng, &format!("{value}:{n}"), true)).collect(),
             ),
         }
     }
@@ -50,9 +48,7 @@ impl Op {
             Self::Incr(key) => client.queue(&["INCR", key]),
             Self::Flush => client.queue(&["FLUSHDB"]),
             Self::Mset(pairs) => {
-                let words = pairs
-                    .iter()
-                    .flat_map(|(key, value)| [key.as_str(), value.as_str()]);
+                let words = pairs.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]);
                 client.queue(&["MSET"].into_iter().chain(words).collect::<Vec<_>>());
             }
             Self::Del(keys) => {
@@ -78,15 +74,11 @@ impl Op {
                 data.extend(pairs.iter().cloned());
                 Reply::ok()
             }
-            Self::Del(keys) => Reply::Int(
-                keys.iter()
-                    .map(|key| i64::from(data.remove(key).is_some()))
-                    .sum(),
-            ),
+            Self::Del(keys) => {
+                Reply::Int(keys.iter().map(|key| i64::from(data.remove(key).is_some())).sum())
+            }
             Self::Incr(key) => {
-                let old = data
-                    .get(key)
-                    .map_or(0, |text| text.parse().expect("a counter"));
+                let old = data.get(key).map_or(0, |text| text.parse().expect("a counter"));
                 data.insert(key.clone(), (old + 1).to_string());
                 Reply::Int(old + 1)
             }
@@ -100,11 +92,7 @@ impl Op {
 
     /// QUEUED lines that come before the reply itself.
     fn replies_before(&self) -> usize {
-        if let Self::Multi(ops) = self {
-            ops.len() + 1
-        } else {
-            0
-        }
+        if let Self::Multi(ops) = self { ops.len() + 1 } else { 0 }
     }
 }
 
@@ -120,12 +108,7 @@ pub(crate) struct Private {
 
 impl Private {
     pub(crate) fn new(db: u32) -> Self {
-        Self {
-            db,
-            base: Data::new(),
-            ops: Vec::new(),
-            acked: 0,
-        }
+        Self { db, base: Data::new(), ops: Vec::new(), acked: 0 }
     }
 
     /// Writes until the connection ends.
@@ -175,10 +158,7 @@ impl Private {
         }
         let expected = op.apply(data);
         if reply != expected {
-            return anomaly(
-                Kind::WrongReply,
-                format!("{op:?}: {reply:?}, not {expected:?}"),
-            );
+            return anomaly(Kind::WrongReply, format!("{op:?}: {reply:?}, not {expected:?}"));
         }
         self.acked = n + 1;
         Ok(true)
@@ -186,24 +166,17 @@ impl Private {
 
     pub(crate) fn observe(&self, client: &mut Client) -> Result<Data, Anomaly> {
         assert_eq!(client.run(&["SELECT", &self.db.to_string()]), Reply::ok());
-        let keys: Vec<String> = (0..KEYS)
-            .map(|n| format!("k{n}"))
-            .chain((0..2).map(|n| format!("n{n}")))
-            .collect();
+        let keys: Vec<String> =
+            (0..KEYS).map(|n| format!("k{n}")).chain((0..2).map(|n| format!("n{n}"))).collect();
         let words = keys.iter().map(String::as_str);
         let values = client.run(&["MGET"].into_iter().chain(words).collect::<Vec<_>>());
         let size = client.cmd("DBSIZE").int();
         assert_eq!(client.cmd("SELECT 0"), Reply::ok());
         let present = keys.into_iter().zip(values.items());
-        let data: Data = present
-            .filter_map(|(key, value)| Some((key, value.text()?)))
-            .collect();
+        let data: Data = present.filter_map(|(key, value)| Some((key, value.text()?))).collect();
         if usize::try_from(size) != Ok(data.len()) {
             let (db, known) = (self.db, data.len());
-            return anomaly(
-                Kind::Phantom,
-                format!("db {db}: DBSIZE {size} for {known} keys"),
-            );
+            return anomaly(Kind::Phantom, format!("db {db}: DBSIZE {size} for {known} keys"));
         }
         Ok(data)
     }
@@ -216,11 +189,7 @@ impl Private {
             op.apply(&mut data);
             history.push(data.clone());
         }
-        let last = if end == End::Drained {
-            self.acked
-        } else {
-            self.ops.len()
-        };
+        let last = if end == End::Drained { self.acked } else { self.ops.len() };
         let allowed = &history[self.acked..=last];
         if allowed.contains(seen) {
             return Ok(());
@@ -254,9 +223,6 @@ impl Private {
     }
 
     pub(crate) fn settle(&mut self, seen: Data) {
-        *self = Self {
-            base: seen,
-            ..Self::new(self.db)
-        };
+        *self = Self { base: seen, ..Self::new(self.db) };
     }
 }

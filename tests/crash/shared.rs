@@ -100,12 +100,7 @@ fn write_pair(
     value: String,
 ) -> Result<bool, Anomaly> {
     let [left, right] = halves(pair);
-    let mut write = Write {
-        pair,
-        value,
-        began: wait::now(),
-        acked: None,
-    };
+    let mut write = Write { pair, value, began: wait::now(), acked: None };
     let reply = client.call(&["MSET", &left, &write.value, &right, &write.value]);
     write.acked = Some(wait::now());
     match reply {
@@ -114,10 +109,7 @@ fn write_pair(
             Ok(true)
         }
         Err(_) => {
-            trace.writes.push(Write {
-                acked: None,
-                ..write
-            });
+            trace.writes.push(Write { acked: None, ..write });
             Ok(false)
         }
         Ok(reply) if refused(&reply) => Ok(false),
@@ -139,10 +131,7 @@ pub(crate) fn watch(mut client: Client) -> Result<Trace, Anomaly> {
         let at = wait::now();
         for (n, count) in seen.counts.into_iter().enumerate() {
             if count < trace.seen_count[n] {
-                return anomaly(
-                    Kind::Resurrected,
-                    format!("counter {n} went back to {count}"),
-                );
+                return anomaly(Kind::Resurrected, format!("counter {n} went back to {count}"));
             }
             trace.seen_count[n] = count;
         }
@@ -151,12 +140,7 @@ pub(crate) fn watch(mut client: Client) -> Result<Trace, Anomaly> {
                 return anomaly(Kind::Torn, format!("pair {n} is {left:?}, {right:?}"));
             }
             let is_last = |known: &&(usize, String, Instant)| known.0 == n;
-            let last = trace
-                .seen_pairs
-                .iter()
-                .rev()
-                .find(is_last)
-                .map(|known| &known.1);
+            let last = trace.seen_pairs.iter().rev().find(is_last).map(|known| &known.1);
             if left.as_ref() != last {
                 trace.seen_pairs.extend(left.map(|value| (n, value, at)));
             }
@@ -177,16 +161,9 @@ fn read_all(client: &mut Client) -> io::Result<SharedSeen> {
         return Err(io::Error::other(format!("{reply:?}")));
     }
     let (counts, pairs) = reply.items().split_at(COUNTERS);
-    let count = |n: usize| {
-        counts[n]
-            .text()
-            .map_or(0, |text| text.parse().expect("a count"))
-    };
+    let count = |n: usize| counts[n].text().map_or(0, |text| text.parse().expect("a count"));
     let pair = |n: usize| (pairs[2 * n].text(), pairs[2 * n + 1].text());
-    Ok(SharedSeen {
-        counts: std::array::from_fn(count),
-        pairs: std::array::from_fn(pair),
-    })
+    Ok(SharedSeen { counts: std::array::from_fn(count), pairs: std::array::from_fn(pair) })
 }
 
 impl Shared {
@@ -204,25 +181,14 @@ impl Shared {
     }
 
     fn check_counter(&self, n: usize, last: i64, end: End) -> Checked {
-        let replies: Vec<i64> = self
-            .traces
-            .iter()
-            .flat_map(|trace| &trace.counted[n])
-            .copied()
-            .collect();
+        let replies: Vec<i64> =
+            self.traces.iter().flat_map(|trace| &trace.counted[n]).copied().collect();
         let acked = i64::try_from(replies.len()).expect("a count");
         let attempted: i64 = self.traces.iter().map(|trace| trace.attempted[n]).sum();
-        let most = if end == End::Drained {
-            acked
-        } else {
-            attempted
-        };
+        let most = if end == End::Drained { acked } else { attempted };
         let distinct: HashSet<i64> = replies.iter().copied().collect();
         if distinct.len() < replies.len() {
-            return anomaly(
-                Kind::WrongReply,
-                format!("counter {n}: two INCR got the same count"),
-            );
+            return anomaly(Kind::WrongReply, format!("counter {n}: two INCR got the same count"));
         }
         let shown = self.traces.iter().map(|trace| trace.seen_count[n]);
         let shown = shown.chain(replies).max().unwrap_or(0);
@@ -240,12 +206,7 @@ impl Shared {
 
     fn check_pair(&self, n: usize, last: Option<&String>, end: End) -> Checked {
         let ends = self.known_ends(n);
-        let writes = || {
-            self.traces
-                .iter()
-                .flat_map(|trace| &trace.writes)
-                .filter(|w| w.pair == n)
-        };
+        let writes = || self.traces.iter().flat_map(|trace| &trace.writes).filter(|w| w.pair == n);
         // When the value that is there was over at the latest: before the load for the old one.
         let over = match writes().find(|write| Some(&write.value) == last) {
             Some(write) => match (ends.get(write.value.as_str()), end) {
@@ -289,10 +250,6 @@ impl Shared {
     /// What was seen after a restart is what holds.
     pub(crate) fn settle(&mut self, seen: SharedSeen) {
         let pairs = seen.pairs.map(|(left, _)| left);
-        *self = Self {
-            counts: seen.counts,
-            pairs,
-            traces: Vec::new(),
-        };
+        *self = Self { counts: seen.counts, pairs, traces: Vec::new() };
     }
 }

@@ -44,11 +44,7 @@ impl World {
         round: u32,
         end: impl FnOnce(&mut Server),
     ) {
-        let load = Load {
-            addr: server.addr(),
-            seed,
-            round,
-        };
+        let load = Load { addr: server.addr(), seed, round };
         let accounts = &mut self.bank;
         let (privates, expiries) = (&mut self.privates, &mut self.expiries);
         let (transfers, traces) = std::thread::scope(|scope| {
@@ -57,11 +53,7 @@ impl World {
             let (reader, auditor, lessee) = (load.connect(), load.connect(), load.connect());
             traces.push(scope.spawn(move || shared::watch(reader)));
             let mut checks = vec![scope.spawn(move || bank::audit(auditor))];
-            checks.extend(
-                privates
-                    .iter_mut()
-                    .map(|private| load.private(scope, private)),
-            );
+            checks.extend(privates.iter_mut().map(|private| load.private(scope, private)));
             let rng = seed::rng(seed, u64::from(round) << 8 | 0x80);
             checks.push(scope.spawn(move || expiries.work(lessee, rng, round)));
             end(server);
@@ -72,9 +64,7 @@ impl World {
         });
         self.ended = wall_ms();
         // As crashed: a drained end is applied by `verify`.
-        transfers
-            .into_iter()
-            .for_each(|some| accounts.add(some, End::Crash));
+        transfers.into_iter().for_each(|some| accounts.add(some, End::Crash));
         self.shared.traces = traces;
     }
 
@@ -88,24 +78,13 @@ impl World {
         }
         let seen = self.bank.observe(client);
         no_anomaly(self.bank.check(&seen));
-        let this_round = self
-            .bank
-            .transfers
-            .iter()
-            .filter(|transfer| transfer.round == round);
-        let mut done = this_round
-            .filter(|transfer| transfer.outcome == Outcome::Done)
-            .count();
+        let this_round = self.bank.transfers.iter().filter(|transfer| transfer.round == round);
+        let mut done = this_round.filter(|transfer| transfer.outcome == Outcome::Done).count();
         no_anomaly(self.bank.settle(&seen, round, client));
 
         let seen = shared::observe(client);
         no_anomaly(self.shared.check(&seen, end));
-        done += self
-            .shared
-            .traces
-            .iter()
-            .map(|trace| trace.writes.len())
-            .sum::<usize>();
+        done += self.shared.traces.iter().map(|trace| trace.writes.len()).sum::<usize>();
         self.shared.settle(seen);
 
         for private in &mut self.privates {
@@ -170,9 +149,7 @@ impl Load {
 }
 
 fn join<T>(handle: Joined<'_, T>) -> T {
-    handle
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn no_anomaly<T>(result: Result<T, Anomaly>) -> T {

@@ -48,10 +48,7 @@ const STRINGS: &[Scenario] = &[
         "a: SET k 1 GET | a: SET k 2 GET | a: SET k 3 NX GET | a: SET k 4 XX GET | \
          a: SET l 5 XX GET | a: SET l 6 NX GET | a: MGET k l",
     ),
-    scenario(
-        "any case, any order",
-        "a: set k 1 nx ex 100 | a: SET k 2 eX 100 XX gEt | a: TTL k",
-    ),
+    scenario("any case, any order", "a: set k 1 nx ex 100 | a: SET k 2 eX 100 XX gEt | a: TTL k"),
     scenario(
         "EX PX EXAT PXAT",
         "a: SET k 1 EX 100 | a: TTL k | a: SET k 1 PX 100000 | a: TTL k | \
@@ -83,10 +80,7 @@ const STRINGS: &[Scenario] = &[
         "a: INCR n | a: INCRBY n 41 | a: DECR n | a: DECRBY n 40 | a: GET n | a: INCRBY n -5 | \
          a: DECRBY n -5",
     ),
-    scenario(
-        "INCR keeps the time to live",
-        "a: SET n 1 EX 100 | a: INCR n | a: TTL n",
-    ),
+    scenario("INCR keeps the time to live", "a: SET n 1 EX 100 | a: INCR n | a: TTL n"),
     scenario(
         "INCR of other texts",
         "a: SET k text | a: INCR k | a: SET k \"\" | a: INCR k | a: SET k 1.0 | a: INCR k | \

@@ -25,25 +25,10 @@ fn info_and_client_list_have_the_fields_that_clients_parse() {
     let mut client = server.client();
     assert_eq!(client.cmd("CLIENT SETNAME me"), Reply::ok());
     let info = client.cmd("INFO").text().expect("a text");
-    for field in [
-        "redis_version:7.0.15",
-        "redis_mode:standalone",
-        "role:master",
-        "loading:0",
-    ] {
-        assert!(
-            info.lines().any(|line| line == field),
-            "no {field} in {info}"
-        );
+    for field in ["redis_version:7.0.15", "redis_mode:standalone", "role:master", "loading:0"] {
+        assert!(info.lines().any(|line| line == field), "no {field} in {info}");
     }
-    for section in [
-        "# Server",
-        "# Clients",
-        "# Memory",
-        "# Stats",
-        "# Replication",
-        "# Keyspace",
-    ] {
+    for section in ["# Server", "# Clients", "# Memory", "# Stats", "# Replication", "# Keyspace"] {
         assert!(info.contains(section), "no {section} in {info}");
     }
     if Peer::under_test() == Peer::Aft {
@@ -54,24 +39,10 @@ fn info_and_client_list_have_the_fields_that_clients_parse() {
     let port = client.stream().local_addr().expect("an address").port();
     for command in ["CLIENT INFO", "CLIENT LIST"] {
         let list = client.cmd(command).text().expect("a text");
-        let own = list
-            .lines()
-            .find(|line| line.contains(" name=me "))
-            .expect("its own line");
-        let fields = [
-            format!("id={id}"),
-            format!("addr=127.0.0.1:{port}"),
-            "db=0".to_owned(),
-        ];
-        for field in fields
-            .iter()
-            .map(String::as_str)
-            .chain(["resp=2", "user=default"])
-        {
-            assert!(
-                own.split(' ').any(|word| word == field),
-                "no {field} in {own}"
-            );
+        let own = list.lines().find(|line| line.contains(" name=me ")).expect("its own line");
+        let fields = [format!("id={id}"), format!("addr=127.0.0.1:{port}"), "db=0".to_owned()];
+        for field in fields.iter().map(String::as_str).chain(["resp=2", "user=default"]) {
+            assert!(own.split(' ').any(|word| word == field), "no {field} in {own}");
         }
     }
 }
@@ -88,23 +59,11 @@ fn client_kill_closes_the_other_connection() {
 }
 
 const CONNECT: &[Scenario] = &[
-    scenario(
-        "PING and ECHO",
-        "a: PING | a: PING hello | a: ECHO hello | a: ECHO \"\"",
-    ),
+    scenario("PING and ECHO", "a: PING | a: PING hello | a: ECHO hello | a: ECHO \"\""),
     scenario("HELLO 2", "?a: HELLO 2 | a: GET none | a: MGET none"),
-    scenario(
-        "HELLO 3",
-        "?a: HELLO 3 | a: GET none | a: MGET none | a: CONFIG GET nosuch",
-    ),
-    scenario(
-        "HELLO 3 and back",
-        "?a: HELLO 3 | a: GET none | ?a: HELLO 2 | a: GET none",
-    ),
-    scenario(
-        "HELLO alone keeps the protocol",
-        "?a: HELLO | ?a: HELLO 3 | ?a: HELLO | a: GET none",
-    ),
+    scenario("HELLO 3", "?a: HELLO 3 | a: GET none | a: MGET none | a: CONFIG GET nosuch"),
+    scenario("HELLO 3 and back", "?a: HELLO 3 | a: GET none | ?a: HELLO 2 | a: GET none"),
+    scenario("HELLO alone keeps the protocol", "?a: HELLO | ?a: HELLO 3 | ?a: HELLO | a: GET none"),
     scenario(
         "HELLO wrong",
         "a: HELLO 1 | a: HELLO 4 | a: HELLO x | a: HELLO 3 NOPE | a: HELLO 3 AUTH default | \
@@ -171,10 +130,7 @@ const CONNECT: &[Scenario] = &[
         "COMMAND INFO of the basic ones",
         "a: COMMAND INFO get | a: COMMAND INFO set | a: COMMAND INFO mset ping",
     ),
-    scenario(
-        "READONLY and CLUSTER",
-        "a: READONLY | a: CLUSTER INFO | a: CLUSTER NODES",
-    ),
+    scenario("READONLY and CLUSTER", "a: READONLY | a: CLUSTER INFO | a: CLUSTER NODES"),
 ];
 
 const PASSWORD: &[Scenario] = &[
@@ -205,10 +161,7 @@ const PASSWORD: &[Scenario] = &[
         "a: AUTH secret | a: SET k v | a: RESET | a: GET k | a: AUTH secret | a: GET k",
     ),
     scenario("QUIT without it", "a: QUIT | a: !closed"),
-    scenario(
-        "large requests without it",
-        "a: !send \"*11\\r\\n\" | a: !read | a: !closed",
-    ),
+    scenario("large requests without it", "a: !send \"*11\\r\\n\" | a: !read | a: !closed"),
     scenario(
         "large arguments without it",
         "a: !send \"*2\\r\\n$4\\r\\nAUTH\\r\\n$16385\\r\\n\" | a: !read | a: !closed",

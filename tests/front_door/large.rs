@@ -65,14 +65,8 @@ fn a_value_of_512_mb_goes_in_and_comes_out() {
     receive(&mut client);
     let fetched = start.elapsed() - stored;
     let most = server.memory_bytes("VmHWM");
-    println!(
-        "512 MB: SET {stored:?}, GET {fetched:?}, at most {} MB",
-        most >> 20
-    );
-    assert!(
-        start.elapsed() < TIME_MAX,
-        "SET {stored:?}, GET {fetched:?}"
-    );
+    println!("512 MB: SET {stored:?}, GET {fetched:?}, at most {} MB", most >> 20);
+    assert!(start.elapsed() < TIME_MAX, "SET {stored:?}, GET {fetched:?}");
     assert!(most < MEMORY_MAX, "{most} bytes of memory");
 
     server.kill_9();

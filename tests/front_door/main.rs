@@ -1,10 +1,7 @@
 //! The front door: what any client may do to the server's sockets, and what it must see. Where
 //! redis-server can do the same, both are run and compared to the byte.
 
-#![allow(
-    clippy::expect_used,
-    reason = "a failed expectation is how a test fails"
-)]
+#![allow(clippy::expect_used, reason = "a failed expectation is how a test fails")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -43,10 +43,7 @@ fn a_hundred_thousand_commands_are_answered_in_order() {
             assert_eq!(read_reply(from).expect("a reply"), expected, "reply {n}");
         }
     });
-    assert_eq!(
-        server.client().cmd("GET count"),
-        Reply::bulk((COMMANDS / 4).to_string())
-    );
+    assert_eq!(server.client().cmd("GET count"), Reply::bulk((COMMANDS / 4).to_string()));
 }
 
 #[test]
@@ -63,11 +60,7 @@ fn transactions_interleave_with_commands_in_one_pipeline() {
             &["INCR", "a"],
             &["WATCH", "w"],
             // Every second time its own write touches the watch.
-            if n % 2 == 0 {
-                &["SET", "w", "x"]
-            } else {
-                &["GET", "w"]
-            },
+            if n % 2 == 0 { &["SET", "w", "x"] } else { &["GET", "w"] },
             &["MULTI"],
             &["INCR", "c"],
             &["EXEC"],
@@ -81,23 +74,10 @@ fn transactions_interleave_with_commands_in_one_pipeline() {
     pipelined(&server, requests, |from| {
         let mut next = || read_reply(from).expect("a reply");
         for n in 0..rounds {
-            assert_eq!(
-                [next(), next(), next()],
-                [Reply::ok(), Reply::queued(), Reply::queued()]
-            );
+            assert_eq!([next(), next(), next()], [Reply::ok(), Reply::queued(), Reply::queued()]);
             let both = Reply::Array(vec![Reply::Int(2 * n + 1), Reply::Int(n + 1)]);
-            assert_eq!(
-                [next(), next(), next()],
-                [both, Reply::Int(2 * n + 2), Reply::ok()]
-            );
-            assert_eq!(
-                next(),
-                if n % 2 == 0 {
-                    Reply::ok()
-                } else {
-                    Reply::bulk("x")
-                }
-            );
+            assert_eq!([next(), next(), next()], [both, Reply::Int(2 * n + 2), Reply::ok()]);
+            assert_eq!(next(), if n % 2 == 0 { Reply::ok() } else { Reply::bulk("x") });
             assert_eq!([next(), next()], [Reply::ok(), Reply::queued()]);
             let done = Reply::Array(vec![Reply::Int(n / 2 + 1)]);
             assert_eq!(next(), if n % 2 == 0 { Reply::NullArray } else { done });

@@ -14,10 +14,7 @@ const GROWTH_MAX: u64 = 120 << 20;
 
 #[test]
 fn a_client_that_never_reads_is_closed_and_stalls_nobody() {
-    let limited = Options {
-        output_buffer_bytes_max: Some("1mb"),
-        ..Options::memory()
-    };
+    let limited = Options { output_buffer_bytes_max: Some("1mb"), ..Options::memory() };
     let server = Server::start(&limited);
     let mut other = server.client();
     let value = vec![b'v'; VALUE_BYTES];
@@ -44,10 +41,7 @@ fn a_client_that_never_reads_is_closed_and_stalls_nobody() {
         }
     });
     println!("the slowest PING meanwhile took {slowest:?}");
-    assert!(
-        slowest < Duration::from_secs(2),
-        "another client waited {slowest:?}"
-    );
+    assert!(slowest < Duration::from_secs(2), "another client waited {slowest:?}");
     let grown = server.memory_bytes("VmHWM") - before;
     assert!(grown < GROWTH_MAX, "{grown} bytes for one slow reader");
     assert_eq!(other.run(&["GET", "big"]), Reply::Bulk(value));
@@ -58,10 +52,7 @@ fn a_client_that_reads_late_gets_everything() {
     let server = Server::start(&Options::memory());
     let mut client = server.client();
     let value = vec![b'v'; VALUE_BYTES];
-    assert_eq!(
-        client.run(&[b"SET", b"big".as_slice(), &value]),
-        Reply::ok()
-    );
+    assert_eq!(client.run(&[b"SET", b"big".as_slice(), &value]), Reply::ok());
     (0..200).for_each(|_| client.queue(&["GET", "big"]));
     client.flush().expect("an open connection");
     let mut other = server.client();

@@ -41,18 +41,12 @@ const MULTI: &[Scenario] = &[
         "WATCH inside MULTI is refused, and it goes on",
         "a: MULTI | a: WATCH k | a: SET k 1 | a: EXEC | a: GET k",
     ),
-    scenario(
-        "UNWATCH inside MULTI is queued",
-        "a: MULTI | a: UNWATCH | a: SET k 1 | a: EXEC",
-    ),
+    scenario("UNWATCH inside MULTI is queued", "a: MULTI | a: UNWATCH | a: SET k 1 | a: EXEC"),
     scenario(
         "an unknown command aborts",
         "a: MULTI | a: SET k 1 | a: NOSUCH x | a: SET k 2 | a: EXEC | a: GET k",
     ),
-    scenario(
-        "a wrong number of arguments aborts",
-        "a: MULTI | a: GET | a: EXEC | a: EXEC",
-    ),
+    scenario("a wrong number of arguments aborts", "a: MULTI | a: GET | a: EXEC | a: EXEC"),
     scenario(
         "DISCARD after a queueing error",
         "a: MULTI | a: GET | a: DISCARD | a: PING | a: EXEC",
@@ -92,14 +86,8 @@ const MULTI: &[Scenario] = &[
         "commands of the connection inside",
         "a: MULTI | a: PING | a: ECHO hi | a: PING there | a: EXEC",
     ),
-    scenario(
-        "RESET leaves the block",
-        "a: MULTI | a: SET k 1 | a: RESET | a: EXEC | a: GET k",
-    ),
-    scenario(
-        "QUIT inside the block",
-        "a: MULTI | a: SET k 1 | a: QUIT | a: !closed | b: GET k",
-    ),
+    scenario("RESET leaves the block", "a: MULTI | a: SET k 1 | a: RESET | a: EXEC | a: GET k"),
+    scenario("QUIT inside the block", "a: MULTI | a: SET k 1 | a: QUIT | a: !closed | b: GET k"),
     scenario(
         "an abandoned block never happened",
         "a: MULTI | a: SET k 1 | a: !send \"*1\\r\\n$4\\r\\nQUIT\\r\\n\" | a: !read | \
@@ -111,10 +99,7 @@ const MULTI: &[Scenario] = &[
         "?a: HELLO 3 | a: WATCH k | b: SET k 1 | a: MULTI | a: GET k | a: EXEC | a: MULTI | \
          a: GET none | a: EXEC",
     ),
-    scenario(
-        "HELLO inside a block",
-        "a: MULTI | ?a: HELLO 3 | ?a: EXEC | a: GET none",
-    ),
+    scenario("HELLO inside a block", "a: MULTI | ?a: HELLO 3 | ?a: EXEC | a: GET none"),
     scenario(
         "MSET and DEL inside",
         "a: MULTI | a: MSET a 1 b 2 c 3 | a: DEL a b | a: EXISTS a b c | a: MGET a b c | \
@@ -123,10 +108,7 @@ const MULTI: &[Scenario] = &[
 ];
 
 const WATCH: &[Scenario] = &[
-    scenario(
-        "untouched",
-        "a: SET k 1 | a: WATCH k | a: MULTI | a: SET k 2 | a: EXEC | a: GET k",
-    ),
+    scenario("untouched", "a: SET k 1 | a: WATCH k | a: MULTI | a: SET k 2 | a: EXEC | a: GET k"),
     scenario(
         "touched by another",
         "a: SET k 1 | a: WATCH k | b: SET k 2 | a: MULTI | a: SET k 3 | a: EXEC | a: GET k",
@@ -139,18 +121,12 @@ const WATCH: &[Scenario] = &[
         "touched by itself",
         "a: SET k 1 | a: WATCH k | a: SET k 2 | a: MULTI | a: SET k 3 | a: EXEC | a: GET k",
     ),
-    scenario(
-        "touched before",
-        "b: SET k 1 | a: WATCH k | a: MULTI | a: SET k 3 | a: EXEC",
-    ),
+    scenario("touched before", "b: SET k 1 | a: WATCH k | a: MULTI | a: SET k 3 | a: EXEC"),
     scenario(
         "the same value written",
         "a: SET k 1 | a: WATCH k | b: SET k 1 | a: MULTI | a: PING | a: EXEC",
     ),
-    scenario(
-        "another key touched",
-        "a: WATCH k | b: SET l 1 | a: MULTI | a: PING | a: EXEC",
-    ),
+    scenario("another key touched", "a: WATCH k | b: SET l 1 | a: MULTI | a: PING | a: EXEC"),
     scenario(
         "one of several touched",
         "a: WATCH k l m | b: SET m 1 | a: MULTI | a: PING | a: EXEC",
@@ -160,30 +136,18 @@ const WATCH: &[Scenario] = &[
         "a: SET k 1 | a: WATCH k | b: GET k | b: EXISTS k | b: TTL k | b: TYPE k | a: MULTI | \
          a: PING | a: EXEC",
     ),
-    scenario(
-        "deleted",
-        "a: SET k 1 | a: WATCH k | b: DEL k | a: MULTI | a: PING | a: EXEC",
-    ),
-    scenario(
-        "unlinked",
-        "a: SET k 1 | a: WATCH k | b: UNLINK k | a: MULTI | a: PING | a: EXEC",
-    ),
+    scenario("deleted", "a: SET k 1 | a: WATCH k | b: DEL k | a: MULTI | a: PING | a: EXEC"),
+    scenario("unlinked", "a: SET k 1 | a: WATCH k | b: UNLINK k | a: MULTI | a: PING | a: EXEC"),
     scenario(
         "deleted and made again",
         "a: SET k 1 | a: WATCH k | b: DEL k | b: SET k 1 | a: MULTI | a: PING | a: EXEC",
     ),
-    scenario(
-        "a missing key made",
-        "a: WATCH k | b: SET k 1 | a: MULTI | a: PING | a: EXEC",
-    ),
+    scenario("a missing key made", "a: WATCH k | b: SET k 1 | a: MULTI | a: PING | a: EXEC"),
     scenario(
         "a missing key made and deleted",
         "a: WATCH k | b: SET k 1 | b: DEL k | a: MULTI | a: PING | a: EXEC",
     ),
-    scenario(
-        "a missing key deleted",
-        "a: WATCH k | b: DEL k | a: MULTI | a: PING | a: EXEC",
-    ),
+    scenario("a missing key deleted", "a: WATCH k | b: DEL k | a: MULTI | a: PING | a: EXEC"),
     scenario(
         "SET NX that does nothing",
         "a: SET k 1 | a: WATCH k | b: SET k 2 NX | a: MULTI | a: PING | a: EXEC",
@@ -192,22 +156,13 @@ const WATCH: &[Scenario] = &[
         "SET XX that does nothing",
         "a: WATCH k | b: SET k 2 XX | a: MULTI | a: PING | a: EXEC",
     ),
-    scenario(
-        "INCR",
-        "a: SET k 1 | a: WATCH k | b: INCR k | a: MULTI | a: PING | a: EXEC",
-    ),
-    scenario(
-        "INCRBY 0",
-        "a: SET k 1 | a: WATCH k | b: INCRBY k 0 | a: MULTI | a: PING | a: EXEC",
-    ),
+    scenario("INCR", "a: SET k 1 | a: WATCH k | b: INCR k | a: MULTI | a: PING | a: EXEC"),
+    scenario("INCRBY 0", "a: SET k 1 | a: WATCH k | b: INCRBY k 0 | a: MULTI | a: PING | a: EXEC"),
     scenario(
         "INCR that fails",
         "a: SET k text | a: WATCH k | b: INCR k | a: MULTI | a: PING | a: EXEC",
     ),
-    scenario(
-        "MSET touches each",
-        "a: WATCH l | b: MSET k 1 l 2 | a: MULTI | a: PING | a: EXEC",
-    ),
+    scenario("MSET touches each", "a: WATCH l | b: MSET k 1 l 2 | a: MULTI | a: PING | a: EXEC"),
     scenario(
         "touched inside another's EXEC",
         "a: WATCH k | b: MULTI | b: SET k 1 | a: MULTI | a: PING | b: EXEC | a: EXEC",
@@ -244,14 +199,8 @@ const WATCH: &[Scenario] = &[
         "DISCARD without MULTI keeps the watch",
         "a: WATCH k | a: DISCARD | b: SET k 1 | a: MULTI | a: PING | a: EXEC",
     ),
-    scenario(
-        "UNWATCH",
-        "a: WATCH k | b: SET k 1 | a: UNWATCH | a: MULTI | a: PING | a: EXEC",
-    ),
-    scenario(
-        "UNWATCH without a watch",
-        "a: UNWATCH | a: MULTI | a: PING | a: EXEC",
-    ),
+    scenario("UNWATCH", "a: WATCH k | b: SET k 1 | a: UNWATCH | a: MULTI | a: PING | a: EXEC"),
+    scenario("UNWATCH without a watch", "a: UNWATCH | a: MULTI | a: PING | a: EXEC"),
     scenario(
         "RESET ends the watch",
         "a: WATCH k | b: SET k 1 | a: RESET | a: MULTI | a: PING | a: EXEC",
@@ -315,14 +264,8 @@ const WATCH: &[Scenario] = &[
          a: !send \"*1\\r\\n$5\\r\\nMULTI\\r\\n*1\\r\\n$4\\r\\nPING\\r\\n*1\\r\\n$4\\r\\nEXEC\\r\\n*1\\r\\n$4\\r\\nPING\\r\\n\" | \
          a: !read | a: !read | a: !read | a: !read",
     ),
-    scenario(
-        "RESP3 null",
-        "?a: HELLO 3 | a: WATCH k | b: SET k 1 | a: MULTI | a: PING | a: EXEC",
-    ),
-    scenario(
-        "its end of connection",
-        "a: WATCH k | a: QUIT | a: !closed | b: SET k 1 | b: GET k",
-    ),
+    scenario("RESP3 null", "?a: HELLO 3 | a: WATCH k | b: SET k 1 | a: MULTI | a: PING | a: EXEC"),
+    scenario("its end of connection", "a: WATCH k | a: QUIT | a: !closed | b: SET k 1 | b: GET k"),
 ];
 
 const EXPIRY: &[Scenario] = &[

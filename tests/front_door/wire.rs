@@ -27,9 +27,7 @@ fn a_request_may_come_byte_by_byte_and_half_of_one_does_nothing() {
     encode(&["SET", "k", "a\r\nb"], &mut request);
     let mut client = server.client();
     for byte in &request {
-        client
-            .send_raw(std::slice::from_ref(byte))
-            .expect("an open connection");
+        client.send_raw(std::slice::from_ref(byte)).expect("an open connection");
     }
     assert_eq!(client.read().expect("a reply"), Reply::ok());
     // Others are served while any part of a request is missing, and a lost rest means nothing.
@@ -89,11 +87,7 @@ fn random_bytes_never_stop_the_server() {
         let _ = client.send_raw(&bytes);
     }
     assert!(server.is_running(), "AFT_SEED={seed}");
-    assert_eq!(
-        server.client().cmd("PING"),
-        Reply::Simple(b"PONG".to_vec()),
-        "AFT_SEED={seed}"
-    );
+    assert_eq!(server.client().cmd("PING"), Reply::Simple(b"PONG".to_vec()), "AFT_SEED={seed}");
 }
 
 const INLINE: &[Scenario] = &[
@@ -108,27 +102,15 @@ const INLINE: &[Scenario] = &[
         "a: !send \"SET k \\\"a b\\\\x41\\\\n\\\"\\r\\nGET k\\r\\nSET k 'a\\\\'b'\\r\\nGET k\\r\\n\" | \
          a: !read | a: !read | a: !read | a: !read",
     ),
-    scenario(
-        "an open quote",
-        "a: !send \"SET k \\\"open\\r\\n\" | a: !read | a: !closed",
-    ),
-    scenario(
-        "text behind a quote",
-        "a: !send \"SET k \\\"a\\\"b\\r\\n\" | a: !read | a: !closed",
-    ),
-    scenario(
-        "empty lines are nothing",
-        "a: !send \"\\r\\n\\r\\nPING\\r\\n\" | a: !read",
-    ),
+    scenario("an open quote", "a: !send \"SET k \\\"open\\r\\n\" | a: !read | a: !closed"),
+    scenario("text behind a quote", "a: !send \"SET k \\\"a\\\"b\\r\\n\" | a: !read | a: !closed"),
+    scenario("empty lines are nothing", "a: !send \"\\r\\n\\r\\nPING\\r\\n\" | a: !read"),
     scenario(
         "mixed with arrays",
         "a: !send \"SET k 1\\r\\n*2\\r\\n$4\\r\\nINCR\\r\\n$1\\r\\nk\\r\\nGET k\\r\\n\" | \
          a: !read | a: !read | a: !read",
     ),
-    scenario(
-        "unknown",
-        "a: !send \"HTTP/1.1 hello\\r\\n\" | a: !read | a: PING",
-    ),
+    scenario("unknown", "a: !send \"HTTP/1.1 hello\\r\\n\" | a: !read | a: PING"),
     scenario(
         "inside MULTI",
         "a: !send \"MULTI\\r\\nSET k 1\\r\\nEXEC\\r\\n\" | a: !read | a: !read | a: !read",
@@ -136,14 +118,8 @@ const INLINE: &[Scenario] = &[
 ];
 
 const ERRORS: &[Scenario] = &[
-    scenario(
-        "a count that is no number",
-        "a: !send \"*x\\r\\n\" | a: !read | a: !closed",
-    ),
-    scenario(
-        "a count too large",
-        "a: !send \"*2147483648\\r\\n\" | a: !read | a: !closed",
-    ),
+    scenario("a count that is no number", "a: !send \"*x\\r\\n\" | a: !read | a: !closed"),
+    scenario("a count too large", "a: !send \"*2147483648\\r\\n\" | a: !read | a: !closed"),
     scenario(
         "a count far too large",
         "a: !send \"*99999999999999999999\\r\\n\" | a: !read | a: !closed",
@@ -152,22 +128,13 @@ const ERRORS: &[Scenario] = &[
         "a negative or zero count is nothing",
         "a: !send \"*-1\\r\\n*0\\r\\n*-99\\r\\nPING\\r\\n\" | a: !read",
     ),
-    scenario(
-        "no dollar",
-        "a: !send \"*1\\r\\n+PING\\r\\n\" | a: !read | a: !closed",
-    ),
+    scenario("no dollar", "a: !send \"*1\\r\\n+PING\\r\\n\" | a: !read | a: !closed"),
     scenario(
         "no dollar after one argument",
         "a: !send \"*2\\r\\n$3\\r\\nGET\\r\\n:1\\r\\n\" | a: !read | a: !closed",
     ),
-    scenario(
-        "a length that is no number",
-        "a: !send \"*1\\r\\n$x\\r\\n\" | a: !read | a: !closed",
-    ),
-    scenario(
-        "a negative length",
-        "a: !send \"*1\\r\\n$-1\\r\\n\" | a: !read | a: !closed",
-    ),
+    scenario("a length that is no number", "a: !send \"*1\\r\\n$x\\r\\n\" | a: !read | a: !closed"),
+    scenario("a negative length", "a: !send \"*1\\r\\n$-1\\r\\n\" | a: !read | a: !closed"),
     scenario(
         "a length beyond 512 MB",
         "a: !send \"*3\\r\\n$3\\r\\nSET\\r\\n$1\\r\\nk\\r\\n$536870913\\r\\n\" | a: !read | \
@@ -181,14 +148,8 @@ const ERRORS: &[Scenario] = &[
         "a length with a plus",
         "a: !send \"*1\\r\\n$+4\\r\\nPING\\r\\n\" | a: !read | a: !closed",
     ),
-    scenario(
-        "an empty count",
-        "a: !send \"*\\r\\n\" | a: !read | a: !closed",
-    ),
-    scenario(
-        "an empty length",
-        "a: !send \"*1\\r\\n$\\r\\n\" | a: !read | a: !closed",
-    ),
+    scenario("an empty count", "a: !send \"*\\r\\n\" | a: !read | a: !closed"),
+    scenario("an empty length", "a: !send \"*1\\r\\n$\\r\\n\" | a: !read | a: !closed"),
     scenario(
         "nothing is done after the error",
         "a: !send \"*x\\r\\n*3\\r\\n$3\\r\\nSET\\r\\n$1\\r\\nk\\r\\n$1\\r\\nv\\r\\n\" | \

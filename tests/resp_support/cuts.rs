@@ -87,9 +87,7 @@ pub(crate) fn random_ends(
             return None;
         }
         // A linear congruential generator: its upper bits are good enough here.
-        state = state
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         end = (end + 1 + (state >> 33) as usize % piece_bytes_max).min(stream_bytes);
         Some(end)
     })
@@ -102,20 +100,13 @@ pub(crate) fn check(data: &[u8]) {
         return;
     };
     let authenticated = options & 1 == 0;
-    let limits = if options & 2 == 0 {
-        narrow_limits()
-    } else {
-        RequestLimits::default()
-    };
+    let limits = if options & 2 == 0 { narrow_limits() } else { RequestLimits::default() };
     let at_once = decode_cut(stream, std::iter::once(stream.len()), limits, authenticated);
     let by_bytes = decode_cut(stream, 1..=stream.len(), limits, authenticated);
     assert_eq!(at_once, by_bytes, "byte by byte");
     for piece_bytes_max in [3, 20, 100] {
         let ends = random_ends(stream.len(), piece_bytes_max, u64::from(*seed));
         let in_pieces = decode_cut(stream, ends, limits, authenticated);
-        assert_eq!(
-            at_once, in_pieces,
-            "in pieces of up to {piece_bytes_max} bytes"
-        );
+        assert_eq!(at_once, in_pieces, "in pieces of up to {piece_bytes_max} bytes");
     }
 }

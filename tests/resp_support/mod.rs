@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub(crate) mod cuts;
+pub(crate) mod frame;
 pub(crate) mod redis;
 
 /// A request as every client library sends it.

@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 /// A redis-server of our own, on a socket in a directory of its own: no port to collide.
 pub(crate) struct Redis {
@@ -22,10 +23,7 @@ impl Redis {
             version.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains("v=7.0."));
         if !right {
             let wanted = std::env::var_os("AFT_TEST_REDIS").is_some();
-            assert!(
-                !wanted,
-                "AFT_TEST_REDIS is set and redis-server 7.0 is not here"
-            );
+            assert!(!wanted, "AFT_TEST_REDIS is set and redis-server 7.0 is not here");
             println!("skipped: no redis-server 7.0");
             return None;
         }
@@ -33,15 +31,7 @@ impl Redis {
             std::env::temp_dir().join(format!("aft-resp-{test}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let mut process = Command::new("redis-server")
-            .args([
-                "--port",
-                "0",
-                "--unixsocket",
-                "socket",
-                "--save",
-                "",
-                "--dir",
-            ])
+            .args(["--port", "0", "--unixsocket", "socket", "--save", "", "--dir"])
             .arg(&directory)
             .args(options)
             .current_dir(&directory)
@@ -53,17 +43,18 @@ impl Redis {
         // Its last line before it serves; an end of the log means it didn't start.
         while !line.contains("ready to accept connections at") {
             line.clear();
-            assert_ne!(
-                log.read_line(&mut line).unwrap(),
-                0,
-                "redis-server did not start"
-            );
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "redis-server did not start");
         }
-        Some(Self {
-            process,
-            directory,
-            _log: log,
-        })
+        Some(Self { process, directory, _log: log })
+    }
+
+    /// A connection to it.
+    pub(crate) fn connect(&self) -> UnixStream {
+        let socket = UnixStream::connect(self.directory.join("socket")).unwrap();
+        // A reply that never comes is a failed test, not one that hangs.
+        let patience = Some(Duration::from_secs(10));
+        socket.set_read_timeout(patience).unwrap();
+        socket
     }
 
     /// All it answers to `stream` before it closes the connection, which it does at the

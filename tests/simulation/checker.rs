@@ -27,18 +27,11 @@ pub(crate) struct Violation {
 
 impl Violation {
     pub(crate) fn new(name: &'static str, what: impl Into<String>) -> Self {
-        Self {
-            name,
-            what: what.into(),
-            txns: Vec::new(),
-        }
+        Self { name, what: what.into(), txns: Vec::new() }
     }
 
     pub(crate) fn of(name: &'static str, txn: &Txn, what: impl Into<String>) -> Self {
-        Self {
-            txns: vec![txn.id],
-            ..Self::new(name, what)
-        }
+        Self { txns: vec![txn.id], ..Self::new(name, what) }
     }
 }
 
@@ -194,9 +187,7 @@ impl<'h> Checker<'h> {
 
     /// The transactions that wrote, in order.
     fn writers(&self) -> impl DoubleEndedIterator<Item = &'h Txn> {
-        self.commits
-            .iter()
-            .filter_map(|commit| self.txn(commit.txn))
+        self.commits.iter().filter_map(|commit| self.txn(commit.txn))
     }
 
     /// What a transaction was told, or wrote, is right.
@@ -248,12 +239,7 @@ impl<'h> Checker<'h> {
 
     /// The earliest and latest point a transaction that only read may have.
     pub(crate) fn bounds(&self, txn: &Txn) -> Bounds {
-        let mut bounds = Bounds {
-            told: 0,
-            own: 0,
-            read: 0,
-            through: self.commits.len(),
-        };
+        let mut bounds = Bounds { told: 0, own: 0, read: 0, through: self.commits.len() };
         for (place, commit) in self.commits.iter().enumerate() {
             let Some(other) = self.txn(commit.txn) else {
                 continue;
@@ -289,17 +275,11 @@ impl<'h> Checker<'h> {
             drop(fits);
             return Err(naming::no_point(self, txn, &bounds));
         };
-        let sure: Vec<Touched> = touched
-            .iter()
-            .filter(|version| version.expired)
-            .cloned()
-            .collect();
+        let sure: Vec<Touched> =
+            touched.iter().filter(|version| version.expired).cloned().collect();
         // It has certainly seen an expiry only where no other point explains it.
-        let others: Vec<Vec<Touched>> = if sure.is_empty() {
-            Vec::new()
-        } else {
-            fits.map(|(_, touched)| touched).collect()
-        };
+        let others: Vec<Vec<Touched>> =
+            if sure.is_empty() { Vec::new() } else { fits.map(|(_, touched)| touched).collect() };
         for version in sure {
             if others.iter().all(|other| other.contains(&version)) {
                 self.saw_expired(txn, &version);
@@ -314,10 +294,7 @@ impl<'h> Checker<'h> {
         let writer = version.from.checked_sub(1).map(|at| &self.commits[at]);
         let writer = writer.and_then(|commit| self.txn(commit.txn));
         self.expired_across_lives += u64::from(writer.is_some_and(|by| by.life < txn.life));
-        let first = self
-            .expired
-            .entry((version.key, version.from))
-            .or_insert(told);
+        let first = self.expired.entry((version.key, version.from)).or_insert(told);
         *first = told.min(*first);
     }
 
@@ -369,11 +346,8 @@ pub(crate) fn effects_touch(commit: &Committed, key: crate::history::Key) -> boo
 
 /// Which commands answered with a value, and which.
 pub(crate) fn values(txn: &Txn) -> impl Iterator<Item = (&Op, &[u8])> {
-    txn.ops
-        .iter()
-        .zip(&txn.seen)
-        .filter_map(|(op, seen)| match seen {
-            Seen::Value(Some((value, _))) => Some((op, value.as_slice())),
-            _ => None,
-        })
+    txn.ops.iter().zip(&txn.seen).filter_map(|(op, seen)| match seen {
+        Seen::Value(Some((value, _))) => Some((op, value.as_slice())),
+        _ => None,
+    })
 }

@@ -26,10 +26,7 @@ const BYTES_MAX: usize = 1 << 20;
 
 /// A reply that isn't told yet; replies are told in order.
 enum Reply {
-    Waits {
-        gate: Option<Arc<Gate>>,
-        wrote: bool,
-    },
+    Waits { gate: Option<Arc<Gate>>, wrote: bool },
     Known(Outcome),
 }
 
@@ -137,13 +134,13 @@ impl Client {
             }
             Reply::Waits { gate: None, .. } => Outcome::Done,
             Reply::Waits { .. } if self.mutant == Mutant::TellsEarly => Outcome::Done,
-            Reply::Waits {
-                gate: Some(gate), ..
-            } => match poll_fn(|context| gate.poll(context)).await {
-                gate::Outcome::Durable => Outcome::Done,
-                gate::Outcome::NotCommitted => Outcome::NotCommitted,
-                gate::Outcome::Uncertain | gate::Outcome::Pending => Outcome::Uncertain,
-            },
+            Reply::Waits { gate: Some(gate), .. } => {
+                match poll_fn(|context| gate.poll(context)).await {
+                    gate::Outcome::Durable => Outcome::Done,
+                    gate::Outcome::NotCommitted => Outcome::NotCommitted,
+                    gate::Outcome::Uncertain | gate::Outcome::Pending => Outcome::Uncertain,
+                }
+            }
         };
         self.history.lock().unwrap().tell(*id, outcome);
         self.replies.pop_front();
@@ -153,10 +150,7 @@ impl Client {
     /// have seen more than what is visible: nothing behind it may see less.
     fn view(&self) -> View {
         let waits = self.replies.iter().any(|(_, reply)| match reply {
-            Reply::Waits {
-                gate: Some(gate),
-                wrote,
-            } => {
+            Reply::Waits { gate: Some(gate), wrote } => {
                 let counts = match self.mutant {
                     Mutant::ForgetsOwnWrites => false,
                     Mutant::ForgetsOwnReads => *wrote,
@@ -213,10 +207,7 @@ impl Client {
     /// One go: all commands and the commit, with nothing in between.
     fn attempt(&self, id: TxnId, ops: &[Op], view: View, watching: Option<&Watching>) -> Finished {
         let request = id.to_string();
-        let meta = Commit {
-            request: Some(request.as_bytes()),
-            ..Commit::default()
-        };
+        let meta = Commit { request: Some(request.as_bytes()), ..Commit::default() };
         self.engine.with_core(|core| {
             let mut transaction = Transaction::begin(core, view, BYTES_MAX);
             let now_ms = transaction.now_ms();
@@ -255,9 +246,8 @@ impl Client {
 
     /// WATCH, GET, and a MULTI/EXEC that depends on what was read.
     async fn watch_and_exec(&mut self) {
-        let mut keys: Vec<Key> = (0..self.rng.random_range(1..=2))
-            .map(|_| random_key(&mut self.rng))
-            .collect();
+        let mut keys: Vec<Key> =
+            (0..self.rng.random_range(1..=2)).map(|_| random_key(&mut self.rng)).collect();
         keys.dedup();
         let asked = self.history.lock().unwrap().tick();
         let view = self.view();
@@ -296,23 +286,13 @@ impl Client {
             self.engine.with_core(|core| core.unpin(pin));
             return;
         };
-        let watching = Watching {
-            asked,
-            done,
-            pin,
-            watched,
-            reads,
-        };
+        let watching = Watching { asked, done, pin, watched, reads };
         let length = random_length(&mut self.rng);
         let mut ops: Vec<Op> = keys.iter().map(|key| Op::Put(*key, length, None)).collect();
         ops.push(random_op(&mut self.rng));
         let id = self.execute(ops, Some(watching)).await;
         let broken = self.history.lock().unwrap().txn_mut(id).broken_watch();
-        self.store.hit(if broken {
-            "exec: watch broken"
-        } else {
-            "exec: watch held"
-        });
+        self.store.hit(if broken { "exec: watch broken" } else { "exec: watch held" });
     }
 }
 
@@ -348,9 +328,8 @@ fn answer(
         Op::Increment(key) => {
             let found = transaction.get(key.database, &key.name())?;
             let found = found.map(|found| (bytes_of(&found), found.expires_ms));
-            let (count, expires_ms) = found
-                .as_ref()
-                .map_or((0, 0), |(value, expires_ms)| (count_of(value), *expires_ms));
+            let (count, expires_ms) =
+                found.as_ref().map_or((0, 0), |(value, expires_ms)| (count_of(value), *expires_ms));
             let value = string(counter_value(id, count + 1));
             transaction.put(key.database, &key.name(), value, expires_ms);
             Ok(Seen::Value(found))
@@ -375,10 +354,7 @@ fn answer(
 }
 
 fn random_key(rng: &mut StdRng) -> Key {
-    Key {
-        database: u8::from(rng.random_bool(0.3)) % DATABASES,
-        number: rng.random_range(0..KEYS),
-    }
+    Key { database: u8::from(rng.random_bool(0.3)) % DATABASES, number: rng.random_range(0..KEYS) }
 }
 
 /// Inline in the index, inline in the directory, and among the values of a group.
@@ -425,8 +401,6 @@ fn random_ops(rng: &mut StdRng) -> Vec<Op> {
             .map(|_| Op::Put(random_key(rng), random_length(rng), None))
             .collect(),
         // MULTI/EXEC with anything in it.
-        _ => (0..rng.random_range(2..=6))
-            .map(|_| random_op(rng))
-            .collect(),
+        _ => (0..rng.random_range(2..=6)).map(|_| random_op(rng)).collect(),
     }
 }

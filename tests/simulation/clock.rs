@@ -24,11 +24,7 @@ pub(crate) struct SimClock {
 
 impl SimClock {
     pub(crate) fn new(world_began: Instant, offset_ms: Arc<AtomicI64>) -> Self {
-        Self {
-            world_began,
-            process_began: virtual_now(),
-            offset_ms,
-        }
+        Self { world_began, process_began: virtual_now(), offset_ms }
     }
 }
 

@@ -68,11 +68,7 @@ impl Coverage {
     }
 
     pub(crate) fn missing(&self) -> Vec<&'static str> {
-        REQUIRED
-            .iter()
-            .copied()
-            .filter(|event| self.count(event) == 0)
-            .collect()
+        REQUIRED.iter().copied().filter(|event| self.count(event) == 0).collect()
     }
 }
 

@@ -108,19 +108,12 @@ impl Faults {
         ][rng.random_range(0..5)];
         let from = ms(rng, 0, 20_000);
         let lasts = [200, 2_000, 12_000][rng.random_range(0..3)];
-        Outage {
-            kind,
-            from,
-            until: from + ms(rng, lasts / 4, lasts),
-        }
+        Outage { kind, from, until: from + ms(rng, lasts / 4, lasts) }
     }
 
     /// Nothing goes wrong any more.
     pub(crate) fn calm() -> Self {
-        Self {
-            delay_ms_max: 2,
-            ..Self::default()
-        }
+        Self { delay_ms_max: 2, ..Self::default() }
     }
 
     /// When the last outage is over.
@@ -133,20 +126,13 @@ impl Faults {
     pub(crate) fn plan(&self, verb: Verb, now: Duration, rng: &mut StdRng) -> Plan {
         let delay = self.delay(rng);
         let vanishes = rng.random_bool(self.vanishes);
-        let outage = self
-            .outages
-            .iter()
-            .find(|outage| (outage.from..outage.until).contains(&now));
+        let outage = self.outages.iter().find(|outage| (outage.from..outage.until).contains(&now));
         if let Some(outage) = outage
             && (outage.kind != OutageKind::Full || verb == Verb::Create)
         {
             return Self::plan_in(outage, delay, now, vanishes, rng);
         }
-        let plan = |arrives, reply| Plan {
-            arrives,
-            reply,
-            vanishes,
-        };
+        let plan = |arrives, reply| Plan { arrives, reply, vanishes };
         let failed = |why: &str| Reply::Error(delay, StoreError::Unavailable(why.to_owned()));
         if rng.random_bool(self.fail_before) {
             return plan(None, failed("failed before"));
@@ -192,20 +178,12 @@ impl Faults {
                 (None, Reply::Error(delay, why))
             }
         };
-        Plan {
-            arrives,
-            reply,
-            vanishes,
-        }
+        Plan { arrives, reply, vanishes }
     }
 
     fn delay(&self, rng: &mut StdRng) -> Duration {
         let delay = ms(rng, 0, self.delay_ms_max);
-        if rng.random_bool(self.heavy_tail) {
-            delay + ms(rng, 50, 6_000)
-        } else {
-            delay
-        }
+        if rng.random_bool(self.heavy_tail) { delay + ms(rng, 50, 6_000) } else { delay }
     }
 
     /// From when on a new object is listed, and read.

@@ -31,12 +31,7 @@ pub(crate) async fn open(store: &SimStore) -> (Arc<Engine>, Recovered, JoinHandl
     let mut rng = StdRng::seed_from_u64(store.objects().len() as u64);
     let resilient = ResilientStore::new(Arc::new(store.clone()), RetryPolicy::default(), &mut rng);
     let clock = Arc::new(SimClock::new(virtual_now(), Arc::default()));
-    let opened = Engine::open(
-        Arc::new(resilient),
-        clock,
-        EngineOptions::default(),
-        &mut rng,
-    );
+    let opened = Engine::open(Arc::new(resilient), clock, EngineOptions::default(), &mut rng);
     let (engine, recovered) = opened.await.unwrap();
     let running = Arc::clone(&engine);
     let run = tokio::spawn(async move {
@@ -52,10 +47,7 @@ async fn commit(engine: &Engine, work: impl Fn(&mut Transaction<'_>)) {
         work(&mut transaction);
         transaction.finish(&Commit::default())
     });
-    let Finished::Done {
-        gate: Some(gate), ..
-    } = finished
-    else {
+    let Finished::Done { gate: Some(gate), .. } = finished else {
         panic!("{finished:?}");
     };
     let outcome = poll_fn(|context| gate.poll(context)).await;
@@ -167,10 +159,7 @@ async fn an_expiry_whose_value_is_lost_is_reported_and_not_guessed() {
     store.lose(&ObjectName::Log(1, 3).to_string());
     let (engine, recovered, _run) = open(&store).await;
     let damages = recovered.damages;
-    assert!(
-        damages.iter().any(|d| d.contains("key \"a\"")),
-        "{damages:?}"
-    );
+    assert!(damages.iter().any(|d| d.contains("key \"a\"")), "{damages:?}");
     assert_eq!(get(&engine, "a").await, Err("Lost".to_owned()));
     assert_eq!(get(&engine, "b").await, Ok(Some("1".to_owned())));
 }
@@ -197,10 +186,7 @@ async fn a_refusal_before_an_outage_keeps_nobody_waiting() {
         transaction.put(0, b"a", Value::String("1".into()), 0);
         transaction.finish(&Commit::default())
     });
-    let Finished::Done {
-        gate: Some(gate), ..
-    } = finished
-    else {
+    let Finished::Done { gate: Some(gate), .. } = finished else {
         panic!("{finished:?}");
     };
     let deadline = EngineOptions::default().commit_deadline;

@@ -36,10 +36,7 @@ const SEEDS: u64 = 1000;
 
 fn from_environment(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
-    )
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
 /// What a person needs to see of a failure.
@@ -47,9 +44,7 @@ fn report(seed: u64, run: &Run) -> Option<String> {
     let violation = run.violation.as_ref()?;
     let mut text = format!("seed {seed}: {violation}\n\nthe history around it:\n");
     let ids = violation.txns.iter();
-    let shown = ids
-        .filter_map(|id| run.history.txns.get(*id as usize))
-        .next();
+    let shown = ids.filter_map(|id| run.history.txns.get(*id as usize)).next();
     let last = run.history.txns.last();
     if let Some(around) = shown.or(last) {
         let until = around.told.unwrap_or(around.asked + 20) + 5;

@@ -31,10 +31,8 @@ pub(crate) fn no_point(checker: &Checker<'_>, txn: &Txn, bounds: &Bounds) -> Vio
         return violation;
     }
     let all = 0..=checker.commits.len();
-    let fits: Vec<usize> = all
-        .clone()
-        .filter(|&point| checker.model.replay(txn, point).is_ok())
-        .collect();
+    let fits: Vec<usize> =
+        all.clone().filter(|&point| checker.model.replay(txn, point).is_ok()).collect();
     let (Some(&first), Some(&last)) = (fits.first(), fits.last()) else {
         let mut timeless = txn.clone();
         timeless.now_ms = 0;
@@ -42,10 +40,7 @@ pub(crate) fn no_point(checker: &Checker<'_>, txn: &Txn, bounds: &Bounds) -> Vio
             (0..txn.ops.len()).all(|op| all.clone().any(|at| checker.model.single(txn, op, at)));
         let name = if each_alone {
             "FracturedRead"
-        } else if all
-            .clone()
-            .any(|at| checker.model.replay(&timeless, at).is_ok())
-        {
+        } else if all.clone().any(|at| checker.model.replay(&timeless, at).is_ok()) {
             "ReadOfExpired"
         } else {
             "ImpossibleRead"
@@ -102,16 +97,9 @@ fn uncommitted_read(checker: &Checker<'_>, txn: &Txn) -> Option<Violation> {
         }
         let by = checker.txn(writer);
         let refused = by.is_some_and(|by| {
-            matches!(
-                by.outcome,
-                Outcome::NotCommitted | Outcome::Refused | Outcome::Failed
-            )
+            matches!(by.outcome, Outcome::NotCommitted | Outcome::Refused | Outcome::Failed)
         });
-        let name = if refused {
-            "RefusedWriteRead"
-        } else {
-            "DirtyRead"
-        };
+        let name = if refused { "RefusedWriteRead" } else { "DirtyRead" };
         let by = by.map_or_else(|| format!("t{writer}, unknown"), ToString::to_string);
         let what = format!("{op:?} read a value of {by}\n  {txn}");
         Some(Violation::of(name, txn, what))
@@ -124,10 +112,8 @@ pub(crate) fn broken_watch(checker: &Checker<'_>, txn: &Txn) -> Result<(), Viola
         return Ok(());
     };
     let keys: Vec<Key> = watch.reads.iter().map(|(key, _)| *key).collect();
-    let touches = |other: &Txn| {
-        keys.iter()
-            .any(|&key| other.ops.iter().any(|op| op.may_touch(key)))
-    };
+    let touches =
+        |other: &Txn| keys.iter().any(|&key| other.ops.iter().any(|op| op.may_touch(key)));
     let may_expire = |other: &Txn| {
         keys.iter().any(|&key| {
             other.ops.iter().any(
@@ -154,11 +140,7 @@ pub(crate) fn broken_watch(checker: &Checker<'_>, txn: &Txn) -> Result<(), Viola
         .txns
         .iter()
         .any(|other| other.id != txn.id && touches(other) && !other.done_before(watch.asked));
-    let name = if lost {
-        "DirtyRefusal"
-    } else {
-        "WatchBrokenByNobody"
-    };
+    let name = if lost { "DirtyRefusal" } else { "WatchBrokenByNobody" };
     Err(Violation::of(name, txn, format!("{txn}")))
 }
 

@@ -80,19 +80,15 @@ pub(crate) fn read(objects: &BTreeMap<String, Bytes>) -> Result<Order, Violation
         if ends.get(&node).copied().unwrap_or(0) != end {
             return Err(Violation::new(
                 "ClosingContradictsLog",
-                format!(
-                    "log {node} was closed at {end}, and ends at {:?}",
-                    ends.get(&node)
-                ),
+                format!("log {node} was closed at {end}, and ends at {:?}", ends.get(&node)),
             ));
         }
     }
     match order.commits.windows(2).find(|two| two[0].id >= two[1].id) {
         None => Ok(order),
-        Some(two) => Err(Violation::new(
-            "CommitIdsOutOfOrder",
-            format!("{:?} before {:?}", two[0], two[1]),
-        )),
+        Some(two) => {
+            Err(Violation::new("CommitIdsOutOfOrder", format!("{:?} before {:?}", two[0], two[1])))
+        }
     }
 }
 
@@ -111,10 +107,7 @@ impl Order {
         let before = self.commits.len();
         let mut directory =
             checked_directory(header, bytes).map_err(|error| broken(&name, error))?;
-        while let Some(commit) = directory
-            .next_commit()
-            .map_err(|error| broken(&name, error))?
-        {
+        while let Some(commit) = directory.next_commit().map_err(|error| broken(&name, error))? {
             let mut writes = Vec::new();
             for write in &commit.writes {
                 if let Write::Control(Control::LogClosed { node, end }) = write {
@@ -150,13 +143,7 @@ impl Order {
 
 fn stored(header: &Header, bytes: &Bytes, write: &Write<'_>) -> Option<Stored> {
     match *write {
-        Write::Put {
-            database,
-            key,
-            expires_ms,
-            place,
-            ..
-        } => {
+        Write::Put { database, key, expires_ms, place, .. } => {
             let value = match place {
                 Place::Inline(value) => value.to_vec(),
                 Place::Values { offset, length, .. } => {
@@ -169,12 +156,7 @@ fn stored(header: &Header, bytes: &Bytes, write: &Write<'_>) -> Option<Stored> {
             Some(Stored::Put(key, value, expires_ms.unwrap_or(0)))
         }
         Write::Delete { database, key } => Some(Stored::Delete(Key::parse(database, key)?)),
-        Write::Meta {
-            database,
-            key,
-            predecessor,
-            expires_ms,
-        } => {
+        Write::Meta { database, key, predecessor, expires_ms } => {
             let key = Key::parse(database, key)?;
             Some(Stored::Meta(key, predecessor, expires_ms.unwrap_or(0)))
         }

@@ -6,14 +6,8 @@ use crate::model::{Effect, effects};
 use crate::order::{Committed, Stored};
 use aft::layout::CommitId;
 
-const A: Key = Key {
-    database: 0,
-    number: 0,
-};
-const B: Key = Key {
-    database: 0,
-    number: 1,
-};
+const A: Key = Key { database: 0, number: 0 };
+const B: Key = Key { database: 0, number: 1 };
 
 /// A small history and the order that the store's logs would give for it.
 #[derive(Default)]
@@ -54,17 +48,10 @@ impl Story {
             Effect::Expiry(expires_ms) => Stored::Meta(key, CommitId::ZERO, expires_ms),
         });
         self.commits.push(Committed {
-            id: CommitId {
-                time: self.commits.len() as u64 + 1,
-                node: 1,
-            },
+            id: CommitId { time: self.commits.len() as u64 + 1, node: 1 },
             txn: id,
             group: (1, 1),
-            writes: flushed
-                .into_iter()
-                .map(Stored::Flush)
-                .chain(writes)
-                .collect(),
+            writes: flushed.into_iter().map(Stored::Flush).chain(writes).collect(),
         });
     }
 
@@ -116,10 +103,7 @@ fn an_honest_history_is_let_pass() {
     story.restarts();
     let counter = Seen::Value(Some((counter_value(counted, 1), 0)));
     story.reads(A, counter);
-    story.does(
-        &[Op::Delete(A), Op::Flush(0)],
-        &[Seen::Exists(true), Seen::Nothing],
-    );
+    story.does(&[Op::Delete(A), Op::Flush(0)], &[Seen::Exists(true), Seen::Nothing]);
     story.reads(A, NIL);
     assert_eq!(story.name(), "nothing");
 }
@@ -128,14 +112,9 @@ fn an_honest_history_is_let_pass() {
 fn fractured_read() {
     let mut story = Story::default();
     let first = story.puts(&[A, B]);
-    let second = story.ask(
-        &[Op::Put(A, 0, None), Op::Put(B, 0, None)],
-        &[Seen::Nothing, Seen::Nothing],
-    );
-    let reader = story.ask(
-        &[Op::Get(A), Op::Get(B)],
-        &[put_by(second, 0), put_by(first, 1)],
-    );
+    let second =
+        story.ask(&[Op::Put(A, 0, None), Op::Put(B, 0, None)], &[Seen::Nothing, Seen::Nothing]);
+    let reader = story.ask(&[Op::Get(A), Op::Get(B)], &[put_by(second, 0), put_by(first, 1)]);
     story.commit(second);
     story.tell(second, Outcome::Done);
     story.tell(reader, Outcome::Done);
@@ -328,12 +307,7 @@ fn watched(story: &mut Story, held: bool, meanwhile: impl FnOnce(&mut Story)) {
     meanwhile(story);
     let (ops, seen) = ([Op::Put(A, 0, None)], [Seen::Nothing]);
     let exec = story.ask(&ops, if held { &seen } else { &[] });
-    story.txns[exec as usize].watch = Some(Watch {
-        asked,
-        done,
-        reads: vec![(A, NIL)],
-        held,
-    });
+    story.txns[exec as usize].watch = Some(Watch { asked, done, reads: vec![(A, NIL)], held });
     if held {
         story.commit(exec);
     }

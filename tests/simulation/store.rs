@@ -115,10 +115,7 @@ impl SimStore {
             creates_in_flight,
             mutant,
         };
-        Self {
-            world: Arc::new(world),
-            life: 0,
-        }
+        Self { world: Arc::new(world), life: 0 }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -136,10 +133,7 @@ impl SimStore {
         state.life = life;
         state.kill_at = kill_at;
         state.rejected = 0;
-        Self {
-            world: Arc::clone(&self.world),
-            life,
-        }
+        Self { world: Arc::clone(&self.world), life }
     }
 
     /// Returns when the process has to die.
@@ -184,9 +178,7 @@ impl SimStore {
     pub(crate) fn objects(&self) -> BTreeMap<String, Bytes> {
         let state = self.state();
         let objects = state.objects.iter();
-        objects
-            .map(|(name, object)| (name.clone(), object.bytes.clone()))
-            .collect()
+        objects.map(|(name, object)| (name.clone(), object.bytes.clone())).collect()
     }
 
     /// Breaks the store's promise: an object is gone.
@@ -239,17 +231,11 @@ impl SimStore {
         };
         match dies {
             None => (plan, false),
-            Some(KillAt {
-                after_work: true, ..
-            }) => (plan, true),
+            Some(KillAt { after_work: true, .. }) => (plan, true),
             // The request is on its way all the same, or never left.
             Some(_) => {
                 let arrives = self.state().last_words();
-                let plan = Plan {
-                    arrives,
-                    reply: Reply::Never,
-                    vanishes: false,
-                };
+                let plan = Plan { arrives, reply: Reply::Never, vanishes: false };
                 self.world.kill.notify_one();
                 (plan, false)
             }
@@ -362,11 +348,8 @@ impl State {
 
     fn keep(&mut self, name: &str, bytes: &Bytes, now: Duration) {
         let (listed, read) = self.faults.shows(&mut self.rng);
-        let object = Object {
-            bytes: bytes.clone(),
-            listed_from: now + listed,
-            read_from: now + read,
-        };
+        let object =
+            Object { bytes: bytes.clone(), listed_from: now + listed, read_from: now + read };
         self.objects.insert(name.to_owned(), object);
     }
 
@@ -374,8 +357,7 @@ impl State {
     fn notice_create(&mut self, life: u32, name: &str, bytes: &Bytes) {
         let late = life != self.life;
         if late {
-            self.coverage
-                .hit("creates applied after their process died");
+            self.coverage.hit("creates applied after their process died");
         }
         let kind = Header::decode(bytes).map(|header| header.kind);
         let there = self.kind_of(name);
@@ -414,18 +396,14 @@ impl Store for SimStore {
 
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
         let name = name.to_owned();
-        Box::pin(self.request(Verb::Create, move |store| {
-            Ok(store.create_now(&name, &object))
-        }))
+        Box::pin(self.request(Verb::Create, move |store| Ok(store.create_now(&name, &object))))
     }
 
     fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes> {
         let name = name.to_owned();
         Box::pin(self.request(Verb::Other, move |store| {
             let now = store.now();
-            let State {
-                objects, coverage, ..
-            } = &mut *store.state();
+            let State { objects, coverage, .. } = &mut *store.state();
             let object = objects.get(&name).ok_or(StoreError::NotFound)?;
             if object.read_from > now {
                 coverage.hit("objects read late");

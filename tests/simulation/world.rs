@@ -179,11 +179,7 @@ impl World {
         if last {
             return (End::Clean, None);
         }
-        let end = if self.rng.random_bool(0.5) {
-            End::Killed
-        } else {
-            End::Clean
-        };
+        let end = if self.rng.random_bool(0.5) { End::Killed } else { End::Clean };
         let kill_at = self.rng.random_bool(0.6).then(|| {
             let most = [12, 60, 400][self.rng.random_range(0..3)];
             KillAt {
@@ -338,20 +334,12 @@ impl World {
         // What the checker finds says more than that something went wrong on the way.
         let checked = read
             .and_then(|order| {
-                if order
-                    .commits
-                    .iter()
-                    .map(|c| c.id)
-                    .zip(&self.known)
-                    .any(|(a, b)| a != *b)
-                {
+                if order.commits.iter().map(|c| c.id).zip(&self.known).any(|(a, b)| a != *b) {
                     return Err(Violation::new("OrderRewritten", "after the last start"));
                 }
                 let checker = checker::check(&history.txns, &order.commits)?;
-                self.coverage.add(
-                    "expired keys seen after a restart",
-                    checker.expired_across_lives,
-                );
+                self.coverage
+                    .add("expired keys seen after a restart", checker.expired_across_lives);
                 Ok(())
             })
             .and(complained)
@@ -361,12 +349,7 @@ impl World {
             })
             .and(found);
         self.count_outcomes(&history, &order);
-        Run {
-            violation: checked.err(),
-            history,
-            order,
-            coverage: self.coverage,
-        }
+        Run { violation: checked.err(), history, order, coverage: self.coverage }
     }
 
     fn count_outcomes(&mut self, history: &History, order: &Order) {
@@ -399,13 +382,10 @@ impl World {
         let commits = &order.commits;
         let flushes = commits.iter().flat_map(|commit| &commit.writes);
         let flushes = flushes.filter(|write| matches!(write, Stored::Flush(_)));
-        self.coverage
-            .add("flushes in the order", flushes.count() as u64);
-        self.coverage
-            .add("commits in the order", commits.len() as u64);
+        self.coverage.add("flushes in the order", flushes.count() as u64);
+        self.coverage.add("commits in the order", commits.len() as u64);
         self.coverage.add("seals", order.seals);
-        self.coverage
-            .add("groups of several transactions", order.shared_groups);
+        self.coverage.add("groups of several transactions", order.shared_groups);
     }
 }
 
@@ -428,10 +408,7 @@ async fn shut_down(
     match answered.await {
         Ok(answered) => answered?,
         Err(_) => {
-            return Err(Violation::new(
-                "NoAnswer",
-                "a reply or the drain never came",
-            ));
+            return Err(Violation::new("NoAnswer", "a reply or the drain never came"));
         }
     }
     // Whatever the engine still wants to write meets the seal from now on.

@@ -69,9 +69,5 @@ pub(crate) const MAY_SLEEP: &[MaySleep] = &[MaySleep {
 }];
 
 /// Beginnings of paths that exist on one machine only. (Split, or this file would have them.)
-pub(crate) const MACHINE_PATHS: &[&str] = &[
-    concat!("/", "work/"),
-    concat!("/", "home/"),
-    concat!("/", "root/"),
-    concat!("/", "Users/"),
-];
+pub(crate) const MACHINE_PATHS: &[&str] =
+    &[concat!("/", "work/"), concat!("/", "home/"), concat!("/", "root/"), concat!("/", "Users/")];

@@ -33,11 +33,8 @@ fn sources() -> Vec<Source> {
         collect(&root().join(directory), &mut files);
     }
     files.sort();
-    let rust = files
-        .iter()
-        .filter(|file| file.extension().is_some_and(|end| end == "rs"));
-    rust.map(|file| Source::new(&relative(file), &fs::read_to_string(file).unwrap()))
-        .collect()
+    let rust = files.iter().filter(|file| file.extension().is_some_and(|end| end == "rs"));
+    rust.map(|file| Source::new(&relative(file), &fs::read_to_string(file).unwrap())).collect()
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
@@ -62,10 +59,7 @@ fn relative(file: &Path) -> String {
 
 /// Every text file that git tracks; none outside of a checkout (a packaged crate).
 fn tracked_files() -> Vec<(String, String)> {
-    let listed = Command::new("git")
-        .args(["ls-files", "-z"])
-        .current_dir(root())
-        .output();
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
     let Ok(listed) = listed else {
         return Vec::new();
     };

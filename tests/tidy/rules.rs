@@ -94,11 +94,7 @@ fn imports(source: &Source) -> Vec<(usize, String)> {
 /// How many modules deep a file is: 1 for `src/clock.rs` and `src/engine/mod.rs`.
 fn depth(path: &str) -> usize {
     let slashes = path.matches('/').count();
-    if path.ends_with("/mod.rs") {
-        slashes - 1
-    } else {
-        slashes
-    }
+    if path.ends_with("/mod.rs") { slashes - 1 } else { slashes }
 }
 
 /// `engine` of `engine::Index`; `clock` and `engine` of `{clock::Clock, engine}`.
@@ -128,24 +124,15 @@ fn first_names(path: &str) -> Vec<&str> {
 /// Only the owners use the words. Tests may: they stand outside.
 pub(crate) fn owned_words(sources: &[Source], owned: &Owned) -> Vec<String> {
     let mut complaints = Vec::new();
-    for source in sources
-        .iter()
-        .filter(|source| source.path.starts_with("src/"))
-    {
-        if source
-            .layer()
-            .is_some_and(|layer| owned.owners.contains(&layer))
-        {
+    for source in sources.iter().filter(|source| source.path.starts_with("src/")) {
+        if source.layer().is_some_and(|layer| owned.owners.contains(&layer)) {
             continue;
         }
         for word in owned.words {
             for at in words(&source.code, word) {
                 if is_path_root(&source.code, at, word) {
                     let line = source.line_of(at);
-                    complaints.push(format!(
-                        "{}:{line}: `{word}`: {}",
-                        source.path, owned.advice
-                    ));
+                    complaints.push(format!("{}:{line}: `{word}`: {}", source.path, owned.advice));
                 }
             }
         }
@@ -184,10 +171,7 @@ pub(crate) fn dead_files(sources: &[Source]) -> Vec<String> {
     }
     let dead = sources.iter().filter(|file| !alive.contains(&file.path));
     dead.map(|file| {
-        format!(
-            "{}: no `mod` leads here, so nobody compiles it: declare or delete it",
-            file.path
-        )
+        format!("{}: no `mod` leads here, so nobody compiles it: declare or delete it", file.path)
     })
     .collect()
 }
@@ -287,10 +271,7 @@ pub(crate) fn sizes(sources: &[Source], too_long: &[TooLong]) -> Vec<String> {
 /// Nothing unfinished in `src`.
 pub(crate) fn leftovers(sources: &[Source]) -> Vec<String> {
     let mut complaints = Vec::new();
-    for source in sources
-        .iter()
-        .filter(|source| source.path.starts_with("src/"))
-    {
+    for source in sources.iter().filter(|source| source.path.starts_with("src/")) {
         let path = &source.path;
         for name in ["todo", "unimplemented", "dbg"] {
             for at in words(&source.code, name) {
@@ -319,10 +300,8 @@ pub(crate) fn ignored_tests(sources: &[Source]) -> Vec<String> {
         for line in source.lines_with("ignore") {
             let code = source.code.lines().nth(line - 1).unwrap_or_default();
             if code.contains("#[ignore") || code.contains("#[cfg_attr") {
-                complaints.push(format!(
-                    "{}:{line}: an ignored test: mend it or delete it",
-                    source.path
-                ));
+                complaints
+                    .push(format!("{}:{line}: an ignored test: mend it or delete it", source.path));
             }
         }
     }

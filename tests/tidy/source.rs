@@ -21,11 +21,7 @@ pub(crate) struct Function {
 
 impl Source {
     pub(crate) fn new(path: &str, text: &str) -> Self {
-        Self {
-            path: path.into(),
-            text: text.into(),
-            code: blank(text),
-        }
+        Self { path: path.into(), text: text.into(), code: blank(text) }
     }
 
     /// The module below `src` that the file belongs to: `engine` of `src/engine/index.rs`.
@@ -215,8 +211,6 @@ fn raw_string(rest: &[char]) -> usize {
     let mut end = vec!['"'];
     end.resize(1 + hashes, '#');
     let begin = 2 + hashes;
-    let found = rest[begin..]
-        .windows(end.len())
-        .position(|part| part == end);
+    let found = rest[begin..].windows(end.len()).position(|part| part == end);
     found.map_or(rest.len(), |found| begin + found + end.len())
 }

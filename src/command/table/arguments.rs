@@ -151,34 +151,20 @@ pub(super) const SET: &[Argument] = &[
 
 const EXPIRE_CONDITION: Argument = one_of(
     "condition",
-    &[
-        token("nx", "NX"),
-        token("xx", "XX"),
-        token("gt", "GT"),
-        token("lt", "LT"),
-    ],
+    &[token("nx", "NX"), token("xx", "XX"), token("gt", "GT"), token("lt", "LT")],
 )
 .since("7.0.0")
 .optional();
 pub(super) const EXPIRE: &[Argument] = &[A_KEY, integer("seconds"), EXPIRE_CONDITION];
 pub(super) const PEXPIRE: &[Argument] = &[A_KEY, integer("milliseconds"), EXPIRE_CONDITION];
-pub(super) const EXPIREAT: &[Argument] = &[
-    A_KEY,
-    Argument::new("unix-time-seconds", Kind::UnixTime),
-    EXPIRE_CONDITION,
-];
-pub(super) const PEXPIREAT: &[Argument] = &[
-    A_KEY,
-    Argument::new("unix-time-milliseconds", Kind::UnixTime),
-    EXPIRE_CONDITION,
-];
+pub(super) const EXPIREAT: &[Argument] =
+    &[A_KEY, Argument::new("unix-time-seconds", Kind::UnixTime), EXPIRE_CONDITION];
+pub(super) const PEXPIREAT: &[Argument] =
+    &[A_KEY, Argument::new("unix-time-milliseconds", Kind::UnixTime), EXPIRE_CONDITION];
 
 pub(super) const FLUSH: &[Argument] = &[one_of(
     "async",
-    &[
-        token("async", "ASYNC").since("4.0.0"),
-        token("sync", "SYNC").since("6.2.0"),
-    ],
+    &[token("async", "ASYNC").since("4.0.0"), token("sync", "SYNC").since("6.2.0")],
 )
 .optional()];
 const ASYNC: Argument =
@@ -187,19 +173,15 @@ pub(super) const FUNCTION_FLUSH: &[Argument] = &[ASYNC];
 pub(super) const SCRIPT_FLUSH: &[Argument] = &[ASYNC.since("6.2.0")];
 pub(super) const SHA1S: &[Argument] = &[string("sha1").multiple()];
 pub(super) const FUNCTION_LIST: &[Argument] = &[
-    string("library-name-pattern")
-        .after("LIBRARYNAME")
-        .optional(),
+    string("library-name-pattern").after("LIBRARYNAME").optional(),
     token("withcode", "WITHCODE").optional(),
 ];
 
 pub(super) const OPTIONAL_MESSAGE: &[Argument] = &[string("message").optional()];
 pub(super) const MESSAGE: &[Argument] = &[string("message")];
 pub(super) const INDEX: &[Argument] = &[integer("index")];
-pub(super) const AUTH: &[Argument] = &[
-    string("username").since("6.0.0").optional(),
-    string("password"),
-];
+pub(super) const AUTH: &[Argument] =
+    &[string("username").since("6.0.0").optional(), string("password")];
 #[rustfmt::skip] // One argument, one line.
 pub(super) const HELLO: &[Argument] = &[
     block("arguments", &[
@@ -215,13 +197,8 @@ pub(super) const ENABLED: &[Argument] = &[one_of("enabled", &[ON, OFF])];
 pub(super) const CLIENT_REPLY: &[Argument] =
     &[one_of("on_off_skip", &[ON, OFF, token("skip", "SKIP")])];
 pub(super) const CLIENT_SETNAME: &[Argument] = &[string("connection-name")];
-pub(super) const CLIENT_SETINFO: &[Argument] = &[one_of(
-    "attr",
-    &[
-        string("libname").after("LIB-NAME"),
-        string("libver").after("LIB-VER"),
-    ],
-)];
+pub(super) const CLIENT_SETINFO: &[Argument] =
+    &[one_of("attr", &[string("libname").after("LIB-NAME"), string("libver").after("LIB-VER")])];
 #[rustfmt::skip] // One argument, one line.
 pub(super) const CLIENT_LIST: &[Argument] = &[
     one_of("normal_master_replica_pubsub", &[

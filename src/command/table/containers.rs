@@ -18,10 +18,7 @@ const SCRIPTS: Flags = Flags::NO_SCRIPT.and(Flags::SCRIPTING);
 const VARIES: &[&str] = &["nondeterministic_output"];
 const ORDER_VARIES: &[&str] = &["nondeterministic_output_order"];
 const SHARDS_ALL: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
-const SHARDS_AND: &[&str] = &[
-    "request_policy:all_shards",
-    "response_policy:agg_logical_and",
-];
+const SHARDS_AND: &[&str] = &["request_policy:all_shards", "response_policy:agg_logical_and"];
 const NODES_ALL: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 #[rustfmt::skip] // One row, one command.

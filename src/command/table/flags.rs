@@ -139,13 +139,7 @@ impl Keys {
     }
 
     const fn at(first: i32, last: i32, step: i32, access: &'static [&'static str]) -> Self {
-        Self {
-            first,
-            last,
-            step,
-            access,
-            notes: None,
-        }
+        Self { first, last, step, access, notes: None }
     }
 
     pub(super) const fn notes(mut self, notes: &'static str) -> Self {

@@ -42,18 +42,12 @@ const REMOVE: Keys = Keys::all(&["RM", "delete"]);
 const NO_KEYS: Keys = Keys::NONE;
 
 const BY_KEY: &[&str] = &["request_policy:multi_shard"];
-const BY_KEY_ALL: &[&str] = &[
-    "request_policy:multi_shard",
-    "response_policy:all_succeeded",
-];
+const BY_KEY_ALL: &[&str] = &["request_policy:multi_shard", "response_policy:all_succeeded"];
 const BY_KEY_SUM: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 const SHARDS_ALL: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 const SHARDS_SUM: &[&str] = &["request_policy:all_shards", "response_policy:agg_sum"];
-const SHARDS_VARY: &[&str] = &[
-    "nondeterministic_output",
-    "request_policy:all_shards",
-    "response_policy:special",
-];
+const SHARDS_VARY: &[&str] =
+    &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
 const VARIES: &[&str] = &["nondeterministic_output"];
 const ORDER_VARIES: &[&str] = &["nondeterministic_output_order"];
 

@@ -27,16 +27,10 @@ impl Core {
             }
             self.close_open_group();
         }
-        let oldest_snapshot = self
-            .pins
-            .keys()
-            .next()
-            .map_or(0, |&(_, now_ms)| now_ms << CommitId::COUNTER_BITS);
+        let oldest_snapshot =
+            self.pins.keys().next().map_or(0, |&(_, now_ms)| now_ms << CommitId::COUNTER_BITS);
         let (acked, log_begins, node) = (self.acked, self.log_begins, self.node);
-        let largest = CommitId {
-            time: self.last_commit_time,
-            node,
-        };
+        let largest = CommitId { time: self.last_commit_time, node };
         let at = self.cut.iter().position(|group| !group.sent)?;
         let group = self.cut.get_mut(at)?;
         group.sent = true;
@@ -84,10 +78,7 @@ impl Core {
 
     /// Readers at or after this position are all there are or will be.
     pub(super) fn oldest_reader(&self) -> Position {
-        self.pins
-            .keys()
-            .next()
-            .map_or(self.acked, |&(position, _)| position.min(self.acked))
+        self.pins.keys().next().map_or(self.acked, |&(position, _)| position.min(self.acked))
     }
 
     pub(super) fn settle(&mut self, number: u8, id: EntryId) {
@@ -116,10 +107,7 @@ impl Core {
             };
             if db.written <= flush.position && db.flushes.len() == 1 && db.live_tip == 0 {
                 // Nothing was written since: the whole database goes at once.
-                *db = Database {
-                    written: db.written,
-                    ..Database::new(self.options.hash_seed)
-                };
+                *db = Database { written: db.written, ..Database::new(self.options.hash_seed) };
                 continue;
             }
             for id in db.index.bury(flush.commit) {
@@ -191,10 +179,7 @@ impl Core {
             db.written = db.written.min(last);
         }
         // What lay under a dropped version was left to that version's group to settle.
-        for (number, id) in dropped
-            .iter()
-            .flat_map(|group| group.touched.iter().copied())
-        {
+        for (number, id) in dropped.iter().flat_map(|group| group.touched.iter().copied()) {
             self.settle(number, id);
         }
     }

@@ -75,9 +75,7 @@ impl Database {
     }
 
     fn expiry_of(&self, id: EntryId) -> u64 {
-        self.index
-            .get(id)
-            .map_or(0, |entry| entry.newest().expires_ms)
+        self.index.get(id).map_or(0, |entry| entry.newest().expires_ms)
     }
 
     fn forget_expiry(&mut self, id: EntryId) {
@@ -132,24 +130,13 @@ impl Database {
 fn log_change(builder: &mut GroupBuilder, database: u8, key: &[u8], change: &Change) {
     let expiry = |expires_ms: u64| (expires_ms != 0).then_some(expires_ms);
     match change {
-        Change::Put {
-            value: Value::String(bytes),
-            expires_ms,
-        } => {
+        Change::Put { value: Value::String(bytes), expires_ms } => {
             builder.put(database, key, TYPE_STRING, expiry(*expires_ms), bytes);
         }
         Change::Delete => builder.write(&Write::Delete { database, key }),
-        Change::Expiry {
-            predecessor,
-            expires_ms,
-        } => {
+        Change::Expiry { predecessor, expires_ms } => {
             let (predecessor, expires_ms) = (*predecessor, expiry(*expires_ms));
-            builder.write(&Write::Meta {
-                database,
-                key,
-                predecessor,
-                expires_ms,
-            });
+            builder.write(&Write::Meta { database, key, predecessor, expires_ms });
         }
     }
 }
@@ -251,9 +238,7 @@ impl Core {
     pub fn new(options: CoreOptions) -> Self {
         let databases = options.databases.min(DATABASES_MAX) as u64;
         Self {
-            databases: (0..databases)
-                .map(|_| Database::new(options.hash_seed))
-                .collect(),
+            databases: (0..databases).map(|_| Database::new(options.hash_seed)).collect(),
             options,
             node: 0,
             now: Now::new(0),
@@ -296,19 +281,13 @@ impl Core {
     /// What is acknowledged, now.
     #[inline]
     pub fn visible(&self) -> Snapshot {
-        Snapshot {
-            position: self.acked,
-            now_ms: self.now.ms(),
-        }
+        Snapshot { position: self.acked, now_ms: self.now.ms() }
     }
 
     /// What is sequenced, now.
     #[inline]
     pub fn tip(&self) -> Snapshot {
-        Snapshot {
-            position: Snapshot::TIP,
-            now_ms: self.now.ms(),
-        }
+        Snapshot { position: Snapshot::TIP, now_ms: self.now.ms() }
     }
 
     /// Whether the node takes writes.
@@ -324,11 +303,7 @@ impl Core {
     /// Expiries up to this time are known to a restart.
     #[inline]
     pub fn now_through_acked_ms(&self) -> u64 {
-        if self.options.logged {
-            self.now_through_acked_ms
-        } else {
-            u64::MAX
-        }
+        if self.options.logged { self.now_through_acked_ms } else { u64::MAX }
     }
 
     /// The version of a key that a snapshot holds, dead or alive.
@@ -356,9 +331,7 @@ impl Core {
     ) -> Option<(&Version, bool)> {
         let db = self.database(database)?;
         let entry = db.index.get(db.index.find(hash, key)?)?;
-        let newest = entry
-            .versions()
-            .find(|version| version.position <= snapshot.position)?;
+        let newest = entry.versions().find(|version| version.position <= snapshot.position)?;
         let alive = entry.visible(&db.flushes, snapshot).is_some_and(|version| {
             version.state.is_alive() && !version.is_expired(snapshot.now_ms)
         });
@@ -387,8 +360,7 @@ impl Core {
 
     /// How many keys have an expiry, on the tip.
     pub fn expiring_keys(&self, database: u8) -> u64 {
-        self.database(database)
-            .map_or(0, |db| db.expiries.len() as u64)
+        self.database(database).map_or(0, |db| db.expiries.len() as u64)
     }
 
     /// The gate of the group at `position`, if its fate isn't known.
@@ -396,10 +368,7 @@ impl Core {
         if position <= self.acked {
             return None;
         }
-        let group = self
-            .cut
-            .get((position - self.acked - 1) as usize)
-            .unwrap_or(&self.open);
+        let group = self.cut.get((position - self.acked - 1) as usize).unwrap_or(&self.open);
         Some(Arc::clone(&group.gate))
     }
 
@@ -412,11 +381,7 @@ impl Core {
     /// The newest position that a transaction has gone to.
     pub fn newest_pending(&self) -> Position {
         let open = self.open_position();
-        if self.open_is_wanted() {
-            open
-        } else {
-            open - 1
-        }
+        if self.open_is_wanted() { open } else { open - 1 }
     }
 
     /// Where a transaction that commits now would go.
@@ -447,20 +412,12 @@ impl Core {
         let before = self.open.builder.len();
         if self.options.logged {
             let commit = Commit { id, ..meta.clone() };
-            self.open
-                .builder
-                .begin_commit(&commit, writes.flushed().len() + writes.writes().len());
+            self.open.builder.begin_commit(&commit, writes.flushed().len() + writes.writes().len());
             self.open.largest_commit = id;
             self.open.now_through_ms = self.now.ms();
         }
         for &database in writes.flushed() {
-            self.apply_flush(
-                database,
-                Flush {
-                    commit: id,
-                    position,
-                },
-            );
+            self.apply_flush(database, Flush { commit: id, position });
         }
         for write in writes {
             self.apply(write, id, position);
@@ -477,19 +434,11 @@ impl Core {
     fn draw_commit_id(&mut self) -> CommitId {
         let from_clock = self.now.ms() << CommitId::COUNTER_BITS;
         self.last_commit_time = from_clock.max(self.last_commit_time + 1);
-        CommitId {
-            time: self.last_commit_time,
-            node: self.node,
-        }
+        CommitId { time: self.last_commit_time, node: self.node }
     }
 
     fn apply(&mut self, write: KeyWrite, commit: CommitId, position: Position) {
-        let KeyWrite {
-            database: number,
-            hash,
-            key,
-            change,
-        } = write;
+        let KeyWrite { database: number, hash, key, change } = write;
         if self.options.logged {
             log_change(&mut self.open.builder, number, &key, &change);
         }
@@ -503,24 +452,14 @@ impl Core {
             Change::Put { value, expires_ms } => (State::Live(value), expires_ms),
             Change::Delete => (State::Tombstone, 0),
             Change::Expiry { expires_ms, .. } => {
-                let newest = found
-                    .and_then(|id| db.index.get(id))
-                    .map(|entry| entry.newest());
-                (
-                    newest.map_or(State::Lost, |version| version.state.clone()),
-                    expires_ms,
-                )
+                let newest = found.and_then(|id| db.index.get(id)).map(|entry| entry.newest());
+                (newest.map_or(State::Lost, |version| version.state.clone()), expires_ms)
             }
         };
         let delta = i64::from(state.is_alive()) - i64::from(was_alive);
         db.live_tip += delta;
         db.written = position;
-        let version = Version {
-            commit,
-            position,
-            expires_ms,
-            state,
-        };
+        let version = Version { commit, position, expires_ms, state };
         let Some(id) = db.put_version(found, hash, key, version, keep) else {
             return;
         };

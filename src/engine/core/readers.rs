@@ -42,23 +42,15 @@ impl Core {
     /// No tombstone is written: the expiry stands in the log. A key only goes when a
     /// restart, too, would find it expired; until then the group that says so is asked for.
     pub fn reap(&mut self, limit: usize) -> bool {
-        let (pinned, pinned_ms) = self
-            .pins
-            .keys()
-            .next()
-            .copied()
-            .unwrap_or((self.acked, u64::MAX));
+        let (pinned, pinned_ms) =
+            self.pins.keys().next().copied().unwrap_or((self.acked, u64::MAX));
         let durable_ms = self.now_through_acked_ms();
         let now_ms = self.now.ms();
         let mut left = limit;
         let (mut wanted, mut reaped) = (false, 0);
         for db in &mut self.databases {
-            let due: Vec<(u64, EntryId)> = db
-                .expiries
-                .range(..=(now_ms, EntryId::MAX))
-                .take(left)
-                .copied()
-                .collect();
+            let due: Vec<(u64, EntryId)> =
+                db.expiries.range(..=(now_ms, EntryId::MAX)).take(left).copied().collect();
             left -= due.len();
             for (expires_ms, id) in due {
                 let Some(entry) = db.index.get(id) else {

@@ -48,9 +48,7 @@ impl Core {
     /// The version of a key that recovery has installed last.
     pub fn recovered(&self, database: u8, key: &[u8]) -> Option<&Version> {
         let db = self.database(database)?;
-        db.index
-            .get(db.index.find(db.index.hash(key), key)?)
-            .map(|entry| entry.newest())
+        db.index.get(db.index.find(db.index.hash(key), key)?).map(|entry| entry.newest())
     }
 
     /// Everything recovered so far in a database is gone.
@@ -74,10 +72,7 @@ impl Core {
     /// Appends facts about other logs to the open group.
     pub fn commit_controls(&mut self, controls: &[Control]) -> Position {
         let id = self.draw_commit_id();
-        let commit = Commit {
-            id,
-            ..Commit::default()
-        };
+        let commit = Commit { id, ..Commit::default() };
         let before = self.open.builder.len();
         self.open.builder.begin_commit(&commit, controls.len());
         for control in controls {

@@ -24,14 +24,8 @@ fn put(index: &mut Index, key: &str, version: Version, keep: bool) -> EntryId {
 
 fn seen(index: &Index, key: &str, position: Position) -> Option<CommitId> {
     let id = index.find(index.hash(key.as_bytes()), key.as_bytes())?;
-    let snapshot = Snapshot {
-        position,
-        now_ms: 0,
-    };
-    index
-        .get(id)?
-        .visible(&[], snapshot)
-        .map(|version| version.commit)
+    let snapshot = Snapshot { position, now_ms: 0 };
+    index.get(id)?.visible(&[], snapshot).map(|version| version.commit)
 }
 
 #[test]
@@ -60,12 +54,7 @@ fn fifty_thousand_keys_survive_splits_removals_and_reuse() {
             assert_eq!(seen(&index, &key, Snapshot::TIP), expected);
         }
     }
-    assert!(
-        index
-            .segments
-            .iter()
-            .all(|s| s.table.len() <= SEGMENT_KEYS_MAX)
-    );
+    assert!(index.segments.iter().all(|s| s.table.len() <= SEGMENT_KEYS_MAX));
 }
 
 #[test]
@@ -76,13 +65,7 @@ fn readers_keep_what_they_see_until_it_is_pruned() {
     }
     let id = put(&mut index, "k", version(6, 6, "v"), true);
     for position in 1..=6 {
-        assert_eq!(
-            seen(&index, "k", position),
-            Some(CommitId {
-                time: position,
-                node: 1
-            })
-        );
+        assert_eq!(seen(&index, "k", position), Some(CommitId { time: position, node: 1 }));
     }
     assert_eq!(seen(&index, "k", 0), None);
     index.get_mut(id).unwrap().prune(3);
@@ -101,10 +84,7 @@ fn falling_back_takes_new_entries_away_and_old_ones_back() {
     let new = put(&mut index, "new", version(4, 3, "v"), true);
     index.fall_back(old, 2);
     index.fall_back(new, 2);
-    assert_eq!(
-        seen(&index, "old", Snapshot::TIP),
-        Some(CommitId { time: 1, node: 1 })
-    );
+    assert_eq!(seen(&index, "old", Snapshot::TIP), Some(CommitId { time: 1, node: 1 }));
     assert_eq!(index.find(index.hash(b"new"), b"new"), None);
     assert_eq!(index.len(), 1);
 }

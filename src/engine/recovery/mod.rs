@@ -143,10 +143,7 @@ async fn newest_node(engine: &Engine) -> Result<NodeId, OpenError> {
         && let Object::Damaged(error @ FormatError::Newer(_)) =
             read_object(engine, ObjectName::Node(newest)).await?
     {
-        return Err(OpenError::Format {
-            name: ObjectName::Node(newest).to_string(),
-            error,
-        });
+        return Err(OpenError::Format { name: ObjectName::Node(newest).to_string(), error });
     }
     Ok(newest)
 }
@@ -158,10 +155,7 @@ impl Recovery<'_> {
         logs: &BTreeMap<NodeId, BTreeSet<u64>>,
     ) -> Result<(), OpenError> {
         let engine = self.engine;
-        let first_groups = logs
-            .iter()
-            .filter(|(_, seqs)| seqs.contains(&1))
-            .map(|(node, _)| *node);
+        let first_groups = logs.iter().filter(|(_, seqs)| seqs.contains(&1)).map(|(node, _)| *node);
         let mut objects = ReadAhead::new(engine, first_groups.map(|node| (node, 1)));
         while let Some((node, _, object)) = objects.next().await? {
             match object {
@@ -218,8 +212,7 @@ impl Recovery<'_> {
             rest = rest.split_off(&next);
             if ended || self.resolve_gap(node, next, &mut rest).await? {
                 self.leftovers.extend(
-                    rest.range(next + 1..)
-                        .map(|&seq| ObjectName::Log(node, seq).to_string()),
+                    rest.range(next + 1..).map(|&seq| ObjectName::Log(node, seq).to_string()),
                 );
                 if self.known_ends.get(&node) != Some(&(next - 1)) {
                     self.closed.insert(node, next - 1);
@@ -291,16 +284,12 @@ impl Recovery<'_> {
         match header.kind {
             Kind::Seal => return true,
             Kind::Hole => {
-                self.damage(format!(
-                    "{name}: a hole: the transactions in it were lost earlier"
-                ));
+                self.damage(format!("{name}: a hole: the transactions in it were lost earlier"));
                 return false;
             }
             Kind::Group => {}
             other => {
-                self.damage(format!(
-                    "{name}: is a {other:?}: the transactions in it are lost"
-                ));
+                self.damage(format!("{name}: is a {other:?}: the transactions in it are lost"));
                 return false;
             }
         }
@@ -334,11 +323,8 @@ impl Recovery<'_> {
     /// Steps 4 and 5.
     async fn begin(&mut self, node: NodeId) -> Result<(), OpenError> {
         let engine = self.engine;
-        let controls: Vec<Control> = self
-            .closed
-            .iter()
-            .map(|(&node, &end)| Control::LogClosed { node, end })
-            .collect();
+        let controls: Vec<Control> =
+            self.closed.iter().map(|(&node, &end)| Control::LogClosed { node, end }).collect();
         let departure = engine.with_core(|core| {
             core.begin(node, self.largest_commit, self.now_through_ms);
             core.commit_controls(&controls);
@@ -351,9 +337,8 @@ impl Recovery<'_> {
         engine.with_core(|core| {
             core.acknowledge();
             while core.reap(usize::MAX) {}
-            self.report.keys = (0..core.databases())
-                .map(|db| core.live_keys(db, core.visible()))
-                .sum();
+            self.report.keys =
+                (0..core.databases()).map(|db| core.live_keys(db, core.visible())).sum();
         });
         /// Names a store deletes at a time at the most (S3).
         const DELETE_BATCH: usize = 1000;
@@ -378,20 +363,11 @@ fn install_write(
         state,
     };
     let (database, key, version) = match *write {
-        Write::Put {
-            database,
-            key,
-            value_type: TYPE_STRING,
-            expires_ms,
-            place,
-        } => (database, key, version(expires_ms, state_of(header, place))),
+        Write::Put { database, key, value_type: TYPE_STRING, expires_ms, place } => {
+            (database, key, version(expires_ms, state_of(header, place)))
+        }
         Write::Delete { database, key } => (database, key, version(None, State::Tombstone)),
-        Write::Meta {
-            database,
-            key,
-            predecessor,
-            expires_ms,
-        } => {
+        Write::Meta { database, key, predecessor, expires_ms } => {
             let state = match core.recovered(database, key) {
                 Some(older) if older.commit == predecessor => older.state.clone(),
                 _ => State::Lost,
@@ -399,26 +375,15 @@ fn install_write(
             (database, key, version(expires_ms, state))
         }
         // Of a kind that no version writes yet.
-        Write::Put {
-            database,
-            key,
-            expires_ms,
-            ..
+        Write::Put { database, key, expires_ms, .. }
+        | Write::Patch { database, key, expires_ms, .. } => {
+            (database, key, version(expires_ms, State::Lost))
         }
-        | Write::Patch {
-            database,
-            key,
-            expires_ms,
-            ..
-        } => (database, key, version(expires_ms, State::Lost)),
         Write::Flush { database } => return core.recover_flush(database),
         Write::Control(_) => return,
     };
     if version.state == State::Lost {
-        damages.push(format!(
-            "the value of key \"{}\" is lost",
-            key.escape_ascii()
-        ));
+        damages.push(format!("the value of key \"{}\" is lost", key.escape_ascii()));
     }
     core.recover(database, key, version);
 }
@@ -427,11 +392,7 @@ fn install_write(
 fn state_of(header: &Header, place: Place<'_>) -> State {
     match place {
         Place::Inline(bytes) => State::Live(Value::String(bytes.into())),
-        Place::Values {
-            offset,
-            length,
-            crc,
-        } => State::Stored(Box::new(StoredValue {
+        Place::Values { offset, length, crc } => State::Stored(Box::new(StoredValue {
             node: header.node,
             seq: header.number,
             offset: header.values_offset() + offset,

@@ -88,11 +88,7 @@ pub(super) struct ReadAhead<'e, I> {
 
 impl<'e, I: Iterator<Item = (NodeId, u64)>> ReadAhead<'e, I> {
     pub(super) fn new(engine: &'e Engine, names: I) -> Self {
-        Self {
-            engine,
-            names,
-            reading: VecDeque::new(),
-        }
+        Self { engine, names, reading: VecDeque::new() }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<(NodeId, u64, Object)>, OpenError> {
@@ -101,12 +97,7 @@ impl<'e, I: Iterator<Item = (NodeId, u64)>> ReadAhead<'e, I> {
                 break;
             };
             let reading = Box::pin(read_object(self.engine, ObjectName::Log(node, seq)));
-            self.reading.push_back(Read {
-                node,
-                seq,
-                reading,
-                done: None,
-            });
+            self.reading.push_back(Read { node, seq, reading, done: None });
         }
         poll_fn(|context| {
             for read in self.reading.iter_mut().filter(|read| read.done.is_none()) {
@@ -121,12 +112,7 @@ impl<'e, I: Iterator<Item = (NodeId, u64)>> ReadAhead<'e, I> {
         })
         .await;
         match self.reading.pop_front() {
-            Some(Read {
-                node,
-                seq,
-                done: Some(object),
-                ..
-            }) => Ok(Some((node, seq, object?))),
+            Some(Read { node, seq, done: Some(object), .. }) => Ok(Some((node, seq, object?))),
             _ => Ok(None),
         }
     }

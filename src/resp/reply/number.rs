@@ -45,11 +45,7 @@ const DOUBLE_DIGITS: i32 = 17;
 /// `0.10000000000000001`); a NaN keeps its sign, as there.
 pub(super) fn format_double(value: f64) -> String {
     if value.is_nan() {
-        return String::from(if value.is_sign_negative() {
-            "-nan"
-        } else {
-            "nan"
-        });
+        return String::from(if value.is_sign_negative() { "-nan" } else { "nan" });
     }
     if value.is_infinite() {
         return String::from(if value < 0.0 { "-inf" } else { "inf" });
@@ -59,11 +55,7 @@ pub(super) fn format_double(value: f64) -> String {
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if !(-4..DOUBLE_DIGITS).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
-        return format!(
-            "{}e{sign}{:02}",
-            without_trailing_zeros(mantissa),
-            exponent.abs()
-        );
+        return format!("{}e{sign}{:02}", without_trailing_zeros(mantissa), exponent.abs());
     }
     let decimals = (DOUBLE_DIGITS - 1 - exponent) as usize;
     let mut fixed = format!("{value:.decimals$}");
@@ -72,9 +64,5 @@ pub(super) fn format_double(value: f64) -> String {
 }
 
 fn without_trailing_zeros(number: &str) -> &str {
-    if number.contains('.') {
-        number.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        number
-    }
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }

@@ -5,26 +5,14 @@ fn written(reply: &Reply, protocol: Protocol) -> String {
     let mut out = b"before".to_vec();
     reply.write(protocol, &mut out);
     assert_eq!(&out[..6], b"before", "write appends");
-    out[6..]
-        .escape_ascii()
-        .to_string()
-        .replace("\\r\\n", "|")
-        .replace("\\'", "'")
+    out[6..].escape_ascii().to_string().replace("\\r\\n", "|").replace("\\'", "'")
 }
 
 /// What is written in RESP2 and in RESP3, with `|` for a line's end.
 #[track_caller]
 fn check(reply: Reply, resp2: &str, resp3: &str) {
-    assert_eq!(
-        written(&reply, Protocol::Resp2),
-        resp2,
-        "RESP2 of {reply:?}"
-    );
-    assert_eq!(
-        written(&reply, Protocol::Resp3),
-        resp3,
-        "RESP3 of {reply:?}"
-    );
+    assert_eq!(written(&reply, Protocol::Resp2), resp2, "RESP2 of {reply:?}");
+    assert_eq!(written(&reply, Protocol::Resp3), resp3, "RESP3 of {reply:?}");
 }
 
 #[track_caller]
@@ -42,10 +30,7 @@ fn kinds_both_protocols_share() {
     check_same(Reply::error("ERR syntax error"), "-ERR syntax error|");
     check_same(Reply::bulk(b""), "$0||");
     check_same(Reply::bulk(b"a\r\nb"), "$4|a|b|");
-    check_same(
-        Reply::bulk(vec![b'x'; 100]),
-        &format!("$100|{}|", "x".repeat(100)),
-    );
+    check_same(Reply::bulk(vec![b'x'; 100]), &format!("$100|{}|", "x".repeat(100)));
     check_same(Reply::Array(vec![]), "*0|");
     check_same(
         Reply::Array(vec![Reply::Ok, Reply::Array(vec![Reply::Integer(7)])]),
@@ -58,19 +43,11 @@ fn kinds_resp2_lacks_become_the_nearest_it_has() {
     check(Reply::Null, "$-1|", "_|");
     check(Reply::NullArray, "*-1|", "_|");
     let pair = (Reply::bulk(b"k"), Reply::Null);
-    check(
-        Reply::Map(vec![pair.clone(), pair]),
-        "*4|$1|k|$-1|$1|k|$-1|",
-        "%2|$1|k|_|$1|k|_|",
-    );
+    check(Reply::Map(vec![pair.clone(), pair]), "*4|$1|k|$-1|$1|k|$-1|", "%2|$1|k|_|$1|k|_|");
     check(Reply::Set(vec![Reply::Boolean(true)]), "*1|:1|", "~1|#t|");
     check(Reply::Push(vec![Reply::Boolean(false)]), "*1|:0|", ">1|#f|");
     check(Reply::text("abc"), "$3|abc|", "=7|txt:abc|");
-    check(
-        Reply::BigNumber(SmallBytes::from("-123")),
-        "$4|-123|",
-        "(-123|",
-    );
+    check(Reply::BigNumber(SmallBytes::from("-123")), "$4|-123|", "(-123|");
     check(Reply::Double(1.5), "$3|1.5|", ",1.5|");
 }
 
@@ -120,17 +97,11 @@ fn a_line_stays_one_line() {
     check_same(Reply::error("\n"), "-|");
     check_same(Reply::simple("\na\r\n"), "+ a  |");
     check_same(Reply::error(""), "-|");
-    check_same(
-        Reply::Error(Line::from(vec![b'E', 0xff, b'\r', b'E'])),
-        "-E\\xff E|",
-    );
+    check_same(Reply::Error(Line::from(vec![b'E', 0xff, b'\r', b'E'])), "-E\\xff E|");
 }
 
 #[test]
 fn a_line_compares_and_shows_as_text() {
     assert_eq!(Line::from("ERR no"), "ERR no");
-    assert_eq!(
-        format!("{:?}", Reply::error(format!("ERR {}", 1))),
-        "Error(\"ERR 1\")"
-    );
+    assert_eq!(format!("{:?}", Reply::error(format!("ERR {}", 1))), "Error(\"ERR 1\")");
 }

@@ -32,10 +32,7 @@ pub(super) fn split(
         let start = words.len();
         rest = take_word(rest, words)?;
         // A line is bounded far below 4 GiB.
-        spans.push(Span {
-            start: start as u32,
-            length: (words.len() - start) as u32,
-        });
+        spans.push(Span { start: start as u32, length: (words.len() - start) as u32 });
     }
 }
 

@@ -52,10 +52,7 @@ fn inline_requests() {
         (" \t\x0b\x0c\r\r\n", "empty 7"),
         ("a\x0bb\n", "4 [\"a\\x0bb\"]"),
         (r#"set "a b" '' "\x41\n\"\q""#, "needs 1"),
-        (
-            "set \"a b\" '' \"\\x41\\n\\\"\\q\"\n",
-            "26 [\"set\", \"a b\", \"\", \"A\\n\\\"q\"]",
-        ),
+        ("set \"a b\" '' \"\\x41\\n\\\"\\q\"\n", "26 [\"set\", \"a b\", \"\", \"A\\n\\\"q\"]"),
         ("a\"b c\" 'd\\'e\\x41'\n", "18 [\"ab c\", \"d\\'e\\\\x41\"]"),
         ("a \"b\n", "Protocol error: unbalanced quotes in request"),
         ("\"a\"b\n", "Protocol error: unbalanced quotes in request"),
@@ -85,11 +82,7 @@ fn malformed_multibulk_requests() {
         ("*1\r\n$536870913\r\n", "invalid bulk length"),
         ("*1\r\n$18446744073709551617\r\n", "invalid bulk length"),
     ] {
-        assert_eq!(
-            decode(input.as_bytes()),
-            format!("Protocol error: {expected}"),
-            "{input:?}"
-        );
+        assert_eq!(decode(input.as_bytes()), format!("Protocol error: {expected}"), "{input:?}");
     }
     // The largest that are allowed.
     assert_eq!(decode(b"*2147483647\r\n"), "needs 1");
@@ -108,19 +101,11 @@ fn lines_are_bounded_wherever_they_are_cut() {
         input.resize(counted + 65536, b'1');
         let mut decoder = Decoder::default();
         let waiting = Ok(Decoded::NeedMore { bytes: 1 });
-        assert_eq!(
-            decoder.decode(&input, true),
-            waiting,
-            "{start:?} and 64 KiB"
-        );
+        assert_eq!(decoder.decode(&input, true), waiting, "{start:?} and 64 KiB");
         input.push(b'1');
         assert_eq!(decoder.decode(&input, true), Err(error), "one byte more");
         input.extend(b"\r\nmuch more");
-        assert_eq!(
-            Decoder::default().decode(&input, true),
-            Err(error),
-            "all at once"
-        );
+        assert_eq!(Decoder::default().decode(&input, true), Err(error), "all at once");
     }
 }
 
@@ -128,28 +113,16 @@ fn lines_are_bounded_wherever_they_are_cut() {
 fn strangers_get_little_room() {
     let decode = |input: &str| decode_with(&mut Decoder::default(), input.as_bytes(), false);
     assert_eq!(decode("*10\r\n"), "needs 1");
-    assert_eq!(
-        decode("*11\r\n"),
-        "Protocol error: unauthenticated multibulk length"
-    );
+    assert_eq!(decode("*11\r\n"), "Protocol error: unauthenticated multibulk length");
     assert_eq!(decode("*1\r\n$16384\r\n"), "needs 16386");
-    assert_eq!(
-        decode("*1\r\n$16385\r\n"),
-        "Protocol error: unauthenticated bulk length"
-    );
+    assert_eq!(decode("*1\r\n$16385\r\n"), "Protocol error: unauthenticated bulk length");
 }
 
 #[test]
 fn a_request_is_bounded_as_a_whole() {
-    let limits = RequestLimits {
-        request_bytes_max: 30,
-        ..RequestLimits::default()
-    };
+    let limits = RequestLimits { request_bytes_max: 30, ..RequestLimits::default() };
     let fits = b"*2\r\n$5\r\nhello\r\n$5\r\nworld";
-    assert_eq!(
-        decode_with(&mut Decoder::new(limits), fits, true),
-        "needs 2"
-    );
+    assert_eq!(decode_with(&mut Decoder::new(limits), fits, true), "needs 2");
     let longer = b"*2\r\n$5\r\nhello\r\n$10\r\n";
     let error = Decoder::new(limits).decode(longer, true);
     assert_eq!(error, Err(ProtocolError::TooBigRequest));
@@ -179,12 +152,7 @@ fn claimed_arguments_cost_nothing_and_used_ones_are_given_back() {
     let mut input = b"*1000\r\n".to_vec();
     input.extend(b"$1\r\na\r\n".repeat(1000));
     let found = decoder.decode(&input, true);
-    assert_eq!(
-        found,
-        Ok(Decoded::Request {
-            consumed: input.len()
-        })
-    );
+    assert_eq!(found, Ok(Decoded::Request { consumed: input.len() }));
     assert_eq!(decoder.args(&input).len(), 1000);
     assert_eq!(decode_with(&mut decoder, b"PING\n", true), "5 [\"PING\"]");
     assert!(decoder.spans.capacity() < 16);
@@ -201,9 +169,7 @@ fn decoding_resumes_where_it_stopped() {
     input.resize(understood + 102, b'v');
     // Spoiling what was understood makes no difference, except where arguments lie.
     input[..3].fill(b'?');
-    let expected = Ok(Decoded::Request {
-        consumed: input.len(),
-    });
+    let expected = Ok(Decoded::Request { consumed: input.len() });
     assert_eq!(decoder.decode(&input, true), expected);
     assert_eq!(decoder.args(&input).get(0), Some(&b"SET"[..]));
     assert_eq!(decoder.args(&input)[2], [b'v'; 100]);
@@ -213,11 +179,7 @@ fn decoding_resumes_where_it_stopped() {
     let mut line = b"PING".to_vec();
     assert_eq!(decode_with(&mut decoder, &line, true), "needs 1");
     line[1] = b'\n';
-    assert_eq!(
-        decode_with(&mut decoder, &line, true),
-        "needs 1",
-        "searched already"
-    );
+    assert_eq!(decode_with(&mut decoder, &line, true), "needs 1", "searched already");
 }
 
 #[test]
@@ -255,19 +217,10 @@ fn counts_read_either_way_are_the_same() {
         if count > 0 {
             assert_eq!(plain_count(line.as_bytes(), count as u32 - 1), None);
         }
-        assert_eq!(
-            plain_count(&line.as_bytes()[..line.len() - 1], u32::MAX),
-            None
-        );
+        assert_eq!(plain_count(&line.as_bytes()[..line.len() - 1], u32::MAX), None);
     }
-    for odd in [
-        "01", "00", "-1", "-0", "+1", "", "1x", "x", "1 ", " 1", "1\n", "000000", "123x",
-    ] {
-        assert_eq!(
-            plain_count(format!("${odd}\r\n").as_bytes(), u32::MAX),
-            None,
-            "{odd:?}"
-        );
+    for odd in ["01", "00", "-1", "-0", "+1", "", "1x", "x", "1 ", " 1", "1\n", "000000", "123x"] {
+        assert_eq!(plain_count(format!("${odd}\r\n").as_bytes(), u32::MAX), None, "{odd:?}");
         let expected = (odd == "-1").then_some(-1);
         assert_eq!(parse_count(odd.as_bytes()), expected, "{odd:?}");
     }

@@ -21,11 +21,7 @@ enum Work<F> {
     /// Remove a segment in which nothing lives.
     Remove { number: u64 },
     /// Make durable what a segment holds before `through`.
-    Sync {
-        number: u64,
-        file: Arc<F>,
-        through: u64,
-    },
+    Sync { number: u64, file: Arc<F>, through: u64 },
 }
 
 /// What became of a [`Chore`].
@@ -57,11 +53,9 @@ impl<F: DiskFile> Chore<F> {
                 Outcome::Prepared(header, make_segment(disk, header, fill))
             }
             Work::Remove { number } => Outcome::Removed(number, remove_segment(disk, number)),
-            Work::Sync {
-                number,
-                file,
-                through,
-            } => Outcome::Synced(number, through, file.sync(SyncPoint::Batch)),
+            Work::Sync { number, file, through } => {
+                Outcome::Synced(number, through, file.sync(SyncPoint::Batch))
+            }
         })
     }
 }
@@ -102,10 +96,7 @@ impl<D: Disk> Segments<D> {
         // there are older ones. (Moving what still lives out of a mostly dead oldest
         // segment, as records of the head, belongs here too.)
         let (&number, segment) = self.segments.first_key_value()?;
-        let is_head = self
-            .head
-            .as_ref()
-            .is_some_and(|h| h.header.number == number);
+        let is_head = self.head.as_ref().is_some_and(|h| h.header.number == number);
         let quiet = self.fences.is_empty() && self.in_doubt.is_none();
         if segment.live > 0 || is_head || !quiet || self.removing.is_some() {
             return None;
@@ -144,10 +135,7 @@ impl<D: Disk> Segments<D> {
 
     fn prepared(&mut self, header: SegmentHeader, result: io::Result<D::File>) {
         self.spare = match result {
-            Ok(file) => Spare::Ready {
-                header,
-                file: Arc::new(file),
-            },
+            Ok(file) => Spare::Ready { header, file: Arc::new(file) },
             Err(error) => {
                 tracing::warn!(%error, "the next segment can't be prepared");
                 Spare::Failed
@@ -186,19 +174,14 @@ impl<D: Disk> Segments<D> {
 
     /// The least number a segment may have to come after all written ones.
     fn next_written(&self) -> u64 {
-        self.segments
-            .last_key_value()
-            .map_or(0, |(&last, _)| last + 1)
+        self.segments.last_key_value().map_or(0, |(&last, _)| last + 1)
     }
 
     /// Takes the prepared segment if records up to `least` fit in.
     pub(super) fn take_spare(&mut self, least: u64) -> Option<(SegmentHeader, Arc<D::File>)> {
         match &self.spare {
             Spare::Ready { header, .. }
-                if header
-                    .capacity
-                    .saturating_sub(reserve_bytes(header.capacity))
-                    >= least => {}
+                if header.capacity.saturating_sub(reserve_bytes(header.capacity)) >= least => {}
             _ => return None,
         }
         match std::mem::replace(&mut self.spare, Spare::Failed) {

@@ -117,10 +117,7 @@ pub(super) fn write_all(
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
-                return Err(WriteFailed {
-                    written: offset - start,
-                    error,
-                });
+                return Err(WriteFailed { written: offset - start, error });
             }
         }
     }

@@ -48,10 +48,7 @@ impl<F> Examined<F> {
     /// Whether the end needs no decision: nothing behind P, or only a mark.
     pub(super) fn clean(&self) -> bool {
         let tail_end = self.tail.last().map_or(self.decided_end, Record::end);
-        let only_marks = self
-            .tail
-            .iter()
-            .all(|record| record.head.kind == Kind::Mark);
+        let only_marks = self.tail.iter().all(|record| record.head.kind == Kind::Mark);
         only_marks && tail_end >= self.written_end
     }
 }
@@ -85,21 +82,14 @@ pub(super) fn examine<F: DiskFile>(
     let written_end = record_ends.fold(walked.end.max(decided_end), u64::max);
 
     let counts = |record: &Record| !void.iter().any(|range| range.contains(&record.at));
-    let (decided, behind): (Vec<_>, Vec<_>) = walked
-        .records
-        .into_iter()
-        .filter(counts)
-        .partition(|record| record.at < decided_end);
+    let (decided, behind): (Vec<_>, Vec<_>) =
+        walked.records.into_iter().filter(counts).partition(|record| record.at < decided_end);
     let tail = whole_prefix(&*file, behind, decided_end, &void)?;
     let damage = walked
         .gaps
         .into_iter()
         .filter(|gap| gap.start < decided_end)
-        .filter(|gap| {
-            !void
-                .iter()
-                .any(|v| v.start <= gap.start && gap.end <= v.end)
-        })
+        .filter(|gap| !void.iter().any(|v| v.start <= gap.start && gap.end <= v.end))
         .collect();
     Ok(Examined {
         header,

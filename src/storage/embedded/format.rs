@@ -58,14 +58,10 @@ pub(super) fn check_or_write_format<D: Disk>(disk: &D, names: &[String]) -> Resu
             return Ok(());
         }
         // Whoever wrote it may have died before its name was durable.
-        return disk
-            .sync_directory(SyncPoint::FormatDirectory)
-            .map_err(failed);
+        return disk.sync_directory(SyncPoint::FormatDirectory).map_err(failed);
     }
     if let Some(segment) = segment {
-        return Err(StoreError::Fatal(format!(
-            "the directory holds {segment} but no file FORMAT"
-        )));
+        return Err(StoreError::Fatal(format!("the directory holds {segment} but no file FORMAT")));
     }
     // 1. The contents first: a name without them would be refused for ever.
     let unfinished = format!("{FORMAT_FILE}{UNFINISHED}");
@@ -75,8 +71,7 @@ pub(super) fn check_or_write_format<D: Disk>(disk: &D, names: &[String]) -> Resu
     file.sync(SyncPoint::FormatFile).map_err(failed)?;
     // 2. The name, before a segment can have one.
     disk.rename(&unfinished, FORMAT_FILE).map_err(failed)?;
-    disk.sync_directory(SyncPoint::FormatDirectory)
-        .map_err(failed)
+    disk.sync_directory(SyncPoint::FormatDirectory).map_err(failed)
 }
 
 /// The file name of a segment.

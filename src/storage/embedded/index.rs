@@ -55,9 +55,7 @@ pub(super) struct Index<F> {
 
 impl<F> Index<F> {
     pub(super) fn new() -> Self {
-        Self {
-            places: Mutex::new(BTreeMap::new()),
-        }
+        Self { places: Mutex::new(BTreeMap::new()) }
     }
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Place<F>>> {
@@ -83,11 +81,7 @@ impl<F> Index<F> {
 
     /// As [`Store::list`](crate::storage::Store::list).
     pub(super) fn list(&self, prefix: &str, after: &str, limit: usize) -> Vec<String> {
-        let from = if after < prefix {
-            Bound::Included(prefix)
-        } else {
-            Bound::Excluded(after)
-        };
+        let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
         self.places()
             .range::<str, _>((from, Bound::Unbounded))
             .map(|(name, _)| name)

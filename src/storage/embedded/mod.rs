@@ -137,11 +137,7 @@ pub struct EmbeddedOptions {
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        Self {
-            segment_bytes: 64 << 20,
-            durability: Durability::Always,
-            entropy: 0,
-        }
+        Self { segment_bytes: 64 << 20, durability: Durability::Always, entropy: 0 }
     }
 }
 
@@ -187,20 +183,13 @@ impl EmbeddedStore {
     async fn write(&self, write: Write) -> Result<Done, StoreError> {
         let (answer, answered) = oneshot::channel();
         let permit = place_in(&self.writes).await?;
-        self.threads.write(WriteJob {
-            write,
-            answer,
-            permit,
-        });
+        self.threads.write(WriteJob { write, answer, permit });
         answered.await.map_err(|_| stopped())?
     }
 }
 
 async fn place_in(queue: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StoreError> {
-    Arc::clone(queue)
-        .acquire_owned()
-        .await
-        .map_err(|_| stopped())
+    Arc::clone(queue).acquire_owned().await.map_err(|_| stopped())
 }
 
 fn stopped() -> StoreError {
@@ -219,10 +208,7 @@ impl Store for EmbeddedStore {
 
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
         Box::pin(async move {
-            let create = Write::Create {
-                name: name.to_owned(),
-                body: object,
-            };
+            let create = Write::Create { name: name.to_owned(), body: object };
             Ok(match self.write(create).await? {
                 Done::AlreadyExists => Created::AlreadyExists,
                 Done::Created | Done::Deleted => Created::Created,

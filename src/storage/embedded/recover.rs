@@ -52,15 +52,10 @@ impl<D: Disk> Segments<D> {
     /// answer `Full`. `Fatal`: the directory is not ours to use.
     pub fn open(disk: Arc<D>, options: EmbeddedOptions) -> Result<Self, StoreError> {
         let options = EmbeddedOptions {
-            segment_bytes: options
-                .segment_bytes
-                .max(SEGMENT_BYTES_MIN)
-                .next_multiple_of(8),
+            segment_bytes: options.segment_bytes.max(SEGMENT_BYTES_MIN).next_multiple_of(8),
             ..options
         };
-        let names = disk
-            .list()
-            .map_err(|error| store_error("the directory", &error))?;
+        let names = disk.list().map_err(|error| store_error("the directory", &error))?;
         check_or_write_format(&*disk, &names)?;
         let numbers = names
             .iter()
@@ -135,10 +130,7 @@ impl<D: Disk> Segments<D> {
         for segment in untouched {
             let header = segment.header;
             if header.number > last && !matches!(self.spare, Spare::Ready { .. }) {
-                self.spare = Spare::Ready {
-                    header,
-                    file: segment.file,
-                };
+                self.spare = Spare::Ready { header, file: segment.file };
             } else {
                 let _ = self.disk.remove(&segment_name(header.number));
             }
@@ -249,15 +241,12 @@ impl<D: Disk> Segments<D> {
                         if place.segment == number && place.body_at == record.body_at() =>
                     {
                         // Read a moment ago; if it has changed since, that's the disk.
-                        record
-                            .read_body(&*segment.file)
-                            .map_err(failed)?
-                            .ok_or_else(|| {
-                                StoreError::Unavailable(format!(
-                                    "{} changes while it is read",
-                                    record.name()
-                                ))
-                            })?
+                        record.read_body(&*segment.file).map_err(failed)?.ok_or_else(|| {
+                            StoreError::Unavailable(format!(
+                                "{} changes while it is read",
+                                record.name()
+                            ))
+                        })?
                     }
                     (Kind::Delete, None) => Vec::new(),
                     _ => continue,
@@ -327,10 +316,7 @@ impl<D: Disk> Segments<D> {
         let number = head.header.number;
         let failed = |error| store_error(&segment_name(number), &error);
         let examined = examine(head.header, Arc::clone(&head.file), &[]).map_err(failed)?;
-        let tail_end = examined
-            .tail
-            .last()
-            .map_or(examined.decided_end, Record::end);
+        let tail_end = examined.tail.last().map_or(examined.decided_end, Record::end);
         if tail_end < head.written {
             return Err(StoreError::Fatal(format!(
                 "{}: what was acknowledged in the last second can't be read back",

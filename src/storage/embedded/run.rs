@@ -24,12 +24,7 @@ pub(super) struct Item {
 
 impl Item {
     pub(super) fn new(kind: Kind, name: &[u8], body: Bytes, answer: Option<usize>) -> Self {
-        Self {
-            kind,
-            name: name.to_vec(),
-            body,
-            answer,
-        }
+        Self { kind, name: name.to_vec(), body, answer }
     }
 
     /// Fences, in as few records as they fit in.
@@ -89,10 +84,7 @@ impl Batch {
     pub(super) fn take_run(&mut self) -> (Vec<Item>, Vec<usize>) {
         self.bytes = 0;
         self.changed.clear();
-        (
-            std::mem::take(&mut self.items),
-            std::mem::take(&mut self.dependent),
-        )
+        (std::mem::take(&mut self.items), std::mem::take(&mut self.dependent))
     }
 
     /// Records a failure, unless that answer has failed already.
@@ -111,12 +103,7 @@ pub(super) fn write_items(
     synced_through: u64,
     items: &[Item],
 ) -> Result<Vec<u64>, WriteFailed> {
-    let mut gathered = Gathered {
-        file,
-        start: at,
-        at,
-        bytes: Vec::new(),
-    };
+    let mut gathered = Gathered { file, start: at, at, bytes: Vec::new() };
     let mut bodies = Vec::with_capacity(items.len());
     for item in items {
         let head = Head {

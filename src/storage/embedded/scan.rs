@@ -151,13 +151,7 @@ struct HeadReader<'a, F> {
 
 impl<'a, F: DiskFile> HeadReader<'a, F> {
     fn new(file: &'a F, salt: u64, end: u64) -> Self {
-        Self {
-            file,
-            salt,
-            end,
-            window: Vec::new(),
-            window_at: 0,
-        }
+        Self { file, salt, end, window: Vec::new(), window_at: 0 }
     }
 
     fn head_at(&mut self, at: u64) -> io::Result<Option<Head>> {
@@ -173,9 +167,7 @@ impl<'a, F: DiskFile> HeadReader<'a, F> {
         let start = (at - self.window_at) as usize;
         let head = Head::decode(self.salt, at, &self.window[start..]);
         // A head that claims more than there is can't be one of ours.
-        Ok(head.filter(|head| {
-            at.checked_add(head.record_bytes())
-                .is_some_and(|end| end <= self.end)
-        }))
+        Ok(head
+            .filter(|head| at.checked_add(head.record_bytes()).is_some_and(|end| end <= self.end)))
     }
 }

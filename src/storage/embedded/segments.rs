@@ -233,15 +233,12 @@ impl<D: Disk> Segments<D> {
         if let Some(error) = &batch.no_segment {
             return Err(error.clone());
         }
-        self.roll(more)
-            .inspect_err(|error| batch.no_segment = Some(error.clone()))
+        self.roll(more).inspect_err(|error| batch.no_segment = Some(error.clone()))
     }
 
     fn fits(&self, bytes: u64, kind: Kind) -> bool {
         let bytes = bytes + self.fences.len() as u64 * Fence::RECORD_BYTES;
-        self.head
-            .as_ref()
-            .is_some_and(|head| head.position + bytes <= head.limit(kind))
+        self.head.as_ref().is_some_and(|head| head.position + bytes <= head.limit(kind))
     }
 
     /// Goes on in the next segment, which can take `more` bytes. On an error the old
@@ -253,8 +250,7 @@ impl<D: Disk> Segments<D> {
         let fences = (self.fences.len() as u64 + 1) * Fence::RECORD_BYTES;
         let next = self.next_head(more + fences)?;
         // 3. The seal is the first thing in it, in one sync with what follows.
-        self.segments
-            .insert(next.header.number, Segment { live: 0 });
+        self.segments.insert(next.header.number, Segment { live: 0 });
         self.removing = None;
         if let Some(old) = self.head.replace(next) {
             self.seal(&old);
@@ -268,11 +264,7 @@ impl<D: Disk> Segments<D> {
         let segment = head.header.number;
         // Fences inside of it that aren't written yet lie in that range.
         self.fences.retain(|fence| fence.segment != segment);
-        self.fences.push(Fence {
-            segment,
-            from: head.synced,
-            to: u64::MAX,
-        });
+        self.fences.push(Fence { segment, from: head.synced, to: u64::MAX });
     }
 
     /// The prepared segment if it is large enough, or one made on the spot.
@@ -301,11 +293,7 @@ impl<D: Disk> Segments<D> {
     pub(super) fn new_header(&mut self, capacity: u64) -> SegmentHeader {
         let number = self.next_number;
         self.next_number += 1;
-        SegmentHeader {
-            number,
-            salt: mix(self.options.entropy, number),
-            capacity,
-        }
+        SegmentHeader { number, salt: mix(self.options.entropy, number), capacity }
     }
 
     /// Writes and syncs what is staged, and takes it into the index.
@@ -318,13 +306,9 @@ impl<D: Disk> Segments<D> {
         if let Err(error @ StoreError::Full(_)) = &result {
             // Deletes make room, so there is some kept for them.
             for item in items.iter().filter(|item| item.kind == Kind::Object) {
-                item.answer
-                    .iter()
-                    .for_each(|&answer| batch.fail(answer, error));
+                item.answer.iter().for_each(|&answer| batch.fail(answer, error));
             }
-            dependent
-                .iter()
-                .for_each(|&answer| batch.fail(answer, error));
+            dependent.iter().for_each(|&answer| batch.fail(answer, error));
             items.retain(|item| item.kind == Kind::Delete);
             if !items.is_empty() && self.skip_to_reserve() {
                 result = self.write_run(&items);
@@ -332,9 +316,7 @@ impl<D: Disk> Segments<D> {
         }
         if let Err(error) = result {
             let answers = items.iter().filter_map(|item| item.answer);
-            answers
-                .chain(dependent)
-                .for_each(|answer| batch.fail(answer, &error));
+            answers.chain(dependent).for_each(|answer| batch.fail(answer, &error));
         }
     }
 
@@ -434,11 +416,7 @@ impl<D: Disk> Segments<D> {
         if head.position >= reserve {
             return false;
         }
-        self.fences.push(Fence {
-            segment: head.header.number,
-            from: head.position,
-            to: reserve,
-        });
+        self.fences.push(Fence { segment: head.header.number, from: head.position, to: reserve });
         head.position = reserve;
         true
     }
@@ -460,8 +438,7 @@ impl<D: Disk> Segments<D> {
             && self.disk.sync_directory(SyncPoint::RemovedSegment).is_ok()
         {
             self.segments.remove(&head.header.number);
-            self.fences
-                .retain(|fence| fence.segment != head.header.number);
+            self.fences.retain(|fence| fence.segment != head.header.number);
             return;
         }
         self.seal(&head);

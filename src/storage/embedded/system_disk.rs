@@ -36,11 +36,7 @@ impl SystemDisk {
             .map_err(|error| about(path, store_error("opening the directory", &error)))?;
         // 3. The lock, before anything in it is read: the files are one process's.
         let lock = take_lock(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            directory,
-            _lock: lock,
-        })
+        Ok(Self { path: path.to_owned(), directory, _lock: lock })
     }
 }
 
@@ -83,9 +79,7 @@ fn make_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent {
         make_directory(parent)?;
     }
@@ -141,10 +135,7 @@ impl Disk for SystemDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(self.path.join(name))
+        OpenOptions::new().read(true).write(true).open(self.path.join(name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -67,10 +67,7 @@ enum Got<T> {
 impl<T> Mailbox<T> {
     fn new() -> Self {
         Self {
-            state: Mutex::new(Mail {
-                items: VecDeque::new(),
-                closed: false,
-            }),
+            state: Mutex::new(Mail { items: VecDeque::new(), closed: false }),
             filled: Condvar::new(),
         }
     }
@@ -101,10 +98,7 @@ impl<T> Mailbox<T> {
                 return Got::Closed;
             }
             let Some(timeout) = timeout else {
-                state = self
-                    .filled
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let waited = self.filled.wait_timeout(state, timeout);
@@ -120,10 +114,7 @@ impl<T> Mailbox<T> {
     fn pop_all(&self) -> VecDeque<T> {
         let mut state = self.lock();
         while state.items.is_empty() && !state.closed {
-            state = self
-                .filled
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         std::mem::take(&mut state.items)
     }
@@ -172,9 +163,7 @@ impl<F: DiskFile> Threads<F> {
         })?);
         let inbox = Arc::clone(&threads.writer_box);
         let chores = Arc::clone(&threads.chore_box);
-        threads.writer = Some(spawn("aft-write", move || {
-            write(segments, &inbox, &chores)
-        })?);
+        threads.writer = Some(spawn("aft-write", move || write(segments, &inbox, &chores))?);
         Ok(threads)
     }
 
@@ -241,10 +230,9 @@ fn take_batch<D: Disk>(
         match mail.pop_front() {
             None => break,
             Some(ToWriter::Finished(finished)) => segments.finish_chore(finished),
-            Some(ToWriter::SyncDue) => segments
-                .take_sync()
-                .into_iter()
-                .for_each(|s| chores.push(s)),
+            Some(ToWriter::SyncDue) => {
+                segments.take_sync().into_iter().for_each(|s| chores.push(s))
+            }
             Some(ToWriter::Write(job)) => {
                 if let Write::Create { body, .. } = &job.write {
                     bytes += body.len();
