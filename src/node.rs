@@ -51,7 +51,7 @@ pub async fn run(mut settings: Settings) -> Result<(), NodeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     fit_to_file_limit(&mut settings);
-    let bound = Bound::to(settings.listen.addresses()).map_err(NodeError)?;
+    let bound = Bound::to(&settings).map_err(NodeError)?;
     announce(&settings);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut rng = seeded_rng()?;
@@ -65,7 +65,7 @@ pub async fn run(mut settings: Settings) -> Result<(), NodeError> {
     server.set_recovered(recovered);
     let mut accepting = Vec::new();
     for listener in listeners {
-        println!("listening  {}", listener.address());
+        println!("listening  {listener}");
         accepting.push(tokio::spawn(listener.accept(Arc::clone(&server))));
     }
     io::stdout().flush()?;

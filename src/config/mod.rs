@@ -53,4 +53,4 @@ pub use load::{Effective, Start, start};
 pub use redis::SetError;
 pub use setting::{Change, Group, Kind, Setting};
 pub use table::{SETTINGS, Settings};
-pub use value::{Durability, Listen, ListenAddress, LogLevel, Secret, Store};
+pub use value::{Durability, Listen, ListenAddress, LogLevel, Secret, Store, TlsAuthClients};

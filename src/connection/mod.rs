@@ -12,6 +12,7 @@
 //! the replies under the mark are replaced by errors.
 
 pub mod listener;
+mod tls;
 
 use crate::command::{self, Execution};
 use crate::engine::core::{Core, Missing};
@@ -186,6 +187,8 @@ struct Connection<S> {
     /// Input is left that could not be run in this turn.
     more_to_run: bool,
     output: Output,
+    /// The stream may hold bytes that it took from `output`, as TLS does.
+    unflushed: bool,
     pause: Pause,
     /// Why the values that `request` needs could not be fetched.
     fetch_error: Option<String>,
@@ -193,7 +196,7 @@ struct Connection<S> {
     input_ended: bool,
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until it has nothing more to say; the caller ends the stream.
 pub async fn serve<S>(server: Arc<Server>, stream: S, client: Arc<Client>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -217,6 +220,7 @@ where
         request: None,
         more_to_run: false,
         output: Output::default(),
+        unflushed: false,
         pause: Pause::No,
         fetch_error: None,
         input_ended: false,
@@ -226,7 +230,6 @@ where
     }
     let session = &mut connection.session;
     server.engine.with_core(|core| command::transactions::forget_watches(session, core));
-    server.disconnect(&client);
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -273,7 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn is_done(&self) -> bool {
         let idle = matches!(self.pause, Pause::No) && !self.more_to_run;
         let no_more = self.session.closing || (self.input_ended && idle);
-        no_more && self.output.waiting_bytes() == 0
+        no_more && self.output.waiting_bytes() == 0 && !self.unflushed
     }
 
     /// Moves bytes in both directions and looks at everything waited for; ready when
@@ -325,9 +328,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         over
     }
 
-    /// Writes what may be written; `true` if that was the last of it.
+    /// Writes what may be written, as far as to the system; `true` if that was the last of it.
     fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let mut wrote = false;
         while !self.output.sendable().is_empty() {
             let sendable = self.output.sendable();
             match Pin::new(&mut self.stream).poll_write(context, sendable) {
@@ -335,13 +337,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(Ok(count)) => {
                     self.output.wrote(count);
                     self.server.counters.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
-                    wrote = true;
+                    self.unflushed = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(false),
             }
         }
-        Ok(wrote && (self.input_ended || self.session.closing))
+        if !self.unflushed {
+            return Ok(false);
+        }
+        match Pin::new(&mut self.stream).poll_flush(context)? {
+            Poll::Pending => Ok(false),
+            Poll::Ready(()) => {
+                self.unflushed = false;
+                Ok(self.input_ended || self.session.closing)
+            }
+        }
     }
 
     /// Reads once; `true` if that brought bytes or the end.
@@ -359,6 +370,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         match read {
             Poll::Pending => Ok(false),
+            // A TLS client that hangs up without a word. Requests tell their own lengths, so
+            // nothing can be cut off unnoticed: it is an end like any other.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.input_ended = true;
+                Ok(true)
+            }
             Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(0)) => {
                 self.input_ended = true;
