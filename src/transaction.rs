@@ -47,6 +47,8 @@ pub enum Finished {
     Done {
         /// The group that the answer depends on.
         gate: Option<Arc<Gate>>,
+        /// The position of that group, and of an earlier one without a gate.
+        waits_for: Position,
         /// The commit, if it wrote.
         commit: Option<CommitId>,
     },
@@ -286,7 +288,7 @@ impl<'c> Transaction<'c> {
             }
             waits_for = self.core.want_group();
         }
-        Finished::Done { gate: self.core.gate(waits_for), commit }
+        Finished::Done { gate: self.core.gate(waits_for), waits_for, commit }
     }
 
     #[inline]

@@ -171,7 +171,7 @@ impl Client {
             let view = if writes { View::Tip } else { self.view() };
             let finished = self.attempt(id, &ops, view, watching.as_ref());
             let reply = match finished {
-                Finished::Done { gate, commit } => {
+                Finished::Done { gate, commit, .. } => {
                     if !writes && view == View::Tip {
                         self.store.hit("pipelined reads on the tip");
                     }
