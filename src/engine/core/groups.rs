@@ -147,7 +147,8 @@ impl Core {
     /// Somebody else has closed this node's log: pending writes are uncertain for good.
     pub fn fence(&mut self, why: String) {
         for group in &self.cut {
-            group.gate.open(Outcome::Uncertain);
+            let sent = group.sent;
+            group.gate.open(if sent { Outcome::Uncertain } else { Outcome::NotCommitted });
         }
         self.open.gate.open(Outcome::NotCommitted);
         self.health = Health::Fenced(why);

@@ -29,6 +29,7 @@ use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{Commit, CommitId, GroupBuilder, NodeId, Write};
 use crate::small_bytes::SmallBytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub struct Database {
     live_visible: i64,
     /// The tip's keys that expire, by time.
     expiries: BTreeSet<(u64, EntryId)>,
+    /// Where the last look for expired keys ended.
+    looked_at: (u64, EntryId),
     /// Where it was last written.
     written: Position,
 }
@@ -58,6 +61,7 @@ impl Database {
             live_tip: 0,
             live_visible: 0,
             expiries: BTreeSet::new(),
+            looked_at: (0, 0),
             written: RECOVERED,
         }
     }
@@ -91,6 +95,20 @@ impl Database {
         if expires_ms != 0 {
             self.expiries.insert((expires_ms, id));
         }
+    }
+
+    /// The next keys whose time is over, at most `limit`. It goes on behind those of the
+    /// last look, and then from the beginning: keys that can't go yet hold up no others.
+    fn take_due(&mut self, now_ms: u64, limit: usize) -> Vec<(u64, EntryId)> {
+        let over = (now_ms, EntryId::MAX);
+        let looked_at = self.looked_at.min(over);
+        let behind = (Bound::Excluded(looked_at), Bound::Included(over));
+        let due = self.expiries.range(behind).chain(self.expiries.range(..=looked_at));
+        let due: Vec<_> = due.take(limit).copied().collect();
+        if let Some(last) = due.last() {
+            self.looked_at = *last;
+        }
+        due
     }
 
     fn remove(&mut self, id: EntryId) {

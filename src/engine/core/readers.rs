@@ -1,6 +1,5 @@
 //! Readers that stay, and keys whose time is over.
 
-use super::super::index::EntryId;
 use super::super::version::Position;
 use super::{Core, Health};
 
@@ -49,8 +48,7 @@ impl Core {
         let mut left = limit;
         let (mut wanted, mut reaped) = (false, 0);
         for db in &mut self.databases {
-            let due: Vec<(u64, EntryId)> =
-                db.expiries.range(..=(now_ms, EntryId::MAX)).take(left).copied().collect();
+            let due = db.take_due(now_ms, left);
             left -= due.len();
             for (expires_ms, id) in due {
                 let Some(entry) = db.index.get(id) else {
