@@ -406,3 +406,26 @@ proptest! {
         world.settle()?;
     }
 }
+
+#[test]
+fn expired_keys_that_a_pin_holds_do_not_hold_up_others() {
+    let mut world = World::new(false, 1 << 20);
+    let mut put = |core: &mut Core, key: u8, expires_ms: u64| {
+        let mut transaction = Transaction::begin(core, View::Tip, 1 << 20);
+        transaction.put(0, &name(key), Value::String("v".into()), expires_ms);
+        let finished = transaction.finish(&Commit::default());
+        assert!(matches!(finished, Finished::Done { commit: Some(_), .. }));
+    };
+    put(&mut world.core, 0, 1_500);
+    world.core.advance(2_000, Duration::ZERO);
+    let pin = world.core.pin();
+    // Behind the pin, and due before the first one.
+    (1..=5).for_each(|key| put(&mut world.core, key, 1_200));
+    (0..12).for_each(|_| {
+        world.core.reap(1);
+    });
+    assert_eq!(world.core.live_keys(0, world.core.visible()), 5, "the first one is gone");
+    world.core.unpin(pin);
+    while world.core.reap(1) {}
+    assert_eq!(world.core.live_keys(0, world.core.visible()), 0);
+}
