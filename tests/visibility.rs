@@ -410,7 +410,7 @@ proptest! {
 #[test]
 fn expired_keys_that_a_pin_holds_do_not_hold_up_others() {
     let mut world = World::new(false, 1 << 20);
-    let mut put = |core: &mut Core, key: u8, expires_ms: u64| {
+    let put = |core: &mut Core, key: u8, expires_ms: u64| {
         let mut transaction = Transaction::begin(core, View::Tip, 1 << 20);
         transaction.put(0, &name(key), Value::String("v".into()), expires_ms);
         let finished = transaction.finish(&Commit::default());
