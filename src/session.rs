@@ -1,5 +1,6 @@
 //! A session: what the server remembers of a connection between two commands.
 
+use crate::engine::core::Pin;
 use crate::engine::gate::{Gate, Outcome};
 use crate::engine::version::Position;
 use crate::resp::{Protocol, Reply};
@@ -104,7 +105,7 @@ pub struct Session {
     /// Watched keys.
     pub watches: Vec<Watch>,
     /// Keeps the tombstones of watched keys.
-    pub pin: Option<(Position, u64)>,
+    pub pin: Option<Pin>,
     /// Whether replies are sent.
     pub reply_mode: ReplyMode,
     /// The connection ends once its replies are written.

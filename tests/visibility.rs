@@ -429,3 +429,27 @@ fn expired_keys_that_a_pin_holds_do_not_hold_up_others() {
     while world.core.reap(1) {}
     assert_eq!(world.core.live_keys(0, world.core.visible()), 0);
 }
+
+#[test]
+fn a_hot_key_has_few_versions_however_long_somebody_stays() {
+    for logged in [true, false] {
+        let mut world = World::new(logged, 1 << 20);
+        let write = |world: &mut World| {
+            let puts = [Do::Put(0, 0, None)];
+            world.commit(&puts).unwrap();
+            world.step(&Step::Depart).unwrap();
+            world.step(&Step::Acknowledge).unwrap();
+        };
+        write(&mut world);
+        let (snapshot, watch) = (world.core.pin(), world.core.pin_watch());
+        (0..100).for_each(|_| write(&mut world));
+        let index = world.core.database(0).unwrap().index();
+        let versions: usize = index.entries().map(|(_, entry)| entry.versions().count()).sum();
+        assert_eq!(versions, 2, "the newest, and the one that the snapshot reads");
+        world.core.unpin(snapshot);
+        world.core.unpin_watch(watch);
+        let index = world.core.database(0).unwrap().index();
+        let versions: usize = index.entries().map(|(_, entry)| entry.versions().count()).sum();
+        assert_eq!(versions, 1);
+    }
+}
