@@ -249,9 +249,9 @@ fn run(
         Err(Stop::Fetch) => Reply::Null,
     };
     let execution = match transaction.finish(&Commit::default()) {
-        Finished::Done { gate, commit } => {
-            if commit.is_some() {
-                session.wrote(gate.clone());
+        Finished::Done { gate, waits_for, .. } => {
+            if let Some(gate) = &gate {
+                session.waits(waits_for, gate);
             }
             count(&server.counters, command, &reply, hits, misses);
             Execution::Reply(reply, gate)
