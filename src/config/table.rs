@@ -160,7 +160,7 @@ settings! {
         tls_key_file: Option<PathBuf> = None,
             Kind::File, AtStart, Some("tls-key-file"),
             "The private key of that certificate in PEM, not encrypted.",
-            "ECDSA keys cost a twentieth of an RSA handshake; whoever can read the file can pose as the server.";
+            "An ECDSA key signs many times faster than an RSA key; whoever can read the file can pose as the server.";
         tls_ca_cert_file: Option<PathBuf> = None,
             Kind::File, AtStart, Some("tls-ca-cert-file"),
             "Certificates, in PEM, of the authorities that may vouch for clients.",
