@@ -4,7 +4,7 @@
 //! no new connections, what was read is finished and made durable, the log is sealed.
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Settings};
+use crate::config::{self, LogLevel, Settings};
 use crate::connection::listener::Bound;
 use crate::engine::{Engine, EngineOptions, OpenError, Recovered, Stopped};
 use crate::server::Server;
@@ -43,11 +43,15 @@ impl From<io::Error> for NodeError {
 /// File descriptors beside those of clients: files of the store, listeners, the runtime.
 const OTHER_FILES: u64 = 128;
 
-/// Runs a node until it is told to end.
+/// Runs a node until it is told to end. `set_log_level` is called when CONFIG SET has
+/// changed that.
 ///
 /// # Errors
 /// It can't start, or it had to stop.
-pub async fn run(mut settings: Settings) -> Result<(), NodeError> {
+pub async fn run(
+    mut settings: Settings,
+    set_log_level: impl Fn(LogLevel) + Send + Sync + 'static,
+) -> Result<(), NodeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     fit_to_file_limit(&mut settings);
@@ -60,9 +64,15 @@ pub async fn run(mut settings: Settings) -> Result<(), NodeError> {
     let listeners = bound.listen().map_err(NodeError)?;
     let port = listeners.first().map_or(0, |listener| listener.address().port());
     let run_id = format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>());
-    let shutdown = Duration::from_millis(settings.shutdown_timeout_ms);
     let server = Arc::new(Server::new(Arc::clone(&engine), clock, settings, run_id, port));
     server.set_recovered(recovered);
+    let adjusted = Arc::clone(&engine);
+    server.when_changed(move |settings| {
+        set_log_level(settings.log_level);
+        let commit = Duration::from_millis(settings.commit_deadline_ms);
+        let read = Duration::from_millis(settings.read_deadline_ms);
+        adjusted.adjust(commit, read, settings.expired_keys_per_turn as usize);
+    });
     let mut accepting = Vec::new();
     for listener in listeners {
         println!("listening  {}", listener.address());
@@ -81,6 +91,7 @@ pub async fn run(mut settings: Settings) -> Result<(), NodeError> {
         task.abort();
     }
     let signal = stopped?;
+    let shutdown = Duration::from_millis(server.settings().shutdown_timeout_ms);
     tracing::info!(signal, "draining");
     tokio::select! {
         drained = drain(&server, shutdown) => drained,

@@ -178,6 +178,8 @@ struct Connection<S> {
     stream: S,
     session: Session,
     decoder: Decoder,
+    /// Those that the decoder's limits are from.
+    settings: Arc<Settings>,
     input: BytesMut,
     /// More bytes that the unfinished request misses, as far as that is known.
     wanted: usize,
@@ -200,19 +202,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let settings = server.settings();
-    let limits = RequestLimits {
-        bulk_bytes_max: settings.bulk_bytes_max,
-        request_bytes_max: settings
-            .query_buffer_bytes_max
-            .max(settings.bulk_bytes_max + (64 << 10)),
-        ..RequestLimits::default()
-    };
     let session = Session::new(Arc::clone(&client), &server);
     let mut connection = Connection {
         server: Arc::clone(&server),
         stream,
         session,
-        decoder: Decoder::new(limits),
+        decoder: Decoder::new(request_limits(&settings)),
+        settings,
         input: BytesMut::new(),
         wanted: 0,
         request: None,
@@ -393,6 +389,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn run_turn(&mut self, server: &Server, core: &mut Core) {
         let settings = server.settings();
+        if !Arc::ptr_eq(&settings, &self.settings) {
+            self.decoder.set_limits(request_limits(&settings));
+            self.settings = Arc::clone(&settings);
+        }
         let mut used = 0;
         let mut commands = 0;
         while !self.session.closing {
@@ -457,6 +457,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
         }
+    }
+}
+
+/// What the settings allow a request to be.
+fn request_limits(settings: &Settings) -> RequestLimits {
+    /// Room for the rest of a request around its largest argument.
+    const REST_BYTES: u64 = 64 << 10;
+    let largest = settings.bulk_bytes_max.saturating_add(REST_BYTES);
+    RequestLimits {
+        bulk_bytes_max: settings.bulk_bytes_max,
+        request_bytes_max: settings.query_buffer_bytes_max.max(largest),
+        ..RequestLimits::default()
     }
 }
 
