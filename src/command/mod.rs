@@ -314,5 +314,5 @@ pub fn uncertain() -> Reply {
 
 /// The reply of a write that was given up before it was sent.
 pub fn dropped() -> Reply {
-    Reply::error("NOTCOMMITTED nothing was written, the store did not answer in time")
+    Reply::error("NOTCOMMITTED nothing was written, the store did not answer in time or refused it")
 }

@@ -230,12 +230,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn run(&mut self, client: &Client) -> io::Result<()> {
         let mut wake = pin!(client.wake.notified());
         loop {
+            // Before anything is waited for: it may have begun while we were being let in.
+            self.input_ended |= self.server.is_draining();
+            if self.is_done() {
+                return Ok(());
+            }
             poll_fn(|context| self.poll_turn(context, client, wake.as_mut())).await?;
             if client.killed.load(Ordering::Acquire) {
                 return Ok(());
             }
-            self.input_ended |= self.server.is_draining();
-            self.run_commands(client);
+            self.run_commands();
             self.output.settle(&self.session);
             if self.passed_output_limit() {
                 self.server.counters.output_limit_closes.fetch_add(1, Ordering::Relaxed);
@@ -247,9 +251,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let waiting_bytes = self.output.waiting_bytes();
             client.output_bytes.store(waiting_bytes as u64, Ordering::Relaxed);
-            if self.is_done() {
-                return Ok(());
-            }
             if self.more_to_run {
                 // Others get their turn.
                 tokio::task::yield_now().await;
@@ -363,6 +364,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Poll::Ready(Ok(count)) => {
                 self.wanted = self.wanted.saturating_sub(count);
+                let now_ms = self.server.uptime_ms();
+                self.session.client.last_ms.store(now_ms, Ordering::Relaxed);
                 self.server.counters.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
                 Ok(true)
             }
@@ -370,7 +373,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Runs what has arrived, one turn of it.
-    fn run_commands(&mut self, client: &Client) {
+    fn run_commands(&mut self) {
         self.more_to_run = false;
         if self.input.is_empty() || self.session.closing || !matches!(self.pause, Pause::No) {
             return;
@@ -379,7 +382,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let before = self.input.len();
         server.engine.with_core(|core| self.run_turn(&server, core));
         if self.input.len() != before {
-            client.last_ms.store(server.uptime_ms(), Ordering::Relaxed);
             self.session.publish(self.input.len());
         }
         if self.input.is_empty() && self.input.capacity() > KEPT_BYTES_MAX {
