@@ -8,6 +8,7 @@
 //! |-----------------|--------------------------------------------------------------|
 //! | [`table`]       | all of them: name, arity, flags, keys, documentation          |
 //! | `strings`       | GET, SET, MGET, MSET, INCR …                                  |
+//! | `bits`          | SETBIT, BITCOUNT, BITFIELD …                                  |
 //! | `keys`          | DEL, EXISTS, TYPE, DBSIZE, FLUSHALL …                         |
 //! | `expiry`        | EXPIRE, TTL … PERSIST                                         |
 //! | `transactions`  | MULTI, EXEC, DISCARD, WATCH, UNWATCH                          |
@@ -22,6 +23,7 @@
 pub mod table;
 
 mod absent;
+mod bits;
 mod client;
 mod config;
 mod connection;
@@ -30,6 +32,7 @@ mod help;
 mod info;
 mod introspection;
 mod keys;
+mod long_double;
 mod parse;
 mod strings;
 pub mod transactions;
