@@ -136,10 +136,10 @@ pub(super) fn bitpos(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
         // As if it were endless zeros, whatever the range is.
         return Ok(Reply::Integer(if wanted { -1 } else { 0 }));
     };
-    let start = args.get(3).map_or(Ok(0), |start| integer_arg(start))?;
     if args.len() > 6 {
         return Err(syntax_error());
     }
+    let start = args.get(3).map_or(Ok(0), |start| integer_arg(start))?;
     let in_bits = in_bits(args.get(5))?;
     let end = args.get(4).map_or(Ok(-1), |end| integer_arg(end))?;
     let length = value.len() as u64 * if in_bits { 8 } else { 1 };

@@ -2,13 +2,17 @@
 //!
 //! The table of lengths has a cell for each pair of positions. Redis keeps all of them, in
 //! four bytes each; which way back leads from a cell is one bit, and that is all that is
-//! kept here, with the lengths of one row. Redis' limit for the number of cells holds.
+//! kept here, with the lengths of one row. Redis' limit for its table holds, though: it is also
+//! one for the time it takes.
 
 use super::super::parse::{integer_arg, syntax_error};
 use super::super::{CommandResult, Context, Stop};
 use super::read_all;
 use crate::resp::Reply;
 use crate::small_bytes::SmallBytes;
+
+/// What a cell takes in Redis' table, which must not be larger than `proto-max-bulk-len`.
+const CELL_BYTES: u64 = 4;
 
 /// The options of LCS.
 #[derive(Default)]
@@ -48,7 +52,7 @@ pub(in crate::command) fn lcs(context: &mut Context<'_, '_>, args: &[&[u8]]) -> 
     let options = Options::parse(&args[3..])?;
     let [a, b] = [0, 1].map(|at| values.get(at).cloned().flatten().unwrap_or(SmallBytes::empty()));
     let cells = (a.len() as u64 + 1).saturating_mul(b.len() as u64 + 1);
-    if cells > context.settings.bulk_bytes_max {
+    if cells.saturating_mul(CELL_BYTES) > context.settings.bulk_bytes_max {
         let text = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
         return Err(Reply::error(text).into());
     }
