@@ -4,7 +4,7 @@
 pub(super) mod field;
 
 use super::parse::{integer, integer_arg, syntax_error};
-use super::strings::ranges::Span;
+use super::strings::ranges::{Span, check_room};
 use super::strings::{read, read_all, store, stored};
 use super::{CommandResult, Context, Stop};
 use crate::resp::Reply;
@@ -55,6 +55,7 @@ pub(super) fn setbit(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
     let (at, bit) = place(offset);
     let was_on = old.get(at).map(|byte| byte & bit != 0);
     if was_on != Some(on) {
+        check_room(context, offset / 8 + 1)?;
         let mut new = grown(&old, offset);
         new[at] = if on { new[at] | bit } else { new[at] & !bit };
         store(context, key, new, expires_ms);

@@ -262,9 +262,7 @@ fn run(
         Finished::Fetch(missing) => return Execution::Fetch(missing),
         Finished::Refused(refused) => not_committed(&refused.0).into(),
         Finished::ExpiryUnknown(refused) => expiry_unknown(&refused.0).into(),
-        Finished::TooLarge => {
-            Reply::error("ERR the transaction is larger than transaction-bytes-max").into()
-        }
+        Finished::TooLarge => too_large().into(),
     };
     if ends_multi {
         transactions::end(session, core);
@@ -297,6 +295,11 @@ fn count(counters: &Counters, command: &Command, reply: &Reply, hits: u64, misse
         }
         _ => {}
     }
+}
+
+/// The reply of a transaction that is too large to be committed.
+fn too_large() -> Reply {
+    Reply::error("ERR the transaction is larger than transaction-bytes-max")
 }
 
 /// The reply of a write that certainly did not happen.

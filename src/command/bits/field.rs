@@ -1,6 +1,7 @@
 //! BITFIELD: a string as many small integers.
 
 use super::super::parse::{integer, integer_arg, syntax_error};
+use super::super::strings::ranges::check_room;
 use super::super::strings::{read, store, stored};
 use super::super::{CommandResult, Context, Stop};
 use super::{bit_offset, grown};
@@ -54,6 +55,14 @@ impl Field {
         let (_, max) = self.range();
         // Only signed ones can be beyond it: the highest bit is the sign.
         if number > max { number - (1 << self.bits) } else { number }
+    }
+
+    /// Whether SET saturates to the largest number instead of the least: Redis finds out
+    /// whether a number is too large by its distance from the largest, which of the most
+    /// negative ones doesn't fit into 64 bits.
+    fn is_taken_for_large(&self, number: i64) -> bool {
+        let (_, max) = self.range();
+        self.signed && self.bits < 64 && i64::try_from(max - i128::from(number)).is_err()
     }
 
     /// All the bytes it spans as one number, with zeros behind the end of the string.
@@ -181,6 +190,9 @@ impl Operation {
         let old = field.get(string);
         let (wanted, overflow) = match self.action {
             Action::Get => return (Reply::Integer(old as i64), false),
+            Action::Set(value, Overflow::Saturate) if field.is_taken_for_large(value) => {
+                (i128::MAX, Overflow::Saturate)
+            }
             Action::Set(value, overflow) if field.signed => (i128::from(value), overflow),
             // A negative one is very large, not below zero.
             Action::Set(value, overflow) => (i128::from(value as u64), overflow),
@@ -204,6 +216,7 @@ pub(in crate::command) fn bitfield(context: &mut Context<'_, '_>, args: &[&[u8]]
         return get_all(context, args[1], &operations);
     };
     let (old, expires_ms) = stored(context, args[1])?.unwrap_or((SmallBytes::empty(), 0));
+    check_room(context, last / 8 + 1)?;
     // Room is made for all, even for what fails then.
     let mut new = grown(&old, last);
     let mut changed = new.len() > old.len();

@@ -56,7 +56,10 @@ pub(in crate::command) fn lcs(context: &mut Context<'_, '_>, args: &[&[u8]]) -> 
         let text = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
         return Err(Reply::error(text).into());
     }
-    let table = Table::new(&a, &b, !options.length_only);
+    let table = Table::new(&a, &b, !options.length_only).ok_or_else(|| {
+        let text = "ERR Insufficient memory, failed allocating transient memory for LCS";
+        Stop::from(Reply::error(text))
+    })?;
     if options.length_only {
         return Ok(Reply::Integer(table.length as i64));
     }
@@ -109,13 +112,14 @@ struct Table {
 }
 
 impl Table {
-    fn new(a: &[u8], b: &[u8], with_ways: bool) -> Self {
+    /// `None` if there is no memory for it.
+    fn new(a: &[u8], b: &[u8], with_ways: bool) -> Option<Self> {
         // One row is kept, so the rows are to be short.
         let rows_are_b = a.len() < b.len();
         let (rows, columns) = if rows_are_b { (b, a) } else { (a, b) };
         let bits = if with_ways { rows.len() * columns.len() } else { 0 };
-        let mut without_a = vec![0; bits.div_ceil(64)];
-        let mut lengths = vec![0; columns.len()];
+        let mut without_a = zeros(bits.div_ceil(64))?;
+        let mut lengths = zeros(columns.len())?;
         for (row, one) in rows.iter().enumerate() {
             let (mut diagonal, mut left) = (0, 0);
             for (column, (other, length)) in columns.iter().zip(&mut lengths).enumerate() {
@@ -130,7 +134,7 @@ impl Table {
             }
         }
         let length = lengths.last().copied().unwrap_or(0);
-        Self { length, without_a, rows_are_b, columns: columns.len() }
+        Some(Self { length, without_a, rows_are_b, columns: columns.len() })
     }
 
     /// From the last to the first.
@@ -161,4 +165,12 @@ impl Table {
         let at = row * self.columns + column;
         self.without_a[at / 64] >> (at % 64) & 1 == 1
     }
+}
+
+/// So many zeros, if there is memory for them.
+fn zeros<T: Default + Clone>(count: usize) -> Option<Vec<T>> {
+    let mut zeros = Vec::new();
+    zeros.try_reserve_exact(count).ok()?;
+    zeros.resize(count, T::default());
+    Some(zeros)
 }

@@ -4,20 +4,30 @@
 //! long.
 
 use super::super::parse::integer_arg;
-use super::super::{CommandResult, Context, Stop};
+use super::super::{CommandResult, Context, Stop, too_large};
 use super::{read, store, stored};
 use crate::resp::Reply;
 use crate::small_bytes::SmallBytes;
 
 /// Refuses a string that would be longer than `proto-max-bulk-len`.
 fn check_length(context: &Context<'_, '_>, before: u64, more: u64) -> Result<(), Stop> {
-    let fits =
-        before.checked_add(more).is_some_and(|length| length <= context.settings.bulk_bytes_max);
-    if fits {
+    let length = before.checked_add(more);
+    match length.filter(|length| *length <= context.settings.bulk_bytes_max) {
+        Some(length) => check_room(context, length),
+        None => {
+            let text = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+            Err(Reply::error(text).into())
+        }
+    }
+}
+
+/// Refuses a string that can't be committed, before any memory is asked for it: an offset
+/// is quickly written, and `proto-max-bulk-len` may be set to anything.
+pub(in crate::command) fn check_room(context: &Context<'_, '_>, length: u64) -> Result<(), Stop> {
+    if length <= context.settings.transaction_bytes_max {
         return Ok(());
     }
-    let text = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
-    Err(Reply::error(text).into())
+    Err(too_large().into())
 }
 
 /// APPEND key value
