@@ -82,25 +82,30 @@ pub async fn run(mut settings: Settings) -> Result<(), NodeError> {
     }
     let signal = stopped?;
     tracing::info!(signal, "draining");
-    let drained = tokio::select! {
-        drained = tokio::time::timeout(shutdown, drain(&server)) => drained.is_ok(),
-        Stopped(why) = &mut running => return Err(NodeError(why)),
-    };
-    if drained {
-        tracing::info!("everything is durable");
-        Ok(())
-    } else {
-        Err(NodeError(format!(
-            "not everything was durable after {} ms; nothing that was answered is lost",
-            shutdown.as_millis()
-        )))
+    tokio::select! {
+        drained = drain(&server, shutdown) => drained,
+        Stopped(why) = &mut running => Err(NodeError(why)),
     }
 }
 
-async fn drain(server: &Server) {
-    server.drain().await;
-    server.engine.drain().await;
-    server.engine.seal().await;
+/// Finishes what was read, makes it durable and seals the log, each within `patience`.
+async fn drain(server: &Server, patience: Duration) -> Result<(), NodeError> {
+    if tokio::time::timeout(patience, server.drain()).await.is_err() {
+        let clients = server.connected_count();
+        tracing::warn!(clients, "some do not read their replies: they are left behind");
+    }
+    let durable = async {
+        server.engine.drain().await;
+        server.engine.seal().await;
+    };
+    if tokio::time::timeout(patience, durable).await.is_err() {
+        let patience_ms = patience.as_millis();
+        return Err(NodeError(format!(
+            "not everything was durable after {patience_ms} ms; nothing that was answered is lost"
+        )));
+    }
+    tracing::info!("everything is durable");
+    Ok(())
 }
 
 /// The operating system's randomness seeds the one generator that everything draws from.

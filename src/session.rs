@@ -1,5 +1,6 @@
 //! A session: what the server remembers of a connection between two commands.
 
+use crate::engine::core::Pin;
 use crate::engine::gate::{Gate, Outcome};
 use crate::engine::version::Position;
 use crate::resp::{Protocol, Reply};
@@ -104,15 +105,15 @@ pub struct Session {
     /// Watched keys.
     pub watches: Vec<Watch>,
     /// Keeps the tombstones of watched keys.
-    pub pin: Option<(Position, u64)>,
+    pub pin: Option<Pin>,
     /// Whether replies are sent.
     pub reply_mode: ReplyMode,
     /// The connection ends once its replies are written.
     pub closing: bool,
     /// The name of the last command.
     pub last_command: &'static str,
-    /// The newest group this connection has written to.
-    own_group: Option<Arc<Gate>>,
+    /// The newest group that a reply of this connection has waited for.
+    waits_for: Option<(Position, Arc<Gate>)>,
 }
 
 impl Session {
@@ -129,7 +130,7 @@ impl Session {
             reply_mode: ReplyMode::On,
             closing: false,
             last_command: "NULL",
-            own_group: None,
+            waits_for: None,
         }
     }
 
@@ -151,24 +152,32 @@ impl Session {
         Reply::None
     }
 
-    /// The state a plain read runs on: the visible one, unless a write of this connection
-    /// is still on its way (it must see its own writes).
+    /// The state a plain read runs on: the visible one, unless a reply of this connection
+    /// still waits for a group. It must see its own writes, and nothing older than what
+    /// it has been answered before.
     #[inline]
     pub fn read_view(&mut self) -> View {
-        match &self.own_group {
-            Some(gate) if gate.outcome() == Outcome::Pending => View::Tip,
+        match &self.waits_for {
+            Some((_, gate)) if gate.outcome() == Outcome::Pending => View::Tip,
             Some(_) => {
-                self.own_group = None;
+                self.waits_for = None;
                 View::Visible
             }
             None => View::Visible,
         }
     }
 
-    /// Remembers that this connection has written to a group.
+    /// Remembers that a reply of this connection waits for the group at `position`. A
+    /// read may wait for an older group than an earlier write: the newest one counts.
     #[inline]
-    pub fn wrote(&mut self, gate: Option<Arc<Gate>>) {
-        self.own_group = gate;
+    pub fn waits(&mut self, position: Position, gate: &Arc<Gate>) {
+        let newer = match &self.waits_for {
+            Some((before, gate)) => *before <= position || gate.outcome() != Outcome::Pending,
+            None => true,
+        };
+        if newer {
+            self.waits_for = Some((position, Arc::clone(gate)));
+        }
     }
 
     /// Tells others how the connection stands, after a turn of commands.
@@ -191,10 +200,5 @@ impl Session {
         state.queued = self.multi.as_ref().map(|multi| multi.queue.len());
         state.queued_bytes = self.multi.as_ref().map_or(0, |multi| multi.bytes);
         state.watched = self.watches.len();
-    }
-
-    /// The newest group this connection has written to, if its fate is open.
-    pub fn pending_group(&self) -> Option<&Arc<Gate>> {
-        self.own_group.as_ref().filter(|gate| gate.outcome() == Outcome::Pending)
     }
 }

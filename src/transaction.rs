@@ -4,7 +4,7 @@
 //! Both run in one go while the sequencer is held, so nothing comes in between their
 //! reads and their commit.
 
-use crate::engine::core::{Core, Health, Missing, Refused};
+use crate::engine::core::{Core, Health, Missing, Pin, Refused};
 use crate::engine::gate::Gate;
 use crate::engine::version::{Position, Snapshot, State, Value, Version};
 use crate::engine::writes::{Change, Own, WriteSet};
@@ -47,6 +47,8 @@ pub enum Finished {
     Done {
         /// The group that the answer depends on.
         gate: Option<Arc<Gate>>,
+        /// The position of that group, and of an earlier one without a gate.
+        waits_for: Position,
         /// The commit, if it wrote.
         commit: Option<CommitId>,
     },
@@ -76,7 +78,7 @@ pub struct Transaction<'c> {
 }
 
 impl<'c> Transaction<'c> {
-    /// Begins on `view`. More than `bytes_max` bytes of keys and values won't commit.
+    /// Begins on `view`. More than `bytes_max` bytes of writes won't commit.
     #[inline]
     pub fn begin(core: &'c mut Core, view: View, bytes_max: usize) -> Self {
         let snapshot = match view {
@@ -247,14 +249,14 @@ impl<'c> Transaction<'c> {
         now == watched || (now == Watched::ABSENT && !watched.alive)
     }
 
-    /// Keeps what can be seen now from going, see [`Core::pin`].
-    pub fn pin(&mut self) -> (Position, u64) {
-        self.core.pin()
+    /// Keeps what shows that a key came and went since now, see [`Core::pin_watch`].
+    pub fn pin_watch(&mut self) -> Pin {
+        self.core.pin_watch()
     }
 
-    /// Lets go of a pin.
-    pub fn unpin(&mut self, pin: (Position, u64)) {
-        self.core.unpin(pin);
+    /// Lets go of a watch.
+    pub fn unpin_watch(&mut self, pin: Pin) {
+        self.core.unpin_watch(pin);
     }
 
     /// The state, for reports about it.
@@ -286,7 +288,7 @@ impl<'c> Transaction<'c> {
             }
             waits_for = self.core.want_group();
         }
-        Finished::Done { gate: self.core.gate(waits_for), commit }
+        Finished::Done { gate: self.core.gate(waits_for), waits_for, commit }
     }
 
     #[inline]

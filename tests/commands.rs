@@ -234,3 +234,31 @@ fn a_request_over_http_is_known() {
         assert_eq!(command::is_cross_protocol_attack(&args), attack, "{line}");
     }
 }
+
+#[test]
+fn a_plain_read_waits_for_nobody_elses_write() {
+    let node = Node::new(Kept::InLog);
+    let (mut writer, mut reader) = (node.connect(), node.connect());
+    let (reply, gate) = node.send(&mut writer, "SET k 1");
+    assert_eq!(reply, Reply::Ok);
+    assert!(gate.is_some(), "told once it is durable");
+    let (reply, gate) = node.send(&mut reader, "GET k");
+    assert_eq!(reply, Reply::Null);
+    assert!(gate.is_none(), "what is visible is told at once");
+    let (reply, gate) = node.send(&mut writer, "GET k");
+    assert_eq!(reply, Reply::bulk("1"), "its own write");
+    assert!(gate.is_some());
+}
+
+#[test]
+fn what_a_connection_was_answered_from_the_tip_it_does_not_unsee() {
+    let node = Node::new(Kept::InLog);
+    let (mut writer, mut reader) = (node.connect(), node.connect());
+    node.send(&mut writer, "SET k 1");
+    let (reply, gate) = node.send(&mut reader, "SET k 2 NX");
+    assert_eq!(reply, Reply::Null, "it is there, on the tip");
+    assert!(gate.is_some());
+    let (reply, gate) = node.send(&mut reader, "GET k");
+    assert_eq!(reply, Reply::bulk("1"), "as the reply before has said");
+    assert!(gate.is_some());
+}

@@ -177,6 +177,7 @@ fn name(key: u8) -> Vec<u8> {
 impl World {
     fn new(logged: bool, group_bytes_max: usize) -> Self {
         let mut core = Core::new(CoreOptions {
+            object_bytes_max: u64::MAX,
             databases: usize::from(DATABASES),
             group_bytes_max,
             logged,
@@ -286,7 +287,13 @@ impl World {
         }
         let wrote = !self.model.done[tip].1.is_empty();
         match transaction.finish(&Commit::default()) {
-            Finished::Done { commit, .. } => prop_assert_eq!(commit.is_some(), wrote && serving),
+            Finished::Done { commit, .. } => {
+                prop_assert_eq!(commit.is_some(), wrote && serving);
+                if wrote {
+                    // It may have opened a group of its own, or filled the one it went to.
+                    self.model.done[tip].0 = self.core.newest_pending();
+                }
+            }
             Finished::Refused(_) => {
                 prop_assert!(!serving);
                 self.model.done.pop();
@@ -397,5 +404,52 @@ proptest! {
             world.step(step)?;
         }
         world.settle()?;
+    }
+}
+
+#[test]
+fn expired_keys_that_a_pin_holds_do_not_hold_up_others() {
+    let mut world = World::new(false, 1 << 20);
+    let put = |core: &mut Core, key: u8, expires_ms: u64| {
+        let mut transaction = Transaction::begin(core, View::Tip, 1 << 20);
+        transaction.put(0, &name(key), Value::String("v".into()), expires_ms);
+        let finished = transaction.finish(&Commit::default());
+        assert!(matches!(finished, Finished::Done { commit: Some(_), .. }));
+    };
+    put(&mut world.core, 0, 1_500);
+    world.core.advance(2_000, Duration::ZERO);
+    let pin = world.core.pin();
+    // Behind the pin, and due before the first one.
+    (1..=5).for_each(|key| put(&mut world.core, key, 1_200));
+    (0..12).for_each(|_| {
+        world.core.reap(1);
+    });
+    assert_eq!(world.core.live_keys(0, world.core.visible()), 5, "the first one is gone");
+    world.core.unpin(pin);
+    while world.core.reap(1) {}
+    assert_eq!(world.core.live_keys(0, world.core.visible()), 0);
+}
+
+#[test]
+fn a_hot_key_has_few_versions_however_long_somebody_stays() {
+    for logged in [true, false] {
+        let mut world = World::new(logged, 1 << 20);
+        let write = |world: &mut World| {
+            let puts = [Do::Put(0, 0, None)];
+            world.commit(&puts).unwrap();
+            world.step(&Step::Depart).unwrap();
+            world.step(&Step::Acknowledge).unwrap();
+        };
+        write(&mut world);
+        let (snapshot, watch) = (world.core.pin(), world.core.pin_watch());
+        (0..100).for_each(|_| write(&mut world));
+        let index = world.core.database(0).unwrap().index();
+        let versions: usize = index.entries().map(|(_, entry)| entry.versions().count()).sum();
+        assert_eq!(versions, 2, "the newest, and the one that the snapshot reads");
+        world.core.unpin(snapshot);
+        world.core.unpin_watch(watch);
+        let index = world.core.database(0).unwrap().index();
+        let versions: usize = index.entries().map(|(_, entry)| entry.versions().count()).sum();
+        assert_eq!(versions, 1);
     }
 }

@@ -234,7 +234,7 @@ fn run(
 ) -> Execution {
     // Whatever becomes of it. An EXEC without MULTI leaves watches as they are.
     let ends_multi = command.flags.has(Flags::EXEC) && session.multi.is_some();
-    let bytes_max = settings.transaction_bytes_max as usize;
+    let bytes_max = core.transaction_bytes_max().min(settings.transaction_bytes_max as usize);
     let mut transaction = Transaction::begin(core, view, bytes_max);
     let mut context = Context {
         server,
@@ -252,9 +252,9 @@ fn run(
         Err(Stop::Fetch) => Reply::Null,
     };
     let execution = match transaction.finish(&Commit::default()) {
-        Finished::Done { gate, commit } => {
-            if commit.is_some() {
-                session.wrote(gate.clone());
+        Finished::Done { gate, waits_for, .. } => {
+            if let Some(gate) = &gate {
+                session.waits(waits_for, gate);
             }
             count(&server.counters, command, &reply, hits, misses);
             Execution::Reply(reply, gate)
@@ -299,7 +299,9 @@ fn count(counters: &Counters, command: &Command, reply: &Reply, hits: u64, misse
 
 /// The reply of a transaction that is too large to be committed.
 fn too_large() -> Reply {
-    Reply::error("ERR the transaction is larger than transaction-bytes-max")
+    Reply::error(
+        "ERR the transaction is larger than transaction-bytes-max or the store's largest object",
+    )
 }
 
 /// The reply of a write that certainly did not happen.

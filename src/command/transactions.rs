@@ -49,7 +49,7 @@ pub(super) fn watch(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
             return Err(Reply::error(text).into());
         }
         if context.session.pin.is_none() {
-            context.session.pin = Some(context.transaction.pin());
+            context.session.pin = Some(context.transaction.pin_watch());
         }
         let watched = context.transaction.watched(database, key);
         context.session.watches.push(Watch { database, key: (*key).into(), watched });
@@ -136,7 +136,7 @@ pub(super) fn end(session: &mut Session, core: &mut Core) {
 pub fn forget_watches(session: &mut Session, core: &mut Core) {
     session.watches = Vec::new();
     if let Some(pin) = session.pin.take() {
-        core.unpin(pin);
+        core.unpin_watch(pin);
     }
 }
 
@@ -144,6 +144,6 @@ pub fn forget_watches(session: &mut Session, core: &mut Core) {
 pub(super) fn unwatch_all(context: &mut Context<'_, '_>) {
     context.session.watches = Vec::new();
     if let Some(pin) = context.session.pin.take() {
-        context.transaction.unpin(pin);
+        context.transaction.unpin_watch(pin);
     }
 }

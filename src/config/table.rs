@@ -89,7 +89,7 @@ settings! {
             "The least important messages that are logged.",
             "At info a healthy server writes a few lines per start and none per command.";
         databases: u64 = 16,
-            count("databases", 1, 65_536), AtStart, Some("databases"),
+            count("databases", 1, 255), AtStart, Some("databases"),
             "Databases that SELECT can choose from.",
             "Sixteen as in Redis, because clients and tests expect them.";
         slowlog_slower_than_us: i64 = 10_000,

@@ -14,6 +14,7 @@
 pub mod listener;
 
 use crate::command::{self, Execution};
+use crate::config::Settings;
 use crate::engine::core::{Core, Missing};
 use crate::engine::gate::{Gate, Outcome};
 use crate::resp::{Decoded, Decoder, Reply, RequestLimits};
@@ -405,7 +406,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.pause = Pause::Backlog(gate);
                 break;
             }
-            let Some(consumed) = self.next_request(&mut used) else {
+            let Some(consumed) = self.next_request(&settings, &mut used) else {
                 break;
             };
             let args = self.decoder.args(&self.input[used..]).to_slices();
@@ -434,13 +435,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// How many bytes the next request takes; `None` if it isn't whole, or is none.
-    fn next_request(&mut self, used: &mut usize) -> Option<usize> {
+    fn next_request(&mut self, settings: &Settings, used: &mut usize) -> Option<usize> {
         if let Some(consumed) = self.request.take() {
             return Some(consumed);
         }
+        // A stranger may send but little.
+        let may_enter = self.session.authenticated || settings.requirepass.is_none();
         loop {
             let rest = &self.input[*used..];
-            match self.decoder.decode(rest, self.session.authenticated) {
+            match self.decoder.decode(rest, may_enter) {
                 Ok(Decoded::Request { consumed }) => return Some(consumed),
                 Ok(Decoded::Empty { consumed }) => *used += consumed,
                 Ok(Decoded::NeedMore { bytes }) => {

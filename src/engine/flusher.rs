@@ -188,7 +188,8 @@ async fn seal_own(
 ) -> Result<(), Stopped> {
     tracing::error!(name = %refused.name, %why, "the store refused a group");
     let (node, now_ms) = engine.with_core(|core| (core.node(), core.now_ms()));
-    match engine.create_marker(&refused.name, Kind::Seal, node, refused.seq, now_ms).await {
+    let seal = engine.create_marker(&refused.name, Kind::Seal, node, refused.seq, now_ms);
+    match patiently(engine, seal).await {
         Decided::Ours => {}
         // An earlier attempt had arrived after all.
         Decided::Theirs(header) if header.nonce == refused.nonce => {
@@ -202,7 +203,7 @@ async fn seal_own(
     }
     // Whatever of these arrives still lies behind the seal: it never counts.
     flights.clear();
-    let next = match engine.create_node(node).await {
+    let next = match patiently(engine, engine.create_node(node)).await {
         Ok(next) => next,
         Err(error) => return Err(fence(engine, error.to_string())),
     };
@@ -212,6 +213,19 @@ async fn seal_own(
         core.serve();
     });
     Ok(())
+}
+
+/// Waits for what a log of our own needs; those who wait with us get their answer when the
+/// commit deadline has passed, and not only when the store is back.
+async fn patiently<T>(engine: &Engine, needed: impl Future<Output = T>) -> T {
+    let mut needed = std::pin::pin!(needed);
+    match tokio::time::timeout(engine.options.commit_deadline, &mut needed).await {
+        Ok(done) => done,
+        Err(_) => {
+            refuse(engine);
+            needed.await
+        }
+    }
 }
 
 fn fence(engine: &Engine, why: String) -> Stopped {

@@ -11,6 +11,7 @@ use crate::layout::CommitId;
 use crate::small_bytes::SmallBytes;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Range;
 
 /// A segment with more keys than this splits: 7/8 of 2,048 slots, so that it splits
 /// instead of growing its own table, and a split takes some 100 µs at the most.
@@ -75,19 +76,26 @@ impl Entry {
         self.older = Some(Box::new(Older { version: hidden, older }));
     }
 
-    /// Drops what no reader at or after `oldest` can see: everything behind the first
-    /// version that such a reader sees.
-    pub fn prune(&mut self, oldest: Position) {
-        if self.newest.position <= oldest {
-            self.older = None;
-            return;
-        }
+    /// Drops what nobody can see any more. That leaves the versions after `acked`, the one
+    /// that is visible there, and of the older ones those that somebody reads who stays:
+    /// `is_read` tells of a range of positions whether anybody is in it.
+    ///
+    /// What lies between two such readers goes as well: a key that is overwritten a
+    /// million times while somebody sleeps on a snapshot has two versions, not a million.
+    pub fn prune(&mut self, acked: Position, is_read: impl Fn(Range<Position>) -> bool) {
+        let mut newer = self.newest.position;
+        let mut visible_seen = newer <= acked;
         let mut current = &mut self.older;
-        while let Some(older) = current {
-            if older.version.position <= oldest {
-                older.older = None;
+        while let Some(mut older) = current.take() {
+            let position = older.version.position;
+            let keep = !visible_seen || is_read(position..newer);
+            visible_seen |= position <= acked;
+            newer = position;
+            if keep {
+                current = &mut current.insert(older).older;
+            } else {
+                *current = older.older.take();
             }
-            current = &mut older.older;
         }
     }
 

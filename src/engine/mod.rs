@@ -118,6 +118,7 @@ impl Engine {
         let mut core = Core::new(CoreOptions {
             databases: options.databases,
             group_bytes_max: options.group_bytes_max,
+            object_bytes_max: store.limits().object_bytes_max,
             logged,
             hash_seed: rng.random(),
         });

@@ -62,6 +62,10 @@ pub struct WriteSet {
     bytes: usize,
 }
 
+/// What a write takes in a group beside its key and value, in bytes, at most: so that a
+/// transaction's size bounds that of its group.
+const WRITE_BYTES: usize = 64;
+
 /// More writes than this are found by hash.
 const SCAN_MAX: usize = 8;
 
@@ -72,7 +76,7 @@ impl WriteSet {
         self.writes.is_empty() && self.flushed.is_empty()
     }
 
-    /// Bytes of keys and values held.
+    /// At least the bytes that it takes in a group.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -108,7 +112,7 @@ impl WriteSet {
             self.bytes -= change_bytes(&replaced);
             return;
         }
-        self.bytes += key.len();
+        self.bytes += key.len() + WRITE_BYTES;
         self.writes.push(KeyWrite { database, hash, key, change });
         if let Some(places) = &mut self.places {
             let writes = &self.writes;
@@ -122,7 +126,8 @@ impl WriteSet {
     /// Records a flush: what this transaction wrote to the database before is moot.
     pub fn flush(&mut self, database: u8) {
         self.writes.retain(|write| write.database != database);
-        self.bytes = self.writes.iter().map(|w| w.key.len() + change_bytes(&w.change)).sum();
+        let bytes = |w: &KeyWrite| w.key.len() + WRITE_BYTES + change_bytes(&w.change);
+        self.bytes = self.writes.iter().map(bytes).sum();
         if self.places.is_some() {
             self.rebuild_places();
         }

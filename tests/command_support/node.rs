@@ -3,7 +3,7 @@
 use aft::clock::{Clock, SystemClock};
 use aft::command::{self, Execution};
 use aft::config::Settings;
-use aft::engine::gate::Outcome;
+use aft::engine::gate::{Gate, Outcome};
 use aft::engine::{Engine, EngineOptions};
 use aft::resp::Reply;
 use aft::server::Server;
@@ -67,6 +67,21 @@ impl Node {
         let engine = &self.server.engine;
         engine.with_core(|core| command::transactions::forget_watches(&mut session, core));
         self.server.disconnect(&session.client);
+    }
+
+    /// What a connection would answer to a request, and the gate it waits for. Nothing is
+    /// brought to the store meanwhile: the node's tasks run only while somebody waits.
+    pub(crate) fn send(&self, session: &mut Session, line: &str) -> (Reply, Option<Arc<Gate>>) {
+        let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        let settings = self.server.settings();
+        let execution = self
+            .server
+            .engine
+            .with_core(|core| command::execute(&self.server, &settings, session, core, &args));
+        match execution {
+            Execution::Reply(reply, gate) => (reply, gate),
+            Execution::Fetch(missing) => panic!("{line} misses {missing:?}"),
+        }
     }
 
     /// What a connection answers to a request, once all it depends on is durable.

@@ -6,7 +6,6 @@ use std::ffi::OsString;
 
 #[test]
 fn a_wrong_value_names_itself_its_origin_and_what_is_allowed() {
-    let sizes = "(1k is 1000 bytes, 1kb is 1024; also m, mb, g, gb)";
     let host = "use host:port, such as 127.0.0.1:6379 or [::1]:6379, several separated by commas";
     let cases = [
         (
@@ -39,6 +38,37 @@ fn a_wrong_value_names_itself_its_origin_and_what_is_allowed() {
                 .to_owned(),
         ),
         (
+            World::args(&["--store=s3:bucket"]),
+            "--store (from the command line): 's3:bucket' is not allowed: use 'embedded:DIR' or \
+             'memory:'"
+                .to_owned(),
+        ),
+        (
+            World::default().file("store = { dir = 'x' }"),
+            "--store (from aft.toml): 'a table' is not allowed: use 'embedded:DIR' or 'memory:'"
+                .to_owned(),
+        ),
+        (
+            World::default().file("listen = []"),
+            format!("--listen (from aft.toml): 'a list' is not allowed: {host}"),
+        ),
+        (
+            World::default().file("databases = 1979-05-27"),
+            "--databases (from aft.toml): 'a date' is not allowed: use a whole number of databases, \
+             1 to 255"
+                .to_owned(),
+        ),
+    ];
+    for (world, expected) in cases {
+        assert_eq!(world.error(), format!("aft: {expected}"));
+    }
+}
+
+#[test]
+fn a_wrong_size_says_how_sizes_are_written() {
+    let sizes = "(1k is 1000 bytes, 1kb is 1024; also m, mb, g, gb)";
+    let cases = [
+        (
             World::default().env("AFT_OUTPUT_BUFFER_BYTES_MAX", ""),
             format!(
                 "--output-buffer-bytes-max (from AFT_OUTPUT_BUFFER_BYTES_MAX): '' is not allowed: use \
@@ -59,31 +89,15 @@ fn a_wrong_value_names_itself_its_origin_and_what_is_allowed() {
                  {sizes}"
             ),
         ),
-        (
-            World::args(&["--store=s3:bucket"]),
-            "--store (from the command line): 's3:bucket' is not allowed: use 'embedded:DIR' or \
-             'memory:'"
-                .to_owned(),
-        ),
-        (
-            World::default().file("store = { dir = 'x' }"),
-            "--store (from aft.toml): 'a table' is not allowed: use 'embedded:DIR' or 'memory:'"
-                .to_owned(),
-        ),
-        (
-            World::default().file("listen = []"),
-            format!("--listen (from aft.toml): 'a list' is not allowed: {host}"),
-        ),
-        (
-            World::default().file("databases = 1979-05-27"),
-            "--databases (from aft.toml): 'a date' is not allowed: use a whole number of databases, \
-             1 to 65536"
-                .to_owned(),
-        ),
     ];
     for (world, expected) in cases {
         assert_eq!(world.error(), format!("aft: {expected}"));
     }
+}
+
+#[test]
+fn a_wrong_address_or_store_says_what_one_looks_like() {
+    let host = "use host:port, such as 127.0.0.1:6379 or [::1]:6379, several separated by commas";
     for listen in
         ["6379", ":6379", "localhost", "h:70000", "h:+1", "::1:6379", "[::x]:1", "a b:1", "a:1,"]
     {
@@ -108,7 +122,7 @@ fn a_value_that_is_not_the_strongest_is_checked_too() {
     assert_eq!(
         world.error(),
         "aft: --databases (from AFT_DATABASES): 'many' is not allowed: use a whole number of databases, \
-         1 to 65536"
+         1 to 255"
     );
 }
 

@@ -88,9 +88,7 @@ pub(crate) fn check<'h>(
         checker.whole(commit)?;
     }
     checker.model = Model::build(commits)?;
-    for txn in txns {
-        checker.real_time(txn)?;
-    }
+    checker.real_time()?;
     for txn in txns {
         checker.answers(txn)?;
     }
@@ -148,29 +146,48 @@ impl<'h> Checker<'h> {
         Err(Violation::of("TornTransaction", txn, what))
     }
 
-    /// Commits come in an order that agrees with when they were asked and told, and with
-    /// their client's own order.
-    fn real_time(&self, txn: &Txn) -> Result<(), Violation> {
-        let Some(place) = self.place(txn) else {
-            return Ok(());
-        };
-        for before in &self.commits[place + 1..] {
-            let Some(before) = self.txn(before.txn) else {
-                continue;
-            };
-            let name = if before.done_before(txn.asked) {
-                "CommitOrderAgainstRealTime"
-            } else if own_earlier(before, txn) {
-                "CommitOrderAgainstOwnOrder"
-            } else if before.life < txn.life {
-                "CommitOfADeadProcess"
-            } else {
-                continue;
-            };
+    /// Commits come in an order that agrees with when they were asked and told, with
+    /// their client's own order, and with the order of processes.
+    fn real_time(&self) -> Result<(), Violation> {
+        let wrong = |name, before: &Txn, txn: &Txn| {
             let what = format!("{before}\n  stands behind {txn}");
-            return Err(Violation::of(name, txn, what));
+            Err(Violation::of(name, txn, what))
+        };
+        // Of the commits behind, the one that was told first.
+        let mut first_told: Option<&Txn> = None;
+        for txn in self.writers().rev() {
+            if let Some(before) = first_told
+                && before.done_before(txn.asked)
+            {
+                return wrong("CommitOrderAgainstRealTime", before, txn);
+            }
+            let told = |txn: &Txn| (txn.outcome != Outcome::Done, txn.told);
+            if first_told.is_none_or(|first| told(txn) < told(first)) {
+                first_told = Some(txn);
+            }
+        }
+        // Of the commits in front, the last of each client, and of all.
+        let mut last_own: BTreeMap<(u32, u32), &Txn> = BTreeMap::new();
+        let mut youngest: Option<&Txn> = None;
+        for txn in self.writers() {
+            if let Some(after) = last_own.insert((txn.life, txn.client), txn)
+                && after.asked > txn.asked
+            {
+                return wrong("CommitOrderAgainstOwnOrder", txn, after);
+            }
+            if let Some(after) = youngest
+                && after.life > txn.life
+            {
+                return wrong("CommitOfADeadProcess", txn, after);
+            }
+            youngest = Some(txn);
         }
         Ok(())
+    }
+
+    /// The transactions that wrote, in order.
+    fn writers(&self) -> impl DoubleEndedIterator<Item = &'h Txn> {
+        self.commits.iter().filter_map(|commit| self.txn(commit.txn))
     }
 
     /// What a transaction was told, or wrote, is right.

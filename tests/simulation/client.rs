@@ -171,7 +171,7 @@ impl Client {
             let view = if writes { View::Tip } else { self.view() };
             let finished = self.attempt(id, &ops, view, watching.as_ref());
             let reply = match finished {
-                Finished::Done { gate, commit } => {
+                Finished::Done { gate, commit, .. } => {
                     if !writes && view == View::Tip {
                         self.store.hit("pipelined reads on the tip");
                     }
@@ -192,7 +192,7 @@ impl Client {
                 }
             };
             if let Some(watching) = &watching {
-                self.engine.with_core(|core| core.unpin(watching.pin));
+                self.engine.with_core(|core| core.unpin_watch(watching.pin));
             }
             self.replies.push_back((id, reply));
             return id;
@@ -253,7 +253,7 @@ impl Client {
         let view = self.view();
         // The pin comes first: what the watch remembers must not go and come again unseen.
         let (pin, watched) = self.engine.with_core(|core| {
-            let pin = core.pin();
+            let pin = core.pin_watch();
             let mut transaction = Transaction::begin(core, view, BYTES_MAX);
             let watched = keys
                 .iter()
@@ -283,7 +283,7 @@ impl Client {
             sleep(Duration::from_millis(pause)).await;
         }
         let Some(reads) = reads else {
-            self.engine.with_core(|core| core.unpin(pin));
+            self.engine.with_core(|core| core.unpin_watch(pin));
             return;
         };
         let watching = Watching { asked, done, pin, watched, reads };

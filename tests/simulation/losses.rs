@@ -3,7 +3,7 @@
 //! nothing is guessed.
 
 use crate::clock::{SimClock, virtual_now};
-use crate::faults::Faults;
+use crate::faults::{Faults, Outage, OutageKind};
 use crate::store::{Mutant, SimStore};
 use aft::engine::version::Value;
 use aft::engine::{Engine, EngineOptions, Recovered, gate};
@@ -15,18 +15,20 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// Too long for the directory: it lies among the values of its group.
 const LONG: usize = 100;
 
-fn store() -> SimStore {
+pub(crate) fn store() -> SimStore {
     let rng = StdRng::seed_from_u64(1);
     SimStore::new(Faults::calm(), 1, Mutant::Honest, rng)
 }
 
-async fn open(store: &SimStore) -> (Arc<Engine>, Recovered, JoinHandle<()>) {
-    let mut rng = StdRng::seed_from_u64(2);
+pub(crate) async fn open(store: &SimStore) -> (Arc<Engine>, Recovered, JoinHandle<()>) {
+    // Another one at each start: equal nonces would make strangers' objects ours.
+    let mut rng = StdRng::seed_from_u64(store.objects().len() as u64);
     let resilient = ResilientStore::new(Arc::new(store.clone()), RetryPolicy::default(), &mut rng);
     let clock = Arc::new(SimClock::new(virtual_now(), Arc::default()));
     let opened = Engine::open(Arc::new(resilient), clock, EngineOptions::default(), &mut rng);
@@ -52,7 +54,7 @@ async fn commit(engine: &Engine, work: impl Fn(&mut Transaction<'_>)) {
     assert_eq!(outcome, gate::Outcome::Durable);
 }
 
-async fn put(engine: &Engine, key: &str, value: &str) {
+pub(crate) async fn put(engine: &Engine, key: &str, value: &str) {
     commit(engine, |transaction| {
         let value = Value::String(value.into());
         transaction.put(0, key.as_bytes(), value, 0);
@@ -61,7 +63,7 @@ async fn put(engine: &Engine, key: &str, value: &str) {
 }
 
 /// A key's value, fetched if need be.
-async fn get(engine: &Engine, key: &str) -> Result<Option<String>, String> {
+pub(crate) async fn get(engine: &Engine, key: &str) -> Result<Option<String>, String> {
     loop {
         let (found, finished) = engine.with_core(|core| {
             let mut transaction = Transaction::begin(core, View::Visible, 1 << 20);
@@ -82,7 +84,7 @@ async fn get(engine: &Engine, key: &str) -> Result<Option<String>, String> {
 }
 
 /// The first node's groups: 1 is its own, then `a`, `b`, `a` again, and one more.
-async fn written(store: &SimStore) {
+pub(crate) async fn written(store: &SimStore) {
     let (engine, _, run) = open(store).await;
     put(&engine, "a", "1").await;
     put(&engine, "b", "2").await;
@@ -160,4 +162,42 @@ async fn an_expiry_whose_value_is_lost_is_reported_and_not_guessed() {
     assert!(damages.iter().any(|d| d.contains("key \"a\"")), "{damages:?}");
     assert_eq!(get(&engine, "a").await, Err("Lost".to_owned()));
     assert_eq!(get(&engine, "b").await, Ok(Some("1".to_owned())));
+}
+
+/// The store refuses a group, then falls silent: the deadline holds although the node is
+/// busy with closing its own log.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_before_an_outage_keeps_nobody_waiting() {
+    let store = store();
+    let (engine, _, _run) = open(&store).await;
+    let silent = Outage {
+        kind: OutageKind::Silent,
+        from: store.now() + Duration::from_millis(1),
+        until: store.now() + Duration::from_secs(3_600),
+    };
+    store.set_faults(Faults {
+        rejected: 1.0,
+        delay_ms_max: 40,
+        outages: vec![silent],
+        ..Faults::default()
+    });
+    let finished = engine.with_core(|core| {
+        let mut transaction = Transaction::begin(core, View::Tip, 1 << 20);
+        transaction.put(0, b"a", Value::String("1".into()), 0);
+        transaction.finish(&Commit::default())
+    });
+    let Finished::Done { gate: Some(gate), .. } = finished else {
+        panic!("{finished:?}");
+    };
+    let deadline = EngineOptions::default().commit_deadline;
+    let told = poll_fn(|context| gate.poll(context));
+    let told = tokio::time::timeout(deadline * 2, told).await;
+    assert_eq!(told, Ok(gate::Outcome::Uncertain));
+    assert_eq!(store.rejected(), 1);
+    // The store comes back; the group is certainly gone, and the node goes on.
+    store.set_faults(Faults::calm());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(get(&engine, "a").await, Ok(None));
+    put(&engine, "a", "2").await;
+    assert_eq!(engine.with_core(|core| core.node()), 2);
 }

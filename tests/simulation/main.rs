@@ -13,6 +13,7 @@ mod client;
 mod clock;
 mod coverage;
 mod faults;
+mod findings;
 mod history;
 mod losses;
 mod model;

@@ -122,7 +122,8 @@ impl SimStore {
         self.world.state.lock().unwrap()
     }
 
-    fn now(&self) -> Duration {
+    /// Virtual time since the world began.
+    pub(crate) fn now(&self) -> Duration {
         virtual_now() - self.world.began
     }
 
@@ -183,6 +184,17 @@ impl SimStore {
     /// Breaks the store's promise: an object is gone.
     pub(crate) fn lose(&self, name: &str) {
         self.state().objects.remove(name).unwrap();
+    }
+
+    /// No listing shows these objects before so much time has passed.
+    pub(crate) fn list_late(&self, by: Duration, hides: impl Fn(&str) -> bool) {
+        let from = self.now() + by;
+        let mut state = self.state();
+        for (name, object) in &mut state.objects {
+            if hides(name) {
+                object.listed_from = from;
+            }
+        }
     }
 
     /// Breaks the store's promise: a bit of an object has flipped.
@@ -254,6 +266,9 @@ impl SimStore {
                 let store = self.clone();
                 let request = tokio::spawn(async move {
                     sleep(delay).await;
+                    if let Some(longer) = store.orphaned() {
+                        sleep(longer).await;
+                    }
                     let _ = answer.send(work(&store));
                 });
                 if plan.vanishes {
@@ -279,6 +294,13 @@ impl SimStore {
             self.die().await;
         }
         result
+    }
+
+    /// How much longer a request is under way whose sender has died: packets wander.
+    fn orphaned(&self) -> Option<Duration> {
+        let mut state = self.state();
+        let orphaned = state.life != self.life && state.rng.random_bool(0.5);
+        orphaned.then(|| Duration::from_millis(state.rng.random_range(0..5_000)))
     }
 
     /// The instant at which a create happens.

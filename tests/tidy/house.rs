@@ -63,10 +63,20 @@ pub(crate) const FUNCTION_LINES_MAX: usize = 70;
 pub(crate) const TOO_LONG: &[TooLong] = &[];
 
 /// Tests that may sleep, and why they can't wait for a condition.
-pub(crate) const MAY_SLEEP: &[MaySleep] = &[MaySleep {
-    path: "tests/common/wait.rs",
-    _why: "the helper with which all others wait for a condition: it polls until a deadline",
-}];
+pub(crate) const MAY_SLEEP: &[MaySleep] = &[
+    MaySleep {
+        path: "tests/common/wait.rs",
+        _why: "the helper with which all others wait for a condition: it polls until a deadline",
+    },
+    MaySleep {
+        path: "tests/simulation/client.rs",
+        _why: "virtual time: tests/simulation/world.rs begins with the clock paused",
+    },
+    MaySleep {
+        path: "tests/simulation/store.rs",
+        _why: "virtual time: tests/simulation/world.rs begins with the clock paused",
+    },
+];
 
 /// Beginnings of paths that exist on one machine only. (Split, or this file would have them.)
 pub(crate) const MACHINE_PATHS: &[&str] =

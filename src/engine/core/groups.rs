@@ -28,7 +28,7 @@ impl Core {
             self.close_open_group();
         }
         let oldest_snapshot =
-            self.pins.keys().next().map_or(0, |&(_, now_ms)| now_ms << CommitId::COUNTER_BITS);
+            self.pins.oldest().map_or(0, |(_, now_ms)| now_ms << CommitId::COUNTER_BITS);
         let (acked, log_begins, node) = (self.acked, self.log_begins, self.node);
         let largest = CommitId { time: self.last_commit_time, node };
         let at = self.cut.iter().position(|group| !group.sent)?;
@@ -76,25 +76,30 @@ impl Core {
         }
     }
 
-    /// Readers at or after this position are all there are or will be.
+    /// Snapshots and watches at or after this position are all there are or will be.
     pub(super) fn oldest_reader(&self) -> Position {
-        self.pins.keys().next().map_or(self.acked, |&(position, _)| position.min(self.acked))
+        self.oldest_pin().map_or(self.acked, |(position, _)| position.min(self.acked))
     }
 
+    /// Lets go of what of an entry nobody needs any more.
     pub(super) fn settle(&mut self, number: u8, id: EntryId) {
         let oldest = self.oldest_reader();
+        let (acked, pins) = (self.acked, &self.pins);
         let db = &mut self.databases[usize::from(number)];
         let Some(entry) = db.index.get_mut(id) else {
             return;
         };
-        entry.prune(oldest);
+        entry.prune(acked, |positions| pins.any_in(positions));
         let newest = entry.newest();
-        if newest.position > oldest || entry.versions().nth(1).is_some() {
-            if newest.position <= self.acked {
-                self.deferred.push((number, id));
-            }
-        } else if !newest.state.is_alive() {
+        if newest.position > acked {
+            return; // Its own group will settle it.
+        }
+        let alone = entry.versions().nth(1).is_none();
+        let dead = !newest.state.is_alive();
+        if alone && dead && newest.position <= oldest {
             db.remove(id);
+        } else if !alone || dead {
+            self.deferred.insert((number, id));
         }
     }
 
@@ -147,7 +152,8 @@ impl Core {
     /// Somebody else has closed this node's log: pending writes are uncertain for good.
     pub fn fence(&mut self, why: String) {
         for group in &self.cut {
-            group.gate.open(Outcome::Uncertain);
+            let sent = group.sent;
+            group.gate.open(if sent { Outcome::Uncertain } else { Outcome::NotCommitted });
         }
         self.open.gate.open(Outcome::NotCommitted);
         self.health = Health::Fenced(why);

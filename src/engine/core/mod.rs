@@ -16,6 +16,7 @@
 //! up, the tip falls back: its versions are taken out again.
 
 mod groups;
+mod pins;
 mod readers;
 mod recovered;
 
@@ -24,15 +25,20 @@ use super::index::{EntryId, Index};
 use super::now::Now;
 use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Value, Version};
 use super::writes::{Change, KeyWrite, WriteSet};
+pub use pins::Pin;
+
 use crate::layout::directory::TYPE_STRING;
+use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{Commit, CommitId, GroupBuilder, NodeId, Write};
 use crate::small_bytes::SmallBytes;
+use pins::Pins;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How many databases there can be: their numbers stand in a byte of the format.
-pub const DATABASES_MAX: usize = 256;
+pub const DATABASES_MAX: usize = 255;
 
 /// One database: its keys, and what is known about all of them.
 #[derive(Debug)]
@@ -45,6 +51,8 @@ pub struct Database {
     live_visible: i64,
     /// The tip's keys that expire, by time.
     expiries: BTreeSet<(u64, EntryId)>,
+    /// Where the last look for expired keys ended.
+    looked_at: (u64, EntryId),
     /// Where it was last written.
     written: Position,
 }
@@ -57,6 +65,7 @@ impl Database {
             live_tip: 0,
             live_visible: 0,
             expiries: BTreeSet::new(),
+            looked_at: (0, 0),
             written: RECOVERED,
         }
     }
@@ -92,31 +101,45 @@ impl Database {
         }
     }
 
+    /// The next keys whose time is over, at most `limit`. It goes on behind those of the
+    /// last look, and then from the beginning: keys that can't go yet hold up no others.
+    fn take_due(&mut self, now_ms: u64, limit: usize) -> Vec<(u64, EntryId)> {
+        let over = (now_ms, EntryId::MAX);
+        let looked_at = self.looked_at.min(over);
+        let behind = (Bound::Excluded(looked_at), Bound::Included(over));
+        let due = self.expiries.range(behind).chain(self.expiries.range(..=looked_at));
+        let due: Vec<_> = due.take(limit).copied().collect();
+        if let Some(last) = due.last() {
+            self.looked_at = *last;
+        }
+        due
+    }
+
     fn remove(&mut self, id: EntryId) {
         self.forget_expiry(id);
         self.index.remove(id);
     }
 
-    /// Puts a version on top of a key's versions. A tombstone that nobody needs (`keep`)
-    /// takes the entry away instead; then there is none.
+    /// Puts a version on top of a key's versions. A tombstone that nobody needs takes the
+    /// entry away instead; then there is none.
     fn put_version(
         &mut self,
         found: Option<EntryId>,
         hash: u64,
         key: SmallBytes,
         version: Version,
-        keep: bool,
+        keep: Keep,
     ) -> Option<EntryId> {
         let id = match found {
-            Some(id) if !keep && !version.state.is_alive() => {
+            Some(id) if !keep.tombstones && !version.state.is_alive() => {
                 self.remove(id);
                 return None;
             }
             // A key that never was leaves no tombstone.
-            None if !keep && !version.state.is_alive() => return None,
+            None if !keep.tombstones && !version.state.is_alive() => return None,
             Some(id) => {
                 self.forget_expiry(id);
-                self.index.replace(id, version, keep);
+                self.index.replace(id, version, keep.versions);
                 id
             }
             None => self.index.insert(hash, key, version),
@@ -124,6 +147,15 @@ impl Database {
         self.remember_expiry(id);
         Some(id)
     }
+}
+
+/// What somebody may still need when a newer version comes.
+#[derive(Debug, Clone, Copy)]
+struct Keep {
+    /// The version that it hides.
+    versions: bool,
+    /// The newer version itself, if it is a tombstone.
+    tombstones: bool,
 }
 
 /// Appends a change to the open group.
@@ -201,6 +233,8 @@ pub struct CoreOptions {
     pub databases: usize,
     /// A group is closed at this size in bytes, and the next one begun.
     pub group_bytes_max: usize,
+    /// The largest object that the store takes, in bytes; no transaction may be larger.
+    pub object_bytes_max: u64,
     /// Whether transactions are written to a log. If not, each is acknowledged at once.
     pub logged: bool,
     /// Keeps clients from choosing keys that collide.
@@ -224,10 +258,13 @@ pub struct Core {
     open: PendingGroup,
     /// Bytes in `cut` and `open`.
     pending_bytes: usize,
-    /// What snapshots and watches keep from going, by position and time.
-    pins: BTreeMap<(Position, u64), usize>,
-    /// Entries to look at again when a pin goes.
-    deferred: Vec<(u8, EntryId)>,
+    /// Snapshots: they read old versions.
+    pins: Pins,
+    /// Watches: they read no old versions, but must be able to tell that a key came and
+    /// went, so tombstones and expired versions stay.
+    watches: Pins,
+    /// Entries to look at again when one of them goes.
+    deferred: BTreeSet<(u8, EntryId)>,
     /// Expiries up to here are known to a restart.
     now_through_acked_ms: u64,
     health: Health,
@@ -248,8 +285,9 @@ impl Core {
             cut: VecDeque::new(),
             open: PendingGroup::default(),
             pending_bytes: 0,
-            pins: BTreeMap::new(),
-            deferred: Vec::new(),
+            pins: Pins::default(),
+            watches: Pins::default(),
+            deferred: BTreeSet::new(),
             now_through_acked_ms: 0,
             health: Health::Serving,
         }
@@ -288,6 +326,12 @@ impl Core {
     #[inline]
     pub fn tip(&self) -> Snapshot {
         Snapshot { position: Snapshot::TIP, now_ms: self.now.ms() }
+    }
+
+    /// What a single transaction may take in a group, in bytes.
+    pub fn transaction_bytes_max(&self) -> usize {
+        let largest = self.options.object_bytes_max.saturating_sub(HEADER_BYTES_MAX as u64);
+        usize::try_from(largest).unwrap_or(usize::MAX)
     }
 
     /// Whether the node takes writes.
@@ -407,6 +451,14 @@ impl Core {
             Health::Serving => {}
             Health::Refusing(why) | Health::Fenced(why) => return Err(Refused(why.clone())),
         }
+        // A large transaction goes alone: together they might be more than the store takes.
+        let together = self.open.builder.len() + writes.bytes();
+        if self.options.logged
+            && !self.open.builder.is_empty()
+            && together > self.options.group_bytes_max
+        {
+            self.close_open_group();
+        }
         let id = self.draw_commit_id();
         let position = self.open_position();
         let before = self.open.builder.len();
@@ -442,7 +494,10 @@ impl Core {
         if self.options.logged {
             log_change(&mut self.open.builder, number, &key, &change);
         }
-        let keep = self.options.logged || !self.pins.is_empty();
+        let keep = Keep {
+            versions: self.options.logged || !self.pins.is_empty(),
+            tombstones: self.options.logged || !self.pins.is_empty() || !self.watches.is_empty(),
+        };
         let Some(db) = self.databases.get_mut(usize::from(number)) else {
             return;
         };
@@ -463,7 +518,7 @@ impl Core {
         let Some(id) = db.put_version(found, hash, key, version, keep) else {
             return;
         };
-        if keep {
+        if keep.tombstones {
             self.open.touched.push((number, id));
             if delta != 0 {
                 *self.open.live_delta.entry(number).or_default() += delta;

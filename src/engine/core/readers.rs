@@ -1,40 +1,50 @@
 //! Readers that stay, and keys whose time is over.
 
-use super::super::index::EntryId;
-use super::super::version::Position;
-use super::{Core, Health};
+use super::{Core, Health, Pin};
 
 impl Core {
-    /// Keeps everything a reader of the visible state can see now, until it is unpinned.
-    pub fn pin(&mut self) -> (Position, u64) {
+    /// A snapshot: keeps everything that can be seen now, until it is unpinned.
+    pub fn pin(&mut self) -> Pin {
         let pin = (self.acked, self.now.ms());
-        *self.pins.entry(pin).or_default() += 1;
+        self.pins.add(pin);
         pin
     }
 
-    /// Lets go of a pin.
-    pub fn unpin(&mut self, pin: (Position, u64)) {
-        let Some(count) = self.pins.get_mut(&pin) else {
-            return;
-        };
-        *count -= 1;
-        if *count > 0 {
-            return;
-        }
-        let oldest = self.oldest_reader();
-        self.pins.remove(&pin);
-        if self.oldest_reader() > oldest {
-            for (number, id) in std::mem::take(&mut self.deferred) {
-                self.settle(number, id);
-            }
-            self.settle_flushes();
+    /// Lets go of a snapshot.
+    pub fn unpin(&mut self, pin: Pin) {
+        if self.pins.remove(pin) {
+            self.settle_deferred();
         }
     }
 
-    /// The oldest reader that stays: where it is, and since when in milliseconds since the
-    /// Unix epoch.
-    pub fn oldest_pin(&self) -> Option<(Position, u64)> {
-        self.pins.keys().next().copied()
+    /// A watch: keeps what shows that a key came and went since now, until it is unpinned.
+    /// It reads no old versions, so those don't stay for it.
+    pub fn pin_watch(&mut self) -> Pin {
+        let pin = (self.acked, self.now.ms());
+        self.watches.add(pin);
+        pin
+    }
+
+    /// Lets go of a watch.
+    pub fn unpin_watch(&mut self, pin: Pin) {
+        if self.watches.remove(pin) {
+            self.settle_deferred();
+        }
+    }
+
+    fn settle_deferred(&mut self) {
+        for (number, id) in std::mem::take(&mut self.deferred) {
+            self.settle(number, id);
+        }
+        self.settle_flushes();
+    }
+
+    /// The oldest snapshot or watch.
+    pub fn oldest_pin(&self) -> Option<Pin> {
+        match (self.pins.oldest(), self.watches.oldest()) {
+            (Some(pin), Some(watch)) => Some(pin.min(watch)),
+            (pin, watch) => pin.or(watch),
+        }
     }
 
     /// Removes keys that have expired, at most `limit`; says whether more are waiting.
@@ -42,15 +52,13 @@ impl Core {
     /// No tombstone is written: the expiry stands in the log. A key only goes when a
     /// restart, too, would find it expired; until then the group that says so is asked for.
     pub fn reap(&mut self, limit: usize) -> bool {
-        let (pinned, pinned_ms) =
-            self.pins.keys().next().copied().unwrap_or((self.acked, u64::MAX));
+        let (pinned, pinned_ms) = self.oldest_pin().unwrap_or((self.acked, u64::MAX));
         let durable_ms = self.now_through_acked_ms();
         let now_ms = self.now.ms();
         let mut left = limit;
         let (mut wanted, mut reaped) = (false, 0);
         for db in &mut self.databases {
-            let due: Vec<(u64, EntryId)> =
-                db.expiries.range(..=(now_ms, EntryId::MAX)).take(left).copied().collect();
+            let due = db.take_due(now_ms, left);
             left -= due.len();
             for (expires_ms, id) in due {
                 let Some(entry) = db.index.get(id) else {

@@ -1,0 +1,48 @@
+//! What readers that stay keep from going.
+
+use super::super::version::Position;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// A reader that stays: where it is, and since when, in milliseconds since the Unix epoch.
+pub type Pin = (Position, u64);
+
+/// Readers that stay, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Pins(BTreeMap<Pin, usize>);
+
+impl Pins {
+    /// One more at this place.
+    pub(super) fn add(&mut self, pin: Pin) {
+        *self.0.entry(pin).or_default() += 1;
+    }
+
+    /// One less; `true` if the oldest is another one now.
+    pub(super) fn remove(&mut self, pin: Pin) -> bool {
+        let was_oldest = self.oldest() == Some(pin);
+        let Some(count) = self.0.get_mut(&pin) else {
+            return false;
+        };
+        *count -= 1;
+        if *count > 0 {
+            return false;
+        }
+        self.0.remove(&pin);
+        was_oldest
+    }
+
+    /// The oldest reader.
+    pub(super) fn oldest(&self) -> Option<Pin> {
+        self.0.keys().next().copied()
+    }
+
+    /// Whether somebody reads at one of these positions.
+    pub(super) fn any_in(&self, positions: Range<Position>) -> bool {
+        self.0.range((positions.start, 0)..(positions.end, 0)).next().is_some()
+    }
+
+    /// Whether nobody stays.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
