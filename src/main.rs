@@ -1,8 +1,12 @@
 //! The `aft` server.
 
 use aft::config::{LogLevel, Start};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,10 +26,15 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    tracing_subscriber::fmt()
-        .with_max_level(level(settings.log_level))
+    let (filter, reload) = reload::Layer::new(level(settings.log_level));
+    let stderr = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(filter).with(stderr).init();
+    let set_log_level = move |log_level| {
+        // It can only fail once the subscriber is gone, and with it every reader of the log.
+        let _ = reload.modify(|filter| *filter = level(log_level));
+    };
     // One thread runs all commands, as in Redis: they take their turns at one state
     // anyway, and a second thread would only pass it back and forth.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -35,7 +44,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(aft::node::run(settings)) {
+    match runtime.block_on(aft::node::run(settings, set_log_level)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("aft: {error}");

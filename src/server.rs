@@ -149,6 +149,9 @@ impl Client {
     }
 }
 
+/// Puts settings in force that don't live here.
+type Apply = Box<dyn Fn(&Settings) + Send + Sync>;
+
 /// Everything shared. One per process.
 pub struct Server {
     /// The transaction engine.
@@ -161,6 +164,7 @@ pub struct Server {
     pub port: u16,
     clock: Arc<dyn Clock>,
     settings: RwLock<Arc<Settings>>,
+    apply: OnceLock<Apply>,
     clients: Mutex<BTreeMap<u64, Arc<Client>>>,
     next_client: AtomicU64,
     memory: MemoryGauge,
@@ -192,6 +196,7 @@ impl Server {
             port,
             clock,
             settings: RwLock::new(Arc::new(settings)),
+            apply: OnceLock::new(),
             clients: Mutex::new(BTreeMap::new()),
             next_client: AtomicU64::new(1),
             memory: MemoryGauge::default(),
@@ -222,9 +227,11 @@ impl Server {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts other settings in force.
-    pub fn set_settings(&self, settings: Settings) {
-        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    /// Has `apply` called after each change of the settings, for those that are in force
+    /// elsewhere. It runs inside a command: it must not wait, nor use the engine's state.
+    pub fn when_changed(&self, apply: impl Fn(&Settings) + Send + Sync + 'static) {
+        // Only the first counts: there is one node.
+        let _ = self.apply.set(Box::new(apply));
     }
 
     /// Changes the settings in force, or with an error leaves them as they are. Two changes
@@ -239,6 +246,9 @@ impl Server {
         let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
         let mut changed = Settings::clone(&settings);
         change(&mut changed)?;
+        if let Some(apply) = self.apply.get() {
+            apply(&changed);
+        }
         *settings = Arc::new(changed);
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! A session: what the server remembers of a connection between two commands.
 
-use crate::engine::core::Pin;
 use crate::engine::gate::{Gate, Outcome};
 use crate::engine::version::Position;
 use crate::resp::{Protocol, Reply};
@@ -104,8 +103,6 @@ pub struct Session {
     pub multi: Option<Multi>,
     /// Watched keys.
     pub watches: Vec<Watch>,
-    /// Keeps the tombstones of watched keys.
-    pub pin: Option<Pin>,
     /// Whether replies are sent.
     pub reply_mode: ReplyMode,
     /// The connection ends once its replies are written.
@@ -126,7 +123,6 @@ impl Session {
             authenticated: server.settings().requirepass.is_none(),
             multi: None,
             watches: Vec::new(),
-            pin: None,
             reply_mode: ReplyMode::On,
             closing: false,
             last_command: "NULL",

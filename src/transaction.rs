@@ -4,7 +4,7 @@
 //! Both run in one go while the sequencer is held, so nothing comes in between their
 //! reads and their commit.
 
-use crate::engine::core::{Core, Health, Missing, Pin, Refused};
+use crate::engine::core::{Core, Health, Missing, Refused};
 use crate::engine::gate::Gate;
 use crate::engine::version::{Position, Snapshot, State, Value, Version};
 use crate::engine::writes::{Change, Own, WriteSet};
@@ -249,14 +249,14 @@ impl<'c> Transaction<'c> {
         now == watched || (now == Watched::ABSENT && !watched.alive)
     }
 
-    /// Keeps what shows that a key came and went since now, see [`Core::pin_watch`].
-    pub fn pin_watch(&mut self) -> Pin {
-        self.core.pin_watch()
+    /// Keeps what shows that a key came and went since now, see [`Core::watch`].
+    pub fn watch(&mut self, database: u8, key: &[u8]) {
+        self.core.watch(database, key);
     }
 
-    /// Lets go of a watch.
-    pub fn unpin_watch(&mut self, pin: Pin) {
-        self.core.unpin_watch(pin);
+    /// Lets go of a watched key.
+    pub fn unwatch(&mut self, database: u8, key: &[u8]) {
+        self.core.unwatch(database, key);
     }
 
     /// The state, for reports about it.

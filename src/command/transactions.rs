@@ -48,9 +48,7 @@ pub(super) fn watch(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
             let text = "ERR too many keys are watched, see watched-keys-max";
             return Err(Reply::error(text).into());
         }
-        if context.session.pin.is_none() {
-            context.session.pin = Some(context.transaction.pin_watch());
-        }
+        context.transaction.watch(database, key);
         let watched = context.transaction.watched(database, key);
         context.session.watches.push(Watch { database, key: (*key).into(), watched });
     }
@@ -134,16 +132,14 @@ pub(super) fn end(session: &mut Session, core: &mut Core) {
 
 /// Drops all watches of a session, at EXEC or when its connection ends.
 pub fn forget_watches(session: &mut Session, core: &mut Core) {
-    session.watches = Vec::new();
-    if let Some(pin) = session.pin.take() {
-        core.unpin_watch(pin);
+    for watch in std::mem::take(&mut session.watches) {
+        core.unwatch(watch.database, &watch.key);
     }
 }
 
 /// Drops all watches of a session, inside a command.
 pub(super) fn unwatch_all(context: &mut Context<'_, '_>) {
-    context.session.watches = Vec::new();
-    if let Some(pin) = context.session.pin.take() {
-        context.transaction.unpin_watch(pin);
+    for watch in std::mem::take(&mut context.session.watches) {
+        context.transaction.unwatch(watch.database, &watch.key);
     }
 }

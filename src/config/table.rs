@@ -219,10 +219,6 @@ settings! {
             count("reads", 1, 4096), AtStart, None,
             "Objects read from the store at once at the start.",
             "A start is many small reads, and a remote store answers many as fast as one.";
-        clock_skew_max_ms: u64 = 5_000,
-            milliseconds(1, 60 * 60 * 1000), AtStart, None,
-            "Commit ids further ahead of this machine's clock are refused.",
-            "One machine with a wrong clock must not push everybody's time ahead; clocks under NTP are within milliseconds.";
         expired_keys_per_turn: u64 = 200,
             count("keys", 1, 1_000_000), Live, None,
             "Expired keys removed before commands get their turn again.",

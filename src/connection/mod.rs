@@ -179,6 +179,8 @@ struct Connection<S> {
     stream: S,
     session: Session,
     decoder: Decoder,
+    /// Those that the decoder's limits are from.
+    settings: Arc<Settings>,
     input: BytesMut,
     /// More bytes that the unfinished request misses, as far as that is known.
     wanted: usize,
@@ -203,19 +205,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let settings = server.settings();
-    let limits = RequestLimits {
-        bulk_bytes_max: settings.bulk_bytes_max,
-        request_bytes_max: settings
-            .query_buffer_bytes_max
-            .max(settings.bulk_bytes_max + (64 << 10)),
-        ..RequestLimits::default()
-    };
     let session = Session::new(Arc::clone(&client), &server);
     let mut connection = Connection {
         server: Arc::clone(&server),
         stream,
         session,
-        decoder: Decoder::new(limits),
+        decoder: Decoder::new(request_limits(&settings)),
+        settings,
         input: BytesMut::new(),
         wanted: 0,
         request: None,
@@ -237,12 +233,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn run(&mut self, client: &Client) -> io::Result<()> {
         let mut wake = pin!(client.wake.notified());
         loop {
+            // Before anything is waited for: it may have begun while we were being let in.
+            self.input_ended |= self.server.is_draining();
+            if self.is_done() {
+                return Ok(());
+            }
             poll_fn(|context| self.poll_turn(context, client, wake.as_mut())).await?;
             if client.killed.load(Ordering::Acquire) {
                 return Ok(());
             }
-            self.input_ended |= self.server.is_draining();
-            self.run_commands(client);
+            self.run_commands();
             self.output.settle(&self.session);
             if self.passed_output_limit() {
                 self.server.counters.output_limit_closes.fetch_add(1, Ordering::Relaxed);
@@ -254,9 +254,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let waiting_bytes = self.output.waiting_bytes();
             client.output_bytes.store(waiting_bytes as u64, Ordering::Relaxed);
-            if self.is_done() {
-                return Ok(());
-            }
             if self.more_to_run {
                 // Others get their turn.
                 tokio::task::yield_now().await;
@@ -384,6 +381,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Poll::Ready(Ok(count)) => {
                 self.wanted = self.wanted.saturating_sub(count);
+                let now_ms = self.server.uptime_ms();
+                self.session.client.last_ms.store(now_ms, Ordering::Relaxed);
                 self.server.counters.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
                 Ok(true)
             }
@@ -391,7 +390,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Runs what has arrived, one turn of it.
-    fn run_commands(&mut self, client: &Client) {
+    fn run_commands(&mut self) {
         self.more_to_run = false;
         if self.input.is_empty() || self.session.closing || !matches!(self.pause, Pause::No) {
             return;
@@ -400,7 +399,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let before = self.input.len();
         server.engine.with_core(|core| self.run_turn(&server, core));
         if self.input.len() != before {
-            client.last_ms.store(server.uptime_ms(), Ordering::Relaxed);
             self.session.publish(self.input.len());
         }
         if self.input.is_empty() && self.input.capacity() > KEPT_BYTES_MAX {
@@ -410,6 +408,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn run_turn(&mut self, server: &Server, core: &mut Core) {
         let settings = server.settings();
+        if !Arc::ptr_eq(&settings, &self.settings) {
+            self.decoder.set_limits(request_limits(&settings));
+            self.settings = Arc::clone(&settings);
+        }
         let mut used = 0;
         let mut commands = 0;
         while !self.session.closing {
@@ -474,6 +476,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
         }
+    }
+}
+
+/// What the settings allow a request to be.
+fn request_limits(settings: &Settings) -> RequestLimits {
+    /// Room for the rest of a request around its largest argument.
+    const REST_BYTES: u64 = 64 << 10;
+    let largest = settings.bulk_bytes_max.saturating_add(REST_BYTES);
+    RequestLimits {
+        bulk_bytes_max: settings.bulk_bytes_max,
+        request_bytes_max: settings.query_buffer_bytes_max.max(largest),
+        ..RequestLimits::default()
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
             continue;
         };
         let waited = engine.clock.monotonic().saturating_sub(oldest.sent_at);
-        let patience = engine.options.commit_deadline.saturating_sub(waited);
+        let patience = engine.commit_deadline().saturating_sub(waited);
         let serving = engine.with_core(|core| *core.health() == Health::Serving);
         tokio::select! {
             biased;
@@ -219,7 +219,7 @@ async fn seal_own(
 /// commit deadline has passed, and not only when the store is back.
 async fn patiently<T>(engine: &Engine, needed: impl Future<Output = T>) -> T {
     let mut needed = std::pin::pin!(needed);
-    match tokio::time::timeout(engine.options.commit_deadline, &mut needed).await {
+    match tokio::time::timeout(engine.commit_deadline(), &mut needed).await {
         Ok(done) => done,
         Err(_) => {
             refuse(engine);

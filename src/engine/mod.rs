@@ -48,6 +48,7 @@ use gate::Outcome;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -93,6 +94,8 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     rng: Mutex<StdRng>,
     options: EngineOptions,
+    commit_deadline_ms: AtomicU64,
+    expired_keys_per_turn: AtomicUsize,
     logged: bool,
 }
 
@@ -130,6 +133,8 @@ impl Engine {
             clock,
             rng: Mutex::new(StdRng::from_rng(rng)),
             options,
+            commit_deadline_ms: AtomicU64::new(options.commit_deadline.as_millis() as u64),
+            expired_keys_per_turn: AtomicUsize::new(options.expired_keys_per_turn),
             logged,
         });
         let recovered =
@@ -145,6 +150,18 @@ impl Engine {
             stopped = flusher::run(self) => stopped,
             never = self.reap_for_ever() => never,
         }
+    }
+
+    /// Changes what can be changed while it runs; see [`EngineOptions`] and
+    /// [`RetryPolicy::read_deadline`](crate::storage::resilient::RetryPolicy::read_deadline).
+    pub fn adjust(&self, commit: Duration, read: Duration, expired_keys_per_turn: usize) {
+        self.commit_deadline_ms.store(commit.as_millis() as u64, Ordering::Relaxed);
+        self.expired_keys_per_turn.store(expired_keys_per_turn, Ordering::Relaxed);
+        self.store.set_read_deadline(read);
+    }
+
+    fn commit_deadline(&self) -> Duration {
+        Duration::from_millis(self.commit_deadline_ms.load(Ordering::Relaxed))
     }
 
     /// Runs `work` on the state, at the present time, and sees to it that what it leaves
@@ -185,13 +202,15 @@ impl Engine {
         self.store.read(name, offset, length).await.map_err(|error| format!("{name}: {error}"))
     }
 
-    /// Waits until everything sequenced so far has met its fate.
-    pub async fn drain(&self) {
+    /// Waits until everything sequenced so far has met its fate; `false` if that is not
+    /// known of some of it, because the store doesn't answer.
+    pub async fn drain(&self) -> bool {
         while let Some(gate) = self.with_core(|core| core.gate(core.newest_pending())) {
             if poll_fn(|context| gate.poll(context)).await == Outcome::Uncertain {
-                return;
+                return false;
             }
         }
+        true
     }
 
     /// Seals this node's log after [`Engine::drain`], so that the next start knows its end
@@ -259,7 +278,9 @@ impl Engine {
         const REAP_EVERY: Duration = Duration::from_millis(100);
         loop {
             tokio::time::sleep(REAP_EVERY).await;
-            while self.with_core(|core| core.reap(self.options.expired_keys_per_turn)) {
+            while self
+                .with_core(|core| core.reap(self.expired_keys_per_turn.load(Ordering::Relaxed)))
+            {
                 tokio::task::yield_now().await;
             }
         }

@@ -136,13 +136,10 @@ impl Default for Decoder {
 impl Decoder {
     /// A decoder at the start of a connection.
     pub fn new(limits: RequestLimits) -> Self {
-        let request_bytes_max = limits.request_bytes_max.min(u64::from(u32::MAX));
-        let plain_args_max = limits.multibulk_args_max.min(limits.unauthenticated_args_max);
-        let plain_bulk_bytes_max = limits.bulk_bytes_max.min(limits.unauthenticated_bulk_bytes_max);
-        Self {
-            limits: RequestLimits { request_bytes_max, ..limits },
-            plain_args_max: u32::try_from(plain_args_max).unwrap_or(0),
-            plain_bulk_bytes_max: u32::try_from(plain_bulk_bytes_max).unwrap_or(0),
+        let mut decoder = Self {
+            limits,
+            plain_args_max: 0,
+            plain_bulk_bytes_max: 0,
             phase: Phase::Start,
             position: 0,
             scanned: 0,
@@ -151,7 +148,19 @@ impl Decoder {
             spans: Vec::new(),
             scratch: Vec::new(),
             in_scratch: false,
-        }
+        };
+        decoder.set_limits(limits);
+        decoder
+    }
+
+    /// Other limits from here on; what an unfinished request was allowed so far stands.
+    pub fn set_limits(&mut self, limits: RequestLimits) {
+        let request_bytes_max = limits.request_bytes_max.min(u64::from(u32::MAX));
+        let plain_args_max = limits.multibulk_args_max.min(limits.unauthenticated_args_max);
+        let plain_bulk_bytes_max = limits.bulk_bytes_max.min(limits.unauthenticated_bulk_bytes_max);
+        self.limits = RequestLimits { request_bytes_max, ..limits };
+        self.plain_args_max = u32::try_from(plain_args_max).unwrap_or(0);
+        self.plain_bulk_bytes_max = u32::try_from(plain_bulk_bytes_max).unwrap_or(0);
     }
 
     /// Looks for the request that `input` starts with.

@@ -70,6 +70,7 @@ pub struct StoreMetrics {
 pub struct ResilientStore {
     store: Arc<dyn Store>,
     policy: RetryPolicy,
+    read_deadline_ms: AtomicU64,
     jitter: Mutex<StdRng>,
     last_failure: Mutex<Option<String>>,
     metrics: StoreMetrics,
@@ -104,6 +105,7 @@ impl ResilientStore {
         Self {
             store,
             policy,
+            read_deadline_ms: AtomicU64::new(policy.read_deadline.as_millis() as u64),
             jitter: Mutex::new(StdRng::from_rng(rng)),
             last_failure: Mutex::new(None),
             metrics: StoreMetrics::default(),
@@ -113,6 +115,11 @@ impl ResilientStore {
     /// What the store can take.
     pub fn limits(&self) -> Limits {
         self.store.limits()
+    }
+
+    /// From now on reads are repeated for so long.
+    pub fn set_read_deadline(&self, deadline: Duration) {
+        self.read_deadline_ms.store(deadline.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// How the store was used.
@@ -244,7 +251,8 @@ impl ResilientStore {
                 backoff.pause().await;
             }
         };
-        match timeout(self.policy.read_deadline, repeat).await {
+        let deadline = Duration::from_millis(self.read_deadline_ms.load(Ordering::Relaxed));
+        match timeout(deadline, repeat).await {
             Ok(answer) => answer,
             Err(_) => Err(last),
         }

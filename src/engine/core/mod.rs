@@ -21,7 +21,7 @@ mod readers;
 mod recovered;
 
 use super::gate::Gate;
-use super::index::{EntryId, Index};
+use super::index::{Entry, EntryId, Index};
 use super::now::Now;
 use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Value, Version};
 use super::writes::{Change, KeyWrite, WriteSet};
@@ -31,7 +31,7 @@ use crate::layout::directory::TYPE_STRING;
 use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{Commit, CommitId, GroupBuilder, NodeId, Write};
 use crate::small_bytes::SmallBytes;
-use pins::Pins;
+use pins::{Pins, WatchedKeys};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -113,6 +113,17 @@ impl Database {
             self.looked_at = *last;
         }
         due
+    }
+
+    /// Carries a flush out on an entry that must stay: what it buried is a tombstone now.
+    fn bury(&mut self, id: EntryId, flush: Flush) {
+        let alive = self.index.get(id).is_some_and(|entry| entry.newest().state.is_alive());
+        if alive {
+            self.forget_expiry(id);
+            let Flush { commit, position } = flush;
+            let tombstone = Version { commit, position, expires_ms: 0, state: State::Tombstone };
+            self.index.replace(id, tombstone, false);
+        }
     }
 
     fn remove(&mut self, id: EntryId) {
@@ -260,10 +271,10 @@ pub struct Core {
     pending_bytes: usize,
     /// Snapshots: they read old versions.
     pins: Pins,
-    /// Watches: they read no old versions, but must be able to tell that a key came and
-    /// went, so tombstones and expired versions stay.
-    watches: Pins,
-    /// Entries to look at again when one of them goes.
+    /// Watched keys: nobody reads their old versions, but it must be possible to tell that
+    /// one came and went, so their tombstones and expired versions stay.
+    watched: WatchedKeys,
+    /// Entries to look at again when a snapshot goes.
     deferred: BTreeSet<(u8, EntryId)>,
     /// Expiries up to here are known to a restart.
     now_through_acked_ms: u64,
@@ -286,7 +297,7 @@ impl Core {
             open: PendingGroup::default(),
             pending_bytes: 0,
             pins: Pins::default(),
-            watches: Pins::default(),
+            watched: WatchedKeys::default(),
             deferred: BTreeSet::new(),
             now_through_acked_ms: 0,
             health: Health::Serving,
@@ -494,20 +505,19 @@ impl Core {
         if self.options.logged {
             log_change(&mut self.open.builder, number, &key, &change);
         }
-        let keep = Keep {
-            versions: self.options.logged || !self.pins.is_empty(),
-            tombstones: self.options.logged || !self.pins.is_empty() || !self.watches.is_empty(),
-        };
+        let versions = self.options.logged || !self.pins.is_empty();
+        let keep = Keep { versions, tombstones: versions || self.watched.has(number, &key) };
         let Some(db) = self.databases.get_mut(usize::from(number)) else {
             return;
         };
         let found = db.index.find(hash, &key);
         let was_alive = found.is_some_and(|id| db.alive_on_tip(id));
+        let newest = found.and_then(|id| db.index.get(id)).map(Entry::newest);
+        let first_in_group = newest.is_none_or(|newest| newest.position != position);
         let (state, expires_ms) = match change {
             Change::Put { value, expires_ms } => (State::Live(value), expires_ms),
             Change::Delete => (State::Tombstone, 0),
             Change::Expiry { expires_ms, .. } => {
-                let newest = found.and_then(|id| db.index.get(id)).map(|entry| entry.newest());
                 (newest.map_or(State::Lost, |version| version.state.clone()), expires_ms)
             }
         };
@@ -519,7 +529,9 @@ impl Core {
             return;
         };
         if keep.tombstones {
-            self.open.touched.push((number, id));
+            if first_in_group {
+                self.open.touched.push((number, id));
+            }
             if delta != 0 {
                 *self.open.live_delta.entry(number).or_default() += delta;
             }

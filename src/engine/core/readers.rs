@@ -17,18 +17,19 @@ impl Core {
         }
     }
 
-    /// A watch: keeps what shows that a key came and went since now, until it is unpinned.
-    /// It reads no old versions, so those don't stay for it.
-    pub fn pin_watch(&mut self) -> Pin {
-        let pin = (self.acked, self.now.ms());
-        self.watches.add(pin);
-        pin
+    /// Keeps what shows that a key came and went since now, until it is unwatched.
+    pub fn watch(&mut self, database: u8, key: &[u8]) {
+        self.watched.add(database, key);
     }
 
-    /// Lets go of a watch.
-    pub fn unpin_watch(&mut self, pin: Pin) {
-        if self.watches.remove(pin) {
-            self.settle_deferred();
+    /// Lets go of a watched key.
+    pub fn unwatch(&mut self, database: u8, key: &[u8]) {
+        if !self.watched.remove(database, key) {
+            return;
+        }
+        let found = self.database(database).and_then(|db| db.index.find(db.index.hash(key), key));
+        if let Some(id) = found {
+            self.settle(database, id);
         }
     }
 
@@ -39,12 +40,9 @@ impl Core {
         self.settle_flushes();
     }
 
-    /// The oldest snapshot or watch.
+    /// The oldest snapshot.
     pub fn oldest_pin(&self) -> Option<Pin> {
-        match (self.pins.oldest(), self.watches.oldest()) {
-            (Some(pin), Some(watch)) => Some(pin.min(watch)),
-            (pin, watch) => pin.or(watch),
-        }
+        self.pins.oldest()
     }
 
     /// Removes keys that have expired, at most `limit`; says whether more are waiting.
@@ -57,7 +55,8 @@ impl Core {
         let now_ms = self.now.ms();
         let mut left = limit;
         let (mut wanted, mut reaped) = (false, 0);
-        for db in &mut self.databases {
+        let watched = &self.watched;
+        for (number, db) in self.databases.iter_mut().enumerate() {
             let due = db.take_due(now_ms, left);
             left -= due.len();
             for (expires_ms, id) in due {
@@ -69,8 +68,10 @@ impl Core {
                 // What a flush has buried is already counted out: it goes with the flush,
                 // or, should that be given up, is counted in again and goes then.
                 let buried = db.flushes.iter().any(|f| f.commit > newest.commit);
-                let settled =
-                    !buried && newest.position <= self.acked.min(pinned) && expires_ms <= pinned_ms;
+                let settled = !buried
+                    && newest.position <= self.acked.min(pinned)
+                    && expires_ms <= pinned_ms
+                    && !watched.has(number as u8, entry.key());
                 if !settled || expires_ms > durable_ms {
                     continue;
                 }
