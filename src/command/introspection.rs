@@ -1,5 +1,6 @@
 //! COMMAND: the table of commands, as redis-cli and clients want it told.
 
+use super::bits::field::only_reads;
 use super::parse::syntax_error;
 use super::table::{self, Argument, Command, Keys};
 use super::{CommandResult, Context};
@@ -71,8 +72,13 @@ pub(super) fn getkeys(_: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult 
 /// COMMAND GETKEYSANDFLAGS command argument …
 pub(super) fn getkeysandflags(_: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (command, keys) = find_keys(&args[2..])?;
-    let access = access(command, &args[2..]);
-    let with_flags = keys.map(|key| {
+    let whole = access(command, &args[2..]);
+    let parts = command
+        .keys
+        .parts
+        .iter()
+        .flat_map(|part| part.positions(args.len() - 2).map(|_| part.access));
+    let with_flags = keys.zip(parts.chain(std::iter::repeat(whole))).map(|(key, access)| {
         let flags = access.iter().map(|flag| Reply::simple(*flag));
         Reply::Array(vec![Reply::bulk(key), Reply::Set(flags.collect())])
     });
@@ -95,11 +101,18 @@ fn find_keys<'a>(args: &'a [&'a [u8]]) -> Result<FoundKeys<'a>, Reply> {
     Ok((command, Box::new(keys)))
 }
 
-/// What a request does to its keys. Only of SET does that depend on the arguments.
+/// What a request does to its keys. Of SET and BITFIELD that depends on the arguments.
 fn access(command: &Command, args: &[&[u8]]) -> &'static [&'static str] {
     let access = command.keys.access;
     if !access.contains(&"variable_flags") {
         return access;
+    }
+    if command.name == "bitfield" {
+        return if only_reads(&args[2..]) {
+            &["RO", "access"]
+        } else {
+            &["RW", "access", "update"]
+        };
     }
     let gets = args.iter().skip(3).any(|arg| arg.eq_ignore_ascii_case(b"get"));
     if gets { &["RW", "access", "update"] } else { &["OW", "update"] }
@@ -121,7 +134,7 @@ fn describe(command: &Command) -> Reply {
         Reply::Integer(keys.step.into()),
         Reply::Set(categories.collect()),
         Reply::Set(tips.collect()),
-        Reply::Set(key_spec(keys).into_iter().collect()),
+        Reply::Set(keys.each_part().iter().filter_map(key_spec).collect()),
         Reply::Set(command.subcommands.iter().map(describe).collect()),
     ])
 }
@@ -160,6 +173,12 @@ fn named_docs(command: &Command) -> (Reply, Reply) {
         text("group", command.group),
         text("complexity", command.complexity),
     ];
+    if let Some((since, replaced_by)) = command.deprecated {
+        let flags = vec![Reply::simple("deprecated")];
+        docs.push((Reply::bulk("doc_flags"), Reply::Set(flags)));
+        docs.push(text("deprecated_since", since));
+        docs.push(text("replaced_by", replaced_by));
+    }
     docs.extend(arguments(command.arguments));
     if !command.subcommands.is_empty() {
         let subcommands = command.subcommands.iter().map(named_docs);
@@ -176,12 +195,16 @@ fn arguments(arguments: &[Argument]) -> Option<(Reply, Reply)> {
 fn argument(argument: &Argument) -> Reply {
     let mut docs = vec![text("name", argument.name), text("type", argument.kind.name())];
     if argument.kind == table::Kind::Key {
-        docs.push((Reply::bulk("key_spec_index"), Reply::Integer(0)));
+        docs.push((Reply::bulk("key_spec_index"), Reply::Integer(argument.key_part.into())));
     }
     docs.extend(argument.token.map(|token| text("token", token)));
     docs.extend(argument.since.map(|since| text("since", since)));
     docs.extend(argument.deprecated_since.map(|since| text("deprecated_since", since)));
-    let flags = [("optional", argument.optional), ("multiple", argument.multiple)];
+    let flags = [
+        ("optional", argument.optional),
+        ("multiple", argument.multiple),
+        ("multiple_token", argument.multiple_token),
+    ];
     let flags: Vec<Reply> =
         flags.into_iter().filter(|(_, set)| *set).map(|(name, _)| Reply::simple(name)).collect();
     if !flags.is_empty() {

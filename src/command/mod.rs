@@ -8,6 +8,7 @@
 //! |-----------------|--------------------------------------------------------------|
 //! | [`table`]       | all of them: name, arity, flags, keys, documentation          |
 //! | `strings`       | GET, SET, MGET, MSET, INCR …                                  |
+//! | `bits`          | SETBIT, BITCOUNT, BITFIELD …                                  |
 //! | `keys`          | DEL, EXISTS, TYPE, DBSIZE, FLUSHALL …                         |
 //! | `expiry`        | EXPIRE, TTL … PERSIST                                         |
 //! | `transactions`  | MULTI, EXEC, DISCARD, WATCH, UNWATCH                          |
@@ -22,6 +23,7 @@
 pub mod table;
 
 mod absent;
+mod bits;
 mod client;
 mod config;
 mod connection;
@@ -30,6 +32,7 @@ mod help;
 mod info;
 mod introspection;
 mod keys;
+mod long_double;
 mod parse;
 mod strings;
 pub mod transactions;
@@ -259,9 +262,7 @@ fn run(
         Finished::Fetch(missing) => return Execution::Fetch(missing),
         Finished::Refused(refused) => not_committed(&refused.0).into(),
         Finished::ExpiryUnknown(refused) => expiry_unknown(&refused.0).into(),
-        Finished::TooLarge => {
-            Reply::error("ERR the transaction is larger than transaction-bytes-max or the store's largest object").into()
-        }
+        Finished::TooLarge => too_large().into(),
     };
     if ends_multi {
         transactions::end(session, core);
@@ -294,6 +295,13 @@ fn count(counters: &Counters, command: &Command, reply: &Reply, hits: u64, misse
         }
         _ => {}
     }
+}
+
+/// The reply of a transaction that is too large to be committed.
+fn too_large() -> Reply {
+    Reply::error(
+        "ERR the transaction is larger than transaction-bytes-max or the store's largest object",
+    )
 }
 
 /// The reply of a write that certainly did not happen.

@@ -1,5 +1,10 @@
 //! Strings: <https://redis.io/docs/latest/commands/?group=string>.
 
+pub(super) mod exchange;
+pub(super) mod float;
+pub(super) mod lcs;
+pub(super) mod ranges;
+
 use super::expiry::{Unit, parse_expiry};
 use super::parse::{integer, integer_arg, not_an_integer, syntax_error, wrong_arity};
 use super::{CommandResult, Context, Stop};
@@ -20,23 +25,59 @@ pub(super) fn get(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
 
 /// MGET key …
 pub(super) fn mget(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let values = read_all(context, &args[1..])?;
+    let replies = values.into_iter().map(|value| value.map_or(Reply::Null, Reply::Bulk));
+    Ok(Reply::Array(replies.collect()))
+}
+
+/// The value of a key and when it expires.
+pub(super) type Stored = (SmallBytes, u64);
+
+/// Reads a key that a command is about to change.
+pub(super) fn stored(context: &mut Context<'_, '_>, key: &[u8]) -> Result<Option<Stored>, Stop> {
+    let found = context.transaction.get(context.session.database, key)?;
+    Ok(found.map(|Found { value: Value::String(bytes), expires_ms }| (bytes, expires_ms)))
+}
+
+/// Reads a key for its value, which INFO counts.
+pub(super) fn read(context: &mut Context<'_, '_>, key: &[u8]) -> Result<Option<SmallBytes>, Stop> {
+    let found = stored(context, key)?;
+    context.looked_up(found.is_some());
+    Ok(found.map(|(bytes, _)| bytes))
+}
+
+/// Reads several keys for their values.
+pub(super) fn read_all(
+    context: &mut Context<'_, '_>,
+    keys: &[&[u8]],
+) -> Result<Vec<Option<SmallBytes>>, Stop> {
     let database = context.session.database;
     let mut missing = None;
-    let mut values = Vec::with_capacity(args.len() - 1);
-    for key in &args[1..] {
+    let mut values = Vec::with_capacity(keys.len());
+    for key in keys {
         let found = context.transaction.get(database, key);
         context.looked_up(!matches!(found, Ok(None)));
         match found {
-            Ok(Some(Found { value: Value::String(bytes), .. })) => values.push(Reply::Bulk(bytes)),
-            Ok(None) => values.push(Reply::Null),
+            Ok(found) => values.push(found.map(|Found { value: Value::String(bytes), .. }| bytes)),
             // Goes on, so that all missing values are fetched at once.
             Err(error) => missing = Some(error),
         }
     }
     match missing {
         Some(error) => Err(error.into()),
-        None => Ok(Reply::Array(values)),
+        None => Ok(values),
     }
+}
+
+/// Gives a key a new value.
+pub(super) fn store(
+    context: &mut Context<'_, '_>,
+    key: &[u8],
+    value: impl Into<SmallBytes>,
+    expires_ms: u64,
+) {
+    let value = Value::String(value.into());
+    context.transaction.put(context.session.database, key, value, expires_ms);
 }
 
 /// When SET writes.

@@ -35,6 +35,8 @@ pub struct Command {
     pub since: &'static str,
     /// What it does, in a line.
     pub summary: &'static str,
+    /// The version of Redis that advised against it, and what for.
+    pub deprecated: Option<(&'static str, &'static str)>,
     /// What it costs.
     pub complexity: &'static str,
     /// What clients in front of many servers should know, see COMMAND TIPS.
@@ -64,6 +66,11 @@ impl Command {
 
     const fn args(mut self, arguments: &'static [Argument]) -> Self {
         self.arguments = arguments;
+        self
+    }
+
+    const fn deprecated(mut self, since: &'static str, replaced_by: &'static str) -> Self {
+        self.deprecated = Some((since, replaced_by));
         self
     }
 
@@ -102,6 +109,7 @@ const fn row(
         group,
         since,
         summary,
+        deprecated: None,
         complexity,
         tips: &[],
         arguments: &[],

@@ -9,6 +9,8 @@ pub enum Kind {
     String,
     /// A whole number.
     Integer,
+    /// A number that may have a fraction.
+    Double,
     /// A glob pattern.
     Pattern,
     /// Seconds or milliseconds since the Unix epoch.
@@ -28,6 +30,7 @@ impl Kind {
             Self::Key => "key",
             Self::String => "string",
             Self::Integer => "integer",
+            Self::Double => "double",
             Self::Pattern => "pattern",
             Self::UnixTime => "unix-time",
             Self::Token => "pure-token",
@@ -54,6 +57,10 @@ pub struct Argument {
     pub optional: bool,
     /// It may be repeated.
     pub multiple: bool,
+    /// Then its word is repeated, too.
+    pub multiple_token: bool,
+    /// If it is a key, which part of the command's keys it belongs to.
+    pub key_part: u8,
     /// What it is made of.
     pub arguments: &'static [Argument],
 }
@@ -68,6 +75,8 @@ impl Argument {
             deprecated_since: None,
             optional: false,
             multiple: false,
+            multiple_token: false,
+            key_part: 0,
             arguments: &[],
         }
     }
@@ -94,6 +103,16 @@ impl Argument {
 
     const fn multiple(mut self) -> Self {
         self.multiple = true;
+        self
+    }
+
+    const fn multiple_token(mut self) -> Self {
+        self.multiple_token = true;
+        self.multiple()
+    }
+
+    const fn key_part(mut self, part: u8) -> Self {
+        self.key_part = part;
         self
     }
 }
@@ -244,3 +263,78 @@ pub(super) const COMMAND_LIST: &[Argument] = &[
         Argument::new("pattern", Kind::Pattern).after("PATTERN"),
     ]).after("FILTERBY").optional(),
 ];
+
+const VALUE: Argument = string("value");
+const OFFSET: Argument = integer("offset");
+const ENCODING: Argument = string("encoding");
+const ENCODING_OFFSET: Argument = block("encoding_offset", &[ENCODING, OFFSET]).after("GET");
+pub(super) const KEY_VALUE: &[Argument] = &[A_KEY, VALUE];
+pub(super) const SETEX: &[Argument] = &[A_KEY, integer("seconds"), VALUE];
+pub(super) const PSETEX: &[Argument] = &[A_KEY, integer("milliseconds"), VALUE];
+#[rustfmt::skip] // One argument, one line.
+pub(super) const GETEX: &[Argument] = &[
+    A_KEY,
+    one_of("expiration", &[
+        integer("seconds").after("EX"),
+        integer("milliseconds").after("PX"),
+        Argument::new("unix-time-seconds", Kind::UnixTime).after("EXAT"),
+        Argument::new("unix-time-milliseconds", Kind::UnixTime).after("PXAT"),
+        token("persist", "PERSIST"),
+    ]).optional(),
+];
+pub(super) const KEY_RANGE: &[Argument] = &[A_KEY, integer("start"), integer("end")];
+pub(super) const SETRANGE: &[Argument] = &[A_KEY, OFFSET, VALUE];
+pub(super) const INCRBYFLOAT: &[Argument] = &[A_KEY, Argument::new("increment", Kind::Double)];
+#[rustfmt::skip] // One argument, one line.
+pub(super) const LCS: &[Argument] = &[
+    Argument::new("key1", Kind::Key),
+    Argument::new("key2", Kind::Key),
+    token("len", "LEN").optional(),
+    token("idx", "IDX").optional(),
+    integer("len").after("MINMATCHLEN").optional(),
+    token("withmatchlen", "WITHMATCHLEN").optional(),
+];
+
+pub(super) const SETBIT: &[Argument] = &[A_KEY, OFFSET, integer("value")];
+pub(super) const GETBIT: &[Argument] = &[A_KEY, OFFSET];
+const INDEX_UNIT: Argument =
+    one_of("index_unit", &[token("byte", "BYTE"), token("bit", "BIT")]).since("7.0.0").optional();
+#[rustfmt::skip] // One argument, one line.
+pub(super) const BITCOUNT: &[Argument] = &[
+    A_KEY,
+    block("index", &[integer("start"), integer("end"), INDEX_UNIT]).optional(),
+];
+#[rustfmt::skip] // One argument, one line.
+pub(super) const BITPOS: &[Argument] = &[
+    A_KEY,
+    integer("bit"),
+    block("index", &[
+        integer("start"),
+        block("end_index", &[integer("end"), INDEX_UNIT]).optional(),
+    ]).optional(),
+];
+#[rustfmt::skip] // One argument, one line.
+pub(super) const BITOP: &[Argument] = &[
+    string("operation"),
+    Argument::new("destkey", Kind::Key),
+    A_KEY.multiple().key_part(1),
+];
+#[rustfmt::skip] // One argument, one line.
+pub(super) const BITFIELD: &[Argument] = &[
+    A_KEY,
+    one_of("operation", &[
+        ENCODING_OFFSET,
+        block("write", &[
+            one_of("wrap_sat_fail", &[
+                token("wrap", "WRAP"),
+                token("sat", "SAT"),
+                token("fail", "FAIL"),
+            ]).after("OVERFLOW").optional(),
+            one_of("write_operation", &[
+                block("encoding_offset_value", &[ENCODING, OFFSET, integer("value")]).after("SET"),
+                block("encoding_offset_increment", &[ENCODING, OFFSET, integer("increment")]).after("INCRBY"),
+            ]),
+        ]),
+    ]).optional().multiple(),
+];
+pub(super) const BITFIELD_RO: &[Argument] = &[A_KEY, ENCODING_OFFSET.optional().multiple_token()];

@@ -49,6 +49,8 @@ impl Flags {
     pub const TRANSACTION: Self = Self(1 << 18);
     /// It belongs to that of scripts.
     pub const SCRIPTING: Self = Self(1 << 19);
+    /// It belongs to that of bits in strings.
+    pub const BITMAP: Self = Self(1 << 20);
 
     /// Both.
     pub const fn and(self, other: Self) -> Self {
@@ -82,11 +84,12 @@ impl Flags {
 
     /// Its ACL categories, in the order of COMMAND INFO.
     pub fn categories(self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [(Flags, &str); 10] = [
+        const NAMES: [(Flags, &str); 11] = [
             (Flags::KEYSPACE, "keyspace"),
             (Flags::READ, "read"),
             (Flags::WRITE, "write"),
             (Flags::STRING, "string"),
+            (Flags::BITMAP, "bitmap"),
             (Flags::ADMIN, "admin"),
             (Flags::FAST, "fast"),
             (Flags::NONE, "slow"),
@@ -118,6 +121,8 @@ pub struct Keys {
     pub access: &'static [&'static str],
     /// What else there is to say.
     pub notes: Option<&'static str>,
+    /// Where not the same is done to all of them: each part by itself.
+    pub parts: &'static [Keys],
 }
 
 impl Keys {
@@ -138,8 +143,24 @@ impl Keys {
         Self::at(1, -1, 2, access)
     }
 
-    const fn at(first: i32, last: i32, step: i32, access: &'static [&'static str]) -> Self {
-        Self { first, last, step, access, notes: None }
+    pub(super) const fn at(
+        first: i32,
+        last: i32,
+        step: i32,
+        access: &'static [&'static str],
+    ) -> Self {
+        Self { first, last, step, access, notes: None, parts: &[] }
+    }
+
+    /// Of several parts.
+    pub(super) const fn parts(mut self, parts: &'static [Keys]) -> Self {
+        self.parts = parts;
+        self
+    }
+
+    /// Each part, or all of it if the same is done to all.
+    pub fn each_part(&self) -> &[Keys] {
+        if self.parts.is_empty() { std::slice::from_ref(self) } else { self.parts }
     }
 
     pub(super) const fn notes(mut self, notes: &'static str) -> Self {

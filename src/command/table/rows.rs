@@ -4,13 +4,17 @@
 use super::arguments as args;
 use super::containers::{ACL, CLIENT, COMMAND, CONFIG, FUNCTION, MODULE, SCRIPT};
 use super::{Command, Flags, Keys, container, row};
-use crate::command::{
-    absent, connection, expiry, info, introspection, keys, strings, transactions,
-};
+use crate::command::bits::{self, field};
+use crate::command::strings::{self, exchange, float, lcs, ranges};
+use crate::command::{absent, connection, expiry, info, introspection, keys, transactions};
 
 const STRING_READ: Flags = Flags::READ.and(Flags::FAST).and(Flags::STRING);
 const STRING_WRITE: Flags = Flags::WRITE.and(Flags::DENY_OOM).and(Flags::STRING);
 const STRING_CHANGE: Flags = STRING_WRITE.and(Flags::FAST);
+const STRING_TAKE: Flags = Flags::WRITE.and(Flags::FAST).and(Flags::STRING);
+const STRING_SCAN: Flags = Flags::READ.and(Flags::STRING);
+const BIT_READ: Flags = Flags::READ.and(Flags::BITMAP);
+const BIT_WRITE: Flags = Flags::WRITE.and(Flags::DENY_OOM).and(Flags::BITMAP);
 const KEY_READ: Flags = Flags::READ.and(Flags::FAST).and(Flags::KEYSPACE);
 const KEY_WRITE: Flags = Flags::WRITE.and(Flags::KEYSPACE);
 const KEY_CHANGE: Flags = KEY_WRITE.and(Flags::FAST);
@@ -38,18 +42,33 @@ const SET: Keys = Keys::one(&["RW", "access", "update", "variable_flags"])
 const CHANGE: Keys = Keys::one(&["RW", "access", "update"]);
 const UPDATE: Keys = Keys::one(&["RW", "update"]);
 const OVERWRITE: Keys = Keys::pairs(&["OW", "update"]);
+const OVERWRITE_ONE: Keys = Keys::one(&["OW", "update"]);
+const INSERT: Keys = Keys::one(&["OW", "insert"]);
+const INSERT_PAIRS: Keys = Keys::pairs(&["OW", "insert"]);
+const APPEND: Keys = Keys::one(&["RW", "insert"]);
+const TAKE: Keys = Keys::one(&["RW", "access", "delete"]);
+const READ_TWO: Keys = Keys::at(1, 2, 1, &["RO", "access"]);
+const GETEX: Keys = CHANGE.notes("RW and UPDATE because it changes the TTL");
+const BITFIELD: Keys = Keys::one(&["RW", "access", "update", "variable_flags"])
+    .notes("This command allows both access and modification of the key");
+const BITOP: Keys = Keys::at(2, -1, 1, &[])
+    .parts(&[Keys::at(2, 2, 1, &["OW", "update"]), Keys::at(3, -1, 1, &["RO", "access"])]);
 const REMOVE: Keys = Keys::all(&["RM", "delete"]);
 const NO_KEYS: Keys = Keys::NONE;
 
 const BY_KEY: &[&str] = &["request_policy:multi_shard"];
 const BY_KEY_ALL: &[&str] = &["request_policy:multi_shard", "response_policy:all_succeeded"];
 const BY_KEY_SUM: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
+const BY_KEY_MIN: &[&str] = &["request_policy:multi_shard", "response_policy:agg_min"];
 const SHARDS_ALL: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 const SHARDS_SUM: &[&str] = &["request_policy:all_shards", "response_policy:agg_sum"];
 const SHARDS_VARY: &[&str] =
     &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
 const VARIES: &[&str] = &["nondeterministic_output"];
 const ORDER_VARIES: &[&str] = &["nondeterministic_output_order"];
+
+const ALL_OF_IT: &str = "O(N) where N is the length of the value, all of which is written anew.";
+const PART_OF_IT: &str = "O(N) where N is the length of the returned string. The complexity is ultimately determined by the returned length, but because creating a substring from an existing string is very cheap, it can be considered O(1) for small strings.";
 
 #[rustfmt::skip] // One row, one command.
 pub(super) static COMMANDS: &[Command] = &[
@@ -61,6 +80,28 @@ pub(super) static COMMANDS: &[Command] = &[
     row("decr", 2, STRING_CHANGE, CHANGE, "string", "1.0.0", "O(1)", "Decrement the integer value of a key by one", strings::decr).args(args::KEY),
     row("incrby", 3, STRING_CHANGE, CHANGE, "string", "1.0.0", "O(1)", "Increment the integer value of a key by the given amount", strings::incrby).args(args::KEY_INCREMENT),
     row("decrby", 3, STRING_CHANGE, CHANGE, "string", "1.0.0", "O(1)", "Decrement the integer value of a key by the given number", strings::decrby).args(args::KEY_DECREMENT),
+
+    row("msetnx", -3, STRING_WRITE, INSERT_PAIRS, "string", "1.0.1", "O(N) where N is the number of keys to set.", "Set multiple keys to multiple values, only if none of the keys exist", exchange::msetnx).args(args::PAIRS).tips(BY_KEY_MIN),
+    row("setex", 4, STRING_WRITE, OVERWRITE_ONE, "string", "2.0.0", "O(1)", "Set the value and expiration of a key", exchange::setex).args(args::SETEX),
+    row("psetex", 4, STRING_WRITE, OVERWRITE_ONE, "string", "2.6.0", "O(1)", "Set the value and expiration in milliseconds of a key", exchange::psetex).args(args::PSETEX),
+    row("setnx", 3, STRING_CHANGE, INSERT, "string", "1.0.0", "O(1)", "Set the value of a key, only if the key does not exist", exchange::setnx).args(args::KEY_VALUE),
+    row("getset", 3, STRING_CHANGE, CHANGE, "string", "1.0.0", "O(1)", "Set the string value of a key and return its old value", exchange::getset).args(args::KEY_VALUE).deprecated("6.2.0", "`SET` with the `!GET` argument"),
+    row("getdel", 2, STRING_TAKE, TAKE, "string", "6.2.0", "O(1)", "Get the value of a key and delete the key", exchange::getdel).args(args::KEY),
+    row("getex", -2, STRING_TAKE, GETEX, "string", "6.2.0", "O(1)", "Get the value of a key and optionally set its expiration", exchange::getex).args(args::GETEX),
+    row("append", 3, STRING_CHANGE, APPEND, "string", "2.0.0", ALL_OF_IT, "Append a value to a key", ranges::append).args(args::KEY_VALUE),
+    row("strlen", 2, STRING_READ, LOOK, "string", "2.2.0", "O(1)", "Get the length of the value stored in a key", ranges::strlen).args(args::KEY),
+    row("getrange", 4, STRING_SCAN, READ, "string", "2.4.0", PART_OF_IT, "Get a substring of the string stored at a key", ranges::getrange).args(args::KEY_RANGE),
+    row("substr", 4, STRING_SCAN, READ, "string", "1.0.0", PART_OF_IT, "Get a substring of the string stored at a key", ranges::getrange).args(args::KEY_RANGE).deprecated("2.0.0", "`GETRANGE`"),
+    row("setrange", 4, STRING_WRITE, UPDATE, "string", "2.2.0", ALL_OF_IT, "Overwrite part of a string at key starting at the specified offset", ranges::setrange).args(args::SETRANGE),
+    row("incrbyfloat", 3, STRING_CHANGE, CHANGE, "string", "2.6.0", "O(1)", "Increment the float value of a key by the given amount", float::incrbyfloat).args(args::INCRBYFLOAT),
+    row("lcs", -3, STRING_SCAN, READ_TWO, "string", "7.0.0", "O(N*M) where N and M are the lengths of s1 and s2, respectively", "Find longest common substring", lcs::lcs).args(args::LCS),
+    row("setbit", 4, BIT_WRITE, CHANGE, "bitmap", "2.2.0", ALL_OF_IT, "Sets or clears the bit at offset in the string value stored at key", bits::setbit).args(args::SETBIT),
+    row("getbit", 3, BIT_READ.and(Flags::FAST), READ, "bitmap", "2.2.0", "O(1)", "Returns the bit value at offset in the string value stored at key", bits::getbit).args(args::GETBIT),
+    row("bitcount", -2, BIT_READ, READ, "bitmap", "2.6.0", "O(N)", "Count set bits in a string", bits::bitcount).args(args::BITCOUNT),
+    row("bitop", -4, BIT_WRITE, BITOP, "bitmap", "2.6.0", "O(N)", "Perform bitwise operations between strings", bits::bitop).args(args::BITOP),
+    row("bitpos", -3, BIT_READ, READ, "bitmap", "2.8.7", "O(N)", "Find first bit set or clear in a string", bits::bitpos).args(args::BITPOS),
+    row("bitfield", -2, BIT_WRITE, BITFIELD, "bitmap", "3.2.0", ALL_OF_IT, "Perform arbitrary bitfield integer operations on strings", field::bitfield).args(args::BITFIELD),
+    row("bitfield_ro", -2, BIT_READ.and(Flags::FAST), READ, "bitmap", "6.0.0", "O(1) for each subcommand specified", "Perform arbitrary bitfield integer operations on strings. Read-only variant of BITFIELD", field::bitfield_ro).args(args::BITFIELD_RO),
 
     row("del", -2, KEY_WRITE, REMOVE, "generic", "1.0.0", "O(N) where N is the number of keys that will be removed.", "Delete a key", keys::del).args(args::KEYS).tips(BY_KEY_SUM),
     row("unlink", -2, KEY_CHANGE, REMOVE, "generic", "4.0.0", "O(1) for each key removed.", "Delete a key asynchronously in another thread. Otherwise it is just as DEL, but non blocking.", keys::del).args(args::KEYS).tips(BY_KEY_SUM),

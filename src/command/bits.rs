@@ -1,0 +1,220 @@
+//! Strings as bits: <https://redis.io/docs/latest/commands/?group=bitmap>. Bit 0 is the
+//! highest of the first byte, and behind the end all are 0.
+
+pub(super) mod field;
+
+use super::parse::{integer, integer_arg, syntax_error};
+use super::strings::ranges::{Span, check_room};
+use super::strings::{read, read_all, store, stored};
+use super::{CommandResult, Context, Stop};
+use crate::resp::Reply;
+use crate::small_bytes::SmallBytes;
+
+/// The offset of a bit: a number, or `#` and a number of fields of `field_bits`.
+fn bit_offset(
+    context: &Context<'_, '_>,
+    text: &[u8],
+    field_bits: Option<u32>,
+) -> Result<u64, Stop> {
+    let offset = match (text, field_bits) {
+        // Redis multiplies without a look at the size, and so wraps.
+        ([b'#', index @ ..], Some(bits)) => {
+            integer(index).map(|index| index.wrapping_mul(i64::from(bits)))
+        }
+        _ => integer(text),
+    };
+    let offset = offset.and_then(|offset| u64::try_from(offset).ok());
+    offset
+        .filter(|offset| offset / 8 < context.settings.bulk_bytes_max)
+        .ok_or_else(|| Reply::error("ERR bit offset is not an integer or out of range").into())
+}
+
+/// A copy of a value, at least so long that it has a bit at `offset`.
+fn grown(value: &[u8], offset: u64) -> Vec<u8> {
+    let length = value.len().max(offset as usize / 8 + 1);
+    let mut grown = Vec::with_capacity(length);
+    grown.extend_from_slice(value);
+    grown.resize(length, 0);
+    grown
+}
+
+/// The byte of a bit, and the bit within.
+fn place(offset: u64) -> (usize, u8) {
+    (offset as usize / 8, 0x80 >> (offset % 8))
+}
+
+/// SETBIT key offset value
+pub(super) fn setbit(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let (key, offset) = (args[1], bit_offset(context, args[2], None)?);
+    let on = match args[3] {
+        b"0" => false,
+        b"1" => true,
+        _ => return Err(Reply::error("ERR bit is not an integer or out of range").into()),
+    };
+    let (old, expires_ms) = stored(context, key)?.unwrap_or((SmallBytes::empty(), 0));
+    let (at, bit) = place(offset);
+    let was_on = old.get(at).map(|byte| byte & bit != 0);
+    if was_on != Some(on) {
+        check_room(context, offset / 8 + 1)?;
+        let mut new = grown(&old, offset);
+        new[at] = if on { new[at] | bit } else { new[at] & !bit };
+        store(context, key, new, expires_ms);
+    }
+    Ok(Reply::Integer(i64::from(was_on == Some(true))))
+}
+
+/// GETBIT key offset
+pub(super) fn getbit(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let (at, bit) = place(bit_offset(context, args[2], None)?);
+    let value = read(context, args[1])?.unwrap_or(SmallBytes::empty());
+    let is_on = value.get(at).is_some_and(|byte| byte & bit != 0);
+    Ok(Reply::Integer(i64::from(is_on)))
+}
+
+/// Whether a range is given in bits and not in bytes.
+fn in_bits(unit: Option<&&[u8]>) -> Result<bool, Stop> {
+    match unit {
+        None => Ok(false),
+        Some(unit) if unit.eq_ignore_ascii_case(b"byte") => Ok(false),
+        Some(unit) if unit.eq_ignore_ascii_case(b"bit") => Ok(true),
+        Some(_) => Err(syntax_error()),
+    }
+}
+
+/// The bytes of a range of bits, and of the first and the last byte the bits in it.
+fn bytes_of(span: Span, in_bits: bool) -> (Span, u8, u8) {
+    let Span { first, last } = span;
+    if in_bits {
+        let bytes = Span { first: first / 8, last: last / 8 };
+        (bytes, 0xff >> (first % 8), 0xff << (7 - last % 8))
+    } else {
+        (span, 0xff, 0xff)
+    }
+}
+
+/// BITCOUNT key [start end [BYTE | BIT]]
+pub(super) fn bitcount(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let Some(value) = read(context, args[1])? else {
+        // Whatever the range is.
+        return Ok(Reply::Integer(0));
+    };
+    let (start, end, unit) = match args[2..] {
+        [] => (0, -1, None),
+        [start, end] => (integer_arg(start)?, integer_arg(end)?, None),
+        [start, end, ref unit] => (integer_arg(start)?, integer_arg(end)?, Some(unit)),
+        _ => return Err(syntax_error()),
+    };
+    if start < 0 && end < 0 && start > end {
+        // Whatever the unit is.
+        return Ok(Reply::Integer(0));
+    }
+    let in_bits = in_bits(unit)?;
+    let length = value.len() as u64 * if in_bits { 8 } else { 1 };
+    let Some(span) = Span::new(start, end, length) else {
+        return Ok(Reply::Integer(0));
+    };
+    let (Span { first, last }, first_mask, last_mask) = bytes_of(span, in_bits);
+    let bytes = &value[first as usize..=last as usize];
+    let outside = |at: usize, mask: u8| (bytes[at] & !mask).count_ones();
+    let outside = outside(0, first_mask) + outside(bytes.len() - 1, last_mask);
+    Ok(Reply::Integer(count_ones(bytes) as i64 - i64::from(outside)))
+}
+
+fn count_ones(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from(u64::from_le_bytes(*word).count_ones()));
+    words.sum::<u64>() + rest.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>()
+}
+
+/// BITPOS key bit [start [end [BYTE | BIT]]]
+pub(super) fn bitpos(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let wanted = match integer_arg(args[2])? {
+        0 => false,
+        1 => true,
+        _ => return Err(Reply::error("ERR The bit argument must be 1 or 0.").into()),
+    };
+    let Some(value) = read(context, args[1])? else {
+        // As if it were endless zeros, whatever the range is.
+        return Ok(Reply::Integer(if wanted { -1 } else { 0 }));
+    };
+    if args.len() > 6 {
+        return Err(syntax_error());
+    }
+    let start = args.get(3).map_or(Ok(0), |start| integer_arg(start))?;
+    let in_bits = in_bits(args.get(5))?;
+    let end = args.get(4).map_or(Ok(-1), |end| integer_arg(end))?;
+    let length = value.len() as u64 * if in_bits { 8 } else { 1 };
+    let Some(span) = Span::cut(start, end, length) else {
+        return Ok(Reply::Integer(-1));
+    };
+    let (Span { first, last }, first_mask, last_mask) = bytes_of(span, in_bits);
+    let bytes = &value[first as usize..=last as usize];
+    let position = find_bit(bytes, wanted, first_mask, last_mask);
+    Ok(Reply::Integer(match position {
+        Some(position) => (first * 8 + position) as i64,
+        // Zeros go on behind the end, unless it was said where to stop.
+        None if !wanted && args.len() < 5 => value.len() as i64 * 8,
+        None => -1,
+    }))
+}
+
+/// The first bit that is as wanted, in the first and the last byte among those of a mask.
+fn find_bit(bytes: &[u8], wanted: bool, first_mask: u8, last_mask: u8) -> Option<u64> {
+    let last = bytes.len() - 1;
+    // The bits that are as wanted become ones.
+    let found = |at: usize| {
+        let byte = if wanted { bytes[at] } else { !bytes[at] };
+        let from = if at == 0 { first_mask } else { 0xff };
+        let to = if at == last { last_mask } else { 0xff };
+        byte & from & to
+    };
+    let nothing = if wanted { 0 } else { 0xff };
+    let middle = bytes.get(1..last).unwrap_or_default();
+    let at = if found(0) != 0 {
+        0
+    } else {
+        middle.iter().position(|byte| *byte != nothing).map_or(last, |at| at + 1)
+    };
+    let byte = found(at);
+    (byte != 0).then(|| at as u64 * 8 + u64::from(byte.leading_zeros()))
+}
+
+/// BITOP AND | OR | XOR | NOT destination key …
+pub(super) fn bitop(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let (operation, destination, sources) = (args[1].to_ascii_lowercase(), args[2], &args[3..]);
+    let combine: fn(&mut [u8], &[u8]) = match operation.as_slice() {
+        b"and" => |result, other| combine(result, other, |one, two| one & two),
+        b"or" => |result, other| combine(result, other, |one, two| one | two),
+        b"xor" => |result, other| combine(result, other, |one, two| one ^ two),
+        b"not" if sources.len() == 1 => {
+            |result, _| result.iter_mut().for_each(|byte| *byte = !*byte)
+        }
+        b"not" => {
+            let text = "ERR BITOP NOT must be called with a single source key.";
+            return Err(Reply::error(text).into());
+        }
+        _ => return Err(syntax_error()),
+    };
+    let values = read_all(context, sources)?;
+    let values: Vec<&[u8]> = values.iter().map(|value| value.as_deref().unwrap_or(b"")).collect();
+    let length = values.iter().map(|value| value.len()).max().unwrap_or(0);
+    if length == 0 {
+        context.transaction.delete(context.session.database, destination);
+        return Ok(Reply::Integer(0));
+    }
+    let mut result = values[0].to_vec();
+    result.resize(length, 0);
+    // NOT has nothing else to combine with, and looks at nothing else.
+    let others = if values.len() == 1 && operation == b"not" { &values } else { &values[1..] };
+    others.iter().for_each(|other| combine(&mut result, other));
+    store(context, destination, result, 0);
+    Ok(Reply::Integer(length as i64))
+}
+
+/// Combines each byte with the other's, which is as if it had zeros behind its end.
+fn combine(result: &mut [u8], other: &[u8], combine: impl Fn(u8, u8) -> u8) {
+    // Two plain loops, which the compiler makes work on many bytes at once.
+    let (both, rest) = result.split_at_mut(other.len());
+    both.iter_mut().zip(other).for_each(|(byte, other)| *byte = combine(*byte, *other));
+    rest.iter_mut().for_each(|byte| *byte = combine(*byte, 0));
+}

@@ -1,0 +1,114 @@
+//! Parts of strings.
+//!
+//! What changes a part writes the whole value anew, so it costs as much as the value is
+//! long.
+
+use super::super::parse::integer_arg;
+use super::super::{CommandResult, Context, Stop, too_large};
+use super::{read, store, stored};
+use crate::resp::Reply;
+use crate::small_bytes::SmallBytes;
+
+/// Refuses a string that would be longer than `proto-max-bulk-len`.
+fn check_length(context: &Context<'_, '_>, before: u64, more: u64) -> Result<(), Stop> {
+    let length = before.checked_add(more);
+    match length.filter(|length| *length <= context.settings.bulk_bytes_max) {
+        Some(length) => check_room(context, length),
+        None => {
+            let text = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+            Err(Reply::error(text).into())
+        }
+    }
+}
+
+/// Refuses a string that can't be committed, before any memory is asked for it: an offset
+/// is quickly written, and `proto-max-bulk-len` may be set to anything.
+pub(in crate::command) fn check_room(context: &Context<'_, '_>, length: u64) -> Result<(), Stop> {
+    if length <= context.settings.transaction_bytes_max {
+        return Ok(());
+    }
+    Err(too_large().into())
+}
+
+/// APPEND key value
+pub(in crate::command) fn append(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let (key, more) = (args[1], args[2]);
+    let (value, expires_ms) = match stored(context, key)? {
+        Some((old, expires_ms)) => {
+            check_length(context, old.len() as u64, more.len() as u64)?;
+            (SmallBytes::from([&old, more].concat()), expires_ms)
+        }
+        None => (more.into(), 0),
+    };
+    let length = value.len();
+    store(context, key, value, expires_ms);
+    Ok(Reply::Integer(length as i64))
+}
+
+/// STRLEN key
+pub(in crate::command) fn strlen(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let value = read(context, args[1])?;
+    Ok(Reply::Integer(value.map_or(0, |value| value.len() as i64)))
+}
+
+/// GETRANGE key start end, SUBSTR key start end
+pub(in crate::command) fn getrange(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let (start, end) = (integer_arg(args[2])?, integer_arg(args[3])?);
+    let value = read(context, args[1])?.unwrap_or(SmallBytes::empty());
+    let part = Span::new(start, end, value.len() as u64);
+    Ok(match part {
+        // Shared, not copied.
+        Some(Span { first: 0, last }) if last + 1 == value.len() as u64 => Reply::Bulk(value),
+        Some(Span { first, last }) => Reply::bulk(&value[first as usize..=last as usize]),
+        None => Reply::Bulk(SmallBytes::empty()),
+    })
+}
+
+/// A part of something that is not empty, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::command) struct Span {
+    /// The first of it.
+    pub(in crate::command) first: u64,
+    /// The last of it.
+    pub(in crate::command) last: u64,
+}
+
+impl Span {
+    /// What `start` and `end` mean of `length` things: negative ones count from the end,
+    /// and what is outside is cut off, though an end before the beginning means the first.
+    pub(in crate::command) fn new(start: i64, end: i64, length: u64) -> Option<Self> {
+        let inverted = start < 0 && end < 0 && start > end;
+        if inverted { None } else { Self::cut(start, end, length) }
+    }
+
+    /// The same, but two negative ends in the wrong order are not refused: if both are
+    /// before the beginning, they mean the first.
+    pub(in crate::command) fn cut(start: i64, end: i64, length: u64) -> Option<Self> {
+        let from_either = |at: i64| match u64::try_from(at) {
+            Ok(at) => at,
+            Err(_) => length.saturating_sub(at.unsigned_abs()),
+        };
+        let (first, last) = (from_either(start), from_either(end).min(length.checked_sub(1)?));
+        (first <= last).then_some(Self { first, last })
+    }
+}
+
+/// SETRANGE key offset value
+pub(in crate::command) fn setrange(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let (key, part) = (args[1], args[3]);
+    let offset = u64::try_from(integer_arg(args[2])?)
+        .map_err(|_| Stop::from(Reply::error("ERR offset is out of range")))?;
+    let (old, expires_ms) = stored(context, key)?.unwrap_or((SmallBytes::empty(), 0));
+    if part.is_empty() {
+        return Ok(Reply::Integer(old.len() as i64));
+    }
+    check_length(context, offset, part.len() as u64)?;
+    let offset = offset as usize;
+    let length = old.len().max(offset + part.len());
+    let mut value = Vec::with_capacity(length);
+    value.extend_from_slice(&old);
+    value.resize(length, 0);
+    value[offset..offset + part.len()].copy_from_slice(part);
+    store(context, key, value, expires_ms);
+    Ok(Reply::Integer(length as i64))
+}
