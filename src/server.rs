@@ -1,14 +1,22 @@
 //! What all connections share: the engine, the settings, who is connected, and counters.
 
+pub mod slowlog;
+pub mod statistics;
+pub mod users;
+
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::engine::{Engine, Recovered};
 use crate::machine::{Memory, MemoryGauge};
 use crate::resp::Reply;
+use slowlog::Slowlog;
+use statistics::CommandStatistics;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::sync::Notify;
+use users::Users;
 
 /// Counters since start, for INFO.
 #[derive(Debug, Default)]
@@ -131,7 +139,7 @@ pub struct ClientState {
     /// The last command's name.
     pub last_command: &'static str,
     /// The user it is authenticated as.
-    pub user: &'static str,
+    pub user: Arc<[u8]>,
     /// Input read and not yet run, in bytes.
     pub input_bytes: usize,
 }
@@ -155,6 +163,8 @@ pub struct Server {
     pub engine: Arc<Engine>,
     /// Counters.
     pub counters: Counters,
+    /// Who may do what.
+    pub users: Users,
     /// Forty hexadecimal digits, drawn at start.
     pub run_id: String,
     /// The port that is served first.
@@ -162,6 +172,8 @@ pub struct Server {
     clock: Arc<dyn Clock>,
     settings: RwLock<Arc<Settings>>,
     clients: Mutex<BTreeMap<u64, Arc<Client>>>,
+    statistics: Mutex<CommandStatistics>,
+    slowlog: Mutex<Slowlog>,
     next_client: AtomicU64,
     memory: MemoryGauge,
     recovered: OnceLock<Recovered>,
@@ -188,11 +200,16 @@ impl Server {
         Self {
             engine,
             counters: Counters::default(),
+            users: Users::new(
+                settings.requirepass.as_ref().map(|secret| secret.expose().as_bytes()),
+            ),
             run_id,
             port,
             clock,
             settings: RwLock::new(Arc::new(settings)),
             clients: Mutex::new(BTreeMap::new()),
+            statistics: Mutex::default(),
+            slowlog: Mutex::default(),
             next_client: AtomicU64::new(1),
             memory: MemoryGauge::default(),
             recovered: OnceLock::new(),
@@ -248,6 +265,23 @@ impl Server {
         self.clock.monotonic().as_millis() as u64
     }
 
+    /// Monotonic time.
+    #[inline]
+    pub fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// How often commands ran and how long they took.
+    #[inline]
+    pub fn statistics(&self) -> MutexGuard<'_, CommandStatistics> {
+        self.statistics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The commands that took long.
+    pub fn slowlog(&self) -> MutexGuard<'_, Slowlog> {
+        self.slowlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Wall time in milliseconds since the Unix epoch.
     pub fn wall_ms(&self) -> u64 {
         self.clock.wall_ms()
@@ -270,7 +304,11 @@ impl Server {
             since_ms: now_ms,
             last_ms: AtomicU64::new(now_ms),
             output_bytes: AtomicU64::new(0),
-            state: Mutex::new(ClientState { protocol: 2, user: "default", ..Default::default() }),
+            state: Mutex::new(ClientState {
+                protocol: 2,
+                user: Arc::clone(&self.users.default_user().name),
+                ..Default::default()
+            }),
             killed: AtomicBool::new(false),
             wake: Notify::new(),
         });

@@ -17,11 +17,14 @@
 //! | `info`          | INFO: the state of the server                                 |
 //! | `introspection` | COMMAND: the table, told to clients                           |
 //! | `help`          | the HELP of containers                                        |
+//! | `acl`           | ACL: users, and what each may do                             |
+//! | `slowlog`       | SLOWLOG: what took long                                      |
 //! | `absent`        | CLUSTER, FUNCTION, SCRIPT, MODULE: what there is none of      |
 
 pub mod table;
 
 mod absent;
+mod acl;
 mod client;
 mod config;
 mod connection;
@@ -30,9 +33,14 @@ mod help;
 mod info;
 mod introspection;
 mod keys;
+mod measure;
 mod parse;
+mod redact;
+mod slowlog;
 mod strings;
 pub mod transactions;
+
+pub use measure::{begin_turn, end_turn};
 
 use crate::config::Settings;
 use crate::engine::core::{Core, Health, Missing};
@@ -123,9 +131,12 @@ pub fn execute(
     core: &mut Core,
     args: &[&[u8]],
 ) -> Execution {
-    let command = match admit(settings, session, args) {
+    let command = match admit(server, session, args) {
         Ok(command) => command,
         Err(refusal) => {
+            if let Some(command) = table::asked_for(args) {
+                server.statistics().rejected(command.number);
+            }
             let refusal = refuse(session, core, args, refusal);
             server.counters.count_error(&refusal);
             return refusal.into();
@@ -146,7 +157,12 @@ pub fn execute(
     } else {
         session.read_view()
     };
-    run(server, settings, session, core, command, view, args)
+    let alone = measure::before(server, settings, session, command, args);
+    let execution = run(server, settings, session, core, command, view, args);
+    if let Execution::Reply(reply, _) = &execution {
+        measure::after(server, settings, session, command, args, reply, alone);
+    }
+    execution
 }
 
 /// Whether a request is no request but the beginning of one over HTTP: some web page has
@@ -161,13 +177,13 @@ pub fn is_cross_protocol_attack(args: &[&[u8]]) -> bool {
 /// Finds the command and checks all that Redis checks before it queues or runs it, in
 /// the order in which it does.
 fn admit(
-    settings: &Settings,
-    session: &Session,
+    server: &Server,
+    session: &mut Session,
     args: &[&[u8]],
 ) -> Result<&'static Command, Reply> {
     let command = table::find(args)?;
     // Once there is no password, those who never gave one are let in.
-    let may_enter = session.authenticated || settings.requirepass.is_none();
+    let may_enter = session.authenticated || server.users.lets_in_anybody();
     if !may_enter && !command.flags.has(Flags::NO_AUTH) {
         return Err(Reply::error("NOAUTH Authentication required."));
     }
@@ -175,6 +191,7 @@ fn admit(
         let text = "ERR Command not allowed inside a transaction";
         return Err(Reply::error(text));
     }
+    acl::admit(server, session, command, args, acl::Place::Arrival)?;
     Ok(command)
 }
 

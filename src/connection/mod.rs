@@ -382,7 +382,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let before = self.input.len();
         server.engine.with_core(|core| self.run_turn(&server, core));
         if self.input.len() != before {
-            client.last_ms.store(server.uptime_ms(), Ordering::Relaxed);
+            let now = server.monotonic();
+            command::end_turn(&server, &mut self.session, now);
+            client.last_ms.store(now.as_millis() as u64, Ordering::Relaxed);
             self.session.publish(self.input.len());
         }
         if self.input.is_empty() && self.input.capacity() > KEPT_BYTES_MAX {
@@ -392,6 +394,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn run_turn(&mut self, server: &Server, core: &mut Core) {
         let settings = server.settings();
+        command::begin_turn(&mut self.session, core);
         let mut used = 0;
         let mut commands = 0;
         while !self.session.closing {
