@@ -1,5 +1,6 @@
 //! What all connections share: the engine, the settings, who is connected, and counters.
 
+pub mod monitors;
 pub mod slowlog;
 pub mod statistics;
 pub mod users;
@@ -9,6 +10,7 @@ use crate::config::Settings;
 use crate::engine::{Engine, Recovered};
 use crate::machine::{Memory, MemoryGauge};
 use crate::resp::Reply;
+use monitors::Monitors;
 use slowlog::Slowlog;
 use statistics::CommandStatistics;
 use std::collections::BTreeMap;
@@ -107,6 +109,8 @@ pub struct Client {
     pub output_bytes: AtomicU64,
     /// What changes with its commands.
     pub state: Mutex<ClientState>,
+    /// What MONITOR has still to tell it.
+    pub feed: Mutex<Vec<u8>>,
     /// Set by CLIENT KILL.
     pub killed: AtomicBool,
     /// Wakes the connection to notice that it was killed.
@@ -132,6 +136,8 @@ pub struct ClientState {
     pub watched: usize,
     /// 2 or 3.
     pub protocol: u8,
+    /// MONITOR.
+    pub monitoring: bool,
     /// CLIENT NO-EVICT.
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
@@ -151,6 +157,11 @@ impl Client {
         self.wake.notify_one();
     }
 
+    /// Takes what MONITOR has to tell it.
+    pub fn take_feed(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.feed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// What its commands change.
     pub fn state(&self) -> MutexGuard<'_, ClientState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -165,6 +176,8 @@ pub struct Server {
     pub counters: Counters,
     /// Who may do what.
     pub users: Users,
+    /// Who watches all commands.
+    pub monitors: Monitors,
     /// Forty hexadecimal digits, drawn at start.
     pub run_id: String,
     /// The port that is served first.
@@ -203,6 +216,7 @@ impl Server {
             users: Users::new(
                 settings.requirepass.as_ref().map(|secret| secret.expose().as_bytes()),
             ),
+            monitors: Monitors::default(),
             run_id,
             port,
             clock,
@@ -287,6 +301,11 @@ impl Server {
         self.clock.wall_ms()
     }
 
+    /// Wall time in microseconds since the Unix epoch.
+    pub fn wall_us(&self) -> u64 {
+        self.clock.wall_us()
+    }
+
     /// Takes a connection in, unless there are too many.
     pub fn connect(&self, address: String, local_address: String) -> Option<Arc<Client>> {
         let clients_max = self.settings().clients_max;
@@ -309,6 +328,7 @@ impl Server {
                 user: Arc::clone(&self.users.default_user().name),
                 ..Default::default()
             }),
+            feed: Mutex::default(),
             killed: AtomicBool::new(false),
             wake: Notify::new(),
         });
@@ -318,6 +338,7 @@ impl Server {
 
     /// Forgets a connection that has ended.
     pub fn disconnect(&self, client: &Client) {
+        self.monitors.remove(client);
         self.clients().remove(&client.id);
         self.departed.notify_one();
     }

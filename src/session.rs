@@ -107,6 +107,8 @@ pub struct Session {
     pub user: Arc<User>,
     /// Between MULTI and EXEC.
     pub multi: Option<Multi>,
+    /// It is told of every command.
+    pub monitoring: bool,
     /// Watched keys.
     pub watches: Vec<Watch>,
     /// Keeps the tombstones of watched keys.
@@ -133,6 +135,7 @@ impl Session {
             authenticated: server.users.lets_in_anybody(),
             user: Arc::clone(server.users.default_user()),
             multi: None,
+            monitoring: false,
             watches: Vec::new(),
             pin: None,
             reply_mode: ReplyMode::On,
@@ -200,6 +203,7 @@ impl Session {
         state.protocol = self.protocol.version();
         state.queued = self.multi.as_ref().map(|multi| multi.queue.len());
         state.queued_bytes = self.multi.as_ref().map_or(0, |multi| multi.bytes);
+        state.monitoring = self.monitoring;
         state.watched = self.watches.len();
     }
 

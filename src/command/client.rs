@@ -297,6 +297,7 @@ pub(super) fn describe(client: &Client, now_ms: u64, text: &mut Vec<u8>) {
 
 fn flags(client: &Client, state: &ClientState) -> String {
     let flags: String = [
+        ('O', state.monitoring),
         ('x', state.queued.is_some()),
         ('A', client.killed.load(Ordering::Acquire)),
         ('e', state.no_evict),

@@ -155,6 +155,10 @@ pub(super) fn reset(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult
     session.protocol = Protocol::Resp2;
     session.reply_mode = session.reply_mode.reset();
     session.log_out(context.server);
+    if std::mem::take(&mut session.monitoring) {
+        context.server.monitors.remove(&session.client);
+        drop(session.client.take_feed());
+    }
     session.client.state().name.clear();
     Ok(Reply::simple("RESET"))
 }

@@ -156,8 +156,10 @@ fn named_docs(command: &Command) -> (Reply, Reply) {
         text("summary", command.summary),
         text("since", command.since),
         text("group", command.group),
-        text("complexity", command.complexity),
     ];
+    if !command.complexity.is_empty() {
+        docs.push(text("complexity", command.complexity));
+    }
     docs.extend(arguments(command.arguments));
     if !command.subcommands.is_empty() {
         let subcommands = command.subcommands.iter().map(named_docs);

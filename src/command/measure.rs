@@ -1,7 +1,8 @@
-//! What is noted of every command that has run: its time and its end, for INFO, and for
-//! SLOWLOG if it took long.
+//! What is noted of every command that has run: its time and its end, for INFO, for SLOWLOG
+//! if it took long, and for whoever watches with MONITOR.
 
 use super::Context;
+use super::monitor;
 use super::redact::redacted;
 use super::table::{Command, Flags};
 use crate::config::Settings;
@@ -69,6 +70,7 @@ pub(super) fn after(
     reply: &Reply,
     alone: bool,
 ) {
+    monitor::tell(server, settings, session, session.database, command, args);
     let failed = matches!(reply, Reply::Error(_));
     session.meter.add(Call { command: command.number, failed });
     if alone {
@@ -136,6 +138,7 @@ struct Timed {
     command: &'static Command,
     call: Call,
     took: Duration,
+    database: u8,
 }
 
 /// Times the commands inside an EXEC. What it measured counts once the EXEC is sure not to
@@ -169,16 +172,17 @@ impl Inside {
     /// The command at `at` of the queue has run.
     pub(super) fn after(
         &mut self,
-        server: &Server,
+        context: &Context<'_, '_>,
         at: usize,
         command: &'static Command,
         failed: bool,
         alone: bool,
     ) {
         let call = Call { command: command.number, failed };
-        self.calls.push(Timed { at, command, call, took: Duration::ZERO });
+        let database = context.session.database;
+        self.calls.push(Timed { at, command, call, took: Duration::ZERO, database });
         if alone {
-            self.read_clock(server);
+            self.read_clock(context.server);
         }
     }
 
@@ -196,19 +200,14 @@ impl Inside {
 
     /// Counts all of it.
     pub(super) fn end(mut self, context: &Context<'_, '_>, multi: &Multi) {
-        self.read_clock(context.server);
+        let (server, settings, session) = (context.server, context.settings, &*context.session);
+        self.read_clock(server);
         for timed in &self.calls {
-            context.server.statistics().ran(&[timed.call], timed.took);
-            if is_slow(context.settings, timed.took) {
+            server.statistics().ran(&[timed.call], timed.took);
+            if server.monitors.any() || is_slow(settings, timed.took) {
                 let args = multi.queue[timed.at].args();
-                log_slow(
-                    context.server,
-                    context.settings,
-                    context.session,
-                    timed.command,
-                    &args,
-                    timed.took,
-                );
+                monitor::tell(server, settings, session, timed.database, timed.command, &args);
+                log_if_slow(server, settings, session, timed.command, &args, timed.took);
             }
         }
     }

@@ -18,6 +18,7 @@
 //! | `introspection` | COMMAND: the table, told to clients                           |
 //! | `help`          | the HELP of containers                                        |
 //! | `acl`           | ACL: users, and what each may do                             |
+//! | `monitor`       | MONITOR: all commands as they run                            |
 //! | `slowlog`       | SLOWLOG: what took long                                      |
 //! | `absent`        | CLUSTER, FUNCTION, SCRIPT, MODULE: what there is none of      |
 
@@ -34,6 +35,7 @@ mod info;
 mod introspection;
 mod keys;
 mod measure;
+mod monitor;
 mod parse;
 mod redact;
 mod slowlog;
@@ -192,6 +194,10 @@ fn admit(
         return Err(Reply::error(text));
     }
     acl::admit(server, session, command, args, acl::Place::Arrival)?;
+    if session.monitoring && command.flags.has(Flags::DATA) {
+        // Redis takes whoever watches for a kind of replica.
+        return Err(Reply::error("ERR Replica can't interact with the keyspace"));
+    }
     Ok(command)
 }
 

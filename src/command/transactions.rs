@@ -112,7 +112,7 @@ fn run_queue(context: &mut Context<'_, '_>, multi: &Multi) -> CommandResult {
                 let alone = inside.before(context, command, &args);
                 let result = (command.run)(context, &args);
                 let failed = matches!(result, Err(Stop::Reply(_)) | Ok(Reply::Error(_)));
-                inside.after(context.server, at, command, failed, alone);
+                inside.after(context, at, command, failed, alone);
                 result
             }
             Err(refusal) => Err(refusal.into()),

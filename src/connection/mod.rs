@@ -238,7 +238,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Ok(());
             }
             self.input_ended |= self.server.is_draining();
+            self.take_feed(client);
             self.run_commands(client);
+            self.take_feed(client);
             self.output.settle(&self.session);
             if self.passed_output_limit() {
                 self.server.counters.output_limit_closes.fetch_add(1, Ordering::Relaxed);
@@ -257,6 +259,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 // Others get their turn.
                 tokio::task::yield_now().await;
             }
+        }
+    }
+
+    /// What MONITOR has to tell goes out behind the replies so far.
+    fn take_feed(&mut self, client: &Client) {
+        if self.session.monitoring {
+            self.output.bytes.extend_from_slice(&client.take_feed());
         }
     }
 

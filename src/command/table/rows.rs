@@ -5,7 +5,7 @@ use super::arguments as args;
 use super::containers::{ACL, CLIENT, COMMAND, CONFIG, FUNCTION, MODULE, SCRIPT, SLOWLOG};
 use super::{Command, Flags, Keys, container, row};
 use crate::command::{
-    absent, connection, expiry, info, introspection, keys, strings, transactions,
+    absent, connection, expiry, info, introspection, keys, monitor, strings, transactions,
 };
 
 const STRING_READ: Flags = Flags::READ.and(Flags::FAST).and(Flags::STRING);
@@ -82,6 +82,7 @@ pub(super) static COMMANDS: &[Command] = &[
     row("info", -1, ANY_TIME.and(Flags::DANGEROUS), NO_KEYS, "server", "1.0.0", "O(1)", "Get information and statistics about the server", info::info).args(args::SECTIONS).tips(SHARDS_VARY),
     container("config", "server", "2.0.0", "A container for server configuration commands", CONFIG),
     container("command", "server", "2.8.13", "Get array of Redis command details", COMMAND).alone(ANY_TIME.and(Flags::CONNECTION), "O(N) where N is the total number of Redis commands", introspection::command).tips(ORDER_VARIES),
+    row("monitor", 1, CONTROL.and(Flags::ADMIN), NO_KEYS, "server", "1.0.0", "", "Listen for all requests received by the server in real time", monitor::monitor),
     container("slowlog", "server", "2.2.12", "A container for slow log commands", SLOWLOG),
     container("module", "server", "4.0.0", "A container for module commands", MODULE),
     container("acl", "server", "6.0.0", "A container for Access List Control commands ", ACL),
