@@ -242,7 +242,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if client.killed.load(Ordering::Acquire) {
                 return Ok(());
             }
+            self.take_feed(client);
             self.run_commands();
+            self.take_feed(client);
             self.output.settle(&self.session);
             if self.passed_output_limit() {
                 self.server.counters.output_limit_closes.fetch_add(1, Ordering::Relaxed);
@@ -258,6 +260,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 // Others get their turn.
                 tokio::task::yield_now().await;
             }
+        }
+    }
+
+    /// What MONITOR has to tell goes out behind the replies so far.
+    fn take_feed(&mut self, client: &Client) {
+        if self.session.monitoring {
+            self.output.bytes.extend_from_slice(&client.take_feed());
         }
     }
 
@@ -399,6 +408,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let before = self.input.len();
         server.engine.with_core(|core| self.run_turn(&server, core));
         if self.input.len() != before {
+            command::end_turn(&server, &mut self.session, server.monotonic());
             self.session.publish(self.input.len());
         }
         if self.input.is_empty() && self.input.capacity() > KEPT_BYTES_MAX {
@@ -412,6 +422,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.decoder.set_limits(request_limits(&settings));
             self.settings = Arc::clone(&settings);
         }
+        command::begin_turn(&mut self.session, core);
         let mut used = 0;
         let mut commands = 0;
         while !self.session.closing {

@@ -265,6 +265,11 @@ impl Engine {
     }
 
     fn nonce(&self) -> u128 {
+        self.random()
+    }
+
+    /// Bits that nobody can guess, if the engine was given such a generator.
+    pub fn random(&self) -> u128 {
         self.rng.lock().unwrap_or_else(PoisonError::into_inner).random()
     }
 

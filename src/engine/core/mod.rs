@@ -316,6 +316,12 @@ impl Core {
         self.now.ms()
     }
 
+    /// The monotonic time at which whoever holds it now took it.
+    #[inline]
+    pub fn monotonic(&self) -> Duration {
+        self.now.monotonic()
+    }
+
     /// A database by its number.
     #[inline]
     pub fn database(&self, database: u8) -> Option<&Database> {
