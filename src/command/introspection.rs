@@ -170,14 +170,14 @@ fn named_docs(command: &Command) -> (Reply, Reply) {
         text("since", command.since),
         text("group", command.group),
     ];
+    if !command.complexity.is_empty() {
+        docs.push(text("complexity", command.complexity));
+    }
     if let Some((since, replaced_by)) = command.deprecated {
         let flags = vec![Reply::simple("deprecated")];
         docs.push((Reply::bulk("doc_flags"), Reply::Set(flags)));
         docs.push(text("deprecated_since", since));
         docs.push(text("replaced_by", replaced_by));
-    }
-    if !command.complexity.is_empty() {
-        docs.push(text("complexity", command.complexity));
     }
     docs.extend(arguments(command.arguments));
     if !command.subcommands.is_empty() {

@@ -47,17 +47,21 @@ fn check_selector(selector: &Selector, command: &Command, args: &[&[u8]]) -> Res
     if selector.all_keys || command.keys.is_none() {
         return Ok(());
     }
-    let access = access(command, args);
-    let reads = access.contains(&"access");
-    let writes = ["insert", "delete", "update"].iter().any(|write| access.contains(write));
-    for at in command.keys.positions(args.len()) {
-        let allowed = selector.keys.iter().any(|keys| {
-            (keys.read || !reads)
-                && (keys.write || !writes)
-                && glob_match(&keys.pattern, args[at], false)
-        });
-        if !allowed {
-            return Err(Denied::Key(at));
+    for part in command.keys.each_part() {
+        // What is done to all keys alike may depend on the arguments.
+        let access =
+            if command.keys.parts.is_empty() { access(command, args) } else { part.access };
+        let reads = access.contains(&"access");
+        let writes = ["insert", "delete", "update"].iter().any(|write| access.contains(write));
+        let allowed = |at: usize| {
+            selector.keys.iter().any(|keys| {
+                (keys.read || !reads)
+                    && (keys.write || !writes)
+                    && glob_match(&keys.pattern, args[at], false)
+            })
+        };
+        if let Some(denied) = part.positions(args.len()).find(|at| !allowed(*at)) {
+            return Err(Denied::Key(denied));
         }
     }
     Ok(())

@@ -351,10 +351,10 @@ impl Recovery<'_> {
     }
 }
 
-/// Nobody is served yet who could be told that the store doesn't answer: after the commit
-/// deadline the start fails.
+/// Nobody is served yet who could be told that the store doesn't answer: after the time in
+/// which a read must succeed the start fails.
 async fn in_time<T>(engine: &Engine, create: impl Future<Output = T>) -> Result<T, StoreError> {
-    let deadline = engine.commit_deadline();
+    let deadline = engine.store.read_deadline();
     tokio::time::timeout(deadline, create).await.map_err(|_| {
         let why = engine.store.last_failure().unwrap_or_else(|| "no answer".to_owned());
         StoreError::Unavailable(format!("nothing could be written in {deadline:?}: {why}"))
