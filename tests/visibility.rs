@@ -485,3 +485,31 @@ fn a_watch_keeps_its_own_key_and_no_other() {
         assert_eq!(world.core.database(0).unwrap().index().len(), 0);
     }
 }
+
+#[test]
+fn a_flush_touches_a_watched_key_that_was_alive_and_none_that_had_expired() {
+    for (logged, ttl, holds) in
+        [(true, 5, true), (false, 5, true), (true, 50, false), (false, 50, false)]
+    {
+        let mut world = World::new(logged, 1 << 20);
+        let write = |world: &mut World, what: Do| {
+            world.commit(&[what]).unwrap();
+            world.step(&Step::Depart).unwrap();
+            world.step(&Step::Acknowledge).unwrap();
+        };
+        write(&mut world, Do::Put(0, 0, Some(ttl)));
+        world.step(&Step::Pass(10)).unwrap();
+        world.core.watch(0, &name(0));
+        let mut transaction = Transaction::begin(&mut world.core, View::Visible, 1 << 20);
+        let watched = transaction.watched(0, &name(0));
+        write(&mut world, Do::Flush(0));
+        let mut transaction = Transaction::begin(&mut world.core, View::Tip, 1 << 20);
+        assert_eq!(transaction.watch_holds(0, &name(0), watched), holds, "{logged} {ttl}");
+        drop(transaction);
+        world.core.unwatch(0, &name(0));
+        world.step(&Step::Pass(100)).unwrap();
+        while world.core.reap(10) {}
+        assert_eq!(world.core.live_keys(0, world.core.tip()), 0);
+        assert_eq!(world.core.database(0).unwrap().index().len(), 0);
+    }
+}

@@ -116,11 +116,21 @@ impl Database {
     }
 
     /// Carries a flush out on an entry that must stay: what it buried is a tombstone now.
+    /// A key that had expired before is none of the flush's doing, so it keeps its commit.
     fn bury(&mut self, id: EntryId, flush: Flush) {
-        let alive = self.index.get(id).is_some_and(|entry| entry.newest().state.is_alive());
-        if alive {
-            self.forget_expiry(id);
-            let Flush { commit, position } = flush;
+        let Some(newest) = self.index.get(id).map(Entry::newest) else {
+            return;
+        };
+        if !newest.state.is_alive() {
+            return;
+        }
+        let Flush { commit, position } = flush;
+        let (before, expired) =
+            (newest.commit, newest.is_expired(commit.time >> CommitId::COUNTER_BITS));
+        self.forget_expiry(id);
+        if expired {
+            self.index.fill(id, before, State::Tombstone);
+        } else {
             let tombstone = Version { commit, position, expires_ms: 0, state: State::Tombstone };
             self.index.replace(id, tombstone, false);
         }
