@@ -11,6 +11,11 @@ pub trait Clock: Send + Sync + 'static {
     /// Wall time in milliseconds since the Unix epoch. May jump in both directions.
     fn wall_ms(&self) -> u64;
 
+    /// The same in microseconds, as far as the clock knows them.
+    fn wall_us(&self) -> u64 {
+        self.wall_ms().saturating_mul(1000)
+    }
+
     /// Time since some fixed moment of this process; never goes backwards.
     fn monotonic(&self) -> Duration;
 }
@@ -42,6 +47,13 @@ impl Clock for SystemClock {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    #[allow(clippy::disallowed_methods)] // The one place where ambient time comes in.
+    fn wall_us(&self) -> u64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 
     fn monotonic(&self) -> Duration {

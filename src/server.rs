@@ -263,6 +263,11 @@ impl Server {
         self.clock.wall_ms()
     }
 
+    /// Wall time in microseconds since the Unix epoch.
+    pub fn wall_us(&self) -> u64 {
+        self.clock.wall_us()
+    }
+
     /// Takes a connection in, unless there are too many.
     pub fn connect(&self, address: String, local_address: String) -> Option<Arc<Client>> {
         let clients_max = self.settings().clients_max;

@@ -1,7 +1,7 @@
 //! A node without sockets: requests go to `command::execute`, replies come back.
 
 use aft::clock::{Clock, SystemClock};
-use aft::command::{self, Execution};
+use aft::command::{self, Execution, Hold};
 use aft::config::Settings;
 use aft::engine::gate::{Gate, Outcome};
 use aft::engine::{Engine, EngineOptions};
@@ -101,6 +101,9 @@ impl Node {
                     }
                     return reply;
                 }
+                // As if its time had come.
+                Execution::Held(reply, Hold::For(_)) => return session.filter_reply(reply),
+                Execution::Held(reply, Hold::ForEver) => panic!("{reply:?} never comes"),
                 Execution::Fetch(missing) => {
                     self.runtime.block_on(engine.fetch(&missing)).unwrap();
                 }

@@ -19,9 +19,10 @@ mod groups;
 mod pins;
 mod readers;
 mod recovered;
+mod swaps;
 
 use super::gate::Gate;
-use super::index::{EntryId, Index};
+use super::index::{EntryId, Index, hash_key};
 use super::now::Now;
 use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Value, Version};
 use super::writes::{Change, KeyWrite, WriteSet};
@@ -32,10 +33,13 @@ use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{Commit, CommitId, GroupBuilder, NodeId, Write};
 use crate::small_bytes::SmallBytes;
 use pins::Pins;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
+use swaps::Slots;
 
 /// How many databases there can be: their numbers stand in a byte of the format.
 pub const DATABASES_MAX: usize = 255;
@@ -178,8 +182,9 @@ fn log_change(builder: &mut GroupBuilder, database: u8, key: &[u8], change: &Cha
 struct PendingGroup {
     builder: GroupBuilder,
     gate: Arc<Gate>,
+    /// By slot.
     touched: Vec<(u8, EntryId)>,
-    /// How many keys it makes alive (or dead), by database.
+    /// How many keys it makes alive (or dead), by slot.
     live_delta: BTreeMap<u8, i64>,
     largest_commit: CommitId,
     now_through_ms: u64,
@@ -244,7 +249,9 @@ pub struct CoreOptions {
 /// The state of a node. See the module's picture.
 #[derive(Debug)]
 pub struct Core {
+    /// By slot.
     databases: Vec<Database>,
+    slots: Slots,
     options: CoreOptions,
     node: NodeId,
     now: Now,
@@ -268,14 +275,17 @@ pub struct Core {
     /// Expiries up to here are known to a restart.
     now_through_acked_ms: u64,
     health: Health,
+    /// For keys by chance.
+    rng: StdRng,
 }
 
 impl Core {
     /// An empty state.
     pub fn new(options: CoreOptions) -> Self {
-        let databases = options.databases.min(DATABASES_MAX) as u64;
+        let databases = options.databases.min(DATABASES_MAX) as u8;
         Self {
             databases: (0..databases).map(|_| Database::new(options.hash_seed)).collect(),
+            slots: Slots::new(databases),
             options,
             node: 0,
             now: Now::new(0),
@@ -290,6 +300,7 @@ impl Core {
             deferred: BTreeSet::new(),
             now_through_acked_ms: 0,
             health: Health::Serving,
+            rng: StdRng::seed_from_u64(options.hash_seed),
         }
     }
 
@@ -305,15 +316,10 @@ impl Core {
         self.now.ms()
     }
 
-    /// A database by its number.
+    /// The hash of a key, in every database the same.
     #[inline]
-    pub fn database(&self, database: u8) -> Option<&Database> {
-        self.databases.get(usize::from(database))
-    }
-
-    /// How many databases there are.
-    pub fn databases(&self) -> u8 {
-        u8::try_from(self.databases.len()).unwrap_or(u8::MAX)
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        hash_key(self.options.hash_seed, key)
     }
 
     /// What is acknowledged, now.
@@ -359,21 +365,21 @@ impl Core {
         key: &[u8],
         snapshot: Snapshot,
     ) -> Option<&Version> {
-        let database = self.database(database)?;
+        let database = self.database(database, snapshot)?;
         let entry = database.index.get(database.index.find(hash, key)?)?;
         entry.visible(&database.flushes, snapshot)
     }
 
-    /// The newest version of a key in a snapshot, even one that a flush has buried, and
+    /// The newest version of a key of a slot in a snapshot, even one that a flush has buried, and
     /// whether it is still alive there: what WATCH compares.
     pub fn newest(
         &self,
-        database: u8,
+        slot: u8,
         hash: u64,
         key: &[u8],
         snapshot: Snapshot,
     ) -> Option<(&Version, bool)> {
-        let db = self.database(database)?;
+        let db = self.in_slot(slot)?;
         let entry = db.index.get(db.index.find(hash, key)?)?;
         let newest = entry.versions().find(|version| version.position <= snapshot.position)?;
         let alive = entry.visible(&db.flushes, snapshot).is_some_and(|version| {
@@ -382,16 +388,20 @@ impl Core {
         Some((newest, alive))
     }
 
-    /// The position of the newest flush of a database that is not carried out yet.
+    /// The position of the newest flush on the tip that is not carried out yet.
     pub fn flushed_at(&self, database: u8) -> Position {
-        self.database(database)
-            .and_then(|db| db.flushes.first())
-            .map_or(RECOVERED, |flush| flush.position)
+        self.slots.on_tip(database).map_or(RECOVERED, |slot| self.flushed_in(slot))
+    }
+
+    /// The same, of a slot.
+    pub fn flushed_in(&self, slot: u8) -> Position {
+        let flush = self.in_slot(slot).and_then(|db| db.flushes.first());
+        flush.map_or(RECOVERED, |flush| flush.position)
     }
 
     /// How many keys a database has; expired ones count until they are reaped.
     pub fn live_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
-        let keys = self.database(database).map_or(0, |db| {
+        let keys = self.database(database, snapshot).map_or(0, |db| {
             // Without a log everything is visible at once, and only the tip is counted.
             if snapshot.position == Snapshot::TIP || !self.options.logged {
                 db.live_tip
@@ -402,9 +412,9 @@ impl Core {
         u64::try_from(keys).unwrap_or(0)
     }
 
-    /// How many keys have an expiry, on the tip.
-    pub fn expiring_keys(&self, database: u8) -> u64 {
-        self.database(database).map_or(0, |db| db.expiries.len() as u64)
+    /// How many keys of a database have an expiry, once all that is on its way has arrived.
+    pub fn expiring_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
+        self.database(database, snapshot).map_or(0, |db| db.expiries.len() as u64)
     }
 
     /// The gate of the group at `position`, if its fate isn't known.
@@ -462,9 +472,11 @@ impl Core {
         let id = self.draw_commit_id();
         let position = self.open_position();
         let before = self.open.builder.len();
+        let swaps = writes.swaps();
         if self.options.logged {
             let commit = Commit { id, ..meta.clone() };
-            self.open.builder.begin_commit(&commit, writes.flushed().len() + writes.writes().len());
+            let count = writes.flushed().len() + writes.writes().len() + swaps.len();
+            self.open.builder.begin_commit(&commit, count);
             self.open.largest_commit = id;
             self.open.now_through_ms = self.now.ms();
         }
@@ -473,6 +485,9 @@ impl Core {
         }
         for write in writes {
             self.apply(write, id, position);
+        }
+        for (one, other) in swaps {
+            self.apply_swap(one, other, position);
         }
         self.pending_bytes += self.open.builder.len() - before;
         if !self.options.logged {
@@ -498,7 +513,7 @@ impl Core {
             versions: self.options.logged || !self.pins.is_empty(),
             tombstones: self.options.logged || !self.pins.is_empty() || !self.watches.is_empty(),
         };
-        let Some(db) = self.databases.get_mut(usize::from(number)) else {
+        let Some((slot, db)) = self.on_tip(number) else {
             return;
         };
         let found = db.index.find(hash, &key);
@@ -519,23 +534,36 @@ impl Core {
             return;
         };
         if keep.tombstones {
-            self.open.touched.push((number, id));
+            self.open.touched.push((slot, id));
             if delta != 0 {
-                *self.open.live_delta.entry(number).or_default() += delta;
+                *self.open.live_delta.entry(slot).or_default() += delta;
             }
         }
     }
 
     fn apply_flush(&mut self, number: u8, flush: Flush) {
-        let Some(db) = self.databases.get_mut(usize::from(number)) else {
-            return;
-        };
         if self.options.logged {
             self.open.builder.write(&Write::Flush { database: number });
         }
-        *self.open.live_delta.entry(number).or_default() -= db.live_tip;
-        db.live_tip = 0;
+        let Some((slot, db)) = self.on_tip(number) else {
+            return;
+        };
+        let dead = std::mem::take(&mut db.live_tip);
         db.flushes.insert(0, flush);
+        *self.open.live_delta.entry(slot).or_default() -= dead;
+    }
+
+    fn apply_swap(&mut self, one: u8, other: u8, position: Position) {
+        if self.options.logged {
+            self.open.builder.write(&Write::Swap { one, other });
+        }
+        self.slots.swap(one, other, position);
+    }
+
+    /// A database as its number is meant on the tip, and its slot.
+    fn on_tip(&mut self, number: u8) -> Option<(u8, &mut Database)> {
+        let slot = self.slots.on_tip(number)?;
+        Some((slot, self.databases.get_mut(usize::from(slot))?))
     }
 
     /// Without a log, a transaction is acknowledged when it is sequenced.
@@ -545,6 +573,7 @@ impl Core {
             let group = std::mem::take(&mut self.open);
             self.settle_group(&group);
         }
+        self.slots.settle(self.oldest_reader());
     }
 
     fn close_open_group(&mut self) {
@@ -555,8 +584,8 @@ impl Core {
 /// A value to be read from the store before a command can go on.
 #[derive(Debug, Clone)]
 pub struct Missing {
-    /// The key's database.
-    pub database: u8,
+    /// The slot of the key's database, see [`Core::slot`].
+    pub slot: u8,
     /// The key.
     pub key: SmallBytes,
     /// The version whose value is missing.

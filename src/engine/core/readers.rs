@@ -1,6 +1,17 @@
 //! Readers that stay, and keys whose time is over.
 
-use super::{Core, Health, Pin};
+use super::super::index::{Entry, EntryId};
+use super::super::version::{Snapshot, Version};
+use super::{Core, Database, Health, Pin};
+use rand::RngExt;
+
+impl Database {
+    /// The version of one of its entries that a snapshot holds, dead or alive.
+    #[inline]
+    pub fn visible<'e>(&self, entry: &'e Entry, snapshot: Snapshot) -> Option<&'e Version> {
+        entry.visible(&self.flushes, snapshot)
+    }
+}
 
 impl Core {
     /// A snapshot: keeps everything that can be seen now, until it is unpinned.
@@ -37,6 +48,18 @@ impl Core {
             self.settle(number, id);
         }
         self.settle_flushes();
+        self.slots.settle(self.oldest_reader());
+    }
+
+    /// 64 random bits.
+    pub fn random(&mut self) -> u64 {
+        self.rng.random()
+    }
+
+    /// An entry of a slot by chance, dead or alive.
+    pub fn draw(&mut self, slot: u8) -> Option<EntryId> {
+        let Self { databases, rng, .. } = self;
+        databases.get(usize::from(slot))?.index.draw(|| rng.random())
     }
 
     /// The oldest snapshot or watch.

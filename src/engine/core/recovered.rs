@@ -7,8 +7,8 @@ use crate::small_bytes::SmallBytes;
 
 impl Core {
     /// Gives a value that was read from the store to its version.
-    pub fn fill(&mut self, database: u8, key: &[u8], commit: CommitId, state: State) {
-        let Some(db) = self.databases.get_mut(usize::from(database)) else {
+    pub fn fill(&mut self, slot: u8, key: &[u8], commit: CommitId, state: State) {
+        let Some(db) = self.databases.get_mut(usize::from(slot)) else {
             return;
         };
         if let Some(id) = db.index.find(db.index.hash(key), key) {
@@ -19,10 +19,8 @@ impl Core {
     /// Installs a recovered version: visible to everyone. Versions of a key come in the
     /// order of their commit ids.
     pub fn recover(&mut self, database: u8, key: &[u8], mut version: Version) {
-        let Some(db) = self.databases.get_mut(usize::from(database)) else {
-            return;
-        };
         version.position = RECOVERED;
+        let db = self.recovering(database);
         let hash = db.index.hash(key);
         let alive = version.state.is_alive();
         match db.index.find(hash, key) {
@@ -47,19 +45,20 @@ impl Core {
 
     /// The version of a key that recovery has installed last.
     pub fn recovered(&self, database: u8, key: &[u8]) -> Option<&Version> {
-        let db = self.database(database)?;
+        let db = self.databases.get(usize::from(database))?;
         db.index.get(db.index.find(db.index.hash(key), key)?).map(|entry| entry.newest())
     }
 
     /// Everything recovered so far in a database is gone.
     pub fn recover_flush(&mut self, database: u8) {
-        if let Some(db) = self.databases.get_mut(usize::from(database)) {
-            *db = Database::new(self.options.hash_seed);
-        }
+        let seed = self.options.hash_seed;
+        *self.recovering(database) = Database::new(seed);
     }
 
     /// Recovery has ended: the node begins to write, as `node`, above all it has read.
     pub fn begin(&mut self, node: NodeId, largest_commit: CommitId, now_through_ms: u64) {
+        // No number means what was only kept for swaps to come.
+        self.databases.truncate(usize::from(self.databases()));
         for db in &mut self.databases {
             db.live_visible = db.live_tip;
         }

@@ -1,0 +1,135 @@
+//! SWAPDB: which database a number means.
+//!
+//! A swap moves no key. Keys are in *slots*, and a number means a slot; a swap exchanges
+//! what two numbers mean, at a position, as any write does:
+//!
+//! ```text
+//!                 acknowledged        | swap 0 1 at 8
+//!     number 0 -> slot 0              | -> slot 1
+//!     number 1 -> slot 1              | -> slot 0
+//!                 the visible state,  | the tip
+//!                 snapshots before 8  |
+//! ```
+//! So a swap costs the same however much the two hold, versions stay with their commit
+//! ids and flushes, whoever reads an older position looks through the swaps behind it
+//! backwards, and a swap that is given up is taken back like any other write. In the log
+//! it is a write of its commit, the last one: all before it is in terms of the databases
+//! as they were. Recovery exchanges what it has installed so far.
+
+use super::super::version::{Position, Snapshot};
+use super::{Core, Database};
+
+/// Two numbers that exchanged what they mean.
+#[derive(Debug, Clone, Copy)]
+struct Swap {
+    position: Position,
+    one: u8,
+    other: u8,
+}
+
+impl Swap {
+    fn partner(&self, number: u8) -> Option<u8> {
+        match number {
+            number if number == self.one => Some(self.other),
+            number if number == self.other => Some(self.one),
+            _ => None,
+        }
+    }
+}
+
+/// What numbers of databases mean.
+#[derive(Debug)]
+pub(super) struct Slots {
+    /// On the tip.
+    tip: Vec<u8>,
+    /// Those behind the oldest reader, oldest first.
+    swaps: Vec<Swap>,
+}
+
+impl Slots {
+    pub(super) fn new(databases: u8) -> Self {
+        Self { tip: (0..databases).collect(), swaps: Vec::new() }
+    }
+
+    /// Lets go of swaps that no reader can look behind any more.
+    pub(super) fn settle(&mut self, oldest: Position) {
+        if !self.swaps.is_empty() {
+            self.swaps.retain(|swap| swap.position > oldest);
+        }
+    }
+
+    /// Takes back every swap after `last`.
+    pub(super) fn fall_back(&mut self, last: Position) {
+        while let Some(swap) = self.swaps.pop_if(|swap| swap.position > last) {
+            self.tip.swap(usize::from(swap.one), usize::from(swap.other));
+        }
+    }
+
+    /// Exchanges what two numbers mean.
+    pub(super) fn swap(&mut self, one: u8, other: u8, position: Position) {
+        let there = |number: u8| usize::from(number) < self.tip.len();
+        if there(one) && there(other) {
+            self.tip.swap(usize::from(one), usize::from(other));
+            self.swaps.push(Swap { position, one, other });
+        }
+    }
+
+    /// What a number means on the tip.
+    #[inline]
+    pub(super) fn on_tip(&self, number: u8) -> Option<u8> {
+        self.tip.get(usize::from(number)).copied()
+    }
+}
+
+impl Core {
+    /// How many databases there are.
+    pub fn databases(&self) -> u8 {
+        u8::try_from(self.slots.tip.len()).unwrap_or(u8::MAX)
+    }
+
+    /// The slot that a database's number means in a snapshot.
+    #[inline]
+    pub fn slot(&self, database: u8, snapshot: Snapshot) -> Option<u8> {
+        let later = self.slots.swaps.iter().filter(|swap| swap.position > snapshot.position);
+        let on_tip = later.fold(database, |number, swap| swap.partner(number).unwrap_or(number));
+        self.slots.on_tip(on_tip)
+    }
+
+    /// A database in a snapshot by its number.
+    #[inline]
+    pub fn database(&self, database: u8, snapshot: Snapshot) -> Option<&Database> {
+        self.in_slot(self.slot(database, snapshot)?)
+    }
+
+    #[inline]
+    pub(super) fn in_slot(&self, slot: u8) -> Option<&Database> {
+        self.databases.get(usize::from(slot))
+    }
+
+    /// The position of the newest swap of a database, where some reader may still look
+    /// behind it.
+    #[inline]
+    pub fn swapped_at(&self, database: u8) -> Position {
+        let mut swaps = self.slots.swaps.iter().rev();
+        let newest = swaps.find(|swap| swap.partner(database).is_some());
+        newest.map_or(0, |swap| swap.position)
+    }
+
+    /// What recovery has installed so far in two databases is exchanged.
+    pub fn recover_swap(&mut self, one: u8, other: u8) {
+        // One of them may be a number that the settings no longer know: what it holds can
+        // still come back by a later swap.
+        self.recovering(one.max(other));
+        self.databases.swap(usize::from(one), usize::from(other));
+    }
+
+    /// A database that recovery installs in.
+    pub(super) fn recovering(&mut self, database: u8) -> &mut Database {
+        let at = usize::from(database);
+        let seed = self.options.hash_seed;
+        if at >= self.databases.len() {
+            self.databases.resize_with(at + 1, || Database::new(seed));
+        }
+        &mut self.databases[at]
+    }
+}
