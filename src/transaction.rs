@@ -245,21 +245,14 @@ impl<'c> Transaction<'c> {
     /// counts as read.
     pub fn watch_holds(&mut self, database: u8, key: &[u8], watched: Watched) -> bool {
         let tip = self.core.tip();
-        let now = Watched::at(self.core, database, key, tip);
         self.saw = self.saw.max(self.core.swapped_at(database));
-        if now.slot != watched.slot {
-            // What is there now may have come from anybody.
-            self.saw = self.saw.max(self.core.newest_pending());
+        // A swap touches all keys, whether or not either of the two databases has them: what
+        // was there at that moment can't be told any more.
+        if watched.slot != Watched::slot(self.core, database, tip) {
+            return false;
         }
-        let unchanged = self.unchanged_in_slot(key, watched);
-        // Where a swap has put another database in place, it touches a key that either has.
-        unchanged && (now.slot == watched.slot || !(now.alive || watched.alive))
-    }
-
-    fn unchanged_in_slot(&mut self, key: &[u8], watched: Watched) -> bool {
-        let tip = self.core.tip();
         let hash = self.core.hash(key);
-        let Some((newest, alive)) = self.core.newest(watched.slot, hash, key, tip) else {
+        let Some((newest, alive)) = self.core.newest(watched.slot.0, hash, key, tip) else {
             // A tombstone that has gone from the index since is no change.
             return !watched.alive;
         };
@@ -269,7 +262,7 @@ impl<'c> Transaction<'c> {
             self.saw_expired_ms = self.saw_expired_ms.max(newest.expires_ms);
         }
         if !alive {
-            self.saw = self.saw.max(self.core.flushed_in(watched.slot));
+            self.saw = self.saw.max(self.core.flushed_in(watched.slot.0));
         }
         same
     }
@@ -361,17 +354,22 @@ impl<'c> Transaction<'c> {
 /// What WATCH remembers of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Watched {
-    slot: u8,
+    /// Where the database was, and how often it had been swapped.
+    slot: (u8, u64),
     commit: CommitId,
     alive: bool,
 }
 
 impl Watched {
     fn at(core: &Core, database: u8, key: &[u8], snapshot: Snapshot) -> Self {
-        let slot = core.slot(database, snapshot).unwrap_or(database);
-        let newest = core.newest(slot, core.hash(key), key, snapshot);
+        let slot = Self::slot(core, database, snapshot);
+        let newest = core.newest(slot.0, core.hash(key), key, snapshot);
         let (commit, alive) =
             newest.map_or((CommitId::ZERO, false), |(version, alive)| (version.commit, alive));
         Self { slot, commit, alive }
+    }
+
+    fn slot(core: &Core, database: u8, snapshot: Snapshot) -> (u8, u64) {
+        (core.slot(database, snapshot).unwrap_or(database), core.swaps(database))
     }
 }

@@ -44,11 +44,14 @@ pub(super) struct Slots {
     tip: Vec<u8>,
     /// Those behind the oldest reader, oldest first.
     swaps: Vec<Swap>,
+    /// How often what a number means has changed; it never goes back.
+    changes: Vec<u64>,
 }
 
 impl Slots {
     pub(super) fn new(databases: u8) -> Self {
-        Self { tip: (0..databases).collect(), swaps: Vec::new() }
+        let changes = vec![0; usize::from(databases)];
+        Self { tip: (0..databases).collect(), swaps: Vec::new(), changes }
     }
 
     /// Lets go of swaps that no reader can look behind any more.
@@ -61,7 +64,7 @@ impl Slots {
     /// Takes back every swap after `last`.
     pub(super) fn fall_back(&mut self, last: Position) {
         while let Some(swap) = self.swaps.pop_if(|swap| swap.position > last) {
-            self.tip.swap(usize::from(swap.one), usize::from(swap.other));
+            self.exchange(swap.one, swap.other);
         }
     }
 
@@ -69,9 +72,16 @@ impl Slots {
     pub(super) fn swap(&mut self, one: u8, other: u8, position: Position) {
         let there = |number: u8| usize::from(number) < self.tip.len();
         if there(one) && there(other) {
-            self.tip.swap(usize::from(one), usize::from(other));
+            self.exchange(one, other);
             self.swaps.push(Swap { position, one, other });
         }
+    }
+
+    fn exchange(&mut self, one: u8, other: u8) {
+        let (one, other) = (usize::from(one), usize::from(other));
+        self.tip.swap(one, other);
+        self.changes[one] += 1;
+        self.changes[other] += 1;
     }
 
     /// What a number means on the tip.
@@ -113,6 +123,11 @@ impl Core {
         let mut swaps = self.slots.swaps.iter().rev();
         let newest = swaps.find(|swap| swap.partner(database).is_some());
         newest.map_or(0, |swap| swap.position)
+    }
+
+    /// How often a database was swapped, or that was taken back: what WATCH compares.
+    pub fn swaps(&self, database: u8) -> u64 {
+        self.slots.changes.get(usize::from(database)).copied().unwrap_or(0)
     }
 
     /// What recovery has installed so far in two databases is exchanged.
