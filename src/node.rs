@@ -55,11 +55,15 @@ pub async fn run(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     fit_to_file_limit(&mut settings);
-    let bound = Bound::to(settings.listen.addresses()).map_err(NodeError)?;
+    let bound = Bound::to(&settings).map_err(NodeError)?;
     announce(&settings);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut rng = seeded_rng()?;
-    let (engine, recovered) = open_engine(&settings, &clock, &mut rng).await?;
+    let (engine, recovered) = tokio::select! {
+        opened = open_engine(&settings, &clock, &mut rng) => opened?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     report(&recovered);
     let listeners = bound.listen().map_err(NodeError)?;
     let port = listeners.first().map_or(0, |listener| listener.address().port());
@@ -75,7 +79,7 @@ pub async fn run(
     });
     let mut accepting = Vec::new();
     for listener in listeners {
-        println!("listening  {}", listener.address());
+        println!("listening  {listener}");
         accepting.push(tokio::spawn(listener.accept(Arc::clone(&server))));
     }
     io::stdout().flush()?;
@@ -90,8 +94,15 @@ pub async fn run(
     for task in accepting.iter().chain([&sweeping]) {
         task.abort();
     }
-    let signal = stopped?;
     let shutdown = Duration::from_millis(server.settings().shutdown_timeout_ms);
+    let signal = match stopped {
+        Ok(signal) => signal,
+        Err(error) => {
+            // Those whose writes were pending are told that these are uncertain.
+            let _ = tokio::time::timeout(shutdown, server.drain()).await;
+            return Err(error);
+        }
+    };
     tracing::info!(signal, "draining");
     tokio::select! {
         drained = drain(&server, shutdown) => drained,
@@ -106,14 +117,14 @@ async fn drain(server: &Server, patience: Duration) -> Result<(), NodeError> {
         tracing::warn!(clients, "some do not read their replies: they are left behind");
     }
     let durable = async {
-        server.engine.drain().await;
+        let durable = server.engine.drain().await;
         server.engine.seal().await;
+        durable
     };
-    if tokio::time::timeout(patience, durable).await.is_err() {
-        let patience_ms = patience.as_millis();
-        return Err(NodeError(format!(
-            "not everything was durable after {patience_ms} ms; nothing that was answered is lost"
-        )));
+    if tokio::time::timeout(patience, durable).await != Ok(true) {
+        return Err(NodeError(
+            "the store does not answer: some writes, none of them acknowledged, may be lost".into(),
+        ));
     }
     tracing::info!("everything is durable");
     Ok(())
@@ -131,15 +142,13 @@ fn fit_to_file_limit(settings: &mut Settings) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let wanted = settings.clients_max.saturating_add(OTHER_FILES);
     let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return;
-    }
-    let raised = wanted.min(limit.maximum.unwrap_or(u64::MAX));
-    let new = Rlimit { current: Some(raised), maximum: limit.maximum };
-    let now = match setrlimit(Resource::Nofile, new) {
-        Ok(()) => raised,
-        Err(_) => limit.current.unwrap_or(raised),
+    // All that we may have: segment files of the store, too, are open as long as they live.
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let limit = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => raised.current,
+        Err(_) => limit.current,
     };
+    let now = limit.unwrap_or(u64::MAX);
     if now < wanted {
         settings.clients_max = now.saturating_sub(OTHER_FILES).max(1);
         eprintln!(

@@ -1,14 +1,24 @@
 //! What all connections share: the engine, the settings, who is connected, and counters.
 
+pub mod monitors;
+pub mod slowlog;
+pub mod statistics;
+pub mod users;
+
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::engine::{Engine, Recovered};
 use crate::machine::{Memory, MemoryGauge};
 use crate::resp::Reply;
+use monitors::Monitors;
+use slowlog::Slowlog;
+use statistics::CommandStatistics;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::sync::Notify;
+use users::Users;
 
 /// Counters since start, for INFO.
 #[derive(Debug, Default)]
@@ -99,6 +109,8 @@ pub struct Client {
     pub output_bytes: AtomicU64,
     /// What changes with its commands.
     pub state: Mutex<ClientState>,
+    /// What MONITOR has still to tell it.
+    pub feed: Mutex<Vec<u8>>,
     /// Set by CLIENT KILL.
     pub killed: AtomicBool,
     /// Wakes the connection to notice that it was killed.
@@ -124,6 +136,8 @@ pub struct ClientState {
     pub watched: usize,
     /// 2 or 3.
     pub protocol: u8,
+    /// MONITOR.
+    pub monitoring: bool,
     /// CLIENT NO-EVICT.
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
@@ -131,7 +145,7 @@ pub struct ClientState {
     /// The last command's name.
     pub last_command: &'static str,
     /// The user it is authenticated as.
-    pub user: &'static str,
+    pub user: Arc<[u8]>,
     /// Input read and not yet run, in bytes.
     pub input_bytes: usize,
 }
@@ -141,6 +155,11 @@ impl Client {
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
         self.wake.notify_one();
+    }
+
+    /// Takes what MONITOR has to tell it.
+    pub fn take_feed(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.feed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What its commands change.
@@ -158,6 +177,10 @@ pub struct Server {
     pub engine: Arc<Engine>,
     /// Counters.
     pub counters: Counters,
+    /// Who may do what.
+    pub users: Users,
+    /// Who watches all commands.
+    pub monitors: Monitors,
     /// Forty hexadecimal digits, drawn at start.
     pub run_id: String,
     /// The port that is served first.
@@ -166,6 +189,8 @@ pub struct Server {
     settings: RwLock<Arc<Settings>>,
     apply: OnceLock<Apply>,
     clients: Mutex<BTreeMap<u64, Arc<Client>>>,
+    statistics: Mutex<CommandStatistics>,
+    slowlog: Mutex<Slowlog>,
     next_client: AtomicU64,
     memory: MemoryGauge,
     recovered: OnceLock<Recovered>,
@@ -192,12 +217,18 @@ impl Server {
         Self {
             engine,
             counters: Counters::default(),
+            users: Users::new(
+                settings.requirepass.as_ref().map(|secret| secret.expose().as_bytes()),
+            ),
+            monitors: Monitors::default(),
             run_id,
             port,
             clock,
             settings: RwLock::new(Arc::new(settings)),
             apply: OnceLock::new(),
             clients: Mutex::new(BTreeMap::new()),
+            statistics: Mutex::default(),
+            slowlog: Mutex::default(),
             next_client: AtomicU64::new(1),
             memory: MemoryGauge::default(),
             recovered: OnceLock::new(),
@@ -258,6 +289,23 @@ impl Server {
         self.clock.monotonic().as_millis() as u64
     }
 
+    /// Monotonic time.
+    #[inline]
+    pub fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// How often commands ran and how long they took.
+    #[inline]
+    pub fn statistics(&self) -> MutexGuard<'_, CommandStatistics> {
+        self.statistics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The commands that took long.
+    pub fn slowlog(&self) -> MutexGuard<'_, Slowlog> {
+        self.slowlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Wall time in milliseconds since the Unix epoch.
     pub fn wall_ms(&self) -> u64 {
         self.clock.wall_ms()
@@ -285,7 +333,12 @@ impl Server {
             since_ms: now_ms,
             last_ms: AtomicU64::new(now_ms),
             output_bytes: AtomicU64::new(0),
-            state: Mutex::new(ClientState { protocol: 2, user: "default", ..Default::default() }),
+            state: Mutex::new(ClientState {
+                protocol: 2,
+                user: Arc::clone(&self.users.default_user().name),
+                ..Default::default()
+            }),
+            feed: Mutex::default(),
             killed: AtomicBool::new(false),
             wake: Notify::new(),
         });
@@ -295,6 +348,7 @@ impl Server {
 
     /// Forgets a connection that has ended.
     pub fn disconnect(&self, client: &Client) {
+        self.monitors.remove(client);
         self.clients().remove(&client.id);
         self.departed.notify_one();
     }

@@ -1,11 +1,14 @@
 //! A session: what the server remembers of a connection between two commands.
 
-use crate::engine::core::Pin;
+pub mod meter;
+
 use crate::engine::gate::{Gate, Outcome};
 use crate::engine::version::Position;
 use crate::resp::{Protocol, Reply};
+use crate::server::users::User;
 use crate::server::{Client, ClientState, Server};
 use crate::transaction::{View, Watched};
+use meter::Meter;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -98,20 +101,24 @@ pub struct Session {
     pub protocol: Protocol,
     /// The selected database.
     pub database: u8,
-    /// Whether it may run commands.
+    /// Whether it has given a password, or needed none.
     pub authenticated: bool,
+    /// Who it is.
+    pub user: Arc<User>,
     /// Between MULTI and EXEC.
     pub multi: Option<Multi>,
+    /// It is told of every command.
+    pub monitoring: bool,
     /// Watched keys.
     pub watches: Vec<Watch>,
-    /// Keeps the tombstones of watched keys.
-    pub pin: Option<Pin>,
     /// Whether replies are sent.
     pub reply_mode: ReplyMode,
     /// The connection ends once its replies are written.
     pub closing: bool,
     /// The name of the last command.
     pub last_command: &'static str,
+    /// Times its commands.
+    pub meter: Meter,
     /// The newest group that a reply of this connection has waited for.
     waits_for: Option<(Position, Arc<Gate>)>,
 }
@@ -123,13 +130,15 @@ impl Session {
             client,
             protocol: Protocol::Resp2,
             database: 0,
-            authenticated: server.settings().requirepass.is_none(),
+            authenticated: server.users.lets_in_anybody(),
+            user: Arc::clone(server.users.default_user()),
             multi: None,
+            monitoring: false,
             watches: Vec::new(),
-            pin: None,
             reply_mode: ReplyMode::On,
             closing: false,
             last_command: "NULL",
+            meter: Meter::default(),
             waits_for: None,
         }
     }
@@ -199,6 +208,20 @@ impl Session {
         state.protocol = self.protocol.version();
         state.queued = self.multi.as_ref().map(|multi| multi.queue.len());
         state.queued_bytes = self.multi.as_ref().map_or(0, |multi| multi.bytes);
+        state.monitoring = self.monitoring;
         state.watched = self.watches.len();
+    }
+
+    /// Becomes a user.
+    pub fn log_in(&mut self, user: Arc<User>) {
+        self.client.state().user = Arc::clone(&user.name);
+        self.user = user;
+        self.authenticated = true;
+    }
+
+    /// Becomes what it was when it began.
+    pub fn log_out(&mut self, server: &Server) {
+        self.log_in(Arc::clone(server.users.default_user()));
+        self.authenticated = server.users.lets_in_anybody();
     }
 }

@@ -8,7 +8,7 @@ mod keyspace;
 
 pub use keyspace::Scan;
 
-use crate::engine::core::{Core, Health, Missing, Pin, Refused};
+use crate::engine::core::{Core, Health, Missing, Refused};
 use crate::engine::gate::Gate;
 use crate::engine::version::{Position, Snapshot, State, Value, Version};
 use crate::engine::writes::{Change, Own, WriteSet};
@@ -236,11 +236,6 @@ impl<'c> Transaction<'c> {
         self.writes.swap(one, other);
     }
 
-    /// The newest version of a key and whether it is alive: what WATCH remembers.
-    pub fn watched(&mut self, database: u8, key: &[u8]) -> Watched {
-        Watched::at(self.core, database, key, self.snapshot)
-    }
-
     /// Whether what a WATCH remembered still holds on the tip. What the answer saw there
     /// counts as read.
     pub fn watch_holds(&mut self, database: u8, key: &[u8], watched: Watched) -> bool {
@@ -248,11 +243,11 @@ impl<'c> Transaction<'c> {
         self.saw = self.saw.max(self.core.swapped_at(database));
         // A swap touches all keys, whether or not either of the two databases has them: what
         // was there at that moment can't be told any more.
-        if watched.slot != Watched::slot(self.core, database, tip) {
+        if watched.place != Watched::place(self.core, database, tip) {
             return false;
         }
         let hash = self.core.hash(key);
-        let Some((newest, alive)) = self.core.newest(watched.slot.0, hash, key, tip) else {
+        let Some((newest, alive)) = self.core.newest(watched.slot(), hash, key, tip) else {
             // A tombstone that has gone from the index since is no change.
             return !watched.alive;
         };
@@ -262,19 +257,22 @@ impl<'c> Transaction<'c> {
             self.saw_expired_ms = self.saw_expired_ms.max(newest.expires_ms);
         }
         if !alive {
-            self.saw = self.saw.max(self.core.flushed_in(watched.slot.0));
+            self.saw = self.saw.max(self.core.flushed_in(watched.slot()));
         }
         same
     }
 
-    /// Keeps what shows that a key came and went since now, see [`Core::pin_watch`].
-    pub fn pin_watch(&mut self) -> Pin {
-        self.core.pin_watch()
+    /// What WATCH remembers of a key. What shows that it came and went since now is kept
+    /// until it is unwatched.
+    pub fn watch(&mut self, database: u8, key: &[u8]) -> Watched {
+        let watched = Watched::at(self.core, database, key, self.snapshot);
+        self.core.watch(watched.slot(), key);
+        watched
     }
 
-    /// Lets go of a watch.
-    pub fn unpin_watch(&mut self, pin: Pin) {
-        self.core.unpin_watch(pin);
+    /// Lets go of a watched key.
+    pub fn unwatch(&mut self, watched: Watched, key: &[u8]) {
+        self.core.unwatch(watched.slot(), key);
     }
 
     /// The state, for reports about it.
@@ -355,21 +353,26 @@ impl<'c> Transaction<'c> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Watched {
     /// Where the database was, and how often it had been swapped.
-    slot: (u8, u64),
+    place: (u8, u64),
     commit: CommitId,
     alive: bool,
 }
 
 impl Watched {
     fn at(core: &Core, database: u8, key: &[u8], snapshot: Snapshot) -> Self {
-        let slot = Self::slot(core, database, snapshot);
-        let newest = core.newest(slot.0, core.hash(key), key, snapshot);
+        let place = Self::place(core, database, snapshot);
+        let newest = core.newest(place.0, core.hash(key), key, snapshot);
         let (commit, alive) =
             newest.map_or((CommitId::ZERO, false), |(version, alive)| (version.commit, alive));
-        Self { slot, commit, alive }
+        Self { place, commit, alive }
     }
 
-    fn slot(core: &Core, database: u8, snapshot: Snapshot) -> (u8, u64) {
+    /// The slot of its database, see [`Core::slot`].
+    pub fn slot(&self) -> u8 {
+        self.place.0
+    }
+
+    fn place(core: &Core, database: u8, snapshot: Snapshot) -> (u8, u64) {
         (core.slot(database, snapshot).unwrap_or(database), core.swaps(database))
     }
 }

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)] // A failed step of a test is a failed test.
 #![allow(clippy::disallowed_methods)] // Time is virtual here.
 
+use aft::clock::SystemClock;
+use aft::engine::{Engine, EngineOptions};
 use aft::layout::{Header, Kind};
 use aft::storage::memory::MemoryStore;
 use aft::storage::resilient::{Decided, ResilientStore, RetryPolicy};
@@ -58,7 +60,7 @@ impl Scripted {
 
 impl Store for Scripted {
     fn limits(&self) -> Limits {
-        self.inner.limits()
+        Limits { survives_process: true, ..self.inner.limits() }
     }
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
         Box::pin(self.act(self.inner.create(name, object)))
@@ -156,4 +158,16 @@ async fn a_listing_goes_through_all_pages_and_over_faults() {
     assert_eq!(store.list("log/").await.unwrap(), names);
     store.delete(&names).await.unwrap();
     assert_eq!(store.list("log/").await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_can_write_nothing_fails_in_time_and_says_why() {
+    let (_, store) =
+        store(&[Act::Work; 2].into_iter().chain([Act::Full; 1000]).collect::<Vec<_>>());
+    let options = EngineOptions::default();
+    let (clock, mut rng) = (Arc::new(SystemClock::new()), StdRng::seed_from_u64(1));
+    let opened = Engine::open(Arc::new(store), clock, options, &mut rng).await;
+    let error = opened.map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("nothing could be written"), "{error}");
+    assert!(error.contains("no space left"), "{error}");
 }

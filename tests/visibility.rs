@@ -477,15 +477,51 @@ fn a_hot_key_has_few_versions_however_long_somebody_stays() {
             world.step(&Step::Acknowledge).unwrap();
         };
         write(&mut world);
-        let (snapshot, watch) = (world.core.pin(), world.core.pin_watch());
+        let snapshot = world.core.pin();
+        world.core.watch(0, &name(0));
         (0..100).for_each(|_| write(&mut world));
         let index = world.core.database(0, world.core.tip()).unwrap().index();
         let versions: usize = index.entries().map(|(_, entry)| entry.versions().count()).sum();
         assert_eq!(versions, 2, "the newest, and the one that the snapshot reads");
         world.core.unpin(snapshot);
-        world.core.unpin_watch(watch);
+        world.core.unwatch(0, &name(0));
         let index = world.core.database(0, world.core.tip()).unwrap().index();
         let versions: usize = index.entries().map(|(_, entry)| entry.versions().count()).sum();
         assert_eq!(versions, 1);
+    }
+}
+
+#[test]
+fn a_key_that_is_written_often_in_one_group_has_one_version_there() {
+    let mut world = World::new(true, 1 << 20);
+    for _ in 0..1000 {
+        world.commit(&[Do::Put(0, 0, None)]).unwrap();
+    }
+    let index = world.core.database(0, world.core.tip()).unwrap().index();
+    let versions: usize = index.entries().map(|(_, entry)| entry.versions().count()).sum();
+    assert_eq!(versions, 1);
+}
+
+#[test]
+fn a_watch_keeps_its_own_key_and_no_other() {
+    for logged in [true, false] {
+        let mut world = World::new(logged, 1 << 20);
+        let write = |world: &mut World, what: Do| {
+            world.commit(&[what]).unwrap();
+            world.step(&Step::Depart).unwrap();
+            world.step(&Step::Acknowledge).unwrap();
+        };
+        world.core.watch(0, &name(0));
+        for key in 0..3 {
+            write(&mut world, Do::Put(0, key, None));
+            write(&mut world, Do::Delete(0, key));
+        }
+        assert_eq!(
+            world.core.database(0, world.core.tip()).unwrap().index().len(),
+            1,
+            "the watched tombstone"
+        );
+        world.core.unwatch(0, &name(0));
+        assert_eq!(world.core.database(0, world.core.tip()).unwrap().index().len(), 0);
     }
 }

@@ -4,6 +4,7 @@ use super::connection::{is_plain, set_name};
 use super::parse::{integer, repeating, syntax_error};
 use super::{CommandResult, Context, Stop};
 use crate::resp::Reply;
+use crate::server::users::Users;
 use crate::server::{Client, ClientState};
 use crate::session::ReplyMode;
 use std::sync::Arc;
@@ -176,18 +177,18 @@ struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    fn parse(args: &[&'a [u8]]) -> Result<Self, Stop> {
+    fn parse(users: &Users, args: &[&'a [u8]]) -> Result<Self, Stop> {
         let mut filter = Self { skip_me: true, ..Self::default() };
         for pair in args.chunks(2) {
             let [option, value] = *pair else {
                 return Err(syntax_error());
             };
-            filter.add(option, value)?;
+            filter.add(users, option, value)?;
         }
         Ok(filter)
     }
 
-    fn add(&mut self, option: &[u8], value: &'a [u8]) -> Result<(), Stop> {
+    fn add(&mut self, users: &Users, option: &[u8], value: &'a [u8]) -> Result<(), Stop> {
         match option.to_ascii_lowercase().as_slice() {
             b"id" => {
                 let id = integer(value).filter(|id| *id > 0);
@@ -197,7 +198,7 @@ impl<'a> Filter<'a> {
             b"type" => self.kind = Some(Type::parse(value)?),
             b"addr" => self.address = Some(value),
             b"laddr" => self.local_address = Some(value),
-            b"user" if value == b"default" => self.user = Some(value),
+            b"user" if users.get(value).is_some() => self.user = Some(value),
             b"user" => return Err(repeating("ERR No such user '", value, b"'").into()),
             b"skipme" if value.eq_ignore_ascii_case(b"yes") => self.skip_me = true,
             b"skipme" if value.eq_ignore_ascii_case(b"no") => self.skip_me = false,
@@ -219,7 +220,7 @@ impl<'a> Filter<'a> {
             && self.address.is_none_or(|a| client.address.as_bytes() == a)
             && self.local_address.is_none_or(|a| client.local_address.as_bytes() == a)
             && self.kind.is_none_or(Type::is_served)
-            && self.user.is_none_or(|user| client.state().user.as_bytes() == user)
+            && self.user.is_none_or(|user| *client.state().user == *user)
             && self.age_s_min.is_none_or(|min| age_s >= min)
             && !(self.skip_me && client.id == me.id)
     }
@@ -231,7 +232,7 @@ pub(super) fn kill(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
     let filter = if old_form {
         Filter { address: Some(args[2]), ..Filter::default() }
     } else {
-        Filter::parse(&args[2..])?
+        Filter::parse(&context.server.users, &args[2..])?
     };
     let now_ms = context.server.uptime_ms();
     let me = Arc::clone(&context.session.client);
@@ -258,7 +259,7 @@ pub(super) fn kill(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
 }
 
 /// A line of CLIENT LIST, with the fields of Redis 7.0 and those of 7.2 at the end.
-fn describe(client: &Client, now_ms: u64, text: &mut Vec<u8>) {
+pub(super) fn describe(client: &Client, now_ms: u64, text: &mut Vec<u8>) {
     let state = client.state().clone();
     let age_s = now_ms.saturating_sub(client.since_ms) / 1000;
     let idle_s = now_ms.saturating_sub(client.last_ms.load(Ordering::Relaxed)) / 1000;
@@ -266,6 +267,7 @@ fn describe(client: &Client, now_ms: u64, text: &mut Vec<u8>) {
     let start = format!("id={} addr={address} laddr={local_address} fd=-1 name=", client.id);
     text.extend(start.bytes());
     text.extend(&state.name);
+    let flags = flags(client, &state);
     let ClientState {
         database,
         input_bytes: input,
@@ -277,15 +279,16 @@ fn describe(client: &Client, now_ms: u64, text: &mut Vec<u8>) {
     } = state;
     let output = client.output_bytes.load(Ordering::Relaxed) as usize;
     let queued = state.queued.map_or(-1, |queued| queued as i64);
-    let flags = flags(client, &state);
     let memory = input + output + queued_bytes;
     let middle = format!(
         " age={age_s} idle={idle_s} flags={flags} db={database} sub=0 psub=0 ssub=0 \
          multi={queued} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={queued_bytes} rbs=0 rbp=0 \
-         obl={output} oll=0 omem={output} tot-mem={memory} events=r cmd={command} user={user} \
-         redir=-1 resp={protocol} lib-name="
+         obl={output} oll=0 omem={output} tot-mem={memory} events=r cmd={command} user="
     );
     text.extend(middle.bytes());
+    text.extend(&*user);
+    let end = format!(" redir=-1 resp={protocol} lib-name=");
+    text.extend(end.bytes());
     text.extend(&state.lib_name);
     text.extend(b" lib-ver=");
     text.extend(&state.lib_version);
@@ -294,6 +297,7 @@ fn describe(client: &Client, now_ms: u64, text: &mut Vec<u8>) {
 
 fn flags(client: &Client, state: &ClientState) -> String {
     let flags: String = [
+        ('O', state.monitoring),
         ('x', state.queued.is_some()),
         ('A', client.killed.load(Ordering::Acquire)),
         ('e', state.no_evict),

@@ -2,8 +2,9 @@
 
 use super::parse::syntax_error;
 use super::{CommandResult, Context};
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::resp::Reply;
+use crate::server::users::Rules;
 
 /// CONFIG GET pattern …
 pub(super) fn get(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
@@ -23,14 +24,31 @@ pub(super) fn set(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
     let change = |settings: &mut Settings| settings.set(&pairs);
     match context.server.change_settings(change) {
-        Ok(()) => Ok(Reply::Ok),
+        Ok(()) => {
+            if pairs.iter().any(|(name, _)| config::is_secret(name)) {
+                set_default_password(context);
+            }
+            Ok(Reply::Ok)
+        }
         Err(error) => Err(Reply::error(error.to_string()).into()),
     }
+}
+
+/// The password of the settings becomes the default user's only one, whatever ACL SETUSER
+/// has made of that user before.
+fn set_default_password(context: &Context<'_, '_>) {
+    let settings = context.server.settings();
+    let password = settings.requirepass.as_ref().map(|secret| secret.expose().as_bytes());
+    let user = context.server.users.default_user();
+    let mut rules = Rules::clone(&user.rules());
+    rules.set_password(password);
+    user.set(rules);
 }
 
 /// CONFIG RESETSTAT
 pub(super) fn resetstat(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
     context.server.counters.reset();
+    context.server.statistics().clear();
     Ok(Reply::Ok)
 }
 

@@ -1,8 +1,9 @@
 //! The connection itself: <https://redis.io/docs/latest/commands/?group=connection>.
 
 use super::parse::{database_arg, integer, repeating, syntax_error, wrong_arity};
-use super::{CommandResult, Context, Stop, transactions};
+use super::{CommandResult, Context, Stop, acl, transactions};
 use crate::resp::{Protocol, Reply};
+use crate::server::users;
 use crate::session::Session;
 
 /// The version of Redis whose behaviour clients may expect.
@@ -32,27 +33,34 @@ pub(super) fn select(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
 pub(super) fn auth(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     match args {
         [_, password] => {
-            if context.settings.requirepass.is_none() {
+            if context.server.users.default_user().rules().nopass {
                 let text = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?";
                 return Err(Reply::error(text).into());
             }
-            authenticate(context, b"default", password)
+            authenticate(context, args, users::DEFAULT, password)
         }
-        [_, user, password] => authenticate(context, user, password),
+        [_, user, password] => authenticate(context, args, user, password),
         _ => Err(syntax_error()),
     }
 }
 
-fn authenticate(context: &mut Context<'_, '_>, user: &[u8], password: &[u8]) -> CommandResult {
-    // Without a password set, the default user takes any, as in Redis.
-    let right = user == b"default"
-        && context.settings.requirepass.as_ref().is_none_or(|secret| secret.matches(password));
-    if !right {
-        let text = "WRONGPASS invalid username-password pair or user is disabled.";
-        return Err(Reply::error(text).into());
+fn authenticate(
+    context: &mut Context<'_, '_>,
+    args: &[&[u8]],
+    name: &[u8],
+    password: &[u8],
+) -> CommandResult {
+    match context.server.users.get(name) {
+        Some(user) if user.rules().admit(password) => {
+            context.session.log_in(user);
+            Ok(Reply::Ok)
+        }
+        _ => {
+            acl::login_denied(context.server, context.session, args[0], name, context.in_exec);
+            let text = "WRONGPASS invalid username-password pair or user is disabled.";
+            Err(Reply::error(text).into())
+        }
     }
-    context.session.authenticated = true;
-    Ok(Reply::Ok)
 }
 
 /// HELLO [protover [AUTH user password] [SETNAME name]]
@@ -66,7 +74,7 @@ pub(super) fn hello(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
     let mut options = args.get(2..).unwrap_or_default();
     while let Some(option) = options.first() {
         if option.eq_ignore_ascii_case(b"auth") && options.len() >= 3 {
-            authenticate(context, options[1], options[2])?;
+            authenticate(context, args, options[1], options[2])?;
             options = &options[3..];
         } else if option.eq_ignore_ascii_case(b"setname") && options.len() >= 2 {
             set_name(context, options[1])?;
@@ -75,6 +83,7 @@ pub(super) fn hello(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
             return Err(repeating("ERR Syntax error in HELLO option '", option, b"'").into());
         }
     }
+    // Redis asks nobody in again who needs no password any more, but for this.
     if !context.session.authenticated {
         let text = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
         return Err(Reply::error(text).into());
@@ -123,12 +132,6 @@ pub(super) fn is_plain(name: &[u8]) -> bool {
     name.iter().all(|byte| (b'!'..=b'~').contains(byte))
 }
 
-/// ACL WHOAMI
-pub(super) fn whoami(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
-    let user = context.session.client.state().user;
-    Ok(Reply::bulk(user))
-}
-
 /// QUIT
 pub(super) fn quit(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
     context.session.closing = true;
@@ -143,7 +146,11 @@ pub(super) fn reset(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult
     session.database = 0;
     session.protocol = Protocol::Resp2;
     session.reply_mode = session.reply_mode.reset();
-    session.authenticated = context.settings.requirepass.is_none();
+    session.log_out(context.server);
+    if std::mem::take(&mut session.monitoring) {
+        context.server.monitors.remove(&session.client);
+        drop(session.client.take_feed());
+    }
     session.client.state().name.clear();
     Ok(Reply::simple("RESET"))
 }

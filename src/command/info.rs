@@ -5,11 +5,12 @@
 //! would stumble (`loading`, `rdb_…`).
 
 use super::connection::REDIS_VERSION;
-use super::{CommandResult, Context};
+use super::{CommandResult, Context, table};
 use crate::config::Store;
 use crate::engine::core::{Core, Health};
 use crate::machine;
 use crate::resp::Reply;
+use crate::server::statistics::Tally;
 use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -58,7 +59,9 @@ static SECTIONS: &[Section] = &[
     Section { title: "Replication", write: replication, default: true },
     Section { title: "CPU", write: processor, default: true },
     Section { title: "Modules", write: |_, _| (), default: true },
+    Section { title: "Commandstats", write: commands, default: false },
     Section { title: "Errorstats", write: errors, default: true },
+    Section { title: "Latencystats", write: latencies, default: false },
     Section { title: "Cluster", write: cluster, default: true },
     Section { title: "Keyspace", write: keyspace, default: true },
     Section { title: "Aft", write: aft, default: true },
@@ -183,6 +186,46 @@ fn processor(_: &Context<'_, '_>, lines: &mut Lines<'_>) {
 fn errors(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
     for (code, count) in context.server.counters.errors_by_code() {
         lines.line(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+fn commands(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    let statistics = context.server.statistics();
+    for command in table::with_subcommands() {
+        let Some(tally) = statistics.of(command.number) else {
+            continue;
+        };
+        let Tally { calls, rejected, failed, .. } = *tally;
+        if calls == 0 && rejected == 0 && failed == 0 {
+            continue;
+        }
+        let usec = tally.took.as_micros();
+        let each = tally.took.as_secs_f64() * 1e6 / calls.max(1) as f64;
+        let counts = format_args!(
+            "calls={calls},usec={usec},usec_per_call={each:.2},\
+             rejected_calls={rejected},failed_calls={failed}"
+        );
+        lines.line(&format!("cmdstat_{}", command.name), counts);
+    }
+}
+
+/// The percentiles that Redis shows by default.
+const PERCENTILES: [(&str, f64); 3] = [("p50", 50.0), ("p99", 99.0), ("p99.9", 99.9)];
+
+fn latencies(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    let statistics = context.server.statistics();
+    for command in table::with_subcommands() {
+        let shown: Option<Vec<String>> = statistics.of(command.number).and_then(|tally| {
+            let percentile = |(name, percent): &(&str, f64)| {
+                let us = tally.percentile_ns(*percent)? as f64 / 1000.0;
+                Some(format!("{name}={us:.3}"))
+            };
+            PERCENTILES.iter().map(percentile).collect()
+        });
+        if let Some(shown) = shown {
+            let name = format!("latency_percentiles_usec_{}", command.name);
+            lines.line(&name, shown.join(","));
+        }
     }
 }
 

@@ -56,10 +56,8 @@ pub(super) fn list(_: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
         [by, kind, _] if is(by, "filterby") && is(kind, "module") => Box::new(|_| false),
         _ => return Err(syntax_error()),
     };
-    let with_subcommands =
-        table::all().iter().flat_map(|command| std::iter::once(command).chain(command.subcommands));
-    let names =
-        with_subcommands.filter(|command| keep(command)).map(|command| Reply::bulk(command.name));
+    let kept = table::with_subcommands().filter(|command| keep(command));
+    let names = kept.map(|command| Reply::bulk(command.name));
     Ok(Reply::Array(names.collect()))
 }
 
@@ -102,7 +100,7 @@ fn find_keys<'a>(args: &'a [&'a [u8]]) -> Result<FoundKeys<'a>, Reply> {
 }
 
 /// What a request does to its keys. Of SET and BITFIELD that depends on the arguments.
-fn access(command: &Command, args: &[&[u8]]) -> &'static [&'static str] {
+pub(super) fn access(command: &Command, args: &[&[u8]]) -> &'static [&'static str] {
     let access = command.keys.access;
     if !access.contains(&"variable_flags") {
         return access;
@@ -171,8 +169,10 @@ fn named_docs(command: &Command) -> (Reply, Reply) {
         text("summary", command.summary),
         text("since", command.since),
         text("group", command.group),
-        text("complexity", command.complexity),
     ];
+    if !command.complexity.is_empty() {
+        docs.push(text("complexity", command.complexity));
+    }
     if let Some((since, replaced_by)) = command.deprecated {
         let flags = vec![Reply::simple("deprecated")];
         docs.push((Reply::bulk("doc_flags"), Reply::Set(flags)));

@@ -22,11 +22,15 @@
 //! | `latency`       | TIME, WAIT, LATENCY                                           |
 //! | `introspection` | COMMAND: the table, told to clients                           |
 //! | `help`          | the HELP of containers                                        |
+//! | `acl`           | ACL: users, and what each may do                             |
+//! | `monitor`       | MONITOR: all commands as they run                            |
+//! | `slowlog`       | SLOWLOG: what took long                                      |
 //! | `absent`        | CLUSTER, FUNCTION, SCRIPT, MODULE: what there is none of      |
 
 pub mod table;
 
 mod absent;
+mod acl;
 mod bits;
 mod client;
 mod config;
@@ -38,12 +42,18 @@ mod introspection;
 mod keys;
 mod latency;
 mod long_double;
+mod measure;
+mod monitor;
 mod moves;
 mod object;
 mod parse;
+mod redact;
 mod scan;
+mod slowlog;
 mod strings;
 pub mod transactions;
+
+pub use measure::{begin_turn, end_turn};
 
 use crate::config::Settings;
 use crate::engine::core::{Core, Health, Missing};
@@ -148,9 +158,12 @@ pub fn execute(
     core: &mut Core,
     args: &[&[u8]],
 ) -> Execution {
-    let command = match admit(settings, session, args) {
+    let command = match admit(server, session, args) {
         Ok(command) => command,
         Err(refusal) => {
+            if let Some(command) = table::asked_for(args) {
+                server.statistics().rejected(command.number);
+            }
             let refusal = refuse(session, core, args, refusal);
             server.counters.count_error(&refusal);
             return refusal.into();
@@ -171,7 +184,12 @@ pub fn execute(
     } else {
         session.read_view()
     };
-    run(server, settings, session, core, command, view, args)
+    let alone = measure::before(server, settings, session, command, args);
+    let execution = run(server, settings, session, core, command, view, args);
+    if let Execution::Reply(reply, _) | Execution::Held(reply, _) = &execution {
+        measure::after(server, settings, session, command, args, reply, alone);
+    }
+    execution
 }
 
 /// Whether a request is no request but the beginning of one over HTTP: some web page has
@@ -186,19 +204,24 @@ pub fn is_cross_protocol_attack(args: &[&[u8]]) -> bool {
 /// Finds the command and checks all that Redis checks before it queues or runs it, in
 /// the order in which it does.
 fn admit(
-    settings: &Settings,
-    session: &Session,
+    server: &Server,
+    session: &mut Session,
     args: &[&[u8]],
 ) -> Result<&'static Command, Reply> {
     let command = table::find(args)?;
     // Once there is no password, those who never gave one are let in.
-    let may_enter = session.authenticated || settings.requirepass.is_none();
+    let may_enter = session.authenticated || server.users.lets_in_anybody();
     if !may_enter && !command.flags.has(Flags::NO_AUTH) {
         return Err(Reply::error("NOAUTH Authentication required."));
     }
     if session.multi.is_some() && command.flags.has(Flags::NO_MULTI) {
         let text = "ERR Command not allowed inside a transaction";
         return Err(Reply::error(text));
+    }
+    acl::admit(server, session, command, args, acl::Place::Arrival)?;
+    if session.monitoring && command.flags.has(Flags::DATA) {
+        // Redis takes whoever watches for a kind of replica.
+        return Err(Reply::error("ERR Replica can't interact with the keyspace"));
     }
     Ok(command)
 }
@@ -349,5 +372,5 @@ pub fn uncertain() -> Reply {
 
 /// The reply of a write that was given up before it was sent.
 pub fn dropped() -> Reply {
-    Reply::error("NOTCOMMITTED nothing was written, the store did not answer in time")
+    Reply::error("NOTCOMMITTED nothing was written, the store did not answer in time or refused it")
 }

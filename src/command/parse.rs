@@ -52,6 +52,13 @@ pub(super) fn unknown_subcommand(container: &[u8], word: &[u8]) -> Reply {
     repeating("ERR unknown subcommand '", word, &after)
 }
 
+/// `ERR unknown subcommand or wrong number of arguments for 'X'. Try CONTAINER HELP.`
+pub(super) fn subcommand_syntax(container: &str, word: &[u8]) -> Stop {
+    let before = "ERR unknown subcommand or wrong number of arguments for '";
+    let word = shown(word, SHOWN_BYTES_MAX);
+    repeating(before, word, format!("'. Try {container} HELP.").as_bytes()).into()
+}
+
 /// An error that repeats a word of the request, which may be any bytes.
 pub(super) fn repeating(before: &str, word: &[u8], after: &[u8]) -> Reply {
     let word = shown(word, usize::MAX);

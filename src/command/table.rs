@@ -18,8 +18,13 @@ use std::sync::LazyLock;
 pub type Run = fn(&mut Context<'_, '_>, &[&[u8]]) -> CommandResult;
 
 /// One command, or one subcommand.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Command {
+    /// Its place among all commands and subcommands, from 0: what counters and permissions
+    /// are indexed by. Given when the table is first used.
+    pub number: u16,
+    /// It never takes long if its arguments are short, so it is timed with its neighbours.
+    pub brief: bool,
     /// In lower case; a subcommand's is `container|word`.
     pub name: &'static str,
     /// How many arguments with the name; negative is at least so many. Of a subcommand
@@ -102,6 +107,8 @@ const fn row(
     run: Run,
 ) -> Command {
     Command {
+        number: 0,
+        brief: false,
         name,
         arity,
         flags,
@@ -143,9 +150,44 @@ const NAME_BYTES_MAX: usize = 32;
 static BY_NAME: LazyLock<HashMap<&'static [u8], &'static Command, foldhash::fast::FixedState>> =
     LazyLock::new(|| all().iter().map(|command| (command.name.as_bytes(), command)).collect());
 
+/// Commands whose time can't depend on anything but the length of their arguments.
+#[rustfmt::skip] // As many as fit into a line.
+const BRIEF: &[&str] = &[
+    "get", "set", "setnx", "setex", "psetex", "getset", "getdel", "getex", "mget", "mset",
+    "msetnx", "incr", "decr", "incrby", "decrby", "strlen", "exists", "del", "unlink", "type",
+    "touch", "expire", "pexpire", "expireat", "pexpireat", "persist", "ttl", "pttl",
+    "expiretime", "pexpiretime", "multi", "watch", "unwatch", "ping", "echo", "select",
+];
+
+/// The rows with their numbers.
+static ALL: LazyLock<&'static [Command]> = LazyLock::new(|| numbered(rows::COMMANDS, &mut 0));
+
+/// A copy of rows with numbers from `next` on; it lives as long as the process, as they do.
+fn numbered(rows: &[Command], next: &mut u16) -> &'static [Command] {
+    let number = |row: &Command| {
+        let mut command = *row;
+        command.number = *next;
+        command.brief = BRIEF.contains(&row.name);
+        *next += 1;
+        command.subcommands = numbered(row.subcommands, next);
+        command
+    };
+    rows.iter().map(number).collect::<Vec<_>>().leak()
+}
+
 /// All commands.
 pub fn all() -> &'static [Command] {
-    rows::COMMANDS
+    *ALL
+}
+
+/// All commands, each followed by its subcommands: in the order of their numbers.
+pub fn with_subcommands() -> impl Iterator<Item = &'static Command> {
+    all().iter().flat_map(|command| std::iter::once(command).chain(command.subcommands))
+}
+
+/// A command or subcommand by its number.
+pub fn by_number(number: u16) -> Option<&'static Command> {
+    with_subcommands().nth(usize::from(number))
 }
 
 /// A command (not a subcommand) by its name in any case.

@@ -4,8 +4,9 @@
 //! one instant and lies in one group. A command that fails inside leaves the others
 //! standing, as in Redis: clients rely on it.
 
+use super::measure::Inside;
 use super::table::{self, Command, Flags};
-use super::{CommandResult, Context, Stop};
+use super::{CommandResult, Context, Stop, acl};
 use crate::engine::core::Core;
 use crate::resp::Reply;
 use crate::session::{Multi, Session, Watch};
@@ -48,10 +49,7 @@ pub(super) fn watch(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
             let text = "ERR too many keys are watched, see watched-keys-max";
             return Err(Reply::error(text).into());
         }
-        if context.session.pin.is_none() {
-            context.session.pin = Some(context.transaction.pin_watch());
-        }
-        let watched = context.transaction.watched(database, key);
+        let watched = context.transaction.watch(database, key);
         context.session.watches.push(Watch { database, key: (*key).into(), watched });
     }
     Ok(Reply::Ok)
@@ -96,11 +94,24 @@ pub(super) fn exec(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult 
 fn run_queue(context: &mut Context<'_, '_>, multi: &Multi) -> CommandResult {
     let mut replies = Vec::with_capacity(multi.queue.len());
     let mut missing = false;
+    let mut inside = Inside::begin(context.server);
     context.in_exec = true;
-    for queued in &multi.queue {
+    for (at, queued) in multi.queue.iter().enumerate() {
         let args = queued.args();
-        let result = match table::find(&args) {
-            Ok(command) => (command.run)(context, &args),
+        // Rules may have changed since it was queued.
+        let admitted = table::find(&args).and_then(|command| {
+            let (server, session) = (context.server, &mut *context.session);
+            acl::admit(server, session, command, &args, acl::Place::Exec)?;
+            Ok(command)
+        });
+        let result = match admitted {
+            Ok(command) => {
+                let alone = inside.before(context, command, &args);
+                let result = (command.run)(context, &args);
+                let failed = matches!(result, Err(Stop::Reply(_)) | Ok(Reply::Error(_)));
+                inside.after(context, at, command, failed, alone);
+                result
+            }
             Err(refusal) => Err(refusal.into()),
         };
         match result {
@@ -112,7 +123,11 @@ fn run_queue(context: &mut Context<'_, '_>, multi: &Multi) -> CommandResult {
         }
     }
     context.in_exec = false;
-    if missing { Err(Stop::Fetch) } else { Ok(Reply::Array(replies)) }
+    if missing {
+        return Err(Stop::Fetch);
+    }
+    inside.end(context, multi);
+    Ok(Reply::Array(replies))
 }
 
 /// Whether a command has to run on the tip for what was queued or watched before it.
@@ -134,16 +149,14 @@ pub(super) fn end(session: &mut Session, core: &mut Core) {
 
 /// Drops all watches of a session, at EXEC or when its connection ends.
 pub fn forget_watches(session: &mut Session, core: &mut Core) {
-    session.watches = Vec::new();
-    if let Some(pin) = session.pin.take() {
-        core.unpin_watch(pin);
+    for watch in std::mem::take(&mut session.watches) {
+        core.unwatch(watch.watched.slot(), &watch.key);
     }
 }
 
 /// Drops all watches of a session, inside a command.
 pub(super) fn unwatch_all(context: &mut Context<'_, '_>) {
-    context.session.watches = Vec::new();
-    if let Some(pin) = context.session.pin.take() {
-        context.transaction.unpin_watch(pin);
+    for watch in std::mem::take(&mut context.session.watches) {
+        context.transaction.unwatch(watch.watched, &watch.key);
     }
 }

@@ -68,6 +68,15 @@ pub enum ConfigError {
         /// What would go wrong.
         why: &'static str,
     },
+    /// A setting that is of no use without another.
+    Need {
+        /// The one that was given.
+        given: Box<Given>,
+        /// The name of the other.
+        missing: &'static str,
+        /// What it is needed for.
+        why: &'static str,
+    },
     /// A name in the file that no setting has.
     UnknownKey {
         /// The file.
@@ -125,6 +134,11 @@ impl fmt::Display for ConfigError {
                 larger.name.replace('_', "-"),
                 larger.origin,
             ),
+            Self::Need { given, missing, why } => {
+                let [flag, missing] = [given.name, missing].map(|name| name.replace('_', "-"));
+                let (origin, value) = (&given.origin, &given.value);
+                write!(f, "--{flag} ({origin}): '{value}' needs --{missing}: {why}")
+            }
             Self::UnknownKey { path, key, nearest } => {
                 let (path, key) = (path.display(), printable(key));
                 write!(f, "{path}: '{key}' is not a setting: did you mean '{nearest}'?")

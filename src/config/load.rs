@@ -4,7 +4,7 @@ use super::command_line::{self, Asked, CONFIG, CONFIG_VARIABLE, PRINT_CONFIG};
 use super::error::{ConfigError, Given, Origin};
 use super::print;
 use super::setting::{Kind, Setting};
-use super::table::{ORDERS, SETTINGS, Settings};
+use super::table::{NEEDS, ORDERS, SETTINGS, Settings};
 use super::text::nearest;
 use clap::ArgMatches;
 use std::collections::HashMap;
@@ -57,18 +57,27 @@ impl Effective {
         let Some(broken) = ORDERS.iter().find(|order| !order.holds(&self.settings)) else {
             return Ok(());
         };
-        let given = |name: &'static str| {
-            let setting = SETTINGS.iter().find(|setting| setting.name == name);
-            Box::new(Given {
-                name,
-                value: setting.map_or_else(String::new, |s| s.show(&self.settings)),
-                origin: self.origin(name).clone(),
-            })
-        };
         Err(ConfigError::Order {
-            smaller: given(broken.smaller),
-            larger: given(broken.larger),
+            smaller: self.given(broken.smaller),
+            larger: self.given(broken.larger),
             why: broken.why,
+        })
+    }
+
+    fn check_needs(&self) -> Result<(), ConfigError> {
+        let Some(broken) = NEEDS.iter().find(|need| (need.is_broken)(&self.settings)) else {
+            return Ok(());
+        };
+        let given = self.given(broken.given);
+        Err(ConfigError::Need { given, missing: broken.missing, why: broken.why })
+    }
+
+    fn given(&self, name: &'static str) -> Box<Given> {
+        let setting = SETTINGS.iter().find(|setting| setting.name == name);
+        Box::new(Given {
+            name,
+            value: setting.map_or_else(String::new, |s| s.show(&self.settings)),
+            origin: self.origin(name).clone(),
         })
     }
 }
@@ -108,6 +117,7 @@ pub fn start(
         }
     }
     effective.check_orders()?;
+    effective.check_needs()?;
     if matches.get_flag(PRINT_CONFIG) {
         return Ok(Start::Print(print::print(&effective)));
     }
@@ -171,7 +181,9 @@ fn text_of(value: &toml::Value, kind: &Kind) -> Result<String, String> {
         (toml::Value::String(text), _) => Ok(text.clone()),
         // A password without quotes would lose leading zeros, and much else.
         (_, Kind::Secret) => Err(String::new()),
-        (toml::Value::Array(addresses), Kind::Listen) if !addresses.is_empty() => {
+        (toml::Value::Array(addresses), Kind::Listen | Kind::OptionalListen)
+            if !addresses.is_empty() =>
+        {
             let texts: Result<Vec<String>, String> =
                 addresses.iter().map(|address| text_of(address, kind)).collect();
             Ok(texts?.join(","))

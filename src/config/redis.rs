@@ -115,6 +115,15 @@ fn names() -> impl Iterator<Item = (String, Target)> {
     shared.chain(views).chain(own)
 }
 
+/// Whether the value of a setting, by a name that CONFIG SET takes, may be shown to nobody
+/// who could not set it.
+pub fn is_secret(name: &[u8]) -> bool {
+    names().any(|(known, target)| {
+        matches!(target, Target::Setting(setting) if setting.is_secret())
+            && known.as_bytes().eq_ignore_ascii_case(name)
+    })
+}
+
 /// Bytes of a client for an error reply, which is one line.
 fn one_line(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace(['\r', '\n'], " ")

@@ -46,6 +46,15 @@ pub(super) static VIEWS: &[View] = &[
         set: ViewSet::Immutable,
     },
     View {
+        name: "tls-port",
+        setting: "tls_listen",
+        get: |s| {
+            let first = s.tls_listen.as_ref().and_then(|listen| listen.addresses().first());
+            first.map_or(0, |a| a.port).to_string()
+        },
+        set: ViewSet::Immutable,
+    },
+    View {
         name: "dir",
         setting: "store",
         get: |s| match &s.store {

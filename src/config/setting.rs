@@ -34,8 +34,12 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// Addresses to serve.
+    /// Addresses to serve, at least one.
     Listen,
+    /// Addresses to serve, or none.
+    OptionalListen,
+    /// A file to read at the start, or none.
+    File,
     /// Where data is kept.
     Store,
     /// A string that is never shown.
@@ -65,6 +69,10 @@ impl Kind {
             Self::Listen => "use host:port, such as 127.0.0.1:6379 or [::1]:6379, \
                              several separated by commas"
                 .to_owned(),
+            Self::OptionalListen => {
+                "use host:port, several separated by commas, or an empty string for none".to_owned()
+            }
+            Self::File => "use the name of a file, or an empty string for none".to_owned(),
             Self::Store => "use 'embedded:DIR' or 'memory:'".to_owned(),
             Self::Secret => "use a string in quotes, of UTF-8 and without the mask that \
                              --print-config shows"
@@ -94,7 +102,8 @@ impl Kind {
             },
             Self::Bytes { .. } => "BYTES".to_owned(),
             Self::Choice(words) => words.join("|"),
-            Self::Listen => "HOST:PORT,...".to_owned(),
+            Self::Listen | Self::OptionalListen => "HOST:PORT,...".to_owned(),
+            Self::File => "FILE".to_owned(),
             Self::Store => "embedded:DIR|memory:".to_owned(),
             Self::Secret => "PASSWORD".to_owned(),
         }
@@ -126,6 +135,8 @@ pub enum Group {
     General,
     /// What one client may take.
     Connections,
+    /// Connections that are encrypted.
+    Tls,
     /// How transactions reach the store.
     Engine,
     /// The store that is a directory of this machine.
@@ -138,6 +149,7 @@ impl Group {
         match self {
             Self::General => "General",
             Self::Connections => "Connections: what one client may take from the others",
+            Self::Tls => "TLS: connections that are encrypted",
             Self::Engine => "Engine: how transactions reach the store",
             Self::EmbeddedStore => "Embedded store",
         }
@@ -216,6 +228,14 @@ impl Setting {
     pub fn is_secret(&self) -> bool {
         matches!(self.kind, Kind::Secret)
     }
+}
+
+/// A setting that is of no use without another.
+pub(super) struct Need {
+    pub(super) given: &'static str,
+    pub(super) missing: &'static str,
+    pub(super) is_broken: fn(&Settings) -> bool,
+    pub(super) why: &'static str,
 }
 
 /// Two settings of which one may not be above the other.

@@ -1,7 +1,8 @@
 //! The table: all settings, in the order in which they are shown.
 
-use super::setting::{Change, Group, Kind, Order, Setting};
-use super::value::{Durability, Listen, LogLevel, Secret, Store, Value};
+use super::setting::{Change, Group, Kind, Need, Order, Setting};
+use super::value::{Durability, Listen, LogLevel, Secret, Store, TlsAuthClients, Value};
+use std::path::PathBuf;
 
 const KIB: i64 = 1 << 10;
 const MIB: i64 = 1 << 20;
@@ -147,6 +148,32 @@ settings! {
             "Commands of one connection that run before others get their turn.",
             "About a millisecond of small commands: a long pipeline stays fast and nobody waits long behind it.";
     }
+    Tls {
+        tls_listen: Option<Listen> = None,
+            Kind::OptionalListen, AtStart, None,
+            "Addresses to serve with TLS, beside those of --listen; empty for none.",
+            "Clients can move over one by one, and the plain addresses can stay on this machine.";
+        tls_cert_file: Option<PathBuf> = None,
+            Kind::File, AtStart, Some("tls-cert-file"),
+            "The server's certificate in PEM, followed by those between it and its authority.",
+            "Clients check by it that they reached who they meant.";
+        tls_key_file: Option<PathBuf> = None,
+            Kind::File, AtStart, Some("tls-key-file"),
+            "The private key of that certificate in PEM, not encrypted.",
+            "An ECDSA key signs many times faster than an RSA key; whoever can read the file can pose as the server.";
+        tls_ca_cert_file: Option<PathBuf> = None,
+            Kind::File, AtStart, Some("tls-ca-cert-file"),
+            "Certificates, in PEM, of the authorities that may vouch for clients.",
+            "Only these count, none of the system's: a public authority vouches for anybody.";
+        tls_auth_clients: TlsAuthClients = TlsAuthClients::Yes,
+            Kind::Choice(TlsAuthClients::WORDS), AtStart, Some("tls-auth-clients"),
+            "Whether TLS clients must show a certificate, may (a wrong one is refused), or are not asked.",
+            "Required by default, as in Redis: a forgotten --tls-ca-cert-file is then an error and not an open door.";
+        tls_handshake_timeout_ms: u64 = 10_000,
+            milliseconds(1, DAY_MS), Live, None,
+            "How long a client may take for its TLS handshake; then it is disconnected.",
+            "A handshake is two round trips, so this is long for any network, and who says nothing takes a place among --clients-max no longer.";
+    }
     Engine {
         group_bytes_max: u64 = 4 << 20,
             bytes(4 * KIB, GIB), AtStart, None,
@@ -192,10 +219,6 @@ settings! {
             count("reads", 1, 4096), AtStart, None,
             "Objects read from the store at once at the start.",
             "A start is many small reads, and a remote store answers many as fast as one.";
-        clock_skew_max_ms: u64 = 5_000,
-            milliseconds(1, 60 * 60 * 1000), AtStart, None,
-            "Commit ids further ahead of this machine's clock are refused.",
-            "One machine with a wrong clock must not push everybody's time ahead; clocks under NTP are within milliseconds.";
         expired_keys_per_turn: u64 = 200,
             count("keys", 1, 1_000_000), Live, None,
             "Expired keys removed before commands get their turn again.",
@@ -237,6 +260,31 @@ pub(super) static ORDERS: &[Order] = &[
     },
 ];
 
+/// What must be there for a setting to be of use.
+pub(super) static NEEDS: &[Need] = &[
+    Need {
+        given: "tls_listen",
+        missing: "tls_cert_file",
+        is_broken: |s| s.tls_listen.is_some() && s.tls_cert_file.is_none(),
+        why: "a server shows a certificate",
+    },
+    Need {
+        given: "tls_listen",
+        missing: "tls_key_file",
+        is_broken: |s| s.tls_listen.is_some() && s.tls_key_file.is_none(),
+        why: "a server proves that its certificate is its own",
+    },
+    Need {
+        given: "tls_auth_clients",
+        missing: "tls_ca_cert_file",
+        is_broken: |s| {
+            let asks = s.tls_auth_clients != TlsAuthClients::No;
+            s.tls_listen.is_some() && asks && s.tls_ca_cert_file.is_none()
+        },
+        why: "clients' certificates are checked by it; with 'no' they need none",
+    },
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +304,7 @@ mod tests {
         for order in ORDERS {
             assert!(order.holds(&defaults));
         }
+        assert!(NEEDS.iter().all(|need| !(need.is_broken)(&defaults)));
     }
 
     #[test]
@@ -276,6 +325,9 @@ mod tests {
         }
         for order in ORDERS {
             assert!(names.contains(order.smaller) && names.contains(order.larger));
+        }
+        for need in NEEDS {
+            assert!(names.contains(need.given) && names.contains(need.missing));
         }
     }
 }

@@ -91,6 +91,18 @@ choice! {
 }
 
 choice! {
+    /// Whether clients that connect with TLS must show a certificate.
+    TlsAuthClients {
+        /// They are asked for none.
+        No = "no",
+        /// One that an authority of `tls_ca_cert_file` vouches for.
+        Yes = "yes",
+        /// As for yes, but they may also show none.
+        Optional = "optional",
+    }
+}
+
+choice! {
     /// The least important messages that are still logged.
     LogLevel {
         /// What needs a person.
@@ -172,6 +184,28 @@ impl Value for Listen {
     fn to_text(&self) -> String {
         let texts: Vec<String> = self.0.iter().map(ListenAddress::to_string).collect();
         texts.join(",")
+    }
+}
+
+/// The empty text is no address at all.
+impl Value for Option<Listen> {
+    fn parse(text: &str, kind: &Kind) -> Result<Self, Refusal> {
+        if text.is_empty() { Ok(None) } else { Listen::parse(text, kind).map(Some) }
+    }
+
+    fn to_text(&self) -> String {
+        self.as_ref().map_or_else(String::new, Listen::to_text)
+    }
+}
+
+/// The empty text is no file at all.
+impl Value for Option<PathBuf> {
+    fn parse(text: &str, _: &Kind) -> Result<Self, Refusal> {
+        Ok((!text.is_empty()).then(|| text.into()))
+    }
+
+    fn to_text(&self) -> String {
+        self.as_ref().map_or_else(String::new, |path| path.display().to_string())
     }
 }
 

@@ -2,8 +2,10 @@
 //! is opened, and served once there is something to serve.
 
 use super::serve;
-use crate::config::ListenAddress;
-use crate::server::Server;
+use super::tls::{self, Tls};
+use crate::config::{Listen, ListenAddress, Settings};
+use crate::server::{Client, Server};
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -15,27 +17,25 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 /// system has the last word).
 const BACKLOG: u32 = 1024;
 
-/// Addresses taken, and not yet served.
+/// Addresses taken, and not yet served, with what those served with TLS need.
 #[derive(Debug)]
-pub struct Bound(Vec<TcpSocket>);
+pub struct Bound(Vec<(TcpSocket, Option<Tls>)>);
 
 impl Bound {
-    /// Takes addresses.
+    /// Takes the addresses of the settings, those without TLS first.
     ///
     /// # Errors
-    /// A message that names the address and what is wrong with it.
-    pub fn to(addresses: &[ListenAddress]) -> Result<Self, String> {
-        let mut sockets = Vec::new();
-        for address in addresses {
-            let failed = |error: io::Error| {
-                format!("can't listen on {}:{}: {error}", address.host, address.port)
-            };
-            let host = address.host.trim_start_matches('[').trim_end_matches(']');
-            for address in (host, address.port).to_socket_addrs().map_err(failed)? {
-                sockets.push(bind(address).map_err(failed)?);
-            }
+    /// A message that names the address or the file and what is wrong with it.
+    pub fn to(settings: &Settings) -> Result<Self, String> {
+        let tls = Tls::load(settings)?;
+        let mut bound = Vec::new();
+        for address in settings.listen.addresses() {
+            bound.extend(take(address)?.into_iter().map(|socket| (socket, None)));
         }
-        Ok(Self(sockets))
+        for address in settings.tls_listen.iter().flat_map(Listen::addresses) {
+            bound.extend(take(address)?.into_iter().map(|socket| (socket, tls.clone())));
+        }
+        Ok(Self(bound))
     }
 
     /// Lets clients connect; they wait until they are accepted.
@@ -43,13 +43,20 @@ impl Bound {
     /// # Errors
     /// As for [`Bound::to`]: the system finds some addresses in use only now.
     pub fn listen(self) -> Result<Vec<Listener>, String> {
-        let listen = |socket: TcpSocket| {
+        let listen = |(socket, tls): (TcpSocket, Option<Tls>)| {
             let address = socket.local_addr().map_err(|error| error.to_string())?;
             let failed = |error| format!("can't listen on {address}: {error}");
-            Ok(Listener { address, listener: socket.listen(BACKLOG).map_err(failed)? })
+            Ok(Listener { address, listener: socket.listen(BACKLOG).map_err(failed)?, tls })
         };
         self.0.into_iter().map(listen).collect()
     }
+}
+
+/// Takes an address, or several where its host has several.
+fn take(address: &ListenAddress) -> Result<Vec<TcpSocket>, String> {
+    let failed = |error: io::Error| format!("can't listen on {address}: {error}");
+    let resolved = (address.host.as_str(), address.port).to_socket_addrs().map_err(failed)?;
+    resolved.map(|address| bind(address).map_err(failed)).collect()
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
@@ -68,6 +75,15 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
 pub struct Listener {
     address: SocketAddr,
     listener: TcpListener,
+    tls: Option<Tls>,
+}
+
+/// As it is announced: `127.0.0.1:6379`, `tls 127.0.0.1:6380`.
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tls = if self.tls.is_some() { "tls " } else { "" };
+        write!(f, "{tls}{}", self.address)
+    }
 }
 
 impl Listener {
@@ -86,7 +102,11 @@ impl Listener {
                     if let Err(error) = prepare(&server, &stream) {
                         tracing::debug!(%error, "a socket option could not be set");
                     }
-                    tokio::spawn(admit(Arc::clone(&server), stream, peer));
+                    let server = Arc::clone(&server);
+                    match &self.tls {
+                        None => tokio::spawn(admit(server, stream, peer)),
+                        Some(tls) => tokio::spawn(admit_tls(server, stream, peer, tls.clone())),
+                    };
                 }
                 Err(error) => {
                     tracing::warn!(%error, "can't accept a connection");
@@ -112,13 +132,45 @@ fn prepare(server: &Server, stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// A place among the connected, given back at the end, however that comes.
+struct Place {
+    server: Arc<Server>,
+    client: Arc<Client>,
+}
+
+impl Place {
+    fn take(server: &Arc<Server>, stream: &TcpStream, peer: SocketAddr) -> Option<Self> {
+        let local = stream.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
+        let client = server.connect(peer.to_string(), local)?;
+        Some(Self { server: Arc::clone(server), client })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.server.disconnect(&self.client);
+    }
+}
+
 async fn admit(server: Arc<Server>, mut stream: TcpStream, peer: SocketAddr) {
-    let local = stream.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
-    match server.connect(peer.to_string(), local) {
-        Some(client) => serve(server, stream, client).await,
+    match Place::take(&server, &stream, peer) {
+        Some(place) => serve(server, stream, Arc::clone(&place.client)).await,
         None => {
             // Whether the refused client reads it is its own affair.
             let _ = stream.write_all(b"-ERR max number of clients reached\r\n").await;
         }
     }
+}
+
+async fn admit_tls(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, tls: Tls) {
+    // Who is one too many is told nothing, as in Redis: that would take the handshake that
+    // there is no place for.
+    let Some(place) = Place::take(&server, &stream, peer) else {
+        return;
+    };
+    let Some(mut stream) = tls.handshake(&server, &place.client, stream).await else {
+        return;
+    };
+    serve(server, &mut stream, Arc::clone(&place.client)).await;
+    tls::close(&mut stream).await;
 }

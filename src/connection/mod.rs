@@ -12,6 +12,7 @@
 //! the replies under the mark are replaced by errors.
 
 pub mod listener;
+mod tls;
 
 use crate::command::{self, Execution, Hold};
 use crate::config::Settings;
@@ -204,6 +205,8 @@ struct Connection<S> {
     /// Input is left that could not be run in this turn.
     more_to_run: bool,
     output: Output,
+    /// The stream may hold bytes that it took from `output`, as TLS does.
+    unflushed: bool,
     pause: Pause,
     /// Why the values that `request` needs could not be fetched.
     fetch_error: Option<String>,
@@ -211,7 +214,7 @@ struct Connection<S> {
     input_ended: bool,
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until it has nothing more to say; the caller ends the stream.
 pub async fn serve<S>(server: Arc<Server>, stream: S, client: Arc<Client>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -229,6 +232,7 @@ where
         request: None,
         more_to_run: false,
         output: Output::default(),
+        unflushed: false,
         pause: Pause::No,
         fetch_error: None,
         input_ended: false,
@@ -238,19 +242,24 @@ where
     }
     let session = &mut connection.session;
     server.engine.with_core(|core| command::transactions::forget_watches(session, core));
-    server.disconnect(&client);
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn run(&mut self, client: &Client) -> io::Result<()> {
         let mut wake = pin!(client.wake.notified());
         loop {
+            // Before anything is waited for: it may have begun while we were being let in.
+            self.input_ended |= self.server.is_draining();
+            if self.is_done() {
+                return Ok(());
+            }
             poll_fn(|context| self.poll_turn(context, client, wake.as_mut())).await?;
             if client.killed.load(Ordering::Acquire) {
                 return Ok(());
             }
-            self.input_ended |= self.server.is_draining();
-            self.run_commands(client);
+            self.take_feed(client);
+            self.run_commands();
+            self.take_feed(client);
             self.output.settle(&self.session);
             if self.passed_output_limit() {
                 self.server.counters.output_limit_closes.fetch_add(1, Ordering::Relaxed);
@@ -262,13 +271,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let waiting_bytes = self.output.waiting_bytes();
             client.output_bytes.store(waiting_bytes as u64, Ordering::Relaxed);
-            if self.is_done() {
-                return Ok(());
-            }
             if self.more_to_run {
                 // Others get their turn.
                 tokio::task::yield_now().await;
             }
+        }
+    }
+
+    /// What MONITOR has to tell goes out behind the replies so far.
+    fn take_feed(&mut self, client: &Client) {
+        if self.session.monitoring {
+            self.output.bytes.extend_from_slice(&client.take_feed());
         }
     }
 
@@ -287,7 +300,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let waits = matches!(self.pause, Pause::Fetch(_) | Pause::Backlog(_));
         let idle = !waits && !self.more_to_run;
         let no_more = self.session.closing || (self.input_ended && idle);
-        no_more && self.output.waiting_bytes() == 0
+        no_more && self.output.waiting_bytes() == 0 && !self.unflushed
     }
 
     /// Moves bytes in both directions and looks at everything waited for; ready when
@@ -349,9 +362,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         over
     }
 
-    /// Writes what may be written; `true` if that was the last of it.
+    /// Writes what may be written, as far as to the system; `true` if that was the last of it.
     fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let mut wrote = false;
         while !self.output.sendable().is_empty() {
             let sendable = self.output.sendable();
             match Pin::new(&mut self.stream).poll_write(context, sendable) {
@@ -359,13 +371,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(Ok(count)) => {
                     self.output.wrote(count);
                     self.server.counters.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
-                    wrote = true;
+                    self.unflushed = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(false),
             }
         }
-        Ok(wrote && (self.input_ended || self.session.closing))
+        if !self.unflushed {
+            return Ok(false);
+        }
+        match Pin::new(&mut self.stream).poll_flush(context)? {
+            Poll::Pending => Ok(false),
+            Poll::Ready(()) => {
+                self.unflushed = false;
+                Ok(self.input_ended || self.session.closing)
+            }
+        }
     }
 
     /// Reads once; `true` if that brought bytes or the end.
@@ -383,6 +404,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         match read {
             Poll::Pending => Ok(false),
+            // A TLS client that hangs up without a word. Requests tell their own lengths, so
+            // nothing can be cut off unnoticed: it is an end like any other.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.input_ended = true;
+                Ok(true)
+            }
             Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(0)) => {
                 self.input_ended = true;
@@ -390,6 +417,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Poll::Ready(Ok(count)) => {
                 self.wanted = self.wanted.saturating_sub(count);
+                let now_ms = self.server.uptime_ms();
+                self.session.client.last_ms.store(now_ms, Ordering::Relaxed);
                 self.server.counters.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
                 Ok(true)
             }
@@ -397,7 +426,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Runs what has arrived, one turn of it.
-    fn run_commands(&mut self, client: &Client) {
+    fn run_commands(&mut self) {
         self.more_to_run = false;
         if self.input.is_empty() || self.session.closing || !matches!(self.pause, Pause::No) {
             return;
@@ -406,7 +435,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let before = self.input.len();
         server.engine.with_core(|core| self.run_turn(&server, core));
         if self.input.len() != before {
-            client.last_ms.store(server.uptime_ms(), Ordering::Relaxed);
+            command::end_turn(&server, &mut self.session, server.monotonic());
             self.session.publish(self.input.len());
         }
         if self.input.is_empty() && self.input.capacity() > KEPT_BYTES_MAX {
@@ -420,6 +449,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.decoder.set_limits(request_limits(&settings));
             self.settings = Arc::clone(&settings);
         }
+        command::begin_turn(&mut self.session, core);
         let mut used = 0;
         let mut commands = 0;
         while !self.session.closing {

@@ -70,6 +70,13 @@ impl Entry {
         visible_version(self.versions(), flushes, snapshot)
     }
 
+    /// Puts a newer version in the place of the newest: both belong to one group, so
+    /// nobody can see the older of them any more, whatever becomes of the group.
+    fn overwrite(&mut self, version: Version) {
+        debug_assert!(version.position == self.newest.position);
+        self.newest = version;
+    }
+
     /// Puts a newer version on top.
     fn push(&mut self, version: Version) {
         debug_assert!(version.commit > self.newest.commit);
@@ -278,7 +285,9 @@ impl Index {
         let Some(entry) = self.slab.get_mut(id) else {
             return;
         };
-        if keep {
+        if entry.newest.position == version.position {
+            entry.overwrite(version);
+        } else if keep {
             entry.push(version);
         } else {
             entry.newest = version;

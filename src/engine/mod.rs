@@ -202,13 +202,15 @@ impl Engine {
         self.store.read(name, offset, length).await.map_err(|error| format!("{name}: {error}"))
     }
 
-    /// Waits until everything sequenced so far has met its fate.
-    pub async fn drain(&self) {
+    /// Waits until everything sequenced so far has met its fate; `false` if that is not
+    /// known of some of it, because the store doesn't answer.
+    pub async fn drain(&self) -> bool {
         while let Some(gate) = self.with_core(|core| core.gate(core.newest_pending())) {
             if poll_fn(|context| gate.poll(context)).await == Outcome::Uncertain {
-                return;
+                return false;
             }
         }
+        true
     }
 
     /// Seals this node's log after [`Engine::drain`], so that the next start knows its end
@@ -263,6 +265,11 @@ impl Engine {
     }
 
     fn nonce(&self) -> u128 {
+        self.random()
+    }
+
+    /// Bits that nobody can guess, if the engine was given such a generator.
+    pub fn random(&self) -> u128 {
         self.rng.lock().unwrap_or_else(PoisonError::into_inner).random()
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Now {
     now_ms: u64,
+    monotonic: Duration,
     ahead_since: Option<Ahead>,
 }
 
@@ -23,7 +24,7 @@ struct Ahead {
 impl Now {
     /// Begins not before `at_least_ms`.
     pub fn new(at_least_ms: u64) -> Self {
-        Self { now_ms: at_least_ms, ahead_since: None }
+        Self { now_ms: at_least_ms, monotonic: Duration::ZERO, ahead_since: None }
     }
 
     /// The time last told, in milliseconds since the Unix epoch.
@@ -32,9 +33,16 @@ impl Now {
         self.now_ms
     }
 
+    /// The monotonic time at which it moved on last.
+    #[inline]
+    pub fn monotonic(&self) -> Duration {
+        self.monotonic
+    }
+
     /// Moves on.
     #[inline]
     pub fn advance(&mut self, wall_ms: u64, monotonic: Duration) {
+        self.monotonic = monotonic;
         if wall_ms >= self.now_ms {
             self.now_ms = wall_ms;
             self.ahead_since = None;

@@ -117,6 +117,11 @@ impl ResilientStore {
         self.store.limits()
     }
 
+    /// How long reads are repeated.
+    pub fn read_deadline(&self) -> Duration {
+        Duration::from_millis(self.read_deadline_ms.load(Ordering::Relaxed))
+    }
+
     /// From now on reads are repeated for so long.
     pub fn set_read_deadline(&self, deadline: Duration) {
         self.read_deadline_ms.store(deadline.as_millis() as u64, Ordering::Relaxed);
@@ -251,8 +256,7 @@ impl ResilientStore {
                 backoff.pause().await;
             }
         };
-        let deadline = Duration::from_millis(self.read_deadline_ms.load(Ordering::Relaxed));
-        match timeout(deadline, repeat).await {
+        match timeout(self.read_deadline(), repeat).await {
             Ok(answer) => answer,
             Err(_) => Err(last),
         }

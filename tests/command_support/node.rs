@@ -100,8 +100,11 @@ impl Node {
         let engine = &self.server.engine;
         loop {
             let settings = self.server.settings();
-            let execution = engine
-                .with_core(|core| command::execute(&self.server, &settings, session, core, &args));
+            let execution = engine.with_core(|core| {
+                command::begin_turn(session, core);
+                command::execute(&self.server, &settings, session, core, &args)
+            });
+            command::end_turn(&self.server, session, self.server.monotonic());
             match execution {
                 Execution::Reply(reply, gate) => {
                     let reply = session.filter_reply(reply);

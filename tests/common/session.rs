@@ -48,7 +48,7 @@ pub(crate) fn same_replies_with(scenarios: &[Scenario], configure: impl Fn(&mut 
     let mut deviations = Vec::new();
     for scenario in scenarios {
         // With short times to live a busy machine can change what happens: only what stays counts.
-        let tries = if scenario.script.contains(" PX ") { 3 } else { 1 };
+        let tries = if scenario.script.contains(" PX ") { 10 } else { 1 };
         let failed = (0..tries).map_while(|_| compare(scenario, &redis, &tested).err());
         let failed: Vec<String> = failed.collect();
         deviations.extend(failed.into_iter().nth(tries - 1));

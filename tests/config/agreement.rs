@@ -3,9 +3,11 @@
 use crate::world::World;
 use aft::config::{
     Change, ConfigError, Durability, Kind, LogLevel, Origin, SETTINGS, Settings, Store,
+    TlsAuthClients,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Values by the names of their settings.
 type Values = BTreeMap<&'static str, String>;
@@ -51,6 +53,8 @@ fn value_of(kind: Kind) -> BoxedStrategy<String> {
         Kind::Listen => {
             "([a-z][a-z0-9.-]{0,9}|\\[::1\\]|10\\.0\\.0\\.[1-9]):[0-9]{1,4}(, ?db-[0-9]:0)?".boxed()
         }
+        Kind::OptionalListen => "([a-z][a-z0-9.-]{0,9}:[0-9]{1,4}(, ?\\[::1\\]:0)?)?".boxed(),
+        Kind::File => "(/[ -~]{1,12})?".boxed(),
         Kind::Store => "(embedded:[ -~]{1,12}|memory:)".boxed(),
         Kind::Secret => "[ -~äß☃]{0,12}".boxed(),
     }
@@ -63,11 +67,16 @@ fn some_values() -> impl Strategy<Value = Values> {
         let named = SETTINGS.iter().map(|setting| setting.name).zip(values);
         let mut values: Values = named.filter_map(|(n, v)| Some((n, v?))).collect();
         // Values that contradict each other are another test's.
-        while let Err(ConfigError::Order { smaller, larger, .. }) = by_flags(&values).start() {
-            values.remove(smaller.name);
-            values.remove(larger.name);
+        loop {
+            match by_flags(&values).start() {
+                Err(ConfigError::Order { smaller, larger, .. }) => {
+                    values.remove(smaller.name);
+                    values.remove(larger.name);
+                }
+                Err(ConfigError::Need { .. }) => drop(values.remove("tls_listen")),
+                _ => return values,
+            }
         }
-        values
     })
 }
 
@@ -177,4 +186,28 @@ fn typed_values() {
     assert_eq!(listen, [("0.0.0.0", 0), ("::1", 7000)]);
     assert!(settings.requirepass.as_ref().unwrap().matches(b"hunter2"));
     assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+#[test]
+fn addresses_with_tls_may_be_none_one_or_several() {
+    let needed = "tls_cert_file = 'c'\ntls_key_file = 'k'\ntls_auth_clients = 'no'\n";
+    for (given, shown) in
+        [("''", ""), ("'127.0.0.1:0'", "127.0.0.1:0"), ("['a:1', '[::1]:2']", "a:1,[::1]:2")]
+    {
+        let settings = World::default().file(&format!("{needed}tls_listen = {given}")).settings();
+        let listen = settings.tls_listen.as_ref();
+        let told = settings.get(&[b"aft-tls-listen"]);
+        assert_eq!(told, [("aft-tls-listen".to_owned(), shown.to_owned())]);
+        assert_eq!(listen.is_none(), shown.is_empty());
+        let port = listen.map_or(0, |listen| listen.addresses()[0].port).to_string();
+        assert_eq!(settings.get(&[b"tls-port"]), [("tls-port".to_owned(), port)]);
+        assert_eq!(settings.tls_auth_clients, TlsAuthClients::No);
+        assert_eq!(settings.tls_cert_file.as_deref(), Some(Path::new("c")));
+    }
+    for wrong in ["[]", "'6380'", "'a:1,'"] {
+        let error = World::default().file(&format!("tls_listen = {wrong}")).error();
+        let allowed = "is not allowed: use host:port, several separated by commas, or an empty \
+                       string for none";
+        assert!(error.ends_with(allowed), "{error}");
+    }
 }

@@ -52,6 +52,11 @@ fn names_of_redis_show_the_settings() {
         ("requirepass", ""),
         ("port", "7000"),
         ("bind", "10.0.0.1 ::1"),
+        ("tls-port", "0"),
+        ("tls-cert-file", ""),
+        ("tls-key-file", ""),
+        ("tls-ca-cert-file", ""),
+        ("tls-auth-clients", "yes"),
         ("dir", "/data"),
         ("save", ""),
         ("appendonly", "yes"),
@@ -248,6 +253,19 @@ fn refusals_have_the_texts_of_redis() {
         assert_eq!(
             set(&mut Settings::default(), arguments),
             format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
+        );
+    }
+}
+
+#[test]
+fn certificates_are_read_at_the_start_only() {
+    for name in ["tls-port", "tls-cert-file", "tls-key-file", "tls-ca-cert-file"] {
+        assert_eq!(
+            set(&mut Settings::default(), &[name, "1"]),
+            format!(
+                "ERR CONFIG SET failed (possibly related to argument '{name}') - \
+                 can't set immutable config"
+            )
         );
     }
 }

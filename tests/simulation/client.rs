@@ -9,7 +9,7 @@ use crate::store::{Mutant, SimStore};
 use aft::clock::Clock;
 use aft::engine::Engine;
 use aft::engine::gate::{self, Gate};
-use aft::engine::version::{Position, Value};
+use aft::engine::version::Value;
 use aft::layout::Commit;
 use aft::transaction::{Finished, Found, ReadError, Transaction, View, Watched};
 use rand::RngExt;
@@ -34,7 +34,6 @@ enum Reply {
 struct Watching {
     asked: u64,
     done: u64,
-    pin: (Position, u64),
     watched: Vec<(Key, Watched)>,
     reads: Vec<(Key, Seen)>,
 }
@@ -192,7 +191,12 @@ impl Client {
                 }
             };
             if let Some(watching) = &watching {
-                self.engine.with_core(|core| core.unpin_watch(watching.pin));
+                self.engine.with_core(|core| {
+                    watching
+                        .watched
+                        .iter()
+                        .for_each(|(key, watched)| core.unwatch(watched.slot(), &key.name()));
+                });
             }
             self.replies.push_back((id, reply));
             return id;
@@ -251,15 +255,9 @@ impl Client {
         keys.dedup();
         let asked = self.history.lock().unwrap().tick();
         let view = self.view();
-        // The pin comes first: what the watch remembers must not go and come again unseen.
-        let (pin, watched) = self.engine.with_core(|core| {
-            let pin = core.pin_watch();
+        let watched: Vec<(Key, Watched)> = self.engine.with_core(|core| {
             let mut transaction = Transaction::begin(core, view, BYTES_MAX);
-            let watched = keys
-                .iter()
-                .map(|key| (*key, transaction.watched(key.database, &key.name())))
-                .collect();
-            (pin, watched)
+            keys.iter().map(|key| (*key, transaction.watch(key.database, &key.name()))).collect()
         });
         let done = self.history.lock().unwrap().tick();
         let mut read = Vec::new();
@@ -283,10 +281,12 @@ impl Client {
             sleep(Duration::from_millis(pause)).await;
         }
         let Some(reads) = reads else {
-            self.engine.with_core(|core| core.unpin_watch(pin));
+            self.engine.with_core(|core| {
+                watched.iter().for_each(|(key, watched)| core.unwatch(watched.slot(), &key.name()));
+            });
             return;
         };
-        let watching = Watching { asked, done, pin, watched, reads };
+        let watching = Watching { asked, done, watched, reads };
         let length = random_length(&mut self.rng);
         let mut ops: Vec<Op> = keys.iter().map(|key| Op::Put(*key, length, None)).collect();
         ops.push(random_op(&mut self.rng));

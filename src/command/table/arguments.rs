@@ -250,6 +250,17 @@ pub(super) const CLIENT_KILL: &[Argument] = &[
     ]),
 ];
 
+pub(super) const OPTIONAL_COUNT: &[Argument] = &[integer("count").optional()];
+pub(super) const USERNAME: &[Argument] = &[string("username")];
+pub(super) const USERNAMES: &[Argument] = &[string("username").multiple()];
+pub(super) const ACL_CAT: &[Argument] = &[string("categoryname").optional()];
+pub(super) const ACL_GENPASS: &[Argument] = &[integer("bits").optional()];
+pub(super) const ACL_DRYRUN: &[Argument] =
+    &[string("username"), string("command"), string("arg").optional().multiple()];
+pub(super) const ACL_SETUSER: &[Argument] =
+    &[string("username"), string("rule").optional().multiple()];
+pub(super) const ACL_LOG: &[Argument] =
+    &[one_of("operation", &[integer("count"), token("reset", "RESET")]).optional()];
 pub(super) const CONFIG_GET: &[Argument] = &[block("parameter", &[string("parameter")]).multiple()];
 pub(super) const CONFIG_SET: &[Argument] =
     &[block("parameter_value", &[string("parameter"), string("value")]).multiple()];

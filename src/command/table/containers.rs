@@ -2,7 +2,7 @@
 
 use super::arguments as args;
 use super::{Command, Flags, Keys, row};
-use crate::command::{absent, client, config, connection, help, introspection, latency, object};
+use crate::command::{absent, acl, client, config, help, introspection, latency, object, slowlog};
 
 const NO_KEYS: Keys = Keys::NONE;
 const ANY_TIME: Flags = Flags::LOADING.and(Flags::STALE);
@@ -19,6 +19,9 @@ const VARIES: &[&str] = &["nondeterministic_output"];
 const ORDER_VARIES: &[&str] = &["nondeterministic_output_order"];
 const SHARDS_ALL: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 const SHARDS_AND: &[&str] = &["request_policy:all_shards", "response_policy:agg_logical_and"];
+const NODES_VARY: &[&str] = &["request_policy:all_nodes", "nondeterministic_output"];
+const NODES_SUM: &[&str] =
+    &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"];
 const NODES_ALL: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 #[rustfmt::skip] // One row, one command.
@@ -58,6 +61,16 @@ pub(super) static COMMAND: &[Command] = &[
     row("command|list", -2, ABOUT, NO_KEYS, "server", "7.0.0", "O(N) where N is the total number of Redis commands", "Get an array of Redis command names", introspection::list).args(args::COMMAND_LIST).tips(ORDER_VARIES),
 ];
 
+const LOOK_BACK: Flags = ANY_TIME.and(Flags::ADMIN);
+
+#[rustfmt::skip] // One row, one command.
+pub(super) static SLOWLOG: &[Command] = &[
+    row("slowlog|get", -2, LOOK_BACK, NO_KEYS, "server", "2.2.12", "O(N) where N is the number of entries returned", "Get the slow log's entries", slowlog::get).args(args::OPTIONAL_COUNT).tips(NODES_VARY),
+    row("slowlog|help", 2, ANY_TIME, NO_KEYS, "server", "6.2.0", "O(1)", HELP, help::slowlog),
+    row("slowlog|len", 2, LOOK_BACK, NO_KEYS, "server", "2.2.12", "O(1)", "Get the slow log's length", slowlog::len).tips(NODES_SUM),
+    row("slowlog|reset", 2, LOOK_BACK, NO_KEYS, "server", "2.2.12", "O(N) where N is the number of entries in the slowlog", "Clear all entries from the slow log", slowlog::reset).tips(NODES_ALL),
+];
+
 #[rustfmt::skip] // One row, one command.
 pub(super) static MODULE: &[Command] = &[
     row("module|list", 2, Flags::ADMIN.and(Flags::NO_SCRIPT), NO_KEYS, "server", "4.0.0", "O(N) where N is the number of loaded modules.", "List all modules loaded by the server", absent::empty_array).tips(ORDER_VARIES),
@@ -65,7 +78,7 @@ pub(super) static MODULE: &[Command] = &[
 
 const KEYSPACE_READ: Flags = Flags::READ.and(Flags::KEYSPACE);
 const SECOND: Keys = Keys::at(2, 2, 1, &["RO"]);
-const NODES_VARY: &[&str] =
+const NODES_SPECIAL: &[&str] =
     &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"];
 
 #[rustfmt::skip] // One row, one command.
@@ -85,16 +98,28 @@ pub(super) static MEMORY: &[Command] = &[
 
 #[rustfmt::skip] // One row, one command.
 pub(super) static LATENCY: &[Command] = &[
-    row("latency|doctor", 2, ADMIN, NO_KEYS, "server", "2.8.13", "O(1)", "Return a human readable latency analysis report.", latency::doctor).tips(NODES_VARY),
+    row("latency|doctor", 2, ADMIN, NO_KEYS, "server", "2.8.13", "O(1)", "Return a human readable latency analysis report.", latency::doctor).tips(NODES_SPECIAL),
     row("latency|help", 2, ANY_TIME, NO_KEYS, "server", "2.8.13", "O(1)", "Show helpful text about the different subcommands.", help::latency),
-    row("latency|history", 3, ADMIN, NO_KEYS, "server", "2.8.13", "O(1)", "Return timestamp-latency samples for the event.", latency::no_samples).args(args::EVENT).tips(NODES_VARY),
-    row("latency|latest", 2, ADMIN, NO_KEYS, "server", "2.8.13", "O(1)", "Return the latest latency samples for all events.", latency::no_samples).tips(NODES_VARY),
+    row("latency|history", 3, ADMIN, NO_KEYS, "server", "2.8.13", "O(1)", "Return timestamp-latency samples for the event.", latency::no_samples).args(args::EVENT).tips(NODES_SPECIAL),
+    row("latency|latest", 2, ADMIN, NO_KEYS, "server", "2.8.13", "O(1)", "Return the latest latency samples for all events.", latency::no_samples).tips(NODES_SPECIAL),
     row("latency|reset", -2, ADMIN, NO_KEYS, "server", "2.8.13", "O(1)", "Reset latency data for one or more events.", latency::reset).args(args::EVENTS).tips(NODES_ALL),
 ];
 
 #[rustfmt::skip] // One row, one command.
 pub(super) static ACL: &[Command] = &[
-    row("acl|whoami", 2, CONTROL, NO_KEYS, "server", "6.0.0", "O(1)", "Return the name of the user associated to the current connection", connection::whoami),
+    row("acl|cat", -2, CONTROL, NO_KEYS, "server", "6.0.0", "O(1) since the categories and commands are a fixed set.", "List the ACL categories or the commands inside a category", acl::cat).args(args::ACL_CAT),
+    row("acl|deluser", -3, ADMIN, NO_KEYS, "server", "6.0.0", "O(1) amortized time considering the typical user.", "Remove the specified ACL users and the associated rules", acl::deluser).args(args::USERNAMES),
+    row("acl|dryrun", -4, ADMIN, NO_KEYS, "server", "7.0.0", "O(1).", "Returns whether the user can execute the given command without executing the command.", acl::dryrun).args(args::ACL_DRYRUN),
+    row("acl|genpass", -2, CONTROL, NO_KEYS, "server", "6.0.0", "O(1)", "Generate a pseudorandom secure password to use for ACL users", acl::genpass).args(args::ACL_GENPASS),
+    row("acl|getuser", 3, ADMIN, NO_KEYS, "server", "6.0.0", "O(N). Where N is the number of password, command and pattern rules that the user has.", "Get the rules for a specific ACL user", acl::getuser).args(args::USERNAME),
+    row("acl|help", 2, ANY_TIME, NO_KEYS, "server", "6.0.0", "O(1)", HELP, help::acl),
+    row("acl|list", 2, ADMIN, NO_KEYS, "server", "6.0.0", "O(N). Where N is the number of configured users.", "List the current ACL rules in ACL config file format", acl::list),
+    row("acl|load", 2, ADMIN, NO_KEYS, "server", "6.0.0", "O(N). Where N is the number of configured users.", "Reload the ACLs from the configured ACL file", acl::no_file),
+    row("acl|log", -2, ADMIN, NO_KEYS, "server", "6.0.0", "O(N) with N being the number of entries shown.", "List latest events denied because of ACLs in place", acl::log).args(args::ACL_LOG),
+    row("acl|save", 2, ADMIN, NO_KEYS, "server", "6.0.0", "O(N). Where N is the number of configured users.", "Save the current ACL rules in the configured ACL file", acl::no_file),
+    row("acl|setuser", -3, ADMIN, NO_KEYS, "server", "6.0.0", "O(N). Where N is the number of rules provided.", "Modify or create the rules for a specific ACL user", acl::setuser).args(args::ACL_SETUSER),
+    row("acl|users", 2, ADMIN, NO_KEYS, "server", "6.0.0", "O(N). Where N is the number of configured users.", "List the username of all the configured ACL rules", acl::users),
+    row("acl|whoami", 2, CONTROL, NO_KEYS, "server", "6.0.0", "O(1)", "Return the name of the user associated to the current connection", acl::whoami),
 ];
 
 #[rustfmt::skip] // One row, one command.

@@ -3,13 +3,14 @@
 
 use super::arguments as args;
 use super::containers::{
-    ACL, CLIENT, COMMAND, CONFIG, FUNCTION, LATENCY, MEMORY, MODULE, OBJECT, SCRIPT,
+    ACL, CLIENT, COMMAND, CONFIG, FUNCTION, LATENCY, MEMORY, MODULE, OBJECT, SCRIPT, SLOWLOG,
 };
 use super::{Command, Flags, Keys, container, row};
 use crate::command::bits::{self, field};
 use crate::command::strings::{self, exchange, float, lcs, ranges};
 use crate::command::{
-    absent, connection, expiry, info, introspection, keys, latency, moves, scan, transactions,
+    absent, connection, expiry, info, introspection, keys, latency, monitor, moves, scan,
+    transactions,
 };
 
 const STRING_READ: Flags = Flags::READ.and(Flags::FAST).and(Flags::STRING);
@@ -152,6 +153,8 @@ pub(super) static COMMANDS: &[Command] = &[
     row("info", -1, ANY_TIME.and(Flags::DANGEROUS), NO_KEYS, "server", "1.0.0", "O(1)", "Get information and statistics about the server", info::info).args(args::SECTIONS).tips(SHARDS_VARY),
     container("config", "server", "2.0.0", "A container for server configuration commands", CONFIG),
     container("command", "server", "2.8.13", "Get array of Redis command details", COMMAND).alone(ANY_TIME.and(Flags::CONNECTION), "O(N) where N is the total number of Redis commands", introspection::command).tips(ORDER_VARIES),
+    row("monitor", 1, CONTROL.and(Flags::ADMIN), NO_KEYS, "server", "1.0.0", "", "Listen for all requests received by the server in real time", monitor::monitor),
+    container("slowlog", "server", "2.2.12", "A container for slow log commands", SLOWLOG),
     container("module", "server", "4.0.0", "A container for module commands", MODULE),
     container("acl", "server", "6.0.0", "A container for Access List Control commands ", ACL),
 

@@ -77,7 +77,7 @@ impl Core {
         }
     }
 
-    /// Snapshots and watches at or after this position are all there are or will be.
+    /// Readers at or after this position are all there are or will be.
     pub(super) fn oldest_reader(&self) -> Position {
         self.oldest_pin().map_or(self.acked, |(position, _)| position.min(self.acked))
     }
@@ -85,7 +85,7 @@ impl Core {
     /// Lets go of what of an entry nobody needs any more.
     pub(super) fn settle(&mut self, number: u8, id: EntryId) {
         let oldest = self.oldest_reader();
-        let (acked, pins) = (self.acked, &self.pins);
+        let (acked, pins, watched) = (self.acked, &self.pins, &self.watched);
         let db = &mut self.databases[usize::from(number)];
         let Some(entry) = db.index.get_mut(id) else {
             return;
@@ -98,7 +98,10 @@ impl Core {
         let alone = entry.versions().nth(1).is_none();
         let dead = !newest.state.is_alive();
         if alone && dead && newest.position <= oldest {
-            db.remove(id);
+            // A watched one goes when it is watched no longer.
+            if !watched.has(number, entry.key()) {
+                db.remove(id);
+            }
         } else if !alone || dead {
             self.deferred.insert((number, id));
         }
@@ -107,17 +110,22 @@ impl Core {
     /// Carries flushes out that no reader can look behind any more.
     pub(super) fn settle_flushes(&mut self) {
         let oldest = self.oldest_reader();
-        for db in &mut self.databases {
+        let watched = &self.watched;
+        for (number, db) in self.databases.iter_mut().enumerate() {
             let Some(flush) = db.flushes.iter().copied().find(|f| f.position <= oldest) else {
                 continue;
             };
-            if db.written <= flush.position && db.flushes.len() == 1 && db.live_tip == 0 {
+            let untouched = db.written <= flush.position && db.flushes.len() == 1;
+            if untouched && db.live_tip == 0 && watched.is_empty() {
                 // Nothing was written since: the whole database goes at once.
                 *db = Database { written: db.written, ..Database::new(self.options.hash_seed) };
                 continue;
             }
             for id in db.index.bury(flush.commit) {
-                db.remove(id);
+                match db.index.get(id) {
+                    Some(entry) if watched.has(number as u8, entry.key()) => db.bury(id, flush),
+                    _ => db.remove(id),
+                }
             }
             db.flushes.retain(|f| f.position > oldest);
         }

@@ -22,7 +22,7 @@ mod recovered;
 mod swaps;
 
 use super::gate::Gate;
-use super::index::{EntryId, Index, hash_key};
+use super::index::{Entry, EntryId, Index, hash_key};
 use super::now::Now;
 use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Value, Version};
 use super::writes::{Change, KeyWrite, WriteSet};
@@ -32,7 +32,7 @@ use crate::layout::directory::TYPE_STRING;
 use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{Commit, CommitId, GroupBuilder, NodeId, Write};
 use crate::small_bytes::SmallBytes;
-use pins::Pins;
+use pins::{Pins, WatchedKeys};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -117,6 +117,17 @@ impl Database {
             self.looked_at = *last;
         }
         due
+    }
+
+    /// Carries a flush out on an entry that must stay: what it buried is a tombstone now.
+    fn bury(&mut self, id: EntryId, flush: Flush) {
+        let alive = self.index.get(id).is_some_and(|entry| entry.newest().state.is_alive());
+        if alive {
+            self.forget_expiry(id);
+            let Flush { commit, position } = flush;
+            let tombstone = Version { commit, position, expires_ms: 0, state: State::Tombstone };
+            self.index.replace(id, tombstone, false);
+        }
     }
 
     fn remove(&mut self, id: EntryId) {
@@ -267,10 +278,10 @@ pub struct Core {
     pending_bytes: usize,
     /// Snapshots: they read old versions.
     pins: Pins,
-    /// Watches: they read no old versions, but must be able to tell that a key came and
-    /// went, so tombstones and expired versions stay.
-    watches: Pins,
-    /// Entries to look at again when one of them goes.
+    /// Watched keys: nobody reads their old versions, but it must be possible to tell that
+    /// one came and went, so their tombstones and expired versions stay.
+    watched: WatchedKeys,
+    /// Entries to look at again when a snapshot goes.
     deferred: BTreeSet<(u8, EntryId)>,
     /// Expiries up to here are known to a restart.
     now_through_acked_ms: u64,
@@ -296,7 +307,7 @@ impl Core {
             open: PendingGroup::default(),
             pending_bytes: 0,
             pins: Pins::default(),
-            watches: Pins::default(),
+            watched: WatchedKeys::default(),
             deferred: BTreeSet::new(),
             now_through_acked_ms: 0,
             health: Health::Serving,
@@ -314,6 +325,12 @@ impl Core {
     #[inline]
     pub fn now_ms(&self) -> u64 {
         self.now.ms()
+    }
+
+    /// The monotonic time at which whoever holds it now took it.
+    #[inline]
+    pub fn monotonic(&self) -> Duration {
+        self.now.monotonic()
     }
 
     /// The hash of a key, in every database the same.
@@ -386,17 +403,6 @@ impl Core {
             version.state.is_alive() && !version.is_expired(snapshot.now_ms)
         });
         Some((newest, alive))
-    }
-
-    /// The position of the newest flush on the tip that is not carried out yet.
-    pub fn flushed_at(&self, database: u8) -> Position {
-        self.slots.on_tip(database).map_or(RECOVERED, |slot| self.flushed_in(slot))
-    }
-
-    /// The same, of a slot.
-    pub fn flushed_in(&self, slot: u8) -> Position {
-        let flush = self.in_slot(slot).and_then(|db| db.flushes.first());
-        flush.map_or(RECOVERED, |flush| flush.position)
     }
 
     /// How many keys a database has; expired ones count until they are reaped.
@@ -509,20 +515,22 @@ impl Core {
         if self.options.logged {
             log_change(&mut self.open.builder, number, &key, &change);
         }
-        let keep = Keep {
-            versions: self.options.logged || !self.pins.is_empty(),
-            tombstones: self.options.logged || !self.pins.is_empty() || !self.watches.is_empty(),
+        let Some(slot) = self.slots.on_tip(number) else {
+            return;
         };
-        let Some((slot, db)) = self.on_tip(number) else {
+        let versions = self.options.logged || !self.pins.is_empty();
+        let keep = Keep { versions, tombstones: versions || self.watched.has(slot, &key) };
+        let Some(db) = self.databases.get_mut(usize::from(slot)) else {
             return;
         };
         let found = db.index.find(hash, &key);
         let was_alive = found.is_some_and(|id| db.alive_on_tip(id));
+        let newest = found.and_then(|id| db.index.get(id)).map(Entry::newest);
+        let first_in_group = newest.is_none_or(|newest| newest.position != position);
         let (state, expires_ms) = match change {
             Change::Put { value, expires_ms } => (State::Live(value), expires_ms),
             Change::Delete => (State::Tombstone, 0),
             Change::Expiry { expires_ms, .. } => {
-                let newest = found.and_then(|id| db.index.get(id)).map(|entry| entry.newest());
                 (newest.map_or(State::Lost, |version| version.state.clone()), expires_ms)
             }
         };
@@ -534,7 +542,9 @@ impl Core {
             return;
         };
         if keep.tombstones {
-            self.open.touched.push((slot, id));
+            if first_in_group {
+                self.open.touched.push((slot, id));
+            }
             if delta != 0 {
                 *self.open.live_delta.entry(slot).or_default() += delta;
             }
@@ -551,19 +561,6 @@ impl Core {
         let dead = std::mem::take(&mut db.live_tip);
         db.flushes.insert(0, flush);
         *self.open.live_delta.entry(slot).or_default() -= dead;
-    }
-
-    fn apply_swap(&mut self, one: u8, other: u8, position: Position) {
-        if self.options.logged {
-            self.open.builder.write(&Write::Swap { one, other });
-        }
-        self.slots.swap(one, other, position);
-    }
-
-    /// A database as its number is meant on the tip, and its slot.
-    fn on_tip(&mut self, number: u8) -> Option<(u8, &mut Database)> {
-        let slot = self.slots.on_tip(number)?;
-        Some((slot, self.databases.get_mut(usize::from(slot))?))
     }
 
     /// Without a log, a transaction is acknowledged when it is sequenced.

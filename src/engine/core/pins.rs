@@ -1,6 +1,7 @@
 //! What readers that stay keep from going.
 
 use super::super::version::Position;
+use crate::small_bytes::SmallBytes;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -42,6 +43,38 @@ impl Pins {
     }
 
     /// Whether nobody stays.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Keys that sessions watch, by slot, and how many do.
+#[derive(Debug, Default)]
+pub(super) struct WatchedKeys(BTreeMap<(u8, SmallBytes), usize>);
+
+impl WatchedKeys {
+    /// One more session watches a key.
+    pub(super) fn add(&mut self, slot: u8, key: &[u8]) {
+        *self.0.entry((slot, key.into())).or_default() += 1;
+    }
+
+    /// One less; `true` if nobody watches it now.
+    pub(super) fn remove(&mut self, slot: u8, key: &[u8]) -> bool {
+        let watched = (slot, SmallBytes::from(key));
+        let Some(count) = self.0.get_mut(&watched) else {
+            return false;
+        };
+        *count -= 1;
+        *count == 0 && self.0.remove(&watched).is_some()
+    }
+
+    /// Whether somebody watches a key.
+    #[inline]
+    pub(super) fn has(&self, slot: u8, key: &SmallBytes) -> bool {
+        !self.0.is_empty() && self.0.contains_key(&(slot, key.clone()))
+    }
+
+    /// Whether nobody watches anything.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

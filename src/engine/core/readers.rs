@@ -28,18 +28,19 @@ impl Core {
         }
     }
 
-    /// A watch: keeps what shows that a key came and went since now, until it is unpinned.
-    /// It reads no old versions, so those don't stay for it.
-    pub fn pin_watch(&mut self) -> Pin {
-        let pin = (self.acked, self.now.ms());
-        self.watches.add(pin);
-        pin
+    /// Keeps what shows that a key of a slot came and went since now, until it is unwatched.
+    pub fn watch(&mut self, slot: u8, key: &[u8]) {
+        self.watched.add(slot, key);
     }
 
-    /// Lets go of a watch.
-    pub fn unpin_watch(&mut self, pin: Pin) {
-        if self.watches.remove(pin) {
-            self.settle_deferred();
+    /// Lets go of a watched key.
+    pub fn unwatch(&mut self, slot: u8, key: &[u8]) {
+        if !self.watched.remove(slot, key) {
+            return;
+        }
+        let found = self.in_slot(slot).and_then(|db| db.index.find(db.index.hash(key), key));
+        if let Some(id) = found {
+            self.settle(slot, id);
         }
     }
 
@@ -62,12 +63,9 @@ impl Core {
         databases.get(usize::from(slot))?.index.draw(|| rng.random())
     }
 
-    /// The oldest snapshot or watch.
+    /// The oldest snapshot.
     pub fn oldest_pin(&self) -> Option<Pin> {
-        match (self.pins.oldest(), self.watches.oldest()) {
-            (Some(pin), Some(watch)) => Some(pin.min(watch)),
-            (pin, watch) => pin.or(watch),
-        }
+        self.pins.oldest()
     }
 
     /// Removes keys that have expired, at most `limit`; says whether more are waiting.
@@ -80,7 +78,8 @@ impl Core {
         let now_ms = self.now.ms();
         let mut left = limit;
         let (mut wanted, mut reaped) = (false, 0);
-        for db in &mut self.databases {
+        let watched = &self.watched;
+        for (number, db) in self.databases.iter_mut().enumerate() {
             let due = db.take_due(now_ms, left);
             left -= due.len();
             for (expires_ms, id) in due {
@@ -92,8 +91,10 @@ impl Core {
                 // What a flush has buried is already counted out: it goes with the flush,
                 // or, should that be given up, is counted in again and goes then.
                 let buried = db.flushes.iter().any(|f| f.commit > newest.commit);
-                let settled =
-                    !buried && newest.position <= self.acked.min(pinned) && expires_ms <= pinned_ms;
+                let settled = !buried
+                    && newest.position <= self.acked.min(pinned)
+                    && expires_ms <= pinned_ms
+                    && !watched.has(number as u8, entry.key());
                 if !settled || expires_ms > durable_ms {
                     continue;
                 }

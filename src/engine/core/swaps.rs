@@ -16,8 +16,9 @@
 //! it is a write of its commit, the last one: all before it is in terms of the databases
 //! as they were. Recovery exchanges what it has installed so far.
 
-use super::super::version::{Position, Snapshot};
+use super::super::version::{Position, RECOVERED, Snapshot};
 use super::{Core, Database};
+use crate::layout::Write;
 
 /// Two numbers that exchanged what they mean.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +124,30 @@ impl Core {
         let mut swaps = self.slots.swaps.iter().rev();
         let newest = swaps.find(|swap| swap.partner(database).is_some());
         newest.map_or(0, |swap| swap.position)
+    }
+
+    /// The position of the newest flush on the tip that is not carried out yet.
+    pub fn flushed_at(&self, database: u8) -> Position {
+        self.slots.on_tip(database).map_or(RECOVERED, |slot| self.flushed_in(slot))
+    }
+
+    /// The same, of a slot.
+    pub fn flushed_in(&self, slot: u8) -> Position {
+        let flush = self.in_slot(slot).and_then(|db| db.flushes.first());
+        flush.map_or(RECOVERED, |flush| flush.position)
+    }
+
+    pub(super) fn apply_swap(&mut self, one: u8, other: u8, position: Position) {
+        if self.options.logged {
+            self.open.builder.write(&Write::Swap { one, other });
+        }
+        self.slots.swap(one, other, position);
+    }
+
+    /// A database as its number is meant on the tip, and its slot.
+    pub(super) fn on_tip(&mut self, number: u8) -> Option<(u8, &mut Database)> {
+        let slot = self.slots.on_tip(number)?;
+        Some((slot, self.databases.get_mut(usize::from(slot))?))
     }
 
     /// How often a database was swapped, or that was taken back: what WATCH compares.

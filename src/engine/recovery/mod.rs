@@ -34,6 +34,7 @@ use crate::storage::resilient::Decided;
 use reading::{Object, ReadAhead, read_object};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::future::Future;
 use std::time::Duration;
 
 /// What recovery found.
@@ -119,7 +120,7 @@ pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
     };
     recovery.learn_ends(&logs).await?;
     let newest_log = logs.keys().next_back().copied().unwrap_or(0);
-    let own = engine.create_node(newest_node.max(newest_log)).await?;
+    let own = in_time(engine, engine.create_node(newest_node.max(newest_log))).await??;
     for node in 1..own {
         logs.entry(node).or_default();
     }
@@ -238,7 +239,8 @@ impl Recovery<'_> {
             return Ok(true);
         }
         let kind = if lost { Kind::Hole } else { Kind::Seal };
-        match self.engine.create_marker(&name, kind, node, seq, 0).await {
+        let marker = self.engine.create_marker(&name, kind, node, seq, 0);
+        match in_time(self.engine, marker).await? {
             Decided::Ours if lost => {
                 rest.insert(seq);
                 Ok(false)
@@ -332,7 +334,7 @@ impl Recovery<'_> {
         });
         if let Some(departure) = departure {
             let window = engine.store.limits().creates_in_flight as u32;
-            super::flusher::send_first(engine, departure, window).await?;
+            in_time(engine, super::flusher::send_first(engine, departure, window)).await??;
         }
         engine.with_core(|core| {
             core.acknowledge();
@@ -347,6 +349,16 @@ impl Recovery<'_> {
         }
         Ok(())
     }
+}
+
+/// Nobody is served yet who could be told that the store doesn't answer: after the time in
+/// which a read must succeed the start fails.
+async fn in_time<T>(engine: &Engine, create: impl Future<Output = T>) -> Result<T, StoreError> {
+    let deadline = engine.store.read_deadline();
+    tokio::time::timeout(deadline, create).await.map_err(|_| {
+        let why = engine.store.last_failure().unwrap_or_else(|| "no answer".to_owned());
+        StoreError::Unavailable(format!("nothing could be written in {deadline:?}: {why}"))
+    })
 }
 
 fn install_write(

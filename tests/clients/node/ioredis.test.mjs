@@ -8,15 +8,16 @@ import { Server } from "./server.mjs";
 
 const LIMIT = { timeout: 60_000 };
 
-for (const protocol of [2, 3]) {
-  describe(`RESP${protocol}`, LIMIT, () => {
+for (const [protocol, tls] of [[2, false], [3, false], [2, true], [3, true]]) {
+  describe(`RESP${protocol}${tls ? " over TLS" : ""}`, LIMIT, () => {
     let server;
     let redis;
     const open = [];
 
     function connect(options = {}) {
       const again = { retryStrategy: () => 100, maxRetriesPerRequest: 50 };
-      const where = { host: "127.0.0.1", port: server.port, protocol };
+      const secured = tls ? server.tlsOptions("client") : {};
+      const where = { host: "127.0.0.1", port: server.port, protocol, ...secured };
       const client = new Redis({ ...where, ...again, ...options });
       client.on("error", () => {}); // a command that fails says why
       open.push(client);
@@ -24,7 +25,7 @@ for (const protocol of [2, 3]) {
     }
 
     before(async () => {
-      server = await Server.start();
+      server = await Server.start({ tls });
       redis = connect();
       await redis.ping(); // where connecting fails, all tests fail at once
     });
@@ -141,6 +142,21 @@ for (const protocol of [2, 3]) {
     });
   });
 }
+
+test("TLS without the certificate that is wanted", LIMIT, async () => {
+  const server = await Server.start({ tls: true });
+  try {
+    for (const who of [undefined, "stranger"]) {
+      const options = { host: "127.0.0.1", port: server.port, retryStrategy: null };
+      const client = new Redis({ ...options, ...server.tlsOptions(who) });
+      client.on("error", () => {});
+      await assert.rejects(client.get("k"));
+      client.disconnect();
+    }
+  } finally {
+    await server.close();
+  }
+});
 
 test("AUTH", LIMIT, async () => {
   const server = await Server.start({ password: "secret" });

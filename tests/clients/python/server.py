@@ -1,6 +1,7 @@
 """Starts the server in AFT_BINARY (redis-server too, to check the tests themselves)."""
 
 import os
+import pathlib
 import re
 import shutil
 import socket
@@ -9,14 +10,21 @@ import tempfile
 import threading
 
 READY = re.compile(r"^listening\s+\S+:(\d+)$|Ready to accept connections")
+READY_TLS = re.compile(r"^listening\s+tls\s+\S+:(\d+)$|Ready to accept connections")
+CERTIFICATES = pathlib.Path(__file__).parents[2] / "tls" / "make_certificates"
 
 
 class Server:
-    def __init__(self, password=None):
+    """With `tls`, `port` is the one that speaks TLS, and `certificates` a directory."""
+
+    def __init__(self, password=None, tls=False):
         self.binary = os.environ["AFT_BINARY"]
         self.is_redis = os.path.basename(self.binary).startswith("redis-server")
         self.password = password
         self.dir = tempfile.mkdtemp(prefix="aft-clients-")
+        self.certificates = tempfile.mkdtemp(prefix="aft-clients-tls-") if tls else None
+        if tls:
+            subprocess.run(["bash", str(CERTIFICATES), self.certificates], check=True)
         self.port = 0
         self.process = None
         self.start()
@@ -29,10 +37,11 @@ class Server:
         # A server that hangs in its start must not hang the tests.
         killer = threading.Timer(20, self.process.kill)
         killer.start()
+        ready_line = READY_TLS if self.certificates else READY
         lines = []
         for line in self.process.stdout:
             lines.append(line)
-            ready = READY.search(line.rstrip())
+            ready = ready_line.search(line.rstrip())
             if ready:
                 self.port = int(ready.group(1) or self.port)
                 break
@@ -43,12 +52,19 @@ class Server:
 
     def _command(self):
         if not self.is_redis:
-            words = ["--listen", f"127.0.0.1:{self.port}", "--store", f"embedded:{self.dir}"]
-            words += ["--durability", "always"]
+            words = ["--store", f"embedded:{self.dir}", "--durability", "always"]
+            words += ["--tls-listen" if self.certificates else "--listen", f"127.0.0.1:{self.port}"]
+            words += ["--listen", "127.0.0.1:0"] if self.certificates else []
         else:
             self.port = self.port or free_port()
-            words = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", ""]
-            words += ["--appendonly", "yes", "--appendfsync", "always", "--dir", self.dir]
+            words = ["--bind", "127.0.0.1", "--save", ""]
+            words += ["--port", "0", "--tls-port"] if self.certificates else ["--port"]
+            words += [str(self.port), "--appendonly", "yes", "--appendfsync", "always"]
+            words += ["--dir", self.dir]
+        if self.certificates:
+            files = {"cert": "server.crt", "key": "server.key", "ca-cert": "ca.crt"}
+            for what, name in files.items():
+                words += [f"--tls-{what}-file", os.path.join(self.certificates, name)]
         if self.password:
             words += ["--requirepass", self.password]
         return [self.binary, *words]
@@ -66,6 +82,8 @@ class Server:
     def close(self):
         self.kill()
         shutil.rmtree(self.dir, ignore_errors=True)
+        if self.certificates:
+            shutil.rmtree(self.certificates, ignore_errors=True)
 
 
 def free_port():

@@ -1,5 +1,6 @@
 """redis-py against the server in AFT_BINARY, in both protocols."""
 
+import os
 import threading
 import unittest
 
@@ -13,17 +14,19 @@ from server import Server
 
 class Plain(unittest.TestCase):
     protocol = 2
+    tls = False
 
     @classmethod
     def setUpClass(cls):
-        cls.server = Server()
+        cls.server = Server(tls=cls.tls)
         cls.addClassCleanup(cls.server.close)
+        cls.where = {"host": "127.0.0.1", "port": cls.server.port, "protocol": cls.protocol}
+        if cls.tls:
+            cls.where |= tls_options(cls.server)
 
     def connect(self, **options):
         options = {"decode_responses": True, "socket_timeout": 20} | options
-        client = redis.Redis(
-            host="127.0.0.1", port=self.server.port, protocol=self.protocol, **options
-        )
+        client = redis.Redis(**self.where, **options)
         self.addCleanup(client.close)
         return client
 
@@ -132,9 +135,9 @@ class Plain(unittest.TestCase):
         self.assertTrue(self.r.get("big") == big)
 
     def test_pool_of_20(self):
-        pool = redis.BlockingConnectionPool(
-            host="127.0.0.1", port=self.server.port, protocol=self.protocol, max_connections=20
-        )
+        where = {key: value for key, value in self.where.items() if key != "ssl"}
+        kind = redis.SSLConnection if self.tls else redis.Connection
+        pool = redis.BlockingConnectionPool(connection_class=kind, max_connections=20, **where)
         r = redis.Redis(connection_pool=pool)
         self.addCleanup(r.close)
         counts = []
@@ -151,6 +154,32 @@ class Plain(unittest.TestCase):
 
 
 class Plain3(Plain):
+    protocol = 3
+
+
+def tls_options(server, who="client"):
+    def path(name):
+        return os.path.join(server.certificates, name)
+
+    options = {"ssl": True, "ssl_ca_certs": path("ca.crt"), "ssl_check_hostname": True}
+    if who:
+        options |= {"ssl_certfile": path(f"{who}.crt"), "ssl_keyfile": path(f"{who}.key")}
+    return options
+
+
+class Tls(Plain):
+    tls = True
+
+    def test_who_has_no_certificate_is_refused(self):
+        for who in (None, "stranger"):
+            options = self.where | {"ssl_certfile": None, "ssl_keyfile": None}
+            options |= tls_options(self.server, who) | {"retry": Retry(NoBackoff(), 0)}
+            with self.subTest(who=who), redis.Redis(**options) as client:
+                with self.assertRaises(redis.ConnectionError):
+                    client.get("k")
+
+
+class Tls3(Tls):
     protocol = 3
 
 

@@ -1,0 +1,214 @@
+//! What is noted of every command that has run: its time and its end, for INFO, for SLOWLOG
+//! if it took long, and for whoever watches with MONITOR.
+
+use super::Context;
+use super::monitor;
+use super::redact::redacted;
+use super::table::{Command, Flags};
+use crate::config::Settings;
+use crate::engine::core::Core;
+use crate::resp::Reply;
+use crate::server::Server;
+use crate::server::slowlog::{self, SlowCommand};
+use crate::server::statistics::Call;
+use crate::session::{Multi, Session};
+use std::time::Duration;
+
+/// A brief command with more bytes of arguments isn't.
+const BRIEF_BYTES_MAX: usize = 4096;
+
+/// Below this many microseconds SLOWLOG wants to know exactly, and each command is timed by
+/// itself. Above, no brief command gets there but by a pause of the whole machine.
+const EXACT_BELOW_US: i64 = 1000;
+
+/// Whether a command is timed by itself, see [`crate::session::meter`].
+#[inline]
+fn is_timed_alone(settings: &Settings, command: &Command, args: &[&[u8]]) -> bool {
+    !command.brief
+        || (0..EXACT_BELOW_US).contains(&settings.slowlog_slower_than_us)
+        || args.iter().map(|arg| arg.len()).sum::<usize>() > BRIEF_BYTES_MAX
+}
+
+/// Before the first command of a turn.
+#[inline]
+pub fn begin_turn(session: &mut Session, core: &Core) {
+    session.meter.begin(core.monotonic());
+}
+
+/// After the last command of a turn, at the monotonic time `now`.
+#[inline]
+pub fn end_turn(server: &Server, session: &mut Session, now: Duration) {
+    if !session.meter.is_empty() {
+        session.meter.end(server, now);
+    }
+}
+
+/// Before a command runs; says whether it is timed by itself.
+#[inline]
+pub(super) fn before(
+    server: &Server,
+    settings: &Settings,
+    session: &mut Session,
+    command: &Command,
+    args: &[&[u8]],
+) -> bool {
+    let alone = is_timed_alone(settings, command, args);
+    if alone && !session.meter.is_empty() {
+        session.meter.end(server, server.monotonic());
+    }
+    alone
+}
+
+/// After it has run.
+#[inline]
+pub(super) fn after(
+    server: &Server,
+    settings: &Settings,
+    session: &mut Session,
+    command: &Command,
+    args: &[&[u8]],
+    reply: &Reply,
+    alone: bool,
+) {
+    monitor::tell(server, settings, session, session.database, command, args);
+    let failed = matches!(reply, Reply::Error(_));
+    session.meter.add(Call { command: command.number, failed });
+    if alone {
+        let took = session.meter.end(server, server.monotonic());
+        if command.flags.has(Flags::ADMIN) {
+            // It may have changed the settings, and those hold for itself already.
+            let settings = server.settings();
+            log_if_slow(server, &settings, session, command, args, took);
+            server.slowlog().trim(settings.slowlog_entries_max);
+        } else {
+            log_if_slow(server, settings, session, command, args, took);
+        }
+    } else if session.meter.is_full() {
+        session.meter.end(server, server.monotonic());
+    }
+}
+
+#[inline]
+fn log_if_slow(
+    server: &Server,
+    settings: &Settings,
+    session: &Session,
+    command: &Command,
+    args: &[&[u8]],
+    took: Duration,
+) {
+    if is_slow(settings, took) {
+        log_slow(server, settings, session, command, args, took);
+    }
+}
+
+#[inline]
+fn is_slow(settings: &Settings, took: Duration) -> bool {
+    let slow_us = u64::try_from(settings.slowlog_slower_than_us);
+    slow_us.is_ok_and(|slow_us| took.as_micros() >= u128::from(slow_us))
+}
+
+#[cold]
+fn log_slow(
+    server: &Server,
+    settings: &Settings,
+    session: &Session,
+    command: &Command,
+    args: &[&[u8]],
+    took: Duration,
+) {
+    if command.flags.has(Flags::SKIP_SLOWLOG) || settings.slowlog_entries_max == 0 {
+        return;
+    }
+    let entry = SlowCommand {
+        id: 0,
+        wall_s: server.wall_ms() / 1000,
+        took,
+        args: slowlog::cut(&redacted(command, args)),
+        address: session.client.address.clone(),
+        name: session.client.state().name.clone(),
+    };
+    server.slowlog().push(entry, settings.slowlog_entries_max);
+}
+
+/// One command inside an EXEC.
+struct Timed {
+    /// Its place in the queue.
+    at: usize,
+    command: &'static Command,
+    call: Call,
+    took: Duration,
+    database: u8,
+}
+
+/// Times the commands inside an EXEC. What it measured counts once the EXEC is sure not to
+/// run again.
+pub(super) struct Inside {
+    since: Duration,
+    calls: Vec<Timed>,
+    /// So many of `calls` have their time.
+    timed: usize,
+}
+
+impl Inside {
+    pub(super) fn begin(server: &Server) -> Self {
+        Self { since: server.monotonic(), calls: Vec::new(), timed: 0 }
+    }
+
+    /// Whether the next command is timed by itself.
+    pub(super) fn before(
+        &mut self,
+        context: &Context<'_, '_>,
+        command: &Command,
+        args: &[&[u8]],
+    ) -> bool {
+        let alone = is_timed_alone(context.settings, command, args);
+        if alone {
+            self.read_clock(context.server);
+        }
+        alone
+    }
+
+    /// The command at `at` of the queue has run.
+    pub(super) fn after(
+        &mut self,
+        context: &Context<'_, '_>,
+        at: usize,
+        command: &'static Command,
+        failed: bool,
+        alone: bool,
+    ) {
+        let call = Call { command: command.number, failed };
+        let database = context.session.database;
+        self.calls.push(Timed { at, command, call, took: Duration::ZERO, database });
+        if alone {
+            self.read_clock(context.server);
+        }
+    }
+
+    fn read_clock(&mut self, server: &Server) {
+        let run = &mut self.calls[self.timed..];
+        let Ok(calls @ 1..) = u32::try_from(run.len()) else {
+            return;
+        };
+        let now = server.monotonic();
+        let took = now.saturating_sub(self.since) / calls;
+        run.iter_mut().for_each(|timed| timed.took = took);
+        self.since = now;
+        self.timed = self.calls.len();
+    }
+
+    /// Counts all of it.
+    pub(super) fn end(mut self, context: &Context<'_, '_>, multi: &Multi) {
+        let (server, settings, session) = (context.server, context.settings, &*context.session);
+        self.read_clock(server);
+        for timed in &self.calls {
+            server.statistics().ran(&[timed.call], timed.took);
+            if server.monitors.any() || is_slow(settings, timed.took) {
+                let args = multi.queue[timed.at].args();
+                monitor::tell(server, settings, session, timed.database, timed.command, &args);
+                log_if_slow(server, settings, session, timed.command, &args, timed.took);
+            }
+        }
+    }
+}
