@@ -13,6 +13,7 @@ use command_support::script::{show, words};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 fn run(node: &Node, session: &mut Session, line: &str) -> Reply {
     node.run(session, &words(line))
@@ -266,6 +267,43 @@ fn a_key_is_drawn_among_many_that_expired() {
     assert_eq!(run(&node, &mut session, "RANDOMKEY"), Reply::Null);
     assert_eq!(show(&run(&node, &mut session, "SCAN 0 COUNT 100000")), r#"["0", []]"#);
     node.server.engine.with_core(|core| core.unpin(pin));
+}
+
+/// A swap that may still be given up is seen by nobody but those whose replies wait for it.
+#[test]
+fn what_a_swap_on_its_way_shows_waits_for_it() {
+    let node = Node::new(Kept::InLog);
+    let (mut one, mut other) = (node.connect(), node.connect());
+    run(&node, &mut one, "SELECT 1");
+    run(&node, &mut one, "SET a 1");
+    let (reply, swapped) = node.send(&mut one, "SWAPDB 0 1");
+    let swapped = swapped.unwrap();
+    assert_eq!(reply, Reply::Ok);
+    // Reads run on what is acknowledged: before the swap.
+    for (line, expected) in
+        [("GET a", "nil"), ("KEYS *", "[]"), ("DBSIZE", ":0"), ("RANDOMKEY", "nil")]
+    {
+        let (reply, gate) = node.send(&mut other, line);
+        assert_eq!((show(&reply).as_str(), gate.is_some()), (expected, false), "{line}");
+    }
+    // What reads to write runs behind it, and so does the connection that swapped.
+    for (who, line, expected) in [
+        (2, "SET a 2 NX", "nil"),
+        (1, "GET a", "nil"),
+        (1, "SCAN 0", r#"["0", []]"#),
+        (2, "GET a", "\"1\""),
+    ] {
+        let session = if who == 1 { &mut one } else { &mut other };
+        let (reply, gate) = node.send(session, line);
+        assert_eq!(show(&reply), expected, "{line}");
+        let gate = gate.unwrap_or_else(|| panic!("{line} waits for nothing"));
+        assert!(Arc::ptr_eq(&gate, &swapped), "{line}");
+    }
+    let mut third = node.connect();
+    run(&node, &mut third, "PING");
+    let settled = run(&node, &mut third, "SET b 1");
+    assert_eq!(settled, Reply::Ok);
+    assert_eq!(show(&run(&node, &mut third, "GET a")), "\"1\"");
 }
 
 const DATABASES: usize = 4;
