@@ -58,7 +58,7 @@ impl Slots {
     /// Lets go of swaps that no reader can look behind any more.
     pub(super) fn settle(&mut self, oldest: Position) {
         if !self.swaps.is_empty() {
-            self.swaps.retain(|swap| swap.position > oldest);
+            self.swaps.clear();
         }
     }
 
