@@ -171,7 +171,9 @@ fn reconnects_after_kill_9_and_the_acknowledged_data_is_there(protocol: u32) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         use redis::AsyncCommands;
-        let mut manager = client.get_connection_manager().await.unwrap();
+        let short = redis::aio::ConnectionManagerConfig::new()
+            .set_max_delay(std::time::Duration::from_millis(100));
+        let mut manager = client.get_connection_manager_with_config(short).await.unwrap();
         for key in &keys {
             let () = manager.set(key, key).await.unwrap();
         }
