@@ -10,7 +10,8 @@ def run(suite):
     result = unittest.main(exit=False, verbosity=2, warnings="ignore").result
     bad = len(result.failures) + len(result.errors)
     skipped = len(result.skipped)
-    line = f"{os.environ.get('SUITE', suite)}: {result.testsRun - bad - skipped} passed, {bad} failed"
+    passed = max(0, result.testsRun - bad - skipped)  # a setup that fails is no test that ran
+    line = f"{os.environ.get('SUITE', suite)}: {passed} passed, {bad} failed"
     print(line + (f", {skipped} skipped" if skipped else ""), flush=True)
     raise SystemExit(bool(bad or not result.testsRun))
 
