@@ -4,6 +4,10 @@
 //! Both run in one go while the sequencer is held, so nothing comes in between their
 //! reads and their commit.
 
+mod keyspace;
+
+pub use keyspace::Scan;
+
 use crate::engine::core::{Core, Health, Missing, Refused};
 use crate::engine::gate::Gate;
 use crate::engine::version::{Position, Snapshot, State, Value, Version};
@@ -109,7 +113,7 @@ impl<'c> Transaction<'c> {
 
     /// Reads a key with its value.
     pub fn get(&mut self, database: u8, key: &[u8]) -> Result<Option<Found>, ReadError> {
-        let hash = self.hash(database, key);
+        let (database, hash) = self.place(database, key);
         let mut own_expiry = None;
         match self.writes.own(database, hash, key) {
             Own::Written(Change::Put { value, expires_ms }) => {
@@ -131,7 +135,9 @@ impl<'c> Transaction<'c> {
             }
             State::Stored(place) => {
                 let (commit, place) = (version.commit, **place);
-                self.missing.push(Missing { database, key: key.into(), commit, place });
+                // A slot there was, or nothing would have been found.
+                let slot = self.core.slot(database, self.snapshot).unwrap_or(database);
+                self.missing.push(Missing { slot, key: key.into(), commit, place });
                 Err(ReadError::Missing)
             }
             State::Lost => Err(ReadError::Lost),
@@ -141,7 +147,7 @@ impl<'c> Transaction<'c> {
 
     /// When a key expires (0 for never), or `None` if it doesn't exist.
     pub fn expires_ms(&mut self, database: u8, key: &[u8]) -> Option<u64> {
-        let hash = self.hash(database, key);
+        let (database, hash) = self.place(database, key);
         match self.writes.own(database, hash, key) {
             Own::Written(Change::Put { expires_ms, .. } | Change::Expiry { expires_ms, .. }) => {
                 let expires_ms = *expires_ms;
@@ -160,6 +166,7 @@ impl<'c> Transaction<'c> {
 
     /// How many keys a database has, those it writes itself included.
     pub fn count(&mut self, database: u8) -> u64 {
+        let database = self.writes.home(database);
         let mut count = i64::try_from(self.core.live_keys(database, self.snapshot)).unwrap_or(0);
         if self.snapshot.position == Snapshot::TIP {
             // Anyone's pending write may have been counted.
@@ -181,7 +188,7 @@ impl<'c> Transaction<'c> {
     /// Gives a key a value and an expiry (milliseconds since the Unix epoch, 0 for never).
     #[inline]
     pub fn put(&mut self, database: u8, key: &[u8], value: Value, expires_ms: u64) {
-        let hash = self.hash(database, key);
+        let (database, hash) = self.place(database, key);
         let change = Change::Put { value, expires_ms };
         self.writes.record(database, hash, SmallBytes::from(key), change);
     }
@@ -190,7 +197,7 @@ impl<'c> Transaction<'c> {
     pub fn delete(&mut self, database: u8, key: &[u8]) -> bool {
         let exists = self.exists(database, key);
         if exists {
-            let hash = self.hash(database, key);
+            let (database, hash) = self.place(database, key);
             self.writes.record(database, hash, SmallBytes::from(key), Change::Delete);
         }
         exists
@@ -202,7 +209,7 @@ impl<'c> Transaction<'c> {
         if !self.exists(database, key) {
             return false;
         }
-        let hash = self.hash(database, key);
+        let (database, hash) = self.place(database, key);
         let change = match self.writes.own(database, hash, key) {
             Own::Written(Change::Put { value, .. }) => {
                 Change::Put { value: value.clone(), expires_ms }
@@ -221,42 +228,51 @@ impl<'c> Transaction<'c> {
 
     /// Deletes every key of a database.
     pub fn flush(&mut self, database: u8) {
-        self.writes.flush(database);
+        self.writes.flush(self.writes.home(database));
     }
 
-    /// The newest version of a key and whether it is alive: what WATCH remembers.
-    pub fn watched(&mut self, database: u8, key: &[u8]) -> Watched {
-        let hash = self.hash(database, key);
-        Watched::at(self.core, database, hash, key, self.snapshot)
+    /// Exchanges what two databases hold.
+    pub fn swap(&mut self, one: u8, other: u8) {
+        self.writes.swap(one, other);
     }
 
     /// Whether what a WATCH remembered still holds on the tip. What the answer saw there
     /// counts as read.
     pub fn watch_holds(&mut self, database: u8, key: &[u8], watched: Watched) -> bool {
-        let hash = self.hash(database, key);
         let tip = self.core.tip();
-        if let Some((newest, alive)) = self.core.newest(database, hash, key, tip) {
-            self.saw = self.saw.max(newest.position);
-            if !alive {
-                self.saw = self.saw.max(self.core.flushed_at(database));
-            }
-            if newest.is_expired(tip.now_ms) {
-                self.saw_expired_ms = self.saw_expired_ms.max(newest.expires_ms);
-            }
+        self.saw = self.saw.max(self.core.swapped_at(database));
+        // A swap touches all keys, whether or not either of the two databases has them: what
+        // was there at that moment can't be told any more.
+        if watched.place != Watched::place(self.core, database, tip) {
+            return false;
         }
-        let now = Watched::at(self.core, database, hash, key, tip);
-        // A tombstone that has gone from the index since is no change.
-        now == watched || (now == Watched::ABSENT && !watched.alive)
+        let hash = self.core.hash(key);
+        let Some((newest, alive)) = self.core.newest(watched.slot(), hash, key, tip) else {
+            // A tombstone that has gone from the index since is no change.
+            return !watched.alive;
+        };
+        let same = newest.commit == watched.commit && alive == watched.alive;
+        self.saw = self.saw.max(newest.position);
+        if newest.is_expired(tip.now_ms) {
+            self.saw_expired_ms = self.saw_expired_ms.max(newest.expires_ms);
+        }
+        if !alive {
+            self.saw = self.saw.max(self.core.flushed_in(watched.slot()));
+        }
+        same
     }
 
-    /// Keeps what shows that a key came and went since now, see [`Core::watch`].
-    pub fn watch(&mut self, database: u8, key: &[u8]) {
-        self.core.watch(database, key);
+    /// What WATCH remembers of a key. What shows that it came and went since now is kept
+    /// until it is unwatched.
+    pub fn watch(&mut self, database: u8, key: &[u8]) -> Watched {
+        let watched = Watched::at(self.core, database, key, self.snapshot);
+        self.core.watch(watched.slot(), key);
+        watched
     }
 
     /// Lets go of a watched key.
-    pub fn unwatch(&mut self, database: u8, key: &[u8]) {
-        self.core.unwatch(database, key);
+    pub fn unwatch(&mut self, watched: Watched, key: &[u8]) {
+        self.core.unwatch(watched.slot(), key);
     }
 
     /// The state, for reports about it.
@@ -291,9 +307,10 @@ impl<'c> Transaction<'c> {
         Finished::Done { gate: self.core.gate(waits_for), waits_for, commit }
     }
 
+    /// What a database's number was when the transaction began, and a key's hash.
     #[inline]
-    fn hash(&self, database: u8, key: &[u8]) -> u64 {
-        self.core.database(database).map_or(0, |db| db.index().hash(key))
+    fn place(&self, database: u8, key: &[u8]) -> (u8, u64) {
+        (self.writes.home(database), self.core.hash(key))
     }
 
     fn own_is_expired(&self, expires_ms: u64) -> bool {
@@ -309,8 +326,12 @@ impl<'c> Transaction<'c> {
         key: &[u8],
         ignore_expiry: bool,
     ) -> Option<&Version> {
+        let on_tip = self.snapshot.position == Snapshot::TIP;
+        if on_tip {
+            self.saw = self.saw.max(self.core.swapped_at(database));
+        }
         let Some(version) = self.core.read(database, hash, key, self.snapshot) else {
-            if self.snapshot.position == Snapshot::TIP {
+            if on_tip {
                 // A flush that is not acknowledged may be why nothing is there.
                 self.saw = self.saw.max(self.core.flushed_at(database));
             }
@@ -331,15 +352,27 @@ impl<'c> Transaction<'c> {
 /// What WATCH remembers of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Watched {
+    /// Where the database was, and how often it had been swapped.
+    place: (u8, u64),
     commit: CommitId,
     alive: bool,
 }
 
 impl Watched {
-    const ABSENT: Self = Self { commit: CommitId::ZERO, alive: false };
+    fn at(core: &Core, database: u8, key: &[u8], snapshot: Snapshot) -> Self {
+        let place = Self::place(core, database, snapshot);
+        let newest = core.newest(place.0, core.hash(key), key, snapshot);
+        let (commit, alive) =
+            newest.map_or((CommitId::ZERO, false), |(version, alive)| (version.commit, alive));
+        Self { place, commit, alive }
+    }
 
-    fn at(core: &Core, database: u8, hash: u64, key: &[u8], snapshot: Snapshot) -> Self {
-        core.newest(database, hash, key, snapshot)
-            .map_or(Self::ABSENT, |(version, alive)| Self { commit: version.commit, alive })
+    /// The slot of its database, see [`Core::slot`].
+    pub fn slot(&self) -> u8 {
+        self.place.0
+    }
+
+    fn place(core: &Core, database: u8, snapshot: Snapshot) -> (u8, u64) {
+        (core.slot(database, snapshot).unwrap_or(database), core.swaps(database))
     }
 }

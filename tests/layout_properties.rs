@@ -57,6 +57,7 @@ enum OwnWrite {
     Patch(u8, Vec<u8>, CommitId, Option<u64>, OwnPlace),
     Flush(u8),
     Control(Control),
+    Swap(u8, u8),
 }
 
 impl OwnWrite {
@@ -83,6 +84,7 @@ impl OwnWrite {
             },
             Self::Flush(database) => Write::Flush { database },
             Self::Control(control) => Write::Control(control),
+            Self::Swap(one, other) => Write::Swap { one, other },
         }
     }
 }
@@ -98,6 +100,7 @@ fn write() -> impl Strategy<Value = OwnWrite> {
         (any::<u8>(), bytes(), commit_id(), expiry(), place())
             .prop_map(|(d, k, c, e, p)| OwnWrite::Patch(d, k, c, e, p)),
         any::<u8>().prop_map(OwnWrite::Flush),
+        any::<(u8, u8)>().prop_map(|(one, other)| OwnWrite::Swap(one, other)),
         (0..4u8, any::<u32>(), any::<u64>()).prop_map(|(which, node, number)| {
             OwnWrite::Control(match which {
                 0 => Control::LogClosed { node, end: number },

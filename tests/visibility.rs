@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const DATABASES: u8 = 2;
+const DATABASES: u8 = 3;
 const KEYS: u8 = 4;
 
 proptest! {
@@ -81,6 +81,7 @@ enum Do {
     Delete(u8, u8),
     Expire(u8, u8, Option<u64>),
     Flush(u8),
+    Swap(u8, u8),
 }
 
 fn a_do() -> impl Strategy<Value = Do> {
@@ -91,6 +92,7 @@ fn a_do() -> impl Strategy<Value = Do> {
         3 => key().prop_map(|(db, key)| Do::Delete(db, key)),
         2 => (key(), ttl()).prop_map(|((db, key), ttl)| Do::Expire(db, key, ttl)),
         1 => (0..DATABASES).prop_map(Do::Flush),
+        1 => (0..DATABASES, 0..DATABASES).prop_map(|(one, other)| Do::Swap(one, other)),
     ]
 }
 
@@ -118,6 +120,7 @@ enum Left {
     Delete(u8, u8),
     Expire(u8, u8, u64),
     Flush(u8),
+    Swap(u8, u8),
 }
 
 /// A value and its expiry, or nothing.
@@ -146,6 +149,15 @@ impl Model {
                         state.entry((db, key)).and_modify(|(_, e)| *e = expires);
                     }
                     Left::Flush(db) => state.retain(|(other, _), _| *other != db),
+                    Left::Swap(one, other) => {
+                        let before = std::mem::take(&mut state);
+                        let swapped = |db| match db {
+                            db if db == one => other,
+                            db if db == other => one,
+                            db => db,
+                        };
+                        state.extend(before.into_iter().map(|((db, k), v)| ((swapped(db), k), v)));
+                    }
                 }
             }
         }
@@ -156,6 +168,19 @@ impl Model {
         let (value, expires) = *self.state(position).get(&(db, key))?;
         (expires == 0 || expires > now_ms).then(|| (value.to_string().into_bytes(), expires))
     }
+}
+
+/// Whether something differs after a transaction: not if its swaps lead back.
+fn leaves_something(left: &[Left]) -> bool {
+    let mut databases = [0, 1, 2];
+    let mut others = 0;
+    for write in left {
+        match *write {
+            Left::Swap(one, other) => databases.swap(usize::from(one), usize::from(other)),
+            _ => others += 1,
+        }
+    }
+    others > 0 || databases != [0, 1, 2]
 }
 
 struct World {
@@ -282,10 +307,21 @@ impl World {
                     transaction.flush(db);
                     Some(Left::Flush(db))
                 }
+                Do::Swap(one, other) => {
+                    transaction.swap(one, other);
+                    Some(Left::Swap(one, other))
+                }
             };
             self.model.done[tip].1.extend(left);
         }
-        let wrote = !self.model.done[tip].1.is_empty();
+        for db in 0..DATABASES {
+            let mut keys: Vec<_> = transaction.keys(db, |_| true);
+            keys.sort();
+            let alive =
+                (0..KEYS).filter(|key| self.model.seen(u64::MAX, now_ms, db, *key).is_some());
+            prop_assert!(keys.iter().map(|key| key.to_vec()).eq(alive.map(name)), "{keys:?}");
+        }
+        let wrote = leaves_something(&self.model.done[tip].1);
         match transaction.finish(&Commit::default()) {
             Finished::Done { commit, .. } => {
                 prop_assert_eq!(commit.is_some(), wrote && serving);
@@ -305,7 +341,7 @@ impl World {
     }
 
     fn read(&self, snapshot: Snapshot, db: u8, key: u8) -> Seen {
-        let hash = self.core.database(db).unwrap().index().hash(&name(key));
+        let hash = self.core.hash(&name(key));
         let version = self.core.read(db, hash, &name(key), snapshot)?;
         match &version.state {
             State::Live(Value::String(bytes)) if !version.is_expired(snapshot.now_ms) => {
@@ -335,7 +371,7 @@ impl World {
         }
         for snapshot in now {
             for db in 0..DATABASES {
-                let index = self.core.database(db).unwrap().index();
+                let index = self.core.database(db, snapshot).unwrap().index();
                 let alive = index.entries().filter(|(_, entry)| {
                     let key = entry.key();
                     self.core
@@ -369,7 +405,7 @@ impl World {
         }
         self.check()?;
         for db in 0..DATABASES {
-            let index = self.core.database(db).unwrap().index();
+            let index = self.core.database(db, self.core.tip()).unwrap().index();
             let model = self.model.state(u64::MAX);
             let now_ms = self.core.now_ms();
             let alive = model
@@ -383,7 +419,7 @@ impl World {
             }
             let expiring =
                 model.iter().filter(|((of, _), (_, expires))| *of == db && *expires > now_ms);
-            prop_assert_eq!(self.core.expiring_keys(db), expiring.count() as u64);
+            prop_assert_eq!(self.core.expiring_keys(db, self.core.tip()), expiring.count() as u64);
         }
         prop_assert_eq!(self.core.pending_bytes(), 0);
         Ok(())
@@ -444,12 +480,12 @@ fn a_hot_key_has_few_versions_however_long_somebody_stays() {
         let snapshot = world.core.pin();
         world.core.watch(0, &name(0));
         (0..100).for_each(|_| write(&mut world));
-        let index = world.core.database(0).unwrap().index();
+        let index = world.core.database(0, world.core.tip()).unwrap().index();
         let versions: usize = index.entries().map(|(_, entry)| entry.versions().count()).sum();
         assert_eq!(versions, 2, "the newest, and the one that the snapshot reads");
         world.core.unpin(snapshot);
         world.core.unwatch(0, &name(0));
-        let index = world.core.database(0).unwrap().index();
+        let index = world.core.database(0, world.core.tip()).unwrap().index();
         let versions: usize = index.entries().map(|(_, entry)| entry.versions().count()).sum();
         assert_eq!(versions, 1);
     }
@@ -461,7 +497,7 @@ fn a_key_that_is_written_often_in_one_group_has_one_version_there() {
     for _ in 0..1000 {
         world.commit(&[Do::Put(0, 0, None)]).unwrap();
     }
-    let index = world.core.database(0).unwrap().index();
+    let index = world.core.database(0, world.core.tip()).unwrap().index();
     let versions: usize = index.entries().map(|(_, entry)| entry.versions().count()).sum();
     assert_eq!(versions, 1);
 }
@@ -480,9 +516,13 @@ fn a_watch_keeps_its_own_key_and_no_other() {
             write(&mut world, Do::Put(0, key, None));
             write(&mut world, Do::Delete(0, key));
         }
-        assert_eq!(world.core.database(0).unwrap().index().len(), 1, "the watched tombstone");
+        assert_eq!(
+            world.core.database(0, world.core.tip()).unwrap().index().len(),
+            1,
+            "the watched tombstone"
+        );
         world.core.unwatch(0, &name(0));
-        assert_eq!(world.core.database(0).unwrap().index().len(), 0);
+        assert_eq!(world.core.database(0, world.core.tip()).unwrap().index().len(), 0);
     }
 }
 
@@ -501,7 +541,7 @@ fn a_flush_touches_a_watched_key_that_was_alive_and_none_that_had_expired() {
         world.step(&Step::Pass(10)).unwrap();
         world.core.watch(0, &name(0));
         let mut transaction = Transaction::begin(&mut world.core, View::Visible, 1 << 20);
-        let watched = transaction.watched(0, &name(0));
+        let watched = transaction.watch(0, &name(0));
         write(&mut world, Do::Flush(0));
         let mut transaction = Transaction::begin(&mut world.core, View::Tip, 1 << 20);
         assert_eq!(transaction.watch_holds(0, &name(0), watched), holds, "{logged} {ttl}");
@@ -510,6 +550,6 @@ fn a_flush_touches_a_watched_key_that_was_alive_and_none_that_had_expired() {
         world.step(&Step::Pass(100)).unwrap();
         while world.core.reap(10) {}
         assert_eq!(world.core.live_keys(0, world.core.tip()), 0);
-        assert_eq!(world.core.database(0).unwrap().index().len(), 0);
+        assert_eq!(world.core.database(0, world.core.tip()).unwrap().index().len(), 0);
     }
 }

@@ -1,6 +1,6 @@
 //! The connection itself: <https://redis.io/docs/latest/commands/?group=connection>.
 
-use super::parse::{integer, integer_arg, repeating, syntax_error, wrong_arity};
+use super::parse::{database_arg, integer, repeating, syntax_error, wrong_arity};
 use super::{CommandResult, Context, Stop, acl, transactions};
 use crate::resp::{Protocol, Reply};
 use crate::server::users;
@@ -25,15 +25,7 @@ pub(super) fn echo(_: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 
 /// SELECT index
 pub(super) fn select(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    let index = integer_arg(args[1])?;
-    // Redis reads it as a C int, and says so in just these words.
-    let index = i32::try_from(index).map_err(|_| {
-        let text = "ERR value is out of range, value must between -2147483648 and 2147483647";
-        Reply::error(text)
-    })?;
-    let database = u8::try_from(index).ok().filter(|db| *db < context.transaction.databases());
-    let database = database.ok_or_else(|| Reply::error("ERR DB index is out of range"))?;
-    context.session.database = database;
+    context.session.database = database_arg(context, args[1])?;
     Ok(Reply::Ok)
 }
 

@@ -153,6 +153,57 @@ pub(super) fn acl(_: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
     )
 }
 
+/// OBJECT HELP
+pub(super) fn object(_: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
+    help(
+        "OBJECT",
+        &[
+            "ENCODING <key>",
+            "    Return the kind of internal representation used in order to store the value",
+            "    associated with a <key>.",
+            "FREQ <key>",
+            "    Return the access frequency index of the <key>. The returned integer is",
+            "    proportional to the logarithm of the recent access frequency of the key.",
+            "IDLETIME <key>",
+            "    Return the idle time of the <key>, that is the approximated number of",
+            "    seconds elapsed since the last access to the key.",
+            "REFCOUNT <key>",
+            "    Return the number of references of the value associated with the specified",
+            "    <key>.",
+        ],
+    )
+}
+
+/// MEMORY HELP
+pub(super) fn memory(_: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
+    help(
+        "MEMORY",
+        &[
+            "USAGE <key> [SAMPLES <count>]",
+            "    Return memory in bytes used by <key> and its value. Nested values are",
+            "    sampled up to <count> times (default: 5, 0 means sample all).",
+        ],
+    )
+}
+
+/// LATENCY HELP
+pub(super) fn latency(_: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
+    help(
+        "LATENCY",
+        &[
+            "DOCTOR",
+            "    Return a human readable latency analysis report.",
+            "HISTORY <event>",
+            "    Return time-latency samples for the <event> class.",
+            "LATEST",
+            "    Return the latest latency samples for all events.",
+            "RESET [<event> ...]",
+            "    Reset latency data of one or more <event> classes.",
+            "    (default: reset all data for all event classes)",
+        ],
+    )
+}
+
 fn help(container: &str, lines: &[&'static str]) -> CommandResult {
     let usage = format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
     let lines = lines.iter().chain(&["HELP", "    Prints this help."]);

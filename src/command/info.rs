@@ -237,7 +237,7 @@ fn keyspace(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
     let core = context.transaction.core();
     for number in 0..core.databases() {
         let keys = core.live_keys(number, core.visible());
-        let expires = core.expiring_keys(number);
+        let expires = core.expiring_keys(number, core.visible());
         if keys > 0 || expires > 0 {
             let name = format!("db{number}");
             lines.line(&name, format_args!("keys={keys},expires={expires},avg_ttl=0"));

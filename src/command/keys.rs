@@ -11,7 +11,7 @@ pub(super) fn del(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
     Ok(Reply::Integer(deleted as i64))
 }
 
-/// EXISTS key …; a key named twice counts twice.
+/// EXISTS key …, TOUCH key …; a key named twice counts twice.
 pub(super) fn exists(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let database = context.session.database;
     let mut existing = 0;

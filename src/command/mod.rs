@@ -10,12 +10,16 @@
 //! | `strings`       | GET, SET, MGET, MSET, INCR …                                  |
 //! | `bits`          | SETBIT, BITCOUNT, BITFIELD …                                  |
 //! | `keys`          | DEL, EXISTS, TYPE, DBSIZE, FLUSHALL …                         |
+//! | `moves`         | RENAME, COPY, MOVE, SWAPDB                                    |
+//! | `scan`          | SCAN, KEYS, RANDOMKEY                                         |
+//! | `object`        | OBJECT, MEMORY                                                |
 //! | `expiry`        | EXPIRE, TTL … PERSIST                                         |
 //! | `transactions`  | MULTI, EXEC, DISCARD, WATCH, UNWATCH                          |
 //! | `connection`    | HELLO, AUTH, SELECT, PING …                                   |
 //! | `client`        | CLIENT: this connection and the others                        |
 //! | `config`        | CONFIG: settings                                              |
 //! | `info`          | INFO: the state of the server                                 |
+//! | `latency`       | TIME, WAIT, LATENCY                                           |
 //! | `introspection` | COMMAND: the table, told to clients                           |
 //! | `help`          | the HELP of containers                                        |
 //! | `acl`           | ACL: users, and what each may do                             |
@@ -36,11 +40,15 @@ mod help;
 mod info;
 mod introspection;
 mod keys;
+mod latency;
 mod long_double;
 mod measure;
 mod monitor;
+mod moves;
+mod object;
 mod parse;
 mod redact;
+mod scan;
 mod slowlog;
 mod strings;
 pub mod transactions;
@@ -57,6 +65,7 @@ use crate::session::{Queued, Session};
 use crate::transaction::{Finished, ReadError, Transaction, View};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use table::{Command, Flags};
 
 /// What a command works with.
@@ -71,6 +80,8 @@ pub struct Context<'a, 'c> {
     pub transaction: &'a mut Transaction<'c>,
     /// Whether it runs inside EXEC.
     pub in_exec: bool,
+    /// How long its reply is held back.
+    pub hold: Option<Hold>,
     hits: u64,
     misses: u64,
 }
@@ -110,6 +121,15 @@ impl From<Reply> for Stop {
     }
 }
 
+/// How long a reply is held back; nothing else on its connection runs before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// So long.
+    For(Duration),
+    /// Until the connection ends.
+    ForEver,
+}
+
 /// What a command returns.
 pub type CommandResult = Result<Reply, Stop>;
 
@@ -120,6 +140,8 @@ pub enum Execution {
     Reply(Reply, Option<Arc<Gate>>),
     /// Nothing happened: these values have to be fetched, then it runs again.
     Fetch(Vec<Missing>),
+    /// It is done, but the reply comes later.
+    Held(Reply, Hold),
 }
 
 impl From<Reply> for Execution {
@@ -164,7 +186,7 @@ pub fn execute(
     };
     let alone = measure::before(server, settings, session, command, args);
     let execution = run(server, settings, session, core, command, view, args);
-    if let Execution::Reply(reply, _) = &execution {
+    if let Execution::Reply(reply, _) | Execution::Held(reply, _) = &execution {
         measure::after(server, settings, session, command, args, reply, alone);
     }
     execution
@@ -265,11 +287,12 @@ fn run(
         session,
         transaction: &mut transaction,
         in_exec: false,
+        hold: None,
         hits: 0,
         misses: 0,
     };
     let result = (command.run)(&mut context, args);
-    let (hits, misses) = (context.hits, context.misses);
+    let (hits, misses, hold) = (context.hits, context.misses, context.hold);
     let reply = match result {
         Ok(reply) | Err(Stop::Reply(reply)) => reply,
         Err(Stop::Fetch) => Reply::Null,
@@ -280,7 +303,11 @@ fn run(
                 session.waits(waits_for, gate);
             }
             count(&server.counters, command, &reply, hits, misses);
-            Execution::Reply(reply, gate)
+            match hold {
+                // Whoever asks for one has read and written nothing.
+                Some(hold) => Execution::Held(reply, hold),
+                None => Execution::Reply(reply, gate),
+            }
         }
         Finished::Fetch(missing) => return Execution::Fetch(missing),
         Finished::Refused(refused) => not_committed(&refused.0).into(),

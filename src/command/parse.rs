@@ -1,6 +1,6 @@
 //! Arguments as numbers, and the errors of arguments that aren't.
 
-use super::Stop;
+use super::{Context, Stop};
 use crate::resp::Reply;
 
 /// `ERR value is not an integer or out of range`.
@@ -84,6 +84,18 @@ pub(super) fn integer(text: &[u8]) -> Option<i64> {
         }
         _ => None,
     }
+}
+
+/// An argument that has to be the number of a database.
+pub(super) fn database_arg(context: &Context<'_, '_>, text: &[u8]) -> Result<u8, Stop> {
+    let index = integer_arg(text)?;
+    // Redis reads it as a C int, and says so in just these words.
+    let index = i32::try_from(index).map_err(|_| {
+        let text = "ERR value is out of range, value must between -2147483648 and 2147483647";
+        Reply::error(text)
+    })?;
+    let database = u8::try_from(index).ok().filter(|db| *db < context.transaction.databases());
+    database.ok_or_else(|| Reply::error("ERR DB index is out of range").into())
 }
 
 /// An argument that has to be an integer.

@@ -49,8 +49,7 @@ pub(super) fn watch(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
             let text = "ERR too many keys are watched, see watched-keys-max";
             return Err(Reply::error(text).into());
         }
-        context.transaction.watch(database, key);
-        let watched = context.transaction.watched(database, key);
+        let watched = context.transaction.watch(database, key);
         context.session.watches.push(Watch { database, key: (*key).into(), watched });
     }
     Ok(Reply::Ok)
@@ -151,13 +150,13 @@ pub(super) fn end(session: &mut Session, core: &mut Core) {
 /// Drops all watches of a session, at EXEC or when its connection ends.
 pub fn forget_watches(session: &mut Session, core: &mut Core) {
     for watch in std::mem::take(&mut session.watches) {
-        core.unwatch(watch.database, &watch.key);
+        core.unwatch(watch.watched.slot(), &watch.key);
     }
 }
 
 /// Drops all watches of a session, inside a command.
 pub(super) fn unwatch_all(context: &mut Context<'_, '_>) {
     for watch in std::mem::take(&mut context.session.watches) {
-        context.transaction.unwatch(watch.database, &watch.key);
+        context.transaction.unwatch(watch.watched, &watch.key);
     }
 }

@@ -14,7 +14,7 @@
 pub mod listener;
 mod tls;
 
-use crate::command::{self, Execution};
+use crate::command::{self, Execution, Hold};
 use crate::config::Settings;
 use crate::engine::core::{Core, Missing};
 use crate::engine::gate::{Gate, Outcome};
@@ -32,6 +32,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::sync::futures::Notified;
+use tokio::time::Sleep;
 
 /// Bytes read from a socket at once. All connections of a thread share the buffer, so
 /// that an idle one holds none.
@@ -172,6 +173,20 @@ enum Pause {
     Fetch(Fetching),
     /// Too much is sequenced and not acknowledged.
     Backlog(Arc<Gate>),
+    /// This reply's time has not come; without a time it never does.
+    Held(Reply, Option<Pin<Box<Sleep>>>),
+}
+
+impl Pause {
+    fn hold(reply: Reply, hold: Hold) -> Self {
+        Self::Held(
+            reply,
+            match hold {
+                Hold::For(time) => Some(Box::pin(tokio::time::sleep(time))),
+                Hold::ForEver => None,
+            },
+        )
+    }
 }
 
 struct Connection<S> {
@@ -281,7 +296,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Whether everything is answered and nothing more can come.
     fn is_done(&self) -> bool {
-        let idle = matches!(self.pause, Pause::No) && !self.more_to_run;
+        // Nobody is there any more to whom a held reply could be told.
+        let waits = matches!(self.pause, Pause::Fetch(_) | Pause::Backlog(_));
+        let idle = !waits && !self.more_to_run;
         let no_more = self.session.closing || (self.input_ended && idle);
         no_more && self.output.waiting_bytes() == 0 && !self.unflushed
     }
@@ -309,7 +326,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let wants_input = !self.input_ended
             && !self.session.closing
             && !self.more_to_run
-            && matches!(self.pause, Pause::No);
+            && match self.pause {
+                Pause::No => true,
+                // To notice when the client goes.
+                Pause::Held(..) => self.input.len() < RESERVE_BYTES_MAX,
+                Pause::Fetch(_) | Pause::Backlog(_) => false,
+            };
         if wants_input {
             progress |= self.poll_read(context)?;
         }
@@ -320,6 +342,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let over = match &mut self.pause {
             Pause::No => false,
             Pause::Backlog(gate) => gate.poll(context).is_ready(),
+            Pause::Held(_, time) => {
+                time.as_mut().is_some_and(|time| time.as_mut().poll(context).is_ready())
+            }
             Pause::Fetch(fetching) => match fetching.as_mut().poll(context) {
                 Poll::Pending => false,
                 Poll::Ready(fetched) => {
@@ -329,7 +354,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             },
         };
         if over {
-            self.pause = Pause::No;
+            if let Pause::Held(reply, _) = std::mem::replace(&mut self.pause, Pause::No) {
+                self.output.push(reply, &mut self.session, None);
+            }
             self.more_to_run = true;
         }
         over
@@ -451,6 +478,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             };
             match execution {
                 Execution::Reply(reply, gate) => self.output.push(reply, &mut self.session, gate),
+                Execution::Held(reply, hold) => {
+                    self.pause = Pause::hold(reply, hold);
+                    used += consumed;
+                    commands += 1;
+                    break;
+                }
                 Execution::Fetch(missing) => {
                     self.request = Some(consumed);
                     self.pause = Pause::Fetch(fetch(Arc::clone(&self.server), missing));

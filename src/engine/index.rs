@@ -6,6 +6,8 @@
 //! order by hash survives growth, which a cursor needs. Entries live in a slab whose
 //! chunks never move: a group remembers what it touched by [`EntryId`].
 
+pub mod scan;
+
 use super::version::{Flush, Position, Snapshot, State, Version, visible_version};
 use crate::layout::CommitId;
 use crate::small_bytes::SmallBytes;
@@ -420,8 +422,9 @@ fn table_hash(hash: u64) -> u64 {
     hash.rotate_left(32)
 }
 
+/// The hash of a key under a seed.
 #[inline]
-fn hash_key(seed: u64, key: &[u8]) -> u64 {
+pub fn hash_key(seed: u64, key: &[u8]) -> u64 {
     let mut hasher = foldhash::quality::FixedState::with_seed(seed).build_hasher();
     hasher.write(key);
     hasher.finish()

@@ -186,14 +186,14 @@ impl Engine {
     /// The store didn't give them in time, or gave bytes with a wrong checksum: the
     /// message names the object.
     pub async fn fetch(&self, missing: &[Missing]) -> Result<(), String> {
-        for Missing { database, key, commit, place } in missing {
+        for Missing { slot, key, commit, place } in missing {
             let name = ObjectName::Log(place.node, place.seq).to_string();
             let bytes = self.read_value(&name, place.offset, place.length).await?;
             if bytes.len() as u64 != place.length || crc32c::crc32c(&bytes) != place.crc {
                 return Err(format!("{name}: {}", FormatError::Checksum("values")));
             }
             let state = State::Live(Value::String(bytes.as_ref().into()));
-            self.with_core(|core| core.fill(*database, key, *commit, state));
+            self.with_core(|core| core.fill(*slot, key, *commit, state));
         }
         Ok(())
     }

@@ -1,9 +1,12 @@
 //! The writes of a transaction, buffered until it commits.
 
+mod homes;
+
 use super::version::Value;
 use crate::layout::CommitId;
 use crate::small_bytes::SmallBytes;
 use hashbrown::HashTable;
+use homes::Homes;
 use smallvec::SmallVec;
 
 /// One buffered write.
@@ -51,14 +54,18 @@ pub enum Own<'w> {
     Written(&'w Change),
 }
 
-/// The writes of one transaction: at most one for each key, and the databases it
-/// flushed before them.
+/// The writes of one transaction: at most one for each key, the databases it flushed
+/// before them, and those it swaps after them.
+///
+/// Databases have the numbers here that they had when the transaction began, see
+/// [`WriteSet::home`].
 #[derive(Debug, Default)]
 pub struct WriteSet {
     flushed: SmallVec<[u8; 1]>,
     writes: SmallVec<[KeyWrite; 1]>,
     /// Finds a key's write once there are too many to look through.
     places: Option<HashTable<u32>>,
+    homes: Homes,
     bytes: usize,
 }
 
@@ -73,7 +80,7 @@ impl WriteSet {
     /// Whether nothing was written.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.flushed.is_empty()
+        self.writes.is_empty() && self.flushed.is_empty() && self.homes.is_empty()
     }
 
     /// At least the bytes that it takes in a group.
@@ -84,6 +91,22 @@ impl WriteSet {
     /// The databases it flushed, before all writes.
     pub fn flushed(&self) -> &[u8] {
         &self.flushed
+    }
+
+    /// The number that a database had when the transaction began, for all other functions.
+    #[inline]
+    pub fn home(&self, database: u8) -> u8 {
+        self.homes.of(database)
+    }
+
+    /// Records that two databases, by their present numbers, exchange what they hold.
+    pub fn swap(&mut self, one: u8, other: u8) {
+        self.homes.swap(one, other);
+    }
+
+    /// The swaps that lead to the present numbers, after all writes.
+    pub fn swaps(&self) -> Vec<(u8, u8)> {
+        self.homes.swaps()
     }
 
     /// What it wrote to keys.

@@ -12,11 +12,13 @@
 //!     patch     4, database, key, predecessor, type, expiry?, place  a change to the older value
 //!     flush     5, database                                       a tombstone for all older ids
 //!     control   6, which, its fields
+//!     swap      7, number u8, number u8                           their databases are exchanged
 //! ```
-//! *database* is a varint, *key* a length and bytes, *predecessor* a commit id, *expiry*
-//! a flag byte and, if that is 1, u64 milliseconds since the Unix epoch. *type* is 1 for
-//! a string; hashes, lists, sets and sorted sets take the numbers after it. *place* says
-//! where the bytes of the value are:
+//! *database* is a byte, the slot of SWAPDB: number and slot are the same until a swap
+//! exchanges what two *numbers* mean (from format 2 on). *key* is a length and bytes,
+//! *predecessor* a commit id, *expiry* a flag byte and, if that is 1, u64 milliseconds
+//! since the Unix epoch. *type* is 1 for a string; hashes, lists, sets and sorted sets take
+//! the numbers after it. *place* says where the bytes of the value are:
 //! ```text
 //!     0, length, bytes                       right here (small values: recovery has them)
 //!     1, offset, length, crc u32             in the values of this object
@@ -128,6 +130,10 @@ pub enum Write<'a> {
         database: u8,
     },
     Control(Control),
+    Swap {
+        one: u8,
+        other: u8,
+    },
 }
 
 /// A transaction as it stands in a directory.
@@ -185,6 +191,7 @@ pub fn put_write(out: &mut Vec<u8>, write: &Write<'_>) {
         }
         Write::Flush { database } => out.extend_from_slice(&[5, database]),
         Write::Control(control) => put_control(out, control),
+        Write::Swap { one, other } => out.extend_from_slice(&[7, one, other]),
     }
 }
 
@@ -297,6 +304,9 @@ fn read_write<'a>(reader: &mut Reader<'a>) -> Result<Write<'a>, FormatError> {
     let database = reader.u8()?;
     if kind == 5 {
         return Ok(Write::Flush { database });
+    }
+    if kind == 7 {
+        return Ok(Write::Swap { one: database, other: reader.u8()? });
     }
     let key = reader.bytes()?;
     match kind {

@@ -43,8 +43,8 @@ pub use header::{Header, Kind};
 use std::fmt;
 use std::str::FromStr;
 
-/// The version of every format described here.
-pub const FORMAT_VERSION: u16 = 1;
+/// The version of every format described here. 2 has swaps of databases, which 1 has not.
+pub const FORMAT_VERSION: u16 = 2;
 
 /// A process start: unique in a store, drawn from 1 upwards, never used again.
 pub type NodeId = u32;

@@ -27,6 +27,6 @@ fn names_sort_as_their_numbers() {
 fn a_newer_format_says_so() {
     let mut object = Vec::new();
     Header::new(Kind::Seal, 1, 1, 1).encode(&mut object);
-    object[8] = 2;
-    assert_eq!(verify_object(&object), Err(FormatError::Newer(2)));
+    object[8] = FORMAT_VERSION as u8 + 1;
+    assert_eq!(verify_object(&object), Err(FormatError::Newer(FORMAT_VERSION + 1)));
 }

@@ -1,7 +1,7 @@
 //! A node without sockets: requests go to `command::execute`, replies come back.
 
 use aft::clock::{Clock, SystemClock};
-use aft::command::{self, Execution};
+use aft::command::{self, Execution, Hold};
 use aft::config::Settings;
 use aft::engine::gate::{Gate, Outcome};
 use aft::engine::{Engine, EngineOptions};
@@ -21,6 +21,7 @@ use tokio::runtime::{Builder, Runtime};
 /// A node and what it needs to run.
 pub(crate) struct Node {
     pub(crate) server: Server,
+    store: Arc<dyn Store>,
     runtime: Runtime,
 }
 
@@ -36,12 +37,21 @@ pub(crate) enum Kept {
 impl Node {
     /// A node without data, with everybody's settings as they are by default.
     pub(crate) fn new(kept: Kept) -> Self {
-        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-        let store: Arc<dyn Store> = match kept {
+        Self::on(match kept {
             Kept::Nowhere => Arc::new(MemoryStore::new()),
             Kept::InLog => Arc::new(Logged(MemoryStore::new())),
-        };
+        })
+    }
+
+    /// The next start on what this one has brought to its store.
+    pub(crate) fn restart(self) -> Self {
+        Self::on(self.store)
+    }
+
+    fn on(store: Arc<dyn Store>) -> Self {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let mut rng = StdRng::seed_from_u64(7);
+        let kept = Arc::clone(&store);
         let store = Arc::new(ResilientStore::new(store, RetryPolicy::default(), &mut rng));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let options = EngineOptions::default();
@@ -52,7 +62,7 @@ impl Node {
         let run_id = "0123456789abcdef0123456789abcdef01234567".to_owned();
         let server = Server::new(engine, clock, Settings::default(), run_id, 6379);
         server.set_recovered(recovered);
-        Self { server, runtime }
+        Self { server, store: kept, runtime }
     }
 
     /// A new connection.
@@ -80,7 +90,7 @@ impl Node {
             .with_core(|core| command::execute(&self.server, &settings, session, core, &args));
         match execution {
             Execution::Reply(reply, gate) => (reply, gate),
-            Execution::Fetch(missing) => panic!("{line} misses {missing:?}"),
+            other => panic!("{line}: {other:?}"),
         }
     }
 
@@ -104,6 +114,9 @@ impl Node {
                     }
                     return reply;
                 }
+                // As if its time had come.
+                Execution::Held(reply, Hold::For(_)) => return session.filter_reply(reply),
+                Execution::Held(reply, Hold::ForEver) => panic!("{reply:?} never comes"),
                 Execution::Fetch(missing) => {
                     self.runtime.block_on(engine.fetch(&missing)).unwrap();
                 }

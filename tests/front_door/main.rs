@@ -9,6 +9,7 @@ mod common;
 mod commands;
 mod connect;
 mod crowd;
+mod held;
 mod large;
 mod pipeline;
 mod slow;

@@ -195,7 +195,7 @@ impl Client {
                     watching
                         .watched
                         .iter()
-                        .for_each(|(key, _)| core.unwatch(key.database, &key.name()));
+                        .for_each(|(key, watched)| core.unwatch(watched.slot(), &key.name()));
                 });
             }
             self.replies.push_back((id, reply));
@@ -255,11 +255,9 @@ impl Client {
         keys.dedup();
         let asked = self.history.lock().unwrap().tick();
         let view = self.view();
-        // The watch comes first: what it remembers must not go and come again unseen.
-        let watched: Vec<_> = self.engine.with_core(|core| {
-            keys.iter().for_each(|key| core.watch(key.database, &key.name()));
+        let watched: Vec<(Key, Watched)> = self.engine.with_core(|core| {
             let mut transaction = Transaction::begin(core, view, BYTES_MAX);
-            keys.iter().map(|key| (*key, transaction.watched(key.database, &key.name()))).collect()
+            keys.iter().map(|key| (*key, transaction.watch(key.database, &key.name()))).collect()
         });
         let done = self.history.lock().unwrap().tick();
         let mut read = Vec::new();
@@ -284,7 +282,7 @@ impl Client {
         }
         let Some(reads) = reads else {
             self.engine.with_core(|core| {
-                keys.iter().for_each(|key| core.unwatch(key.database, &key.name()));
+                watched.iter().for_each(|(key, watched)| core.unwatch(watched.slot(), &key.name()));
             });
             return;
         };

@@ -161,6 +161,6 @@ fn stored(header: &Header, bytes: &Bytes, write: &Write<'_>) -> Option<Stored> {
             Some(Stored::Meta(key, predecessor, expires_ms.unwrap_or(0)))
         }
         Write::Flush { database } => Some(Stored::Flush(database)),
-        Write::Patch { .. } | Write::Control(_) => None,
+        Write::Patch { .. } | Write::Swap { .. } | Write::Control(_) => None,
     }
 }

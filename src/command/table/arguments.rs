@@ -349,3 +349,26 @@ pub(super) const BITFIELD: &[Argument] = &[
     ]).optional().multiple(),
 ];
 pub(super) const BITFIELD_RO: &[Argument] = &[A_KEY, ENCODING_OFFSET.optional().multiple_token()];
+
+const NEW_KEY: Argument = Argument::new("newkey", Kind::Key).key_part(1);
+pub(super) const RENAME: &[Argument] = &[A_KEY, NEW_KEY];
+pub(super) const COPY: &[Argument] = &[
+    Argument::new("source", Kind::Key),
+    Argument::new("destination", Kind::Key).key_part(1),
+    integer("destination-db").after("DB").optional(),
+    token("replace", "REPLACE").optional(),
+];
+pub(super) const MOVE: &[Argument] = &[A_KEY, integer("db")];
+pub(super) const SWAPDB: &[Argument] = &[integer("index1"), integer("index2")];
+const A_PATTERN: Argument = Argument::new("pattern", Kind::Pattern);
+pub(super) const PATTERN: &[Argument] = &[A_PATTERN];
+pub(super) const SCAN: &[Argument] = &[
+    integer("cursor"),
+    A_PATTERN.after("MATCH").optional(),
+    integer("count").after("COUNT").optional(),
+    string("type").after("TYPE").since("6.0.0").optional(),
+];
+pub(super) const WAIT: &[Argument] = &[integer("numreplicas"), integer("timeout")];
+pub(super) const MEMORY_USAGE: &[Argument] = &[A_KEY, integer("count").after("SAMPLES").optional()];
+pub(super) const EVENT: &[Argument] = &[string("event")];
+pub(super) const EVENTS: &[Argument] = &[string("event").optional().multiple()];

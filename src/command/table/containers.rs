@@ -2,7 +2,7 @@
 
 use super::arguments as args;
 use super::{Command, Flags, Keys, row};
-use crate::command::{absent, acl, client, config, help, introspection, slowlog};
+use crate::command::{absent, acl, client, config, help, introspection, latency, object, slowlog};
 
 const NO_KEYS: Keys = Keys::NONE;
 const ANY_TIME: Flags = Flags::LOADING.and(Flags::STALE);
@@ -74,6 +74,35 @@ pub(super) static SLOWLOG: &[Command] = &[
 #[rustfmt::skip] // One row, one command.
 pub(super) static MODULE: &[Command] = &[
     row("module|list", 2, Flags::ADMIN.and(Flags::NO_SCRIPT), NO_KEYS, "server", "4.0.0", "O(N) where N is the number of loaded modules.", "List all modules loaded by the server", absent::empty_array).tips(ORDER_VARIES),
+];
+
+const KEYSPACE_READ: Flags = Flags::READ.and(Flags::KEYSPACE);
+const SECOND: Keys = Keys::at(2, 2, 1, &["RO"]);
+const NODES_SPECIAL: &[&str] =
+    &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"];
+
+#[rustfmt::skip] // One row, one command.
+pub(super) static OBJECT: &[Command] = &[
+    row("object|encoding", 3, KEYSPACE_READ, SECOND, "generic", "2.2.3", "O(1)", "Inspect the internal encoding of a Redis object", object::encoding).args(args::KEY).tips(VARIES),
+    row("object|freq", 3, KEYSPACE_READ, SECOND, "generic", "4.0.0", "O(1)", "Get the logarithmic access frequency counter of a Redis object", object::freq).args(args::KEY).tips(VARIES),
+    row("object|help", 2, ANY_TIME.and(Flags::KEYSPACE), NO_KEYS, "generic", "6.2.0", "O(1)", HELP, help::object),
+    row("object|idletime", 3, KEYSPACE_READ, SECOND, "generic", "2.2.3", "O(1)", "Get the time since a Redis object was last accessed", object::idletime).args(args::KEY).tips(VARIES),
+    row("object|refcount", 3, KEYSPACE_READ, SECOND, "generic", "2.2.3", "O(1)", "Get the number of references to the value of the key", object::refcount).args(args::KEY).tips(VARIES),
+];
+
+#[rustfmt::skip] // One row, one command.
+pub(super) static MEMORY: &[Command] = &[
+    row("memory|help", 2, ANY_TIME, NO_KEYS, "server", "4.0.0", "O(1)", HELP, help::memory),
+    row("memory|usage", -3, Flags::READ, SECOND, "server", "4.0.0", "O(N) where N is the number of samples.", "Estimate the memory usage of a key", object::memory_usage).args(args::MEMORY_USAGE),
+];
+
+#[rustfmt::skip] // One row, one command.
+pub(super) static LATENCY: &[Command] = &[
+    row("latency|doctor", 2, ADMIN, NO_KEYS, "server", "2.8.13", "O(1)", "Return a human readable latency analysis report.", latency::doctor).tips(NODES_SPECIAL),
+    row("latency|help", 2, ANY_TIME, NO_KEYS, "server", "2.8.13", "O(1)", "Show helpful text about the different subcommands.", help::latency),
+    row("latency|history", 3, ADMIN, NO_KEYS, "server", "2.8.13", "O(1)", "Return timestamp-latency samples for the event.", latency::no_samples).args(args::EVENT).tips(NODES_SPECIAL),
+    row("latency|latest", 2, ADMIN, NO_KEYS, "server", "2.8.13", "O(1)", "Return the latest latency samples for all events.", latency::no_samples).tips(NODES_SPECIAL),
+    row("latency|reset", -2, ADMIN, NO_KEYS, "server", "2.8.13", "O(1)", "Reset latency data for one or more events.", latency::reset).args(args::EVENTS).tips(NODES_ALL),
 ];
 
 #[rustfmt::skip] // One row, one command.

@@ -2,12 +2,15 @@
 //! where it has the command.
 
 use super::arguments as args;
-use super::containers::{ACL, CLIENT, COMMAND, CONFIG, FUNCTION, MODULE, SCRIPT, SLOWLOG};
+use super::containers::{
+    ACL, CLIENT, COMMAND, CONFIG, FUNCTION, LATENCY, MEMORY, MODULE, OBJECT, SCRIPT, SLOWLOG,
+};
 use super::{Command, Flags, Keys, container, row};
 use crate::command::bits::{self, field};
 use crate::command::strings::{self, exchange, float, lcs, ranges};
 use crate::command::{
-    absent, connection, expiry, info, introspection, keys, monitor, transactions,
+    absent, connection, expiry, info, introspection, keys, latency, monitor, moves, scan,
+    transactions,
 };
 
 const STRING_READ: Flags = Flags::READ.and(Flags::FAST).and(Flags::STRING);
@@ -18,6 +21,7 @@ const STRING_SCAN: Flags = Flags::READ.and(Flags::STRING);
 const BIT_READ: Flags = Flags::READ.and(Flags::BITMAP);
 const BIT_WRITE: Flags = Flags::WRITE.and(Flags::DENY_OOM).and(Flags::BITMAP);
 const KEY_READ: Flags = Flags::READ.and(Flags::FAST).and(Flags::KEYSPACE);
+const KEYSPACE_READ: Flags = Flags::READ.and(Flags::KEYSPACE);
 const KEY_WRITE: Flags = Flags::WRITE.and(Flags::KEYSPACE);
 const KEY_CHANGE: Flags = KEY_WRITE.and(Flags::FAST);
 const FLUSH: Flags = KEY_WRITE.and(Flags::DANGEROUS);
@@ -56,6 +60,11 @@ const BITFIELD: Keys = Keys::one(&["RW", "access", "update", "variable_flags"])
 const BITOP: Keys = Keys::at(2, -1, 1, &[])
     .parts(&[Keys::at(2, 2, 1, &["OW", "update"]), Keys::at(3, -1, 1, &["RO", "access"])]);
 const REMOVE: Keys = Keys::all(&["RM", "delete"]);
+const RENAMED: Keys = Keys::one(&["RW", "access", "delete"]);
+const RENAME: Keys = Keys::at(1, 2, 1, &[]).parts(&[RENAMED, Keys::at(2, 2, 1, &["OW", "update"])]);
+const RENAME_NX: Keys =
+    Keys::at(1, 2, 1, &[]).parts(&[RENAMED, Keys::at(2, 2, 1, &["OW", "insert"])]);
+const COPY: Keys = Keys::at(1, 2, 1, &[]).parts(&[READ, Keys::at(2, 2, 1, &["OW", "update"])]);
 const NO_KEYS: Keys = Keys::NONE;
 
 const BY_KEY: &[&str] = &["request_policy:multi_shard"];
@@ -66,6 +75,10 @@ const SHARDS_ALL: &[&str] = &["request_policy:all_shards", "response_policy:all_
 const SHARDS_SUM: &[&str] = &["request_policy:all_shards", "response_policy:agg_sum"];
 const SHARDS_VARY: &[&str] =
     &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
+const SHARDS_ORDER: &[&str] = &["request_policy:all_shards", "nondeterministic_output_order"];
+const SHARDS_RANDOM: &[&str] = &["request_policy:all_shards", "nondeterministic_output"];
+const SHARDS_MIN: &[&str] = &["request_policy:all_shards", "response_policy:agg_min"];
+const SPECIAL: &[&str] = &["nondeterministic_output", "request_policy:special"];
 const VARIES: &[&str] = &["nondeterministic_output"];
 const ORDER_VARIES: &[&str] = &["nondeterministic_output_order"];
 
@@ -118,6 +131,21 @@ pub(super) static COMMANDS: &[Command] = &[
     row("pttl", 2, KEY_READ, READ, "generic", "2.6.0", "O(1)", "Get the time to live for a key in milliseconds", expiry::pttl).args(args::KEY).tips(VARIES),
     row("expiretime", 2, KEY_READ, READ, "generic", "7.0.0", "O(1)", "Get the expiration Unix timestamp for a key", expiry::expiretime).args(args::KEY),
     row("pexpiretime", 2, KEY_READ, READ, "generic", "7.0.0", "O(1)", "Get the expiration Unix timestamp for a key in milliseconds", expiry::pexpiretime).args(args::KEY),
+
+    row("rename", 3, KEY_WRITE, RENAME, "generic", "1.0.0", "O(1)", "Rename a key", moves::rename).args(args::RENAME),
+    row("renamenx", 3, KEY_CHANGE, RENAME_NX, "generic", "1.0.0", "O(1)", "Rename a key, only if the new key does not exist", moves::renamenx).args(args::RENAME),
+    row("copy", -3, KEY_WRITE.and(Flags::DENY_OOM), COPY, "generic", "6.2.0", "O(N) worst case for collections, where N is the number of nested items. O(1) for string values.", "Copy a key", moves::copy).args(args::COPY),
+    row("move", 3, KEY_CHANGE, CHANGE, "generic", "1.0.0", "O(1)", "Move a key to another database", moves::move_key).args(args::MOVE),
+    row("swapdb", 3, FLUSH.and(Flags::FAST), NO_KEYS, "server", "4.0.0", "O(1)", "Swaps two Redis databases", moves::swapdb).args(args::SWAPDB),
+    row("touch", -2, KEY_READ, LOOK_ALL, "generic", "3.2.1", "O(N) where N is the number of keys that will be touched.", "Alters the last access time of a key(s). Returns the number of existing keys specified.", keys::exists).args(args::KEYS).tips(BY_KEY_SUM),
+    row("keys", 2, KEYSPACE_READ.and(Flags::DANGEROUS), NO_KEYS, "generic", "1.0.0", "O(N) with N being the number of keys in the database, under the assumption that the key names in the database and the given pattern have limited length.", "Find all keys matching the given pattern", scan::keys).args(args::PATTERN).tips(SHARDS_ORDER),
+    row("scan", -2, KEYSPACE_READ, NO_KEYS, "generic", "2.8.0", "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.", "Incrementally iterate the keys space", scan::scan).args(args::SCAN).tips(SPECIAL),
+    row("randomkey", 1, KEYSPACE_READ, NO_KEYS, "generic", "1.0.0", "O(1)", "Return a random key from the keyspace", scan::randomkey).tips(SHARDS_RANDOM),
+    container("object", "generic", "2.2.3", "A container for object introspection commands", OBJECT),
+    row("wait", 3, Flags::NO_SCRIPT.and(Flags::CONNECTION), NO_KEYS, "generic", "3.0.0", "O(1)", "Wait for the synchronous replication of all the write commands sent in the context of the current connection", latency::wait).args(args::WAIT).tips(SHARDS_MIN),
+    row("time", 1, ANY_TIME.and(Flags::FAST), NO_KEYS, "server", "2.6.0", "O(1)", "Return the current server time", latency::time).tips(VARIES),
+    container("memory", "server", "4.0.0", "A container for memory diagnostics commands", MEMORY),
+    container("latency", "server", "2.8.13", "A container for latency diagnostics commands", LATENCY),
 
     row("dbsize", 1, KEY_READ, NO_KEYS, "server", "1.0.0", "O(1)", "Return the number of keys in the selected database", keys::dbsize).tips(SHARDS_SUM),
     row("flushdb", -1, FLUSH, NO_KEYS, "server", "1.0.0", "O(1) for the answer; the memory of N keys is freed at the commit.", "Remove all keys from the current database", keys::flushdb).args(args::FLUSH).tips(SHARDS_ALL),

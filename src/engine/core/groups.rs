@@ -63,6 +63,7 @@ impl Core {
             self.databases[usize::from(number)].live_visible += delta;
         }
         self.settle_group(&group);
+        self.slots.settle(self.oldest_reader());
         group.gate.open(Outcome::Durable);
     }
 
@@ -192,6 +193,7 @@ impl Core {
             db.flushes.retain(|flush| flush.position <= last);
             db.written = db.written.min(last);
         }
+        self.slots.fall_back(last);
         // What lay under a dropped version was left to that version's group to settle.
         for (number, id) in dropped.iter().flat_map(|group| group.touched.iter().copied()) {
             self.settle(number, id);

@@ -15,27 +15,30 @@
 //! becomes visible at one instant, and what it superseded goes. When a group is given
 //! up, the tip falls back: its versions are taken out again.
 
+mod commits;
 mod groups;
 mod pins;
 mod readers;
 mod recovered;
+mod swaps;
 
 use super::gate::Gate;
-use super::index::{Entry, EntryId, Index};
+use super::index::{Entry, EntryId, Index, hash_key};
 use super::now::Now;
-use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Value, Version};
-use super::writes::{Change, KeyWrite, WriteSet};
+use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Version};
 pub use pins::Pin;
 
-use crate::layout::directory::TYPE_STRING;
 use crate::layout::header::HEADER_BYTES_MAX;
-use crate::layout::{Commit, CommitId, GroupBuilder, NodeId, Write};
+use crate::layout::{CommitId, GroupBuilder, NodeId};
 use crate::small_bytes::SmallBytes;
 use pins::{Pins, WatchedKeys};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
+use swaps::Slots;
 
 /// How many databases there can be: their numbers stand in a byte of the format.
 pub const DATABASES_MAX: usize = 255;
@@ -179,28 +182,14 @@ struct Keep {
     tombstones: bool,
 }
 
-/// Appends a change to the open group.
-fn log_change(builder: &mut GroupBuilder, database: u8, key: &[u8], change: &Change) {
-    let expiry = |expires_ms: u64| (expires_ms != 0).then_some(expires_ms);
-    match change {
-        Change::Put { value: Value::String(bytes), expires_ms } => {
-            builder.put(database, key, TYPE_STRING, expiry(*expires_ms), bytes);
-        }
-        Change::Delete => builder.write(&Write::Delete { database, key }),
-        Change::Expiry { predecessor, expires_ms } => {
-            let (predecessor, expires_ms) = (*predecessor, expiry(*expires_ms));
-            builder.write(&Write::Meta { database, key, predecessor, expires_ms });
-        }
-    }
-}
-
 /// A group between its first transaction and its fate.
 #[derive(Debug, Default)]
 struct PendingGroup {
     builder: GroupBuilder,
     gate: Arc<Gate>,
+    /// By slot.
     touched: Vec<(u8, EntryId)>,
-    /// How many keys it makes alive (or dead), by database.
+    /// How many keys it makes alive (or dead), by slot.
     live_delta: BTreeMap<u8, i64>,
     largest_commit: CommitId,
     now_through_ms: u64,
@@ -265,7 +254,9 @@ pub struct CoreOptions {
 /// The state of a node. See the module's picture.
 #[derive(Debug)]
 pub struct Core {
+    /// By slot.
     databases: Vec<Database>,
+    slots: Slots,
     options: CoreOptions,
     node: NodeId,
     now: Now,
@@ -289,14 +280,17 @@ pub struct Core {
     /// Expiries up to here are known to a restart.
     now_through_acked_ms: u64,
     health: Health,
+    /// For keys by chance.
+    rng: StdRng,
 }
 
 impl Core {
     /// An empty state.
     pub fn new(options: CoreOptions) -> Self {
-        let databases = options.databases.min(DATABASES_MAX) as u64;
+        let databases = options.databases.min(DATABASES_MAX) as u8;
         Self {
             databases: (0..databases).map(|_| Database::new(options.hash_seed)).collect(),
+            slots: Slots::new(databases),
             options,
             node: 0,
             now: Now::new(0),
@@ -311,6 +305,7 @@ impl Core {
             deferred: BTreeSet::new(),
             now_through_acked_ms: 0,
             health: Health::Serving,
+            rng: StdRng::seed_from_u64(options.hash_seed),
         }
     }
 
@@ -332,15 +327,10 @@ impl Core {
         self.now.monotonic()
     }
 
-    /// A database by its number.
+    /// The hash of a key, in every database the same.
     #[inline]
-    pub fn database(&self, database: u8) -> Option<&Database> {
-        self.databases.get(usize::from(database))
-    }
-
-    /// How many databases there are.
-    pub fn databases(&self) -> u8 {
-        u8::try_from(self.databases.len()).unwrap_or(u8::MAX)
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        hash_key(self.options.hash_seed, key)
     }
 
     /// What is acknowledged, now.
@@ -386,21 +376,21 @@ impl Core {
         key: &[u8],
         snapshot: Snapshot,
     ) -> Option<&Version> {
-        let database = self.database(database)?;
+        let database = self.database(database, snapshot)?;
         let entry = database.index.get(database.index.find(hash, key)?)?;
         entry.visible(&database.flushes, snapshot)
     }
 
-    /// The newest version of a key in a snapshot, even one that a flush has buried, and
+    /// The newest version of a key of a slot in a snapshot, even one that a flush has buried, and
     /// whether it is still alive there: what WATCH compares.
     pub fn newest(
         &self,
-        database: u8,
+        slot: u8,
         hash: u64,
         key: &[u8],
         snapshot: Snapshot,
     ) -> Option<(&Version, bool)> {
-        let db = self.database(database)?;
+        let db = self.in_slot(slot)?;
         let entry = db.index.get(db.index.find(hash, key)?)?;
         let newest = entry.versions().find(|version| version.position <= snapshot.position)?;
         let alive = entry.visible(&db.flushes, snapshot).is_some_and(|version| {
@@ -409,16 +399,9 @@ impl Core {
         Some((newest, alive))
     }
 
-    /// The position of the newest flush of a database that is not carried out yet.
-    pub fn flushed_at(&self, database: u8) -> Position {
-        self.database(database)
-            .and_then(|db| db.flushes.first())
-            .map_or(RECOVERED, |flush| flush.position)
-    }
-
     /// How many keys a database has; expired ones count until they are reaped.
     pub fn live_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
-        let keys = self.database(database).map_or(0, |db| {
+        let keys = self.database(database, snapshot).map_or(0, |db| {
             // Without a log everything is visible at once, and only the tip is counted.
             if snapshot.position == Snapshot::TIP || !self.options.logged {
                 db.live_tip
@@ -429,9 +412,9 @@ impl Core {
         u64::try_from(keys).unwrap_or(0)
     }
 
-    /// How many keys have an expiry, on the tip.
-    pub fn expiring_keys(&self, database: u8) -> u64 {
-        self.database(database).map_or(0, |db| db.expiries.len() as u64)
+    /// How many keys of a database have an expiry, once all that is on its way has arrived.
+    pub fn expiring_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
+        self.database(database, snapshot).map_or(0, |db| db.expiries.len() as u64)
     }
 
     /// The gate of the group at `position`, if its fate isn't known.
@@ -467,124 +450,13 @@ impl Core {
         self.open.now_through_ms = self.now.ms();
         self.open_position()
     }
-
-    /// Commits a transaction: all of its writes, at one position. `Ok` is that position.
-    pub fn commit(
-        &mut self,
-        writes: WriteSet,
-        meta: &Commit<'_>,
-    ) -> Result<(CommitId, Position), Refused> {
-        match &self.health {
-            Health::Serving => {}
-            Health::Refusing(why) | Health::Fenced(why) => return Err(Refused(why.clone())),
-        }
-        // A large transaction goes alone: together they might be more than the store takes.
-        let together = self.open.builder.len() + writes.bytes();
-        if self.options.logged
-            && !self.open.builder.is_empty()
-            && together > self.options.group_bytes_max
-        {
-            self.close_open_group();
-        }
-        let id = self.draw_commit_id();
-        let position = self.open_position();
-        let before = self.open.builder.len();
-        if self.options.logged {
-            let commit = Commit { id, ..meta.clone() };
-            self.open.builder.begin_commit(&commit, writes.flushed().len() + writes.writes().len());
-            self.open.largest_commit = id;
-            self.open.now_through_ms = self.now.ms();
-        }
-        for &database in writes.flushed() {
-            self.apply_flush(database, Flush { commit: id, position });
-        }
-        for write in writes {
-            self.apply(write, id, position);
-        }
-        self.pending_bytes += self.open.builder.len() - before;
-        if !self.options.logged {
-            self.acknowledge_unlogged();
-        } else if self.open.builder.len() >= self.options.group_bytes_max {
-            self.close_open_group();
-        }
-        Ok((id, position))
-    }
-
-    fn draw_commit_id(&mut self) -> CommitId {
-        let from_clock = self.now.ms() << CommitId::COUNTER_BITS;
-        self.last_commit_time = from_clock.max(self.last_commit_time + 1);
-        CommitId { time: self.last_commit_time, node: self.node }
-    }
-
-    fn apply(&mut self, write: KeyWrite, commit: CommitId, position: Position) {
-        let KeyWrite { database: number, hash, key, change } = write;
-        if self.options.logged {
-            log_change(&mut self.open.builder, number, &key, &change);
-        }
-        let versions = self.options.logged || !self.pins.is_empty();
-        let keep = Keep { versions, tombstones: versions || self.watched.has(number, &key) };
-        let Some(db) = self.databases.get_mut(usize::from(number)) else {
-            return;
-        };
-        let found = db.index.find(hash, &key);
-        let was_alive = found.is_some_and(|id| db.alive_on_tip(id));
-        let newest = found.and_then(|id| db.index.get(id)).map(Entry::newest);
-        let first_in_group = newest.is_none_or(|newest| newest.position != position);
-        let (state, expires_ms) = match change {
-            Change::Put { value, expires_ms } => (State::Live(value), expires_ms),
-            Change::Delete => (State::Tombstone, 0),
-            Change::Expiry { expires_ms, .. } => {
-                (newest.map_or(State::Lost, |version| version.state.clone()), expires_ms)
-            }
-        };
-        let delta = i64::from(state.is_alive()) - i64::from(was_alive);
-        db.live_tip += delta;
-        db.written = position;
-        let version = Version { commit, position, expires_ms, state };
-        let Some(id) = db.put_version(found, hash, key, version, keep) else {
-            return;
-        };
-        if keep.tombstones {
-            if first_in_group {
-                self.open.touched.push((number, id));
-            }
-            if delta != 0 {
-                *self.open.live_delta.entry(number).or_default() += delta;
-            }
-        }
-    }
-
-    fn apply_flush(&mut self, number: u8, flush: Flush) {
-        let Some(db) = self.databases.get_mut(usize::from(number)) else {
-            return;
-        };
-        if self.options.logged {
-            self.open.builder.write(&Write::Flush { database: number });
-        }
-        *self.open.live_delta.entry(number).or_default() -= db.live_tip;
-        db.live_tip = 0;
-        db.flushes.insert(0, flush);
-    }
-
-    /// Without a log, a transaction is acknowledged when it is sequenced.
-    fn acknowledge_unlogged(&mut self) {
-        self.acked += 1;
-        if !self.open.touched.is_empty() || !self.open.live_delta.is_empty() {
-            let group = std::mem::take(&mut self.open);
-            self.settle_group(&group);
-        }
-    }
-
-    fn close_open_group(&mut self) {
-        self.cut.push_back(std::mem::take(&mut self.open));
-    }
 }
 
 /// A value to be read from the store before a command can go on.
 #[derive(Debug, Clone)]
 pub struct Missing {
-    /// The key's database.
-    pub database: u8,
+    /// The slot of the key's database, see [`Core::slot`].
+    pub slot: u8,
     /// The key.
     pub key: SmallBytes,
     /// The version whose value is missing.

@@ -48,19 +48,19 @@ impl Pins {
     }
 }
 
-/// Keys that sessions watch, and how many do.
+/// Keys that sessions watch, by slot, and how many do.
 #[derive(Debug, Default)]
 pub(super) struct WatchedKeys(BTreeMap<(u8, SmallBytes), usize>);
 
 impl WatchedKeys {
     /// One more session watches a key.
-    pub(super) fn add(&mut self, database: u8, key: &[u8]) {
-        *self.0.entry((database, key.into())).or_default() += 1;
+    pub(super) fn add(&mut self, slot: u8, key: &[u8]) {
+        *self.0.entry((slot, key.into())).or_default() += 1;
     }
 
     /// One less; `true` if nobody watches it now.
-    pub(super) fn remove(&mut self, database: u8, key: &[u8]) -> bool {
-        let watched = (database, SmallBytes::from(key));
+    pub(super) fn remove(&mut self, slot: u8, key: &[u8]) -> bool {
+        let watched = (slot, SmallBytes::from(key));
         let Some(count) = self.0.get_mut(&watched) else {
             return false;
         };
@@ -70,8 +70,8 @@ impl WatchedKeys {
 
     /// Whether somebody watches a key.
     #[inline]
-    pub(super) fn has(&self, database: u8, key: &SmallBytes) -> bool {
-        !self.0.is_empty() && self.0.contains_key(&(database, key.clone()))
+    pub(super) fn has(&self, slot: u8, key: &SmallBytes) -> bool {
+        !self.0.is_empty() && self.0.contains_key(&(slot, key.clone()))
     }
 
     /// Whether nobody watches anything.

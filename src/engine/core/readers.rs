@@ -1,6 +1,17 @@
 //! Readers that stay, and keys whose time is over.
 
-use super::{Core, Health, Pin};
+use super::super::index::{Entry, EntryId};
+use super::super::version::{Snapshot, Version};
+use super::{Core, Database, Health, Pin};
+use rand::RngExt;
+
+impl Database {
+    /// The version of one of its entries that a snapshot holds, dead or alive.
+    #[inline]
+    pub fn visible<'e>(&self, entry: &'e Entry, snapshot: Snapshot) -> Option<&'e Version> {
+        entry.visible(&self.flushes, snapshot)
+    }
+}
 
 impl Core {
     /// A snapshot: keeps everything that can be seen now, until it is unpinned.
@@ -17,19 +28,19 @@ impl Core {
         }
     }
 
-    /// Keeps what shows that a key came and went since now, until it is unwatched.
-    pub fn watch(&mut self, database: u8, key: &[u8]) {
-        self.watched.add(database, key);
+    /// Keeps what shows that a key of a slot came and went since now, until it is unwatched.
+    pub fn watch(&mut self, slot: u8, key: &[u8]) {
+        self.watched.add(slot, key);
     }
 
     /// Lets go of a watched key.
-    pub fn unwatch(&mut self, database: u8, key: &[u8]) {
-        if !self.watched.remove(database, key) {
+    pub fn unwatch(&mut self, slot: u8, key: &[u8]) {
+        if !self.watched.remove(slot, key) {
             return;
         }
-        let found = self.database(database).and_then(|db| db.index.find(db.index.hash(key), key));
+        let found = self.in_slot(slot).and_then(|db| db.index.find(db.index.hash(key), key));
         if let Some(id) = found {
-            self.settle(database, id);
+            self.settle(slot, id);
         }
     }
 
@@ -38,6 +49,18 @@ impl Core {
             self.settle(number, id);
         }
         self.settle_flushes();
+        self.slots.settle(self.oldest_reader());
+    }
+
+    /// 64 random bits.
+    pub fn random(&mut self) -> u64 {
+        self.rng.random()
+    }
+
+    /// An entry of a slot by chance, dead or alive.
+    pub fn draw(&mut self, slot: u8) -> Option<EntryId> {
+        let Self { databases, rng, .. } = self;
+        databases.get(usize::from(slot))?.index.draw(|| rng.random())
     }
 
     /// The oldest snapshot.

@@ -7,8 +7,8 @@ use crate::small_bytes::SmallBytes;
 
 impl Core {
     /// Gives a value that was read from the store to its version.
-    pub fn fill(&mut self, database: u8, key: &[u8], commit: CommitId, state: State) {
-        let Some(db) = self.databases.get_mut(usize::from(database)) else {
+    pub fn fill(&mut self, slot: u8, key: &[u8], commit: CommitId, state: State) {
+        let Some(db) = self.databases.get_mut(usize::from(slot)) else {
             return;
         };
         if let Some(id) = db.index.find(db.index.hash(key), key) {
@@ -18,11 +18,9 @@ impl Core {
 
     /// Installs a recovered version: visible to everyone. Versions of a key come in the
     /// order of their commit ids.
-    pub fn recover(&mut self, database: u8, key: &[u8], mut version: Version) {
-        let Some(db) = self.databases.get_mut(usize::from(database)) else {
-            return;
-        };
+    pub fn recover(&mut self, slot: u8, key: &[u8], mut version: Version) {
         version.position = RECOVERED;
+        let db = self.recovering(slot);
         let hash = db.index.hash(key);
         let alive = version.state.is_alive();
         match db.index.find(hash, key) {
@@ -46,16 +44,15 @@ impl Core {
     }
 
     /// The version of a key that recovery has installed last.
-    pub fn recovered(&self, database: u8, key: &[u8]) -> Option<&Version> {
-        let db = self.database(database)?;
+    pub fn recovered(&self, slot: u8, key: &[u8]) -> Option<&Version> {
+        let db = self.databases.get(usize::from(slot))?;
         db.index.get(db.index.find(db.index.hash(key), key)?).map(|entry| entry.newest())
     }
 
-    /// Everything recovered so far in a database is gone.
-    pub fn recover_flush(&mut self, database: u8) {
-        if let Some(db) = self.databases.get_mut(usize::from(database)) {
-            *db = Database::new(self.options.hash_seed);
-        }
+    /// Everything recovered so far in a slot is gone.
+    pub fn recover_flush(&mut self, slot: u8) {
+        let seed = self.options.hash_seed;
+        *self.recovering(slot) = Database::new(seed);
     }
 
     /// Recovery has ended: the node begins to write, as `node`, above all it has read.

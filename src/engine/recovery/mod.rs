@@ -392,6 +392,7 @@ fn install_write(
             (database, key, version(expires_ms, State::Lost))
         }
         Write::Flush { database } => return core.recover_flush(database),
+        Write::Swap { one, other } => return core.recover_swap(one, other),
         Write::Control(_) => return,
     };
     if version.state == State::Lost {

@@ -1,0 +1,146 @@
+//! A transaction enters: one short step, which draws its commit id, appends it to the open
+//! group and puts its versions on top of the index.
+
+use super::super::index::Entry;
+use super::super::version::{Flush, Position, State, Value, Version};
+use super::super::writes::{Change, KeyWrite, WriteSet};
+use super::{Core, Health, Keep, Refused};
+use crate::layout::directory::TYPE_STRING;
+use crate::layout::{Commit, CommitId, GroupBuilder, Write};
+
+/// Appends a change to the open group.
+fn log_change(builder: &mut GroupBuilder, slot: u8, key: &[u8], change: &Change) {
+    let expiry = |expires_ms: u64| (expires_ms != 0).then_some(expires_ms);
+    match change {
+        Change::Put { value: Value::String(bytes), expires_ms } => {
+            builder.put(slot, key, TYPE_STRING, expiry(*expires_ms), bytes);
+        }
+        Change::Delete => builder.write(&Write::Delete { database: slot, key }),
+        Change::Expiry { predecessor, expires_ms } => {
+            let (database, predecessor, expires_ms) = (slot, *predecessor, expiry(*expires_ms));
+            builder.write(&Write::Meta { database, key, predecessor, expires_ms });
+        }
+    }
+}
+
+impl Core {
+    /// Commits a transaction: all of its writes, at one position. `Ok` is that position.
+    pub fn commit(
+        &mut self,
+        writes: WriteSet,
+        meta: &Commit<'_>,
+    ) -> Result<(CommitId, Position), Refused> {
+        match &self.health {
+            Health::Serving => {}
+            Health::Refusing(why) | Health::Fenced(why) => return Err(Refused(why.clone())),
+        }
+        // A large transaction goes alone: together they might be more than the store takes.
+        let together = self.open.builder.len() + writes.bytes();
+        if self.options.logged
+            && !self.open.builder.is_empty()
+            && together > self.options.group_bytes_max
+        {
+            self.close_open_group();
+        }
+        let id = self.draw_commit_id();
+        let position = self.open_position();
+        let before = self.open.builder.len();
+        let swaps = writes.swaps();
+        if self.options.logged {
+            let commit = Commit { id, ..meta.clone() };
+            let count = writes.flushed().len() + writes.writes().len() + swaps.len();
+            self.open.builder.begin_commit(&commit, count);
+            self.open.largest_commit = id;
+            self.open.now_through_ms = self.now.ms();
+        }
+        for &database in writes.flushed() {
+            self.apply_flush(database, Flush { commit: id, position });
+        }
+        for write in writes {
+            self.apply(write, id, position);
+        }
+        for (one, other) in swaps {
+            self.apply_swap(one, other, position);
+        }
+        self.pending_bytes += self.open.builder.len() - before;
+        if !self.options.logged {
+            self.acknowledge_unlogged();
+        } else if self.open.builder.len() >= self.options.group_bytes_max {
+            self.close_open_group();
+        }
+        Ok((id, position))
+    }
+
+    pub(super) fn draw_commit_id(&mut self) -> CommitId {
+        let from_clock = self.now.ms() << CommitId::COUNTER_BITS;
+        self.last_commit_time = from_clock.max(self.last_commit_time + 1);
+        CommitId { time: self.last_commit_time, node: self.node }
+    }
+
+    fn apply(&mut self, write: KeyWrite, commit: CommitId, position: Position) {
+        let KeyWrite { database: number, hash, key, change } = write;
+        let Some(slot) = self.slots.on_tip(number) else {
+            return;
+        };
+        if self.options.logged {
+            log_change(&mut self.open.builder, slot, &key, &change);
+        }
+        let versions = self.options.logged || !self.pins.is_empty();
+        let keep = Keep { versions, tombstones: versions || self.watched.has(slot, &key) };
+        let Some(db) = self.databases.get_mut(usize::from(slot)) else {
+            return;
+        };
+        let found = db.index.find(hash, &key);
+        let was_alive = found.is_some_and(|id| db.alive_on_tip(id));
+        let newest = found.and_then(|id| db.index.get(id)).map(Entry::newest);
+        let first_in_group = newest.is_none_or(|newest| newest.position != position);
+        let (state, expires_ms) = match change {
+            Change::Put { value, expires_ms } => (State::Live(value), expires_ms),
+            Change::Delete => (State::Tombstone, 0),
+            Change::Expiry { expires_ms, .. } => {
+                (newest.map_or(State::Lost, |version| version.state.clone()), expires_ms)
+            }
+        };
+        let delta = i64::from(state.is_alive()) - i64::from(was_alive);
+        db.live_tip += delta;
+        db.written = position;
+        let version = Version { commit, position, expires_ms, state };
+        let Some(id) = db.put_version(found, hash, key, version, keep) else {
+            return;
+        };
+        if keep.tombstones {
+            if first_in_group {
+                self.open.touched.push((slot, id));
+            }
+            if delta != 0 {
+                *self.open.live_delta.entry(slot).or_default() += delta;
+            }
+        }
+    }
+
+    fn apply_flush(&mut self, number: u8, flush: Flush) {
+        let Some((slot, db)) = self.on_tip(number) else {
+            return;
+        };
+        let dead = std::mem::take(&mut db.live_tip);
+        db.flushes.insert(0, flush);
+        *self.open.live_delta.entry(slot).or_default() -= dead;
+        if self.options.logged {
+            self.open.builder.write(&Write::Flush { database: slot });
+        }
+    }
+
+    /// Without a log, a transaction is acknowledged when it is sequenced.
+    fn acknowledge_unlogged(&mut self) {
+        self.acked += 1;
+        if !self.open.touched.is_empty() || !self.open.live_delta.is_empty() {
+            let group = std::mem::take(&mut self.open);
+            self.settle_group(&group);
+        }
+        self.slots.settle(self.oldest_reader());
+    }
+
+    pub(super) fn close_open_group(&mut self) {
+        self.cut.push_back(std::mem::take(&mut self.open));
+    }
+}
