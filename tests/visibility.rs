@@ -539,14 +539,13 @@ fn a_flush_touches_a_watched_key_that_was_alive_and_none_that_had_expired() {
         };
         write(&mut world, Do::Put(0, 0, Some(ttl)));
         world.step(&Step::Pass(10)).unwrap();
-        world.core.watch(0, &name(0));
         let mut transaction = Transaction::begin(&mut world.core, View::Visible, 1 << 20);
         let watched = transaction.watch(0, &name(0));
         write(&mut world, Do::Flush(0));
         let mut transaction = Transaction::begin(&mut world.core, View::Tip, 1 << 20);
         assert_eq!(transaction.watch_holds(0, &name(0), watched), holds, "{logged} {ttl}");
+        transaction.unwatch(watched, &name(0));
         drop(transaction);
-        world.core.unwatch(0, &name(0));
         world.step(&Step::Pass(100)).unwrap();
         while world.core.reap(10) {}
         assert_eq!(world.core.live_keys(0, world.core.tip()), 0);
