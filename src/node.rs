@@ -6,6 +6,7 @@
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, LogLevel, Settings};
 use crate::connection::listener::Bound;
+use crate::engine::core::compaction::CompactionLimits;
 use crate::engine::{Engine, EngineOptions, OpenError, Recovered, Stopped};
 use crate::server::Server;
 use crate::storage::embedded::{Durability, EmbeddedOptions, EmbeddedStore};
@@ -76,6 +77,7 @@ pub async fn run(
         let commit = Duration::from_millis(settings.commit_deadline_ms);
         let read = Duration::from_millis(settings.read_deadline_ms);
         adjusted.adjust(commit, read, settings.expired_keys_per_turn as usize);
+        adjusted.adjust_space(settings.cache_bytes, compaction_limits(settings));
     });
     let mut accepting = Vec::new();
     for listener in listeners {
@@ -206,6 +208,8 @@ async fn open_engine(
         commit_deadline: Duration::from_millis(settings.commit_deadline_ms),
         recovery_reads_in_flight: settings.recovery_reads_in_flight as usize,
         expired_keys_per_turn: settings.expired_keys_per_turn as usize,
+        cache_bytes: settings.cache_bytes,
+        compaction: compaction_limits(settings),
     };
     let opened = Engine::open(store, Arc::clone(clock), options, rng).await;
     let (engine, mut recovered) = opened.map_err(|error: OpenError| {
@@ -213,6 +217,16 @@ async fn open_engine(
     })?;
     recovered.took = clock.monotonic().saturating_sub(started);
     Ok((engine, recovered))
+}
+
+fn compaction_limits(settings: &Settings) -> CompactionLimits {
+    CompactionLimits {
+        store_percent_max: settings.store_percent_max,
+        store_bytes_min: settings.store_bytes_min,
+        groups_max: settings.groups_max as usize,
+        logs_max: settings.logs_max as usize,
+        step_bytes: settings.compaction_step_bytes,
+    }
 }
 
 fn store_name(settings: &Settings) -> String {

@@ -128,21 +128,21 @@ impl<'c> Transaction<'c> {
             return Ok(None);
         };
         let expires_ms = own_expiry.unwrap_or(version.expires_ms);
-        match &version.state {
-            State::Live(value) => {
-                let found = Found { value: value.clone(), expires_ms };
-                Ok((!self.own_is_expired(own_expiry.unwrap_or(0))).then_some(found))
-            }
+        let value = match version.state.held() {
+            State::Live(value) => value.clone(),
             State::Stored(place) => {
-                let (commit, place) = (version.commit, **place);
-                // A slot there was, or nothing would have been found.
-                let slot = self.core.slot(database, self.snapshot).unwrap_or(database);
-                self.missing.push(Missing { slot, key: key.into(), commit, place });
-                Err(ReadError::Missing)
+                let place = *place;
+                let Some(value) = self.core.value_at(&place) else {
+                    self.missing.push(Missing { key: key.into(), place });
+                    return Err(ReadError::Missing);
+                };
+                value
             }
-            State::Lost => Err(ReadError::Lost),
-            State::Tombstone => Ok(None),
-        }
+            State::Lost | State::Inherited(_) => return Err(ReadError::Lost),
+            State::Tombstone => return Ok(None),
+        };
+        let found = Found { value, expires_ms };
+        Ok((!self.own_is_expired(own_expiry.unwrap_or(0))).then_some(found))
     }
 
     /// When a key expires (0 for never), or `None` if it doesn't exist.
@@ -214,13 +214,7 @@ impl<'c> Transaction<'c> {
             Own::Written(Change::Put { value, .. }) => {
                 Change::Put { value: value.clone(), expires_ms }
             }
-            Own::Written(Change::Expiry { predecessor, .. }) => {
-                Change::Expiry { predecessor: *predecessor, expires_ms }
-            }
-            _ => match self.core.read(database, hash, key, self.snapshot) {
-                Some(version) => Change::Expiry { predecessor: version.commit, expires_ms },
-                None => return false,
-            },
+            _ => Change::Expiry { expires_ms },
         };
         self.writes.record(database, hash, SmallBytes::from(key), change);
         true

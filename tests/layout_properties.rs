@@ -105,8 +105,7 @@ fn write() -> impl Strategy<Value = OwnWrite> {
             OwnWrite::Control(match which {
                 0 => Control::LogClosed { node, end: number },
                 1 => Control::LogTrimmed { node, through: number },
-                2 => Control::BaseAdded { node, number },
-                _ => Control::BaseRemoved { node, number },
+                _ => Control::Bases { node, first: number / 2, last: number },
             })
         }),
     ]
@@ -144,7 +143,8 @@ fn commit() -> impl Strategy<Value = OwnCommit> {
 fn header() -> impl Strategy<Value = Header> {
     let fields = any::<(u128, u32, u64, u64, u32, u64, u64, u64)>();
     let positions = vec(any::<(u32, u64)>(), 0..4);
-    (fields, commit_id(), positions).prop_map(|(fields, largest_commit, positions)| {
+    let format = (1..=3u16, any::<(u32, u64)>());
+    (fields, format, commit_id(), positions).prop_map(|(fields, format, largest_commit, positions)| {
         let (nonce, node, number, acked, window, wall, now, oldest) = fields;
         let mut header = Header::new(Kind::Group, nonce, node, number);
         header.acked_through = acked;
@@ -154,6 +154,10 @@ fn header() -> impl Strategy<Value = Header> {
         header.now_through_ms = now;
         header.oldest_snapshot = oldest;
         header.positions = positions;
+        header.format = format.0;
+        if header.format >= 3 {
+            header.base = format.1;
+        }
         header
     })
 }

@@ -223,6 +223,30 @@ settings! {
             count("keys", 1, 1_000_000), Live, None,
             "Expired keys removed before commands get their turn again.",
             "A million keys that expire at once are then removed in many short steps and not in one long one.";
+        cache_bytes: u64 = 256 << 20,
+            bytes(0, 1024 * GIB), Live, None,
+            "Values that are in the store and kept in memory, too; values of up to 64 bytes are always in memory.",
+            "Most requests are for few values. What is not kept is read from the store when somebody asks.";
+        store_percent_max: u64 = 200,
+            count("percent", 110, 10_000), Live, None,
+            "The store may take so many percent of what is alive in it; beyond it old objects are compacted.",
+            "At 200 each byte is moved once for every byte written, in the long run; less space costs more moving.";
+        store_bytes_min: u64 = 16 << 20,
+            bytes(0, 1024 * GIB), Live, None,
+            "A store up to this size is not compacted for the sake of space.",
+            "So little is not worth the work.";
+        groups_max: u64 = 10_000,
+            count("groups", 1, 100_000_000), Live, None,
+            "Groups that are not compacted yet; beyond it the oldest are, however much is alive in them.",
+            "A start reads each of them, and a remote store takes some milliseconds a read.";
+        logs_max: u64 = 16,
+            count("logs", 1, 1_000_000), Live, None,
+            "Logs of this start and of earlier ones; beyond it the oldest are compacted.",
+            "A start asks the store about each of them.";
+        compaction_step_bytes: u64 = 4 << 20,
+            bytes(4 * KIB, GIB), Live, None,
+            "Old objects that are replaced by one base, in bytes.",
+            "They are in memory while it is written, and commits share the store with it; smaller bases are more objects.";
     }
     EmbeddedStore {
         segment_bytes: u64 = 64 << 20,

@@ -16,7 +16,7 @@ mod tls;
 
 use crate::command::{self, Execution, Hold};
 use crate::config::Settings;
-use crate::engine::core::{Core, Missing};
+use crate::engine::core::{Core, Fetched, Missing};
 use crate::engine::gate::{Gate, Outcome};
 use crate::resp::{Decoded, Decoder, Reply, RequestLimits};
 use crate::server::{Client, Server};
@@ -163,7 +163,7 @@ impl Output {
     }
 }
 
-type Fetching = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+type Fetching = Pin<Box<dyn Future<Output = Result<Vec<Fetched>, String>> + Send>>;
 
 /// What the connection waits for before it runs further commands.
 enum Pause {
@@ -208,7 +208,9 @@ struct Connection<S> {
     /// The stream may hold bytes that it took from `output`, as TLS does.
     unflushed: bool,
     pause: Pause,
-    /// Why the values that `request` needs could not be fetched.
+    /// Values that `request` needs, from the store.
+    fetched: Vec<Fetched>,
+    /// Why they could not be fetched.
     fetch_error: Option<String>,
     /// The client, or the server, sends no more requests this way.
     input_ended: bool,
@@ -234,6 +236,7 @@ where
         output: Output::default(),
         unflushed: false,
         pause: Pause::No,
+        fetched: Vec::new(),
         fetch_error: None,
         input_ended: false,
     };
@@ -347,8 +350,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Pause::Fetch(fetching) => match fetching.as_mut().poll(context) {
                 Poll::Pending => false,
-                Poll::Ready(fetched) => {
-                    self.fetch_error = fetched.err();
+                Poll::Ready(Ok(values)) => {
+                    self.fetched.extend(values);
+                    true
+                }
+                Poll::Ready(Err(why)) => {
+                    self.fetch_error = Some(why);
                     true
                 }
             },
@@ -472,10 +479,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.session.closing = true;
                 break;
             }
+            if !self.fetched.is_empty() {
+                core.lend(std::mem::take(&mut self.fetched));
+            }
             let execution = match self.fetch_error.take() {
                 None => command::execute(server, &settings, &mut self.session, core, &args),
                 Some(why) => command::fetch_failed(&mut self.session, core, &why).into(),
             };
+            let lent = core.take_back();
             match execution {
                 Execution::Reply(reply, gate) => self.output.push(reply, &mut self.session, gate),
                 Execution::Held(reply, hold) => {
@@ -486,6 +497,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Execution::Fetch(missing) => {
                     self.request = Some(consumed);
+                    self.fetched = lent;
                     self.pause = Pause::Fetch(fetch(Arc::clone(&self.server), missing));
                     break;
                 }

@@ -85,6 +85,7 @@ fn launch(engine: &Engine, departure: Departure, window: u32) -> Flight {
     header.wall_ms = engine.clock.wall_ms();
     header.now_through_ms = departure.now_through_ms;
     header.oldest_snapshot = departure.oldest_snapshot;
+    header.base = departure.base;
     let (_, object) = builder.finish(header);
     let name = ObjectName::Log(node, seq).to_string();
     let store = Arc::clone(&engine.store);

@@ -8,7 +8,9 @@
 
 pub mod scan;
 
-use super::version::{Flush, Position, Snapshot, State, Version, visible_version};
+use super::version::{
+    Flush, Position, Snapshot, State, StoredValue, Value, Version, visible_version,
+};
 use crate::layout::CommitId;
 use crate::small_bytes::SmallBytes;
 use hashbrown::HashTable;
@@ -59,6 +61,29 @@ impl Entry {
             older = current.older.as_deref();
             Some(&current.version)
         }))
+    }
+
+    fn for_each_mut(&mut self, mut each: impl FnMut(&mut Version)) {
+        each(&mut self.newest);
+        let mut older = self.older.as_deref_mut();
+        while let Some(current) = older {
+            each(&mut current.version);
+            older = current.older.as_deref_mut();
+        }
+    }
+
+    fn version_mut(&mut self, commit: CommitId) -> Option<&mut Version> {
+        if self.newest.commit == commit {
+            return Some(&mut self.newest);
+        }
+        let mut older = self.older.as_deref_mut();
+        while let Some(current) = older {
+            if current.version.commit == commit {
+                return Some(&mut current.version);
+            }
+            older = current.older.as_deref_mut();
+        }
+        None
     }
 
     /// The version a reader of `snapshot` sees, see [`visible_version`].
@@ -304,23 +329,38 @@ impl Index {
         id
     }
 
-    /// Gives the value of a version that was in the store to whoever reads it next.
+    /// Changes what a version says of its key.
     pub fn fill(&mut self, id: EntryId, commit: CommitId, state: State) {
+        let version = self.slab.get_mut(id).and_then(|entry| entry.version_mut(commit));
+        if let Some(version) = version {
+            version.state = state;
+        }
+    }
+
+    /// A version's value is in the store from now on; the value, if there was one.
+    pub fn store(&mut self, id: EntryId, commit: CommitId, place: StoredValue) -> Option<Value> {
+        let version = self.slab.get_mut(id)?.version_mut(commit)?;
+        if !matches!(version.state, State::Live(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut version.state, State::Stored(place)) {
+            State::Live(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The value that `put` has put is at `place` from now on, for all versions that hold it.
+    pub fn relocate(&mut self, id: EntryId, put: CommitId, place: StoredValue) {
         let Some(entry) = self.slab.get_mut(id) else {
             return;
         };
-        if entry.newest.commit == commit {
-            entry.newest.state = state;
-            return;
-        }
-        let mut older = entry.older.as_deref_mut();
-        while let Some(current) = older {
-            if current.version.commit == commit {
-                current.version.state = state;
-                return;
+        entry.for_each_mut(|version| match &mut version.state {
+            State::Stored(at) if version.commit == put => *at = place,
+            State::Inherited(inherited) if inherited.put == put => {
+                inherited.state = State::Stored(place);
             }
-            older = current.older.as_deref_mut();
-        }
+            _ => {}
+        });
     }
 
     /// Takes back every version of an entry after `position`; an entry without versions goes.

@@ -23,7 +23,8 @@
 //! | [`gate`]    | a reply waits for the group it depends on                                |
 //! | [`now`]     | the engine's one time                                                    |
 //! | `flusher`   | brings groups to the store, several at a time, acknowledged in order     |
-//! | `recovery`  | reads the logs, closes those of earlier starts, begins a new one         |
+//! | `compactor` | moves what is alive out of old objects, so that they can go              |
+//! | `recovery`  | reads bases and logs, closes those of earlier starts, begins a new one   |
 
 pub mod core;
 pub mod gate;
@@ -32,9 +33,12 @@ pub mod now;
 pub mod version;
 pub mod writes;
 
+mod compactor;
 mod flusher;
+mod read;
 mod recovery;
 
+pub use compactor::CompactionReport;
 pub use flusher::Stopped;
 pub use recovery::{OpenError, Recovered};
 
@@ -43,7 +47,8 @@ use crate::layout::{FormatError, Header, Kind, ObjectName};
 use crate::storage::StoreError;
 use crate::storage::resilient::{Decided, ResilientStore};
 use bytes::Bytes;
-use core::{Core, CoreOptions, Health, Missing};
+use core::compaction::CompactionLimits;
+use core::{Core, CoreOptions, Fetched, Health, Missing};
 use gate::Outcome;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -52,7 +57,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use version::{State, Value};
 
 /// What an engine is told about its surroundings and limits.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +74,10 @@ pub struct EngineOptions {
     pub recovery_reads_in_flight: usize,
     /// How many expired keys are removed in one go.
     pub expired_keys_per_turn: usize,
+    /// How many bytes of values that are in the store are kept in memory, too.
+    pub cache_bytes: u64,
+    /// When old objects are compacted.
+    pub compaction: CompactionLimits,
 }
 
 impl Default for EngineOptions {
@@ -81,6 +89,14 @@ impl Default for EngineOptions {
             commit_deadline: Duration::from_secs(10),
             recovery_reads_in_flight: 64,
             expired_keys_per_turn: 200,
+            cache_bytes: 256 << 20,
+            compaction: CompactionLimits {
+                store_percent_max: 200,
+                store_bytes_min: 16 << 20,
+                groups_max: 10_000,
+                logs_max: 16,
+                step_bytes: 4 << 20,
+            },
         }
     }
 }
@@ -96,6 +112,8 @@ pub struct Engine {
     options: EngineOptions,
     commit_deadline_ms: AtomicU64,
     expired_keys_per_turn: AtomicUsize,
+    compaction: Mutex<CompactionReport>,
+    compaction_limits: Mutex<CompactionLimits>,
     logged: bool,
 }
 
@@ -124,6 +142,7 @@ impl Engine {
             object_bytes_max: store.limits().object_bytes_max,
             logged,
             hash_seed: rng.random(),
+            cache_bytes: options.cache_bytes,
         });
         core.advance(clock.wall_ms(), clock.monotonic());
         let engine = Arc::new(Self {
@@ -135,6 +154,8 @@ impl Engine {
             options,
             commit_deadline_ms: AtomicU64::new(options.commit_deadline.as_millis() as u64),
             expired_keys_per_turn: AtomicUsize::new(options.expired_keys_per_turn),
+            compaction: Mutex::default(),
+            compaction_limits: Mutex::new(options.compaction),
             logged,
         });
         let recovered =
@@ -142,13 +163,14 @@ impl Engine {
         Ok((engine, recovered))
     }
 
-    /// Brings groups to the store and reaps expired keys until the node has to stop.
+    /// Brings groups to the store, reaps expired keys and compacts until the node has to stop.
     pub async fn run(&self) -> Stopped {
         tokio::select! {
             // Not by chance: a seed of the simulation replays exactly.
             biased;
             stopped = flusher::run(self) => stopped,
             never = self.reap_for_ever() => never,
+            never = compactor::run(self), if self.logged => never,
         }
     }
 
@@ -180,26 +202,55 @@ impl Engine {
         result
     }
 
-    /// Reads values that commands miss and gives them to their versions.
+    /// Reads values that commands miss. Whoever asked lends them to the state
+    /// ([`Core::lend`]) while the command runs again; the cache may not have kept them.
     ///
     /// # Errors
     /// The store didn't give them in time, or gave bytes with a wrong checksum: the
     /// message names the object.
-    pub async fn fetch(&self, missing: &[Missing]) -> Result<(), String> {
-        for Missing { slot, key, commit, place } in missing {
-            let name = ObjectName::Log(place.node, place.seq).to_string();
-            let bytes = self.read_value(&name, place.offset, place.length).await?;
-            if bytes.len() as u64 != place.length || crc32c::crc32c(&bytes) != place.crc {
-                return Err(format!("{name}: {}", FormatError::Checksum("values")));
+    pub async fn fetch(&self, missing: &[Missing]) -> Result<Vec<Fetched>, String> {
+        let mut fetched = Vec::with_capacity(missing.len());
+        for Missing { key, place } in missing {
+            // Where the object is gone, the value has moved: the command asks again.
+            let Some((name, offset)) = self.with_core(|core| core.locate(place)) else {
+                continue;
+            };
+            let text = name.to_string();
+            let length = u64::from(place.length);
+            let read = match self.store.try_read(&text, offset, length).await {
+                // It shows late, or was deleted on our way.
+                Err(StoreError::NotFound) => match self.with_core(|core| core.locate(place)) {
+                    Some(_) => self.store.read(&text, offset, length).await,
+                    None => continue,
+                },
+                read => read,
+            };
+            let bytes = read.map_err(|error| format!("{name}: {error}"))?;
+            if bytes.len() as u64 != length || crc32c::crc32c(&bytes) != place.crc {
+                let error = FormatError::Checksum("values");
+                return Err(format!("{name}: {error}: the value of \"{}\"", key.escape_ascii()));
             }
-            let state = State::Live(Value::String(bytes.as_ref().into()));
-            self.with_core(|core| core.fill(*slot, key, *commit, state));
+            let value = Fetched::new(*place, bytes.as_ref().into());
+            self.with_core(|core| core.keep(&value));
+            fetched.push(value);
         }
-        Ok(())
+        Ok(fetched)
     }
 
-    async fn read_value(&self, name: &str, offset: u64, length: u64) -> Result<Bytes, String> {
-        self.store.read(name, offset, length).await.map_err(|error| format!("{name}: {error}"))
+    /// When old objects are compacted.
+    fn compaction_limits(&self) -> CompactionLimits {
+        *self.compaction_limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes how much is kept in memory, and when old objects are compacted.
+    pub fn adjust_space(&self, cache_bytes: u64, limits: CompactionLimits) {
+        *self.compaction_limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+        self.with_core(|core| core.set_cache_bytes(cache_bytes));
+    }
+
+    /// What compaction has done since the start.
+    pub fn compaction(&self) -> CompactionReport {
+        self.compaction.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until everything sequenced so far has met its fate; `false` if that is not
@@ -221,7 +272,10 @@ impl Engine {
         }
         let Some((node, seq, now_ms)) = self.with_core(|core| {
             let serving = *core.health() == Health::Serving && core.pending_bytes() == 0;
-            serving.then(|| (core.node(), core.next_seq(), core.now_ms()))
+            serving.then(|| {
+                core.close();
+                (core.node(), core.next_seq(), core.now_ms())
+            })
         }) else {
             return;
         };

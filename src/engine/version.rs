@@ -1,6 +1,6 @@
 //! Versions of a key, and the one rule that says which of them a reader sees.
 
-use crate::layout::{CommitId, NodeId};
+use crate::layout::CommitId;
 use crate::small_bytes::SmallBytes;
 
 /// A place in the order in which this node applied groups: the count of groups so far.
@@ -20,19 +20,30 @@ pub enum Value {
     String(SmallBytes),
 }
 
+/// An object that the node reads from, by its place in the order in which they were
+/// written; see [`Ledger`](super::core::ledger::Ledger).
+pub type ObjectId = u32;
+
 /// Where in the store a value can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StoredValue {
-    /// The log of the group that holds it.
-    pub node: NodeId,
-    /// The group in that log.
-    pub seq: u64,
-    /// From the start of the object, in bytes.
-    pub offset: u64,
+    /// The group or base that holds it.
+    pub object: ObjectId,
+    /// From the start of the object's values, in bytes.
+    pub offset: u32,
     /// In bytes.
-    pub length: u64,
+    pub length: u32,
     /// CRC-32C of the bytes.
     pub crc: u32,
+}
+
+/// A value that an older version holds: the newer one has only changed when it expires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inherited {
+    /// The transaction that put the value: what the log names as predecessor.
+    pub put: CommitId,
+    /// [`State::Live`] or [`State::Stored`].
+    pub state: State,
 }
 
 /// What a version says of its key.
@@ -41,7 +52,9 @@ pub enum State {
     /// The key has this value.
     Live(Value),
     /// The key has a value, to be read from the store.
-    Stored(Box<StoredValue>),
+    Stored(StoredValue),
+    /// The key has the value of an older version.
+    Inherited(Box<Inherited>),
     /// The key was deleted.
     Tombstone,
     /// The key had a value whose bytes or whose predecessor are lost in the store: it is
@@ -53,6 +66,24 @@ impl State {
     /// Whether the key exists.
     pub fn is_alive(&self) -> bool {
         !matches!(self, Self::Tombstone)
+    }
+
+    /// Where the value is, whoever has put it.
+    #[inline]
+    pub fn held(&self) -> &Self {
+        match self {
+            Self::Inherited(inherited) => &inherited.state,
+            state => state,
+        }
+    }
+
+    /// How long the value is, in bytes.
+    pub fn value_bytes(&self) -> usize {
+        match self.held() {
+            Self::Live(Value::String(bytes)) => bytes.len(),
+            Self::Stored(place) => place.length as usize,
+            Self::Inherited(_) | Self::Tombstone | Self::Lost => 0,
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 mod homes;
 
 use super::version::Value;
-use crate::layout::CommitId;
 use crate::small_bytes::SmallBytes;
 use hashbrown::HashTable;
 use homes::Homes;
@@ -36,8 +35,6 @@ pub enum Change {
     Delete,
     /// Its value stays, its expiry changes.
     Expiry {
-        /// The version whose value stays.
-        predecessor: CommitId,
         /// Milliseconds since the Unix epoch; 0 is never.
         expires_ms: u64,
     },

@@ -11,7 +11,7 @@
 //!     meta      3, database, key, predecessor, expiry?            only the expiry changes
 //!     patch     4, database, key, predecessor, type, expiry?, place  a change to the older value
 //!     flush     5, database                                       a tombstone for all older ids
-//!     control   6, which, its fields
+//!     control   6, which, its fields             closings of logs; what a base replaces
 //!     swap      7, number u8, number u8                           their databases are exchanged
 //! ```
 //! *database* is a byte, the slot of SWAPDB: number and slot are the same until a swap
@@ -24,8 +24,13 @@
 //!     1, offset, length, crc u32             in the values of this object
 //!     2, node u32, number u64, length, crc   in blob/<node>/<number>
 //! ```
-//! `patch`, places in blobs and the trim and base controls are written by no version
-//! yet; they stand here so that the format doesn't change when they are.
+//! `patch` and places in blobs are written by no version yet; they stand here so that the
+//! format doesn't change when they are.
+//!
+//! The directory of a base begins with a commit of controls: what of the logs is replaced,
+//! which other bases count, and the swaps that lead to the numbers as they were there. Then
+//! come live versions, each put in a commit of its own id, and behind it, if a later commit
+//! changed the key's expiry, that meta.
 
 use super::codec::{FormatError, Reader, put_bytes, put_varint};
 use super::{CommitId, NodeId};
@@ -74,26 +79,21 @@ pub enum Control {
         /// The last group that counts; 0 for an empty log.
         end: u64,
     },
-    /// The groups of a log up to `through` are no longer needed (reserved).
+    /// The log of `node` up to `through`, and all of every log before it, is replaced.
     LogTrimmed {
         /// Whose log.
         node: NodeId,
-        /// The last group that is replaced.
+        /// The last group that is replaced; 0 if none of this log is.
         through: u64,
     },
-    /// A base counts from here on (reserved).
-    BaseAdded {
-        /// The base's node.
+    /// Beside the base that says so, these bases of `node` count.
+    Bases {
+        /// Whose bases.
         node: NodeId,
-        /// The base's number.
-        number: u64,
-    },
-    /// A base is replaced (reserved).
-    BaseRemoved {
-        /// The base's node.
-        node: NodeId,
-        /// The base's number.
-        number: u64,
+        /// The oldest of them.
+        first: u64,
+        /// The newest of them.
+        last: u64,
     },
 }
 
@@ -242,12 +242,14 @@ fn put_control(out: &mut Vec<u8>, control: Control) {
     let (which, node, number) = match control {
         Control::LogClosed { node, end } => (1, node, end),
         Control::LogTrimmed { node, through } => (2, node, through),
-        Control::BaseAdded { node, number } => (3, node, number),
-        Control::BaseRemoved { node, number } => (4, node, number),
+        Control::Bases { node, first, .. } => (3, node, first),
     };
     out.extend_from_slice(&[6, which]);
     out.extend_from_slice(&node.to_le_bytes());
     out.extend_from_slice(&number.to_le_bytes());
+    if let Control::Bases { last, .. } = control {
+        out.extend_from_slice(&last.to_le_bytes());
+    }
 }
 
 /// Reads the commits of a directory, one after the other.
@@ -379,8 +381,7 @@ fn read_control(reader: &mut Reader<'_>) -> Result<Control, FormatError> {
     match which {
         1 => Ok(Control::LogClosed { node, end: number }),
         2 => Ok(Control::LogTrimmed { node, through: number }),
-        3 => Ok(Control::BaseAdded { node, number }),
-        4 => Ok(Control::BaseRemoved { node, number }),
+        3 => Ok(Control::Bases { node, first: number, last: reader.u64()? }),
         _ => Err(FormatError::Field("kind of control")),
     }
 }

@@ -42,23 +42,36 @@ impl GroupBuilder {
         put_write(&mut self.directory, write);
     }
 
-    /// Appends a put, the value wherever its size says it belongs.
-    pub fn put(
+    /// Appends a put, the value wherever its size says it belongs; where that is.
+    pub fn put<'v>(
         &mut self,
         database: u8,
         key: &[u8],
         value_type: u8,
         expires_ms: Option<u64>,
-        value: &[u8],
-    ) {
+        value: &'v [u8],
+    ) -> Place<'v> {
         let place = if value.len() <= INLINE_VALUE_BYTES_MAX {
             Place::Inline(value)
         } else {
-            let offset = self.values.len() as u64;
-            self.values.extend_from_slice(value);
-            Place::Values { offset, length: value.len() as u64, crc: crc32c::crc32c(value) }
+            self.value(value, crc32c::crc32c(value))
         };
         self.write(&Write::Put { database, key, value_type, expires_ms, place });
+        place
+    }
+
+    /// Appends a value without its put, with the checksum that it is known by.
+    pub fn value(&mut self, value: &[u8], crc: u32) -> Place<'static> {
+        let offset = self.values.len() as u64;
+        self.values.extend_from_slice(value);
+        Place::Values { offset, length: value.len() as u64, crc }
+    }
+
+    /// Where the values will begin in an object that begins with `header`, and how long the
+    /// object will be, in bytes.
+    pub fn extent(&self, header: &Header) -> (u64, u64) {
+        let values_offset = (header.encoded_bytes() + self.directory.len()) as u64;
+        (values_offset, values_offset + self.values.len() as u64)
     }
 
     /// The whole object. `header` comes with everything but lengths and checksum.

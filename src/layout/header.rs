@@ -10,11 +10,15 @@ const MAGIC: [u8; 8] = *b"\x89aft\r\n\x1a\n";
 const FIXED_BYTES: usize =
     8 + 2 + 1 + 1 + 4 + 16 + 4 + 8 + 4 + 8 + 4 + 8 + 4 + 8 + 4 + 8 + 8 + 8 + 2 + 4;
 
+/// Bytes of the newest base, which format 3 has added.
+const BASE_BYTES: usize = 4 + 8;
+
 /// Bytes of one position.
 const POSITION_BYTES: usize = 4 + 8;
 
 /// The longest header, in bytes: one position for each log it can name.
-pub const HEADER_BYTES_MAX: usize = FIXED_BYTES + POSITION_BYTES * u16::MAX as usize;
+pub const HEADER_BYTES_MAX: usize =
+    FIXED_BYTES + BASE_BYTES + POSITION_BYTES * u16::MAX as usize;
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +56,13 @@ impl Kind {
 /// | node u32 | number u64 | directory length u32 | values length u64 | directory crc u32
 /// | acked_through u64 | window u32 | largest commit: time u64, node u32
 /// | wall_ms u64 | now_through_ms u64 | oldest_snapshot u64
+/// | newest base: node u32, number u64                                (from format 3 on)
 /// | positions: count u16, then (node u32, number u64) each | header crc u32
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
+    /// The version of the format it is written in.
+    pub format: u16,
     /// What the object is.
     pub kind: Kind,
     /// Drawn for this object: tells a repeated create of ours from somebody else's.
@@ -83,6 +90,8 @@ pub struct Header {
     pub now_through_ms: u64,
     /// The oldest open snapshot of the writer, as commit time; 0 where none is open.
     pub oldest_snapshot: u64,
+    /// The newest base that counts, and with it all that it says; `(0, 0)` if there is none.
+    pub base: (NodeId, u64),
     /// The groups of other logs that the writer had applied.
     pub positions: Vec<(NodeId, u64)>,
 }
@@ -91,6 +100,7 @@ impl Header {
     /// A header of an object without directory and values.
     pub fn new(kind: Kind, nonce: u128, node: NodeId, number: u64) -> Self {
         Self {
+            format: FORMAT_VERSION,
             kind,
             nonce,
             node,
@@ -104,13 +114,15 @@ impl Header {
             wall_ms: 0,
             now_through_ms: 0,
             oldest_snapshot: 0,
+            base: (0, 0),
             positions: Vec::new(),
         }
     }
 
     /// Length of this header in bytes: where the directory begins.
     pub fn encoded_bytes(&self) -> usize {
-        FIXED_BYTES + POSITION_BYTES * self.positions.len()
+        let base_bytes = if self.format >= 3 { BASE_BYTES } else { 0 };
+        FIXED_BYTES + base_bytes + POSITION_BYTES * self.positions.len()
     }
 
     /// Length of the whole object in bytes.
@@ -127,7 +139,7 @@ impl Header {
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out.extend_from_slice(&self.format.to_le_bytes());
         out.push(self.kind as u8);
         out.push(0);
         out.extend_from_slice(&(self.encoded_bytes() as u32).to_le_bytes());
@@ -144,6 +156,10 @@ impl Header {
         out.extend_from_slice(&self.wall_ms.to_le_bytes());
         out.extend_from_slice(&self.now_through_ms.to_le_bytes());
         out.extend_from_slice(&self.oldest_snapshot.to_le_bytes());
+        if self.format >= 3 {
+            out.extend_from_slice(&self.base.0.to_le_bytes());
+            out.extend_from_slice(&self.base.1.to_le_bytes());
+        }
         out.extend_from_slice(&(self.positions.len() as u16).to_le_bytes());
         for (node, number) in &self.positions {
             out.extend_from_slice(&node.to_le_bytes());
@@ -183,7 +199,8 @@ impl Header {
         }
         let mut reader = Reader::new(fields, "header");
         reader.take(MAGIC.len())?;
-        if reader.u16()? == 0 {
+        let format = reader.u16()?;
+        if format == 0 {
             return Err(FormatError::Field("format"));
         }
         let kind = Kind::from_u8(reader.u8()?)?;
@@ -193,6 +210,7 @@ impl Header {
         reader.u32()?;
         let nonce = u128::from(reader.u64()?) | u128::from(reader.u64()?) << 64;
         let mut decoded = Self::new(kind, nonce, reader.u32()?, reader.u64()?);
+        decoded.format = format;
         decoded.directory_bytes = reader.u32()?;
         decoded.values_bytes = reader.u64()?;
         decoded.directory_crc = reader.u32()?;
@@ -202,6 +220,9 @@ impl Header {
         decoded.wall_ms = reader.u64()?;
         decoded.now_through_ms = reader.u64()?;
         decoded.oldest_snapshot = reader.u64()?;
+        if format >= 3 {
+            decoded.base = (reader.u32()?, reader.u64()?);
+        }
         for _ in 0..reader.u16()? {
             decoded.positions.push((reader.u32()?, reader.u64()?));
         }

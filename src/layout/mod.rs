@@ -11,7 +11,7 @@
 //! | `log/<node>/<seq>`  | who closes the log    | a [seal](Kind::Seal): the log ends before it         |
 //! | `log/<node>/<seq>`  | who finds data lost   | a [hole](Kind::Hole): the log goes on behind it      |
 //! | `blob/<node>/<n>`   | that node             | one value too large for a group (reserved)           |
-//! | `base/<node>/<n>`   | that node             | live versions moved out of old groups (reserved)     |
+//! | `base/<node>/<n>`   | that node             | live versions moved out of old groups and bases      |
 //! | `view/<n>`          | who creates it first  | who may write (reserved: a shared store)             |
 //!
 //! Every object begins with the same [`Header`]; a group goes on with its *directory*
@@ -43,8 +43,9 @@ pub use header::{Header, Kind};
 use std::fmt;
 use std::str::FromStr;
 
-/// The version of every format described here. 2 has swaps of databases, which 1 has not.
-pub const FORMAT_VERSION: u16 = 2;
+/// The version of every format described here. 2 has swaps of databases, which 1 has not;
+/// 3 has bases, and names the newest in each header.
+pub const FORMAT_VERSION: u16 = 3;
 
 /// A process start: unique in a store, drawn from 1 upwards, never used again.
 pub type NodeId = u32;
@@ -96,6 +97,8 @@ impl ObjectName {
     pub const NODES: &'static str = "node/";
     /// The prefix of all logs.
     pub const LOGS: &'static str = "log/";
+    /// The prefix of all bases.
+    pub const BASES: &'static str = "base/";
 }
 
 impl fmt::Display for ObjectName {

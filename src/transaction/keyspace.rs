@@ -5,7 +5,7 @@ use super::Transaction;
 use crate::engine::core::Database;
 use crate::engine::index::Entry;
 use crate::engine::index::scan::{ENTRY_BYTES, Place, below, next_place, place_of};
-use crate::engine::version::{Snapshot, State, Value};
+use crate::engine::version::{Snapshot, Value};
 use crate::engine::writes::{Change, KeyWrite, Own};
 use crate::small_bytes::{INLINE_BYTES_MAX, SmallBytes};
 
@@ -145,12 +145,8 @@ impl Transaction<'_> {
         let (database, hash) = self.place(database, key);
         let value_bytes = match self.writes.own(database, hash, key) {
             Own::Written(Change::Put { value: Value::String(bytes), .. }) => bytes.len(),
-            _ => match &self.core.read(database, hash, key, self.snapshot)?.state {
-                State::Live(Value::String(bytes)) => bytes.len(),
-                // Not in memory now, but it will be when it is read.
-                State::Stored(place) => place.length as usize,
-                State::Tombstone | State::Lost => 0,
-            },
+            // Not always in memory now, but it will be when it is read.
+            _ => self.core.read(database, hash, key, self.snapshot)?.state.value_bytes(),
         };
         /// A time and an entry in a tree, whose nodes are about two thirds full.
         const EXPIRY_BYTES: usize = 24;

@@ -84,10 +84,10 @@ pub(crate) fn check<'h>(
     for txn in txns {
         checker.told_right(txn)?;
     }
+    checker.model = Model::build(commits)?;
     for commit in commits {
         checker.whole(commit)?;
     }
-    checker.model = Model::build(commits)?;
     checker.real_time()?;
     for txn in txns {
         checker.answers(txn)?;
@@ -130,9 +130,15 @@ impl<'h> Checker<'h> {
         for write in &commit.writes {
             same &= match write {
                 Stored::Flush(database) => flushed.remove(database),
-                Stored::Put(key, value, expires_ms) => {
-                    writes.remove(key) == Some(Effect::Put(value.clone(), *expires_ms))
-                }
+                Stored::Put(key, value, expires_ms) => match writes.remove(key) {
+                    // The value again, with its new expiry.
+                    Some(Effect::Expiry(wanted)) => {
+                        let before = self.place(txn).and_then(|place| self.model.at(*key, place));
+                        let held = before.and_then(|version| version.value.as_ref());
+                        wanted == *expires_ms && held == Some(value)
+                    }
+                    effect => effect == Some(Effect::Put(value.clone(), *expires_ms)),
+                },
                 Stored::Delete(key) => writes.remove(key) == Some(Effect::Delete),
                 Stored::Meta(key, _, expires_ms) => {
                     writes.remove(key) == Some(Effect::Expiry(*expires_ms))

@@ -8,6 +8,7 @@ use crate::history::{
 use crate::store::{Mutant, SimStore};
 use aft::clock::Clock;
 use aft::engine::Engine;
+use aft::engine::core::Fetched;
 use aft::engine::gate::{self, Gate};
 use aft::engine::version::Value;
 use aft::layout::Commit;
@@ -166,9 +167,10 @@ impl Client {
     async fn execute(&mut self, ops: Vec<Op>, watching: Option<Watching>) -> TxnId {
         let id = (self.history.lock().unwrap()).ask(self.number, self.life, ops.clone());
         let writes = ops.iter().any(|op| op.writes_or_reads_to_write());
+        let mut fetched = Vec::new();
         loop {
             let view = if writes { View::Tip } else { self.view() };
-            let finished = self.attempt(id, &ops, view, watching.as_ref());
+            let finished = self.attempt(id, &ops, view, watching.as_ref(), &fetched);
             let reply = match finished {
                 Finished::Done { gate, commit, .. } => {
                     if !writes && view == View::Tip {
@@ -179,7 +181,8 @@ impl Client {
                 }
                 Finished::Fetch(missing) => {
                     self.store.hit("fetches");
-                    if self.engine.fetch(&missing).await.is_ok() {
+                    if let Ok(values) = self.engine.fetch(&missing).await {
+                        fetched.extend(values);
                         continue;
                     }
                     Reply::Known(Outcome::Failed)
@@ -209,10 +212,18 @@ impl Client {
     }
 
     /// One go: all commands and the commit, with nothing in between.
-    fn attempt(&self, id: TxnId, ops: &[Op], view: View, watching: Option<&Watching>) -> Finished {
+    fn attempt(
+        &self,
+        id: TxnId,
+        ops: &[Op],
+        view: View,
+        watching: Option<&Watching>,
+        fetched: &[Fetched],
+    ) -> Finished {
         let request = id.to_string();
         let meta = Commit { request: Some(request.as_bytes()), ..Commit::default() };
         self.engine.with_core(|core| {
+            core.lend(fetched.to_vec());
             let mut transaction = Transaction::begin(core, view, BYTES_MAX);
             let now_ms = transaction.now_ms();
             let held = watching.is_none_or(|watching| {
@@ -244,7 +255,9 @@ impl Client {
                 held,
             });
             drop(history);
-            transaction.finish(&meta)
+            let finished = transaction.finish(&meta);
+            core.take_back();
+            finished
         })
     }
 

@@ -19,8 +19,9 @@ pub(crate) enum Cause {
 #[derive(Debug, Clone)]
 pub(crate) struct Version {
     pub(crate) from: usize,
-    pub(crate) commit: CommitId,
     pub(crate) cause: Cause,
+    /// The commit that put the value.
+    pub(crate) put: CommitId,
     /// `None` for a tombstone.
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) expires_ms: u64,
@@ -63,7 +64,13 @@ impl Model {
     }
 
     fn apply(&mut self, from: usize, commit: CommitId, write: &Stored) -> Result<(), Violation> {
-        let version = |cause, value, expires_ms| Version { from, commit, cause, value, expires_ms };
+        let version = |cause, value, expires_ms| Version {
+            from,
+            cause,
+            put: commit,
+            value,
+            expires_ms,
+        };
         let (key, version) = match write {
             Stored::Put(key, value, expires_ms) => {
                 let value = Some(value.clone());
@@ -73,9 +80,9 @@ impl Model {
             Stored::Meta(key, predecessor, expires_ms) => {
                 let older = self.keys.get(key).and_then(|versions| versions.last());
                 match older {
-                    Some(older) if older.commit == *predecessor && older.value.is_some() => {
-                        let value = older.value.clone();
-                        (*key, version(Cause::Written, value, *expires_ms))
+                    Some(older) if older.put == *predecessor && older.value.is_some() => {
+                        let version = version(Cause::Written, older.value.clone(), *expires_ms);
+                        (*key, Version { put: older.put, ..version })
                     }
                     other => {
                         return Err(Violation::new(

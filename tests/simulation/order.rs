@@ -110,8 +110,10 @@ impl Order {
         while let Some(commit) = directory.next_commit().map_err(|error| broken(&name, error))? {
             let mut writes = Vec::new();
             for write in &commit.writes {
-                if let Write::Control(Control::LogClosed { node, end }) = write {
-                    recorded.push((*node, *end));
+                if let Write::Control(control) = write {
+                    if let Control::LogClosed { node, end } = control {
+                        recorded.push((*node, *end));
+                    }
                 } else {
                     writes.push(
                         stored(header, bytes, write)

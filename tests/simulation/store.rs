@@ -13,7 +13,7 @@ use aft::storage::{Created, Limits, Store, StoreError, StoreFuture};
 use bytes::Bytes;
 use rand::RngExt;
 use rand::rngs::StdRng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Waker};
@@ -56,6 +56,10 @@ pub(crate) struct KillAt {
 
 struct State {
     objects: BTreeMap<String, Object>,
+    /// What was there once and has been deleted.
+    deleted: BTreeMap<String, Bytes>,
+    /// Names that came to be after their process had died.
+    late: BTreeSet<String>,
     faults: Faults,
     rng: StdRng,
     coverage: Coverage,
@@ -101,6 +105,8 @@ impl SimStore {
     ) -> Self {
         let state = State {
             objects: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+            late: BTreeSet::new(),
             faults,
             rng,
             coverage: Coverage::default(),
@@ -179,6 +185,19 @@ impl SimStore {
         let state = self.state();
         let objects = state.objects.iter();
         objects.map(|(name, object)| (name.clone(), object.bytes.clone())).collect()
+    }
+
+    /// Names that came to be after their process had died: the next start deletes what of
+    /// them nothing names.
+    pub(crate) fn created_late(&self) -> BTreeSet<String> {
+        self.state().late.clone()
+    }
+
+    /// All that ever was there: what the logs said before anything was compacted.
+    pub(crate) fn objects_ever(&self) -> BTreeMap<String, Bytes> {
+        let mut ever = self.state().deleted.clone();
+        ever.extend(self.objects());
+        ever
     }
 
     /// Breaks the store's promise: an object is gone.
@@ -357,10 +376,17 @@ impl State {
     fn notice_create(&mut self, life: u32, name: &str, bytes: &Bytes) {
         let late = life != self.life;
         if late {
+            self.late.insert(name.to_owned());
             self.coverage.hit("creates applied after their process died");
         }
         let kind = Header::decode(bytes).map(|header| header.kind);
         let there = self.kind_of(name);
+        if late && there.is_none() && self.deleted.contains_key(name) {
+            self.coverage.hit("late creates of deleted names");
+        }
+        if kind == Ok(Kind::Base) {
+            self.coverage.hit("bases created");
+        }
         if late && there == Some(Kind::Seal) {
             self.coverage.hit("late creates that met a seal");
         }
@@ -459,7 +485,12 @@ impl Store for SimStore {
         Box::pin(self.request(Verb::Other, move |store| {
             let mut state = store.state();
             for name in &names {
-                state.objects.remove(name);
+                let Some(object) = state.objects.remove(name) else { continue };
+                state.coverage.hit(match name.parse() {
+                    Ok(ObjectName::Base(..)) => "bases deleted",
+                    _ => "groups deleted",
+                });
+                state.deleted.insert(name.clone(), object.bytes);
             }
             Ok(())
         }))

@@ -9,11 +9,13 @@ use crate::history::{History, Outcome};
 use crate::order::{self, Order, Stored};
 use crate::store::{KillAt, Mutant, SimStore};
 use aft::clock::Clock;
+use aft::engine::core::compaction::CompactionLimits;
 use aft::engine::{Engine, EngineOptions};
 use aft::layout::CommitId;
 use aft::storage::resilient::{ResilientStore, RetryPolicy};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -93,6 +95,8 @@ impl World {
             ),
             recovery_reads_in_flight: [1, 3, 64][rng.random_range(0..3)],
             expired_keys_per_turn: [1, 200][rng.random_range(0..2)],
+            cache_bytes: [0, 200, 1 << 20][rng.random_range(0..3)],
+            compaction: draw_compaction(&mut rng),
         };
         let policy = RetryPolicy {
             attempt_timeout: Duration::from_millis([100, 1_000, 3_000][rng.random_range(0..3)]),
@@ -207,7 +211,7 @@ impl World {
 
     /// A start has closed all logs before its own: from now on the order only grows.
     fn recovered(&mut self, store: &SimStore) -> Result<(), Violation> {
-        let order = order::read(&store.objects())?;
+        let order = order::read(&store.objects_ever())?;
         let ids: Vec<CommitId> = order.commits.iter().map(|commit| commit.id).collect();
         if !ids.starts_with(&self.known) {
             return Err(Violation::new(
@@ -246,6 +250,9 @@ impl World {
         let sealing = AtomicBool::new(false);
         let full_life = async {
             sleep(Duration::from_millis(lasts)).await;
+            if last {
+                at_rest(engine, store).await?;
+            }
             if end == End::Clean {
                 stop.store(true, Ordering::Relaxed);
                 shut_down(engine, store, &mut clients, &sealing).await?;
@@ -324,7 +331,7 @@ impl World {
     /// Reads the store and holds the history against it.
     fn finish(mut self, found: Result<(), Violation>) -> Run {
         let history = std::mem::take(&mut *self.history.lock().unwrap());
-        let read = order::read(&self.store.objects());
+        let read = order::read(&self.store.objects_ever());
         let order = read.as_ref().cloned().unwrap_or_default();
         self.coverage.merge(&self.store.coverage());
         let complained = match history.complaints.first() {
@@ -386,6 +393,47 @@ impl World {
         self.coverage.add("commits in the order", commits.len() as u64);
         self.coverage.add("seals", order.seals);
         self.coverage.add("groups of several transactions", order.shared_groups);
+    }
+}
+
+/// Once nothing is written any more the store holds what the node counts, and nothing else.
+async fn at_rest(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
+    let names = || -> BTreeSet<String> {
+        let counted = engine.with_core(|core| {
+            core.ledger().current().map(|held| held.name.to_string()).collect()
+        });
+        counted
+    };
+    for _ in 0..600 {
+        let busy = engine.with_core(|core| core.ledger().replaced() > 0);
+        let before = names();
+        sleep(Duration::from_secs(1)).await;
+        if !busy && names() == before {
+            break;
+        }
+    }
+    let counted = names();
+    let of_logs = |name: &String| name.starts_with("log/") || name.starts_with("base/");
+    let there: BTreeSet<String> = store.objects().into_keys().filter(of_logs).collect();
+    let late = store.created_late();
+    let unnamed: Vec<_> =
+        there.difference(&counted).filter(|name| !late.contains(*name)).collect();
+    let missing: Vec<_> = counted.difference(&there).collect();
+    if unnamed.is_empty() && missing.is_empty() {
+        return Ok(());
+    }
+    let what = format!("nothing names {unnamed:?}; there is no {missing:?}");
+    Err(Violation::new("StoreNotClean", what))
+}
+
+/// Stores so small that something is compacted all the time, and some where nothing is.
+fn draw_compaction(rng: &mut StdRng) -> CompactionLimits {
+    CompactionLimits {
+        store_percent_max: [110, 200, 400][rng.random_range(0..3)],
+        store_bytes_min: [0, 2_000, 1 << 30][rng.random_range(0..3)],
+        groups_max: [1, 5, 1_000][rng.random_range(0..3)],
+        logs_max: [1, 3, 1_000][rng.random_range(0..3)],
+        step_bytes: [1, 600, 3_000, 1 << 20][rng.random_range(0..4)],
     }
 }
 

@@ -2,24 +2,49 @@
 //! group and puts its versions on top of the index.
 
 use super::super::index::Entry;
-use super::super::version::{Flush, Position, State, Value, Version};
+use super::super::version::{Flush, Inherited, Position, State, Value, Version};
 use super::super::writes::{Change, KeyWrite, WriteSet};
+use super::census::Census;
 use super::{Core, Health, Keep, Refused};
 use crate::layout::directory::TYPE_STRING;
-use crate::layout::{Commit, CommitId, GroupBuilder, Write};
+use crate::layout::{Commit, CommitId, GroupBuilder, Place, Write};
 
-/// Appends a change to the open group.
-fn log_change(builder: &mut GroupBuilder, slot: u8, key: &[u8], change: &Change) {
-    let expiry = |expires_ms: u64| (expires_ms != 0).then_some(expires_ms);
-    match change {
-        Change::Put { value: Value::String(bytes), expires_ms } => {
-            builder.put(slot, key, TYPE_STRING, expiry(*expires_ms), bytes);
+/// Appends to the open group what a key becomes; where a value went that is too large for
+/// the directory.
+fn log_version<'v>(
+    builder: &mut GroupBuilder,
+    slot: u8,
+    key: &[u8],
+    version: &'v Version,
+    newest: Option<CommitId>,
+) -> Option<Place<'v>> {
+    let expires_ms = (version.expires_ms != 0).then_some(version.expires_ms);
+    let predecessor = match &version.state {
+        State::Live(Value::String(bytes)) => {
+            return Some(builder.put(slot, key, TYPE_STRING, expires_ms, bytes));
         }
-        Change::Delete => builder.write(&Write::Delete { database: slot, key }),
-        Change::Expiry { predecessor, expires_ms } => {
-            let (database, predecessor, expires_ms) = (slot, *predecessor, expiry(*expires_ms));
-            builder.write(&Write::Meta { database, key, predecessor, expires_ms });
+        State::Tombstone => {
+            builder.write(&Write::Delete { database: slot, key });
+            return None;
         }
+        State::Inherited(inherited) => inherited.put,
+        State::Stored(_) | State::Lost => newest.unwrap_or(CommitId::ZERO),
+    };
+    builder.write(&Write::Meta { database: slot, key, predecessor, expires_ms });
+    None
+}
+
+/// What a version that only changes the expiry of `newest` holds. A value that is in memory
+/// anyway is written again, with its new expiry; one in the store stays where it is.
+fn inherit(newest: &Version) -> State {
+    match &newest.state {
+        State::Live(value) => State::Live(value.clone()),
+        State::Stored(_) => {
+            let inherited = Inherited { put: newest.commit, state: newest.state.clone() };
+            State::Inherited(Box::new(inherited))
+        }
+        State::Inherited(inherited) => State::Inherited(inherited.clone()),
+        State::Tombstone | State::Lost => State::Lost,
     }
 }
 
@@ -82,37 +107,47 @@ impl Core {
         let Some(slot) = self.slots.on_tip(number) else {
             return;
         };
-        if self.options.logged {
-            log_change(&mut self.open.builder, slot, &key, &change);
-        }
         let versions = self.options.logged || !self.pins.is_empty();
         let keep = Keep { versions, tombstones: versions || self.watched.has(slot, &key) };
         let Some(db) = self.databases.get_mut(usize::from(slot)) else {
             return;
         };
         let found = db.index.find(hash, &key);
-        let was_alive = found.is_some_and(|id| db.alive_on_tip(id));
+        let before = found.map_or(Census::default(), |id| db.census_on_tip(id));
         let newest = found.and_then(|id| db.index.get(id)).map(Entry::newest);
         let first_in_group = newest.is_none_or(|newest| newest.position != position);
         let (state, expires_ms) = match change {
             Change::Put { value, expires_ms } => (State::Live(value), expires_ms),
             Change::Delete => (State::Tombstone, 0),
-            Change::Expiry { expires_ms, .. } => {
-                (newest.map_or(State::Lost, |version| version.state.clone()), expires_ms)
-            }
+            Change::Expiry { expires_ms } => (newest.map_or(State::Lost, inherit), expires_ms),
         };
-        let delta = i64::from(state.is_alive()) - i64::from(was_alive);
+        let mut delta = -before;
+        if state.is_alive() {
+            delta += Census::of(&key, &state);
+        }
         db.live_tip += delta;
         db.written = position;
         let version = Version { commit, position, expires_ms, state };
+        let logged = self.options.logged.then(|| {
+            let newest = newest.map(|newest| newest.commit);
+            log_version(&mut self.open.builder, slot, &key, &version, newest)
+        });
+        // The place alone: the version moves on.
+        let place = logged.flatten().and_then(|place| match place {
+            Place::Values { offset, length, crc } => Some((offset, length, crc)),
+            _ => None,
+        });
         let Some(id) = db.put_version(found, hash, key, version, keep) else {
             return;
         };
+        if let Some((offset, length, crc)) = place {
+            self.open.place(slot, id, commit, (offset, length, crc));
+        }
         if keep.tombstones {
             if first_in_group {
                 self.open.touched.push((slot, id));
             }
-            if delta != 0 {
+            if delta != Census::default() {
                 *self.open.live_delta.entry(slot).or_default() += delta;
             }
         }

@@ -3,13 +3,20 @@
 use super::super::gate::Outcome;
 use super::super::index::EntryId;
 use super::super::version::Position;
+use super::census::Census;
+use super::ledger::Held;
 use super::{Core, Database, Departure, Health, PendingGroup};
-use crate::layout::{CommitId, NodeId};
+use crate::layout::{CommitId, Header, Kind, NodeId, ObjectName};
 
 impl Core {
     /// Whether a group waits to be sent.
     pub fn has_unsent(&self) -> bool {
-        self.cut.back().is_some_and(|group| !group.sent) || self.open_is_wanted()
+        !self.closed && (self.cut.back().is_some_and(|group| !group.sent) || self.open_is_wanted())
+    }
+
+    /// Nothing is sent from now on: what this node does by itself must not meet its own seal.
+    pub fn close(&mut self) {
+        self.closed = true;
     }
 
     pub(super) fn open_is_wanted(&self) -> bool {
@@ -18,7 +25,7 @@ impl Core {
 
     /// The next group to be sent, if there is one.
     pub fn depart(&mut self) -> Option<Departure> {
-        if self.health != Health::Serving {
+        if self.health != Health::Serving || self.closed {
             return None;
         }
         if self.cut.back().is_none_or(|group| group.sent) {
@@ -39,6 +46,8 @@ impl Core {
             group.largest_commit = largest;
         }
         let position = acked + at as u64 + 1;
+        let header = Header::new(Kind::Group, 0, node, position - log_begins);
+        group.extent = group.builder.extent(&header);
         Some(Departure {
             position,
             seq: position - log_begins,
@@ -48,21 +57,28 @@ impl Core {
             acked_through: acked.saturating_sub(log_begins),
             now_through_ms: group.now_through_ms,
             oldest_snapshot,
+            base: self.base,
         })
     }
 
     /// The store has acknowledged the oldest sent group: it becomes visible.
     pub fn acknowledge(&mut self) {
-        let Some(group) = self.cut.pop_front() else {
+        let Some(mut group) = self.cut.pop_front() else {
             return;
         };
         self.acked += 1;
+        let (values_offset, bytes) = group.extent;
+        let place = (self.node, self.acked - self.log_begins);
+        let name = ObjectName::Log(place.0, place.1);
+        let swaps = std::mem::take(&mut group.swaps);
+        let object = self.ledger.push(Held { name, place, bytes, values_offset, swaps });
         self.pending_bytes = self.pending_bytes.saturating_sub(group.bytes);
         self.now_through_acked_ms = self.now_through_acked_ms.max(group.now_through_ms);
         for (&number, delta) in &group.live_delta {
-            self.databases[usize::from(number)].live_visible += delta;
+            self.databases[usize::from(number)].live_visible += *delta;
         }
         self.settle_group(&group);
+        self.store_values(object, &group.placed);
         self.slots.settle(self.oldest_reader());
         group.gate.open(Outcome::Durable);
     }
@@ -116,7 +132,7 @@ impl Core {
                 continue;
             };
             let untouched = db.written <= flush.position && db.flushes.len() == 1;
-            if untouched && db.live_tip == 0 && watched.is_empty() {
+            if untouched && db.live_tip == Census::default() && watched.is_empty() {
                 // Nothing was written since: the whole database goes at once.
                 *db = Database { written: db.written, ..Database::new(self.options.hash_seed) };
                 continue;
@@ -185,7 +201,7 @@ impl Core {
                 db.remember_expiry(id);
             }
             for (&number, delta) in &group.live_delta {
-                self.databases[usize::from(number)].live_tip -= delta;
+                self.databases[usize::from(number)].live_tip -= *delta;
             }
             group.gate.open(Outcome::NotCommitted);
         }

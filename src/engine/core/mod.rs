@@ -15,18 +15,24 @@
 //! becomes visible at one instant, and what it superseded goes. When a group is given
 //! up, the tip falls back: its versions are taken out again.
 
+mod census;
 mod commits;
+pub mod compaction;
 mod groups;
+pub mod ledger;
 mod pins;
 mod readers;
 mod recovered;
 mod swaps;
+mod values;
 
 use super::gate::Gate;
 use super::index::{Entry, EntryId, Index, hash_key};
 use super::now::Now;
 use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Version};
+pub use census::Census;
 pub use pins::Pin;
+pub use values::Fetched;
 
 use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{CommitId, GroupBuilder, NodeId};
@@ -39,6 +45,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use swaps::Slots;
+use values::{Placed, Values};
+use ledger::Ledger;
 
 /// How many databases there can be: their numbers stand in a byte of the format.
 pub const DATABASES_MAX: usize = 255;
@@ -50,8 +58,8 @@ pub struct Database {
     /// Not yet carried out on every entry; newest first.
     flushes: Vec<Flush>,
     /// Keys alive on the tip; expired ones count until they are reaped, as in Redis.
-    live_tip: i64,
-    live_visible: i64,
+    live_tip: Census,
+    live_visible: Census,
     /// The tip's keys that expire, by time.
     expiries: BTreeSet<(u64, EntryId)>,
     /// Where the last look for expired keys ended.
@@ -65,8 +73,8 @@ impl Database {
         Self {
             index: Index::new(seed),
             flushes: Vec::new(),
-            live_tip: 0,
-            live_visible: 0,
+            live_tip: Census::default(),
+            live_visible: Census::default(),
             expiries: BTreeSet::new(),
             looked_at: (0, 0),
             written: RECOVERED,
@@ -78,12 +86,16 @@ impl Database {
         &self.index
     }
 
-    /// The newest version of an entry on the tip, unless a flush has buried it.
-    fn alive_on_tip(&self, id: EntryId) -> bool {
-        self.index.get(id).is_some_and(|entry| {
-            let newest = entry.newest();
-            newest.state.is_alive() && !self.flushes.iter().any(|f| f.commit > newest.commit)
-        })
+    /// The newest version of an entry on the tip, if it is alive and no flush has buried it.
+    fn census_on_tip(&self, id: EntryId) -> Census {
+        let Some(entry) = self.index.get(id) else {
+            return Census::default();
+        };
+        let newest = entry.newest().commit;
+        if self.flushes.iter().any(|f| f.commit > newest) {
+            return Census::default();
+        }
+        Census::of_newest(entry)
     }
 
     fn expiry_of(&self, id: EntryId) -> u64 {
@@ -190,14 +202,32 @@ struct PendingGroup {
     /// By slot.
     touched: Vec<(u8, EntryId)>,
     /// How many keys it makes alive (or dead), by slot.
-    live_delta: BTreeMap<u8, i64>,
+    live_delta: BTreeMap<u8, Census>,
+    /// Values that are too large for the directory.
+    placed: Vec<Placed>,
+    /// Swaps of databases, in order.
+    swaps: Vec<(u8, u8)>,
     largest_commit: CommitId,
     now_through_ms: u64,
     /// A reply waits for it although no transaction is in it.
     wanted: bool,
     /// Bytes of its directory and values, once it is sent.
     bytes: usize,
+    /// Where the values begin in the object, and how long that is, once it is sent.
+    extent: (u64, u64),
     sent: bool,
+}
+
+impl PendingGroup {
+    /// Notes where among the values one of a version is.
+    fn place(&mut self, slot: u8, id: EntryId, commit: CommitId, at: (u64, u64, u32)) {
+        let (offset, length, crc) = at;
+        let (Ok(offset), Ok(length)) = (u32::try_from(offset), u32::try_from(length)) else {
+            return; // It stays in memory: no object is that large.
+        };
+        // What was written to the key before, in this group, is hidden for good.
+        self.placed.push(Placed { slot, id, commit, offset, length, crc });
+    }
 }
 
 /// A group on its way to the store.
@@ -219,6 +249,8 @@ pub struct Departure {
     pub now_through_ms: u64,
     /// The commit time of the oldest open snapshot; 0 where none is.
     pub oldest_snapshot: u64,
+    /// The newest base that counts.
+    pub base: (NodeId, u64),
 }
 
 /// Whether the node takes writes.
@@ -249,6 +281,8 @@ pub struct CoreOptions {
     pub logged: bool,
     /// Keeps clients from choosing keys that collide.
     pub hash_seed: u64,
+    /// How many bytes of values that are in the store are kept in memory, too.
+    pub cache_bytes: u64,
 }
 
 /// The state of a node. See the module's picture.
@@ -280,8 +314,17 @@ pub struct Core {
     /// Expiries up to here are known to a restart.
     now_through_acked_ms: u64,
     health: Health,
+    /// Nothing is sent any more: the log is about to be sealed.
+    closed: bool,
     /// For keys by chance.
     rng: StdRng,
+    /// What is in the store.
+    ledger: Ledger,
+    /// The newest base that counts; `(0, 0)` is none.
+    base: (NodeId, u64),
+    /// The swaps in all that has been replaced, as one permutation of slots.
+    replaced_slots: Vec<u8>,
+    values: Values,
 }
 
 impl Core {
@@ -305,7 +348,12 @@ impl Core {
             deferred: BTreeSet::new(),
             now_through_acked_ms: 0,
             health: Health::Serving,
+            closed: false,
             rng: StdRng::seed_from_u64(options.hash_seed),
+            ledger: Ledger::default(),
+            base: (0, 0),
+            replaced_slots: (0..=u8::MAX).collect(),
+            values: Values::new(options.cache_bytes, options.hash_seed),
         }
     }
 
@@ -404,9 +452,9 @@ impl Core {
         let keys = self.database(database, snapshot).map_or(0, |db| {
             // Without a log everything is visible at once, and only the tip is counted.
             if snapshot.position == Snapshot::TIP || !self.options.logged {
-                db.live_tip
+                db.live_tip.keys
             } else {
-                db.live_visible
+                db.live_visible.keys
             }
         });
         u64::try_from(keys).unwrap_or(0)
@@ -455,12 +503,8 @@ impl Core {
 /// A value to be read from the store before a command can go on.
 #[derive(Debug, Clone)]
 pub struct Missing {
-    /// The slot of the key's database, see [`Core::slot`].
-    pub slot: u8,
-    /// The key.
+    /// The key, for messages.
     pub key: SmallBytes,
-    /// The version whose value is missing.
-    pub commit: CommitId,
     /// Where it is.
     pub place: StoredValue,
 }

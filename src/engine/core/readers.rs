@@ -98,7 +98,7 @@ impl Core {
                 if !settled || expires_ms > durable_ms {
                     continue;
                 }
-                let alive = i64::from(db.alive_on_tip(id));
+                let alive = db.census_on_tip(id);
                 db.remove(id);
                 db.live_tip -= alive;
                 db.live_visible -= alive;

@@ -1,31 +1,34 @@
 //! What recovery installs, and values that come back from the store.
 
-use super::super::version::{Position, RECOVERED, State, Version};
+use super::super::version::{ObjectId, Position, RECOVERED, Version};
+use super::census::Census;
+use super::ledger::{Held, Place};
 use super::{Core, Database};
 use crate::layout::{Commit, CommitId, Control, NodeId, Write};
+use super::super::version::State;
 use crate::small_bytes::SmallBytes;
 
 impl Core {
-    /// Gives a value that was read from the store to its version.
-    pub fn fill(&mut self, slot: u8, key: &[u8], commit: CommitId, state: State) {
-        let Some(db) = self.databases.get_mut(usize::from(slot)) else {
-            return;
-        };
-        if let Some(id) = db.index.find(db.index.hash(key), key) {
-            db.index.fill(id, commit, state);
-        }
-    }
-
-    /// Installs a recovered version: visible to everyone. Versions of a key come in the
-    /// order of their commit ids.
+    /// Installs a recovered version: visible to everyone. Bases come before groups, and
+    /// groups in order. What a base has moved may come once more in a group that is not
+    /// replaced yet; a key that is not there any more can't come back that way, see
+    /// [`ledger`](super::ledger).
     pub fn recover(&mut self, slot: u8, key: &[u8], mut version: Version) {
         version.position = RECOVERED;
         let db = self.recovering(slot);
         let hash = db.index.hash(key);
         let alive = version.state.is_alive();
+        let mut after = Census::default();
+        if alive {
+            after += Census::of(key, &version.state);
+        }
         match db.index.find(hash, key) {
             Some(id) => {
-                db.live_tip -= i64::from(db.alive_on_tip(id));
+                if db.index.get(id).is_some_and(|entry| entry.newest().commit >= version.commit) {
+                    return;
+                }
+                let before = db.census_on_tip(id);
+                db.live_tip -= before;
                 db.forget_expiry(id);
                 if alive {
                     db.index.replace(id, version, false);
@@ -40,7 +43,7 @@ impl Core {
             }
             None => {}
         }
-        db.live_tip += i64::from(alive);
+        db.live_tip += after;
     }
 
     /// The version of a key that recovery has installed last.
@@ -53,6 +56,33 @@ impl Core {
     pub fn recover_flush(&mut self, slot: u8) {
         let seed = self.options.hash_seed;
         *self.recovering(slot) = Database::new(seed);
+    }
+
+    /// An object that recovery reads and that counts.
+    pub fn recover_object(&mut self, held: Held) -> ObjectId {
+        self.ledger.push(held)
+    }
+
+    /// The swaps in an object that recovery has read.
+    pub fn recover_swaps_of(&mut self, object: ObjectId, swaps: Vec<(u8, u8)>) {
+        self.ledger.set_swaps(object, swaps);
+    }
+
+    /// What the newest base says: what is replaced, and what numbers of databases meant there.
+    pub fn recover_base(&mut self, base: (NodeId, u64), trimmed: Place, swaps: &[(u8, u8)]) {
+        self.base = base;
+        self.ledger.recover_trimmed(trimmed);
+        for &(one, other) in swaps {
+            self.recover_swap(one, other);
+            self.replaced_slots.swap(usize::from(one), usize::from(other));
+        }
+    }
+
+    /// Keys whose values recovery has found to be lost, at most `limit`.
+    pub fn lost_keys(&self, limit: usize) -> Vec<SmallBytes> {
+        let entries = self.databases.iter().flat_map(|db| db.index.entries());
+        let lost = entries.filter(|(_, entry)| entry.newest().state == State::Lost);
+        lost.map(|(_, entry)| entry.key().clone()).take(limit).collect()
     }
 
     /// Recovery has ended: the node begins to write, as `node`, above all it has read.

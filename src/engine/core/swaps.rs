@@ -143,6 +143,7 @@ impl Core {
     pub(super) fn apply_swap(&mut self, one: u8, other: u8, position: Position) {
         if self.options.logged {
             self.open.builder.write(&Write::Swap { one, other });
+            self.open.swaps.push((one, other));
         }
         self.slots.swap(one, other, position);
     }

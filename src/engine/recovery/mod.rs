@@ -1,29 +1,33 @@
-//! Recovery: reads the logs of earlier starts, closes them, begins a new one.
+//! Recovery: reads what earlier starts have written, closes their logs, begins a new one.
 //!
-//! 1. The logs are listed, and the first group of each is read: a newer format is refused
-//!    before anything is written; the ends that earlier starts recorded are learnt.
-//! 2. A new node id is drawn: every log there can be has a smaller one. A store may list
-//!    late, so a log without a listed object is looked at like any other; else a start
-//!    soon after a crash would take all of it for nothing, acknowledged groups included.
-//!    Then, log by log, oldest first (their commit ids rise in that order), headers and
-//!    directories are read, many at a time, and installed in order.
-//! 3. At the first gap of a log it is decided what the gap is. At or below what a later
-//!    header says was acknowledged, or the recorded end: *lost data*. A hole marker takes
-//!    the place, the log goes on behind it, the loss is reported. Otherwise the gap is
-//!    sealed; created means that the log ends there, and nothing behind it was ever
-//!    acknowledged. Without the seal a create still under way could land there after
-//!    readers had been told otherwise. If the name turns out to be taken, the group only
-//!    showed late: it is read.
-//! 4. The new node's first group records the ends of all logs closed here. Nothing is
-//!    served before that is acknowledged: a later recovery that sees less of the old
-//!    logs must not decide differently.
-//! 5. What lies behind the ends is deleted.
+//! 1. The logs are listed; a newer format is refused before anything is written. A new node
+//!    id is drawn: every log there can be has a smaller one. A store may list late, so a log
+//!    without a listed object is looked at like any other; else a start soon after a crash
+//!    would take all of it for nothing, acknowledged groups included.
+//! 2. The end of each log is found, newest log first ([`survey`]): a seal goes behind its
+//!    newest object. Without it a create still under way could land there after readers had
+//!    been told otherwise. Its newest header names the newest base, and that says which logs
+//!    and bases need not be read.
+//! 3. Headers and directories are read, many at a time, and installed: bases, then log by
+//!    log in order.
+//! 4. At a gap of a log it is decided what the gap is. At or below what a later header says
+//!    was acknowledged, or the recorded end: *lost data*. A hole marker takes the place, the
+//!    log goes on behind it, the loss is reported. Otherwise the gap is sealed; created means
+//!    that the log ends there, and nothing behind it was ever acknowledged. If the name turns
+//!    out to be taken, the group only showed late: it is read.
+//! 5. The new node's first group records the ends of all logs closed here, and names the
+//!    newest base. Nothing is served before that is acknowledged: a later recovery that sees
+//!    less of the old logs must not decide differently.
+//! 6. What lies behind the ends, has been replaced, or was never named is deleted; unless
+//!    something is damaged: then all is left as it is.
 
-mod reading;
+mod survey;
 
 use super::Engine;
 use super::core::Core;
-use super::version::{RECOVERED, State, StoredValue, Value, Version};
+use super::core::ledger::Held;
+use super::read::{Object, ReadAhead, read_object};
+use super::version::{Inherited, ObjectId, RECOVERED, State, StoredValue, Value, Version};
 use crate::layout::directory::TYPE_STRING;
 use crate::layout::group::checked_directory;
 use crate::layout::{
@@ -31,11 +35,12 @@ use crate::layout::{
 };
 use crate::storage::StoreError;
 use crate::storage::resilient::Decided;
-use reading::{Object, ReadAhead, read_object};
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
+use survey::Survey;
 
 /// What recovery found.
 #[derive(Debug, Default, Clone)]
@@ -44,6 +49,8 @@ pub struct Recovered {
     pub keys: u64,
     /// Groups read.
     pub groups: u64,
+    /// Bases read.
+    pub bases: u64,
     /// How long it took.
     pub took: Duration,
     /// What is lost or damaged in the store, and whom it affects; one line each.
@@ -85,14 +92,15 @@ type Ends = BTreeMap<NodeId, u64>;
 
 struct Recovery<'e> {
     engine: &'e Engine,
-    /// Ends of logs that earlier starts have recorded.
-    known_ends: Ends,
+    survey: Survey,
     /// Ends of logs that this start has found.
     closed: Ends,
-    /// Names behind the end of their log.
-    leftovers: Vec<String>,
+    /// What is not needed and still there.
+    leftovers: Vec<ObjectName>,
     largest_commit: CommitId,
     now_through_ms: u64,
+    /// Keys were found whose values are lost.
+    lost: bool,
     report: Recovered,
 }
 
@@ -109,27 +117,45 @@ pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
             _ => tracing::warn!(%name, "not an object of aft: ignored"),
         }
     }
+    if let Some((&node, seqs)) = logs.last_key_value()
+        && let Some(&seq) = seqs.last()
+    {
+        refuse_newer(engine, ObjectName::Log(node, seq)).await?;
+    }
+    let newest_log = logs.keys().next_back().copied().unwrap_or(0);
+    let own = in_time(engine, engine.create_node(newest_node.max(newest_log))).await??;
+    let survey = Survey::of(engine, own, logs).await?;
     let mut recovery = Recovery {
         engine,
-        known_ends: Ends::new(),
+        survey,
         closed: Ends::new(),
         leftovers: Vec::new(),
         largest_commit: CommitId::ZERO,
         now_through_ms: 0,
+        lost: false,
         report: Recovered::default(),
     };
-    recovery.learn_ends(&logs).await?;
-    let newest_log = logs.keys().next_back().copied().unwrap_or(0);
-    let own = in_time(engine, engine.create_node(newest_node.max(newest_log))).await??;
-    for node in 1..own {
-        logs.entry(node).or_default();
+    for damage in std::mem::take(&mut recovery.survey.damages) {
+        recovery.damage(damage);
     }
-    for (node, seqs) in logs {
+    recovery.read_bases().await?;
+    for (node, seqs) in std::mem::take(&mut recovery.survey.logs) {
         recovery.read_log(node, seqs).await?;
     }
     recovery.begin(own).await?;
+    recovery.sweep().await?;
     recovery.report.took = engine.clock.monotonic().saturating_sub(started);
     Ok(recovery.report)
+}
+
+/// An object of a newer format than ours must not be touched, nor anything beside it.
+async fn refuse_newer(engine: &Engine, name: ObjectName) -> Result<(), OpenError> {
+    match read_object(engine, name).await? {
+        Object::Damaged(error @ FormatError::Newer(_)) => {
+            Err(OpenError::Format { name: name.to_string(), error })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The largest node id in use; its object must be in a format we know.
@@ -140,55 +166,43 @@ async fn newest_node(engine: &Engine) -> Result<NodeId, OpenError> {
             newest = newest.max(node);
         }
     }
-    if newest > 0
-        && let Object::Damaged(error @ FormatError::Newer(_)) =
-            read_object(engine, ObjectName::Node(newest)).await?
-    {
-        return Err(OpenError::Format { name: ObjectName::Node(newest).to_string(), error });
+    if newest > 0 {
+        refuse_newer(engine, ObjectName::Node(newest)).await?;
     }
     Ok(newest)
 }
 
 impl Recovery<'_> {
-    /// Step 1.
-    async fn learn_ends(
-        &mut self,
-        logs: &BTreeMap<NodeId, BTreeSet<u64>>,
-    ) -> Result<(), OpenError> {
+    /// Step 3, the bases.
+    async fn read_bases(&mut self) -> Result<(), OpenError> {
+        let survey::Checkpoint { base, trimmed, bases, swaps } = self.survey.checkpoint.clone();
         let engine = self.engine;
-        let first_groups = logs.iter().filter(|(_, seqs)| seqs.contains(&1)).map(|(node, _)| *node);
-        let mut objects = ReadAhead::new(engine, first_groups.map(|node| (node, 1)));
-        while let Some((node, _, object)) = objects.next().await? {
+        engine.with_core(|core| core.recover_base(base, trimmed, &swaps));
+        let names = bases.iter().map(|&(node, number)| ObjectName::Base(node, number));
+        let mut objects = ReadAhead::new(engine, names);
+        while let Some((name, object)) = objects.next().await? {
             match object {
-                Object::Damaged(error @ FormatError::Newer(_)) => {
-                    return Err(OpenError::Format {
-                        name: ObjectName::Log(node, 1).to_string(),
-                        error,
-                    });
+                Object::Sound(header, bytes) if header.kind == Kind::Base => {
+                    self.report.bases += 1;
+                    self.install(name, &header, &bytes);
                 }
-                Object::Damaged(_) => {}
-                Object::Sound(header, bytes) => {
-                    let known_ends = &mut self.known_ends;
-                    let read = for_each_commit(&header, &bytes, |commit| {
-                        for write in &commit.writes {
-                            if let Write::Control(Control::LogClosed { node, end }) = write {
-                                known_ends.insert(*node, *end);
-                            }
-                        }
-                    });
-                    read.map_err(|error| OpenError::Format {
-                        name: ObjectName::Log(node, 1).to_string(),
-                        error,
-                    })?;
+                Object::Sound(header, _) => {
+                    self.damage(format!("{name}: is a {:?}: the keys in it are lost", header.kind));
+                    self.hold(name, None, Vec::new());
+                }
+                Object::Damaged(error) => {
+                    self.damage(format!("{name}: {error}: the keys in it are lost"));
+                    self.hold(name, None, Vec::new());
                 }
             }
         }
         Ok(())
     }
 
-    /// Steps 2 and 3 for one log.
+    /// Steps 3 and 4 for one log.
     async fn read_log(&mut self, node: NodeId, seqs: BTreeSet<u64>) -> Result<(), OpenError> {
-        let mut next = 1;
+        let (trimmed_node, through) = self.survey.checkpoint.trimmed;
+        let mut next = if node == trimmed_node { through + 1 } else { 1 };
         let mut rest = seqs;
         loop {
             // All that stands without a gap.
@@ -199,23 +213,30 @@ impl Recovery<'_> {
                 .take_while(|(seq, at)| seq == at)
                 .map(|(seq, _)| seq)
                 .collect();
-            let mut objects = ReadAhead::new(self.engine, run.iter().map(|&seq| (node, seq)));
+            let names = run.iter().map(|&seq| ObjectName::Log(node, seq));
+            let mut objects = ReadAhead::new(self.engine, names);
             let mut ended = false;
-            while let Some((_, seq, object)) = objects.next().await? {
-                if self.known_ends.get(&node).is_some_and(|&end| seq > end)
-                    || self.install(node, seq, object)
-                {
+            while let Some((name, object)) = objects.next().await? {
+                let known_end = self.survey.known_ends.get(&node);
+                if known_end.is_some_and(|&end| next > end) {
+                    // Its seal; what else may be there comes too late.
+                    if let Object::Sound(header, _) = &object {
+                        self.hold(name, Some(header), Vec::new());
+                    }
                     ended = true;
                     break;
                 }
-                next = seq + 1;
+                if self.read_group(name, object) {
+                    ended = true;
+                    break;
+                }
+                next += 1;
             }
             rest = rest.split_off(&next);
             if ended || self.resolve_gap(node, next, &mut rest).await? {
-                self.leftovers.extend(
-                    rest.range(next + 1..).map(|&seq| ObjectName::Log(node, seq).to_string()),
-                );
-                if self.known_ends.get(&node) != Some(&(next - 1)) {
+                let behind = rest.range(next + 1..);
+                self.leftovers.extend(behind.map(|&seq| ObjectName::Log(node, seq)));
+                if !self.survey.known_ends.contains_key(&node) {
                     self.closed.insert(node, next - 1);
                 }
                 return Ok(());
@@ -233,7 +254,7 @@ impl Recovery<'_> {
     ) -> Result<bool, OpenError> {
         let name = ObjectName::Log(node, seq).to_string();
         let acknowledged = self.acknowledged_behind(node, rest).await?;
-        let known_end = self.known_ends.get(&node).copied();
+        let known_end = self.survey.known_ends.get(&node).copied();
         let lost = seq <= acknowledged.max(known_end.unwrap_or(0));
         if !lost && known_end.is_some() {
             return Ok(true);
@@ -262,8 +283,9 @@ impl Recovery<'_> {
         rest: &BTreeSet<u64>,
     ) -> Result<u64, OpenError> {
         let mut acknowledged = 0;
-        let mut objects = ReadAhead::new(self.engine, rest.iter().map(|&seq| (node, seq)));
-        while let Some((_, _, object)) = objects.next().await? {
+        let names = rest.iter().map(|&seq| ObjectName::Log(node, seq));
+        let mut objects = ReadAhead::new(self.engine, names);
+        while let Some((_, object)) = objects.next().await? {
             if let Object::Sound(header, _) = object {
                 acknowledged = acknowledged.max(header.acked_through);
             }
@@ -271,46 +293,88 @@ impl Recovery<'_> {
         Ok(acknowledged)
     }
 
-    /// Installs one object of a log; `true` if it is a seal.
-    fn install(&mut self, node: NodeId, seq: u64, object: Object) -> bool {
-        let name = ObjectName::Log(node, seq);
+    /// Reads one object of a log; `true` if it is a seal.
+    fn read_group(&mut self, name: ObjectName, object: Object) -> bool {
         let (header, bytes) = match object {
             Object::Sound(header, bytes) => (header, bytes),
             Object::Damaged(error) => {
                 self.damage(format!("{name}: {error}: the transactions in it are lost"));
+                self.hold(name, None, Vec::new());
                 return false;
             }
         };
-        self.now_through_ms = self.now_through_ms.max(header.now_through_ms);
-        self.largest_commit = self.largest_commit.max(header.largest_commit);
         match header.kind {
-            Kind::Seal => return true,
+            Kind::Group => {
+                self.report.groups += 1;
+                self.install(name, &header, &bytes);
+                return false;
+            }
+            Kind::Seal => {}
             Kind::Hole => {
                 self.damage(format!("{name}: a hole: the transactions in it were lost earlier"));
-                return false;
             }
-            Kind::Group => {}
             other => {
                 self.damage(format!("{name}: is a {other:?}: the transactions in it are lost"));
-                return false;
             }
         }
-        self.report.groups += 1;
-        let mut damages = Vec::new();
+        self.learn(&header);
+        self.hold(name, Some(&header), Vec::new());
+        header.kind == Kind::Seal
+    }
+
+    fn learn(&mut self, header: &Header) {
+        self.now_through_ms = self.now_through_ms.max(header.now_through_ms);
+        self.largest_commit = self.largest_commit.max(header.largest_commit);
+    }
+
+    /// Notes an object that counts.
+    fn hold(
+        &self,
+        name: ObjectName,
+        header: Option<&Header>,
+        swaps: Vec<(u8, u8)>,
+    ) -> ObjectId {
+        let place = match (name, header) {
+            (ObjectName::Base(node, _), Some(header)) => (node, header.acked_through),
+            (ObjectName::Base(node, _), None) => (node, 0),
+            (ObjectName::Log(node, seq), _) => (node, seq),
+            _ => (0, 0),
+        };
+        let bytes = header.map_or(0, Header::object_bytes);
+        let values_offset = header.map_or(0, Header::values_offset);
+        let held = Held { name, place, bytes, values_offset, swaps };
+        self.engine.with_core(|core| core.recover_object(held))
+    }
+
+    /// Installs what a group or a base holds.
+    fn install(&mut self, name: ObjectName, header: &Header, bytes: &Bytes) {
+        self.learn(header);
+        let mut swaps = Vec::new();
+        let mut installed = Installed::default();
+        let object = self.hold(name, Some(header), Vec::new());
+        let is_base = header.kind == Kind::Base;
         let read = self.engine.with_core(|core| {
-            for_each_commit(&header, &bytes, |commit| {
+            for_each_commit(header, bytes, |commit| {
                 for write in &commit.writes {
-                    install_write(core, &header, commit.id, write, &mut damages);
+                    match *write {
+                        // A base tells them all at once, and the newest base for all.
+                        Write::Swap { .. } if is_base => {}
+                        Write::Swap { one, other } => {
+                            core.recover_swap(one, other);
+                            swaps.push((one, other));
+                        }
+                        _ => install_write(core, object, commit.id, write, &mut installed),
+                    }
                 }
             })
         });
+        if !swaps.is_empty() {
+            self.engine.with_core(|core| core.recover_swaps_of(object, swaps));
+        }
+        self.lost |= installed.lost;
         if let Err(error) = read {
-            damages.push(error.to_string());
+            self.damage(format!("{name}: {error}"));
         }
-        for damage in damages {
-            self.damage(format!("{name}: {damage}"));
-        }
-        false
     }
 
     fn damage(&mut self, line: String) {
@@ -322,7 +386,7 @@ impl Recovery<'_> {
         }
     }
 
-    /// Steps 4 and 5.
+    /// Step 5.
     async fn begin(&mut self, node: NodeId) -> Result<(), OpenError> {
         let engine = self.engine;
         let controls: Vec<Control> =
@@ -342,10 +406,37 @@ impl Recovery<'_> {
             self.report.keys =
                 (0..core.databases()).map(|db| core.live_keys(db, core.visible())).sum();
         });
+        /// A few are enough to see that something is wrong.
+        const KEYS_MAX: usize = 100;
+        if self.lost {
+            for key in engine.with_core(|core| core.lost_keys(KEYS_MAX)) {
+                self.damage(format!("the value of key \"{}\" is lost", key.escape_ascii()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Step 6.
+    async fn sweep(&mut self) -> Result<(), OpenError> {
         /// Names a store deletes at a time at the most (S3).
-        const DELETE_BATCH: usize = 1000;
-        for names in self.leftovers.chunks(DELETE_BATCH) {
-            engine.store.delete(names).await?;
+        const DELETE_NAMES_MAX: usize = 1000;
+        if !self.report.damages.is_empty() {
+            return Ok(());
+        }
+        let engine = self.engine;
+        let counting: BTreeSet<(NodeId, u64)> =
+            self.survey.checkpoint.bases.iter().copied().collect();
+        for name in engine.store.list(ObjectName::BASES).await? {
+            if let Ok(ObjectName::Base(node, number)) = name.parse()
+                && !counting.contains(&(node, number))
+            {
+                self.leftovers.push(ObjectName::Base(node, number));
+            }
+        }
+        self.leftovers.append(&mut self.survey.replaced);
+        for names in self.leftovers.chunks(DELETE_NAMES_MAX) {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            engine.store.delete(&names).await?;
         }
         Ok(())
     }
@@ -361,12 +452,18 @@ async fn in_time<T>(engine: &Engine, create: impl Future<Output = T>) -> Result<
     })
 }
 
+/// What installing writes has shown.
+#[derive(Debug, Default)]
+struct Installed {
+    lost: bool,
+}
+
 fn install_write(
     core: &mut Core,
-    header: &Header,
+    object: ObjectId,
     commit: CommitId,
     write: &Write<'_>,
-    damages: &mut Vec<String>,
+    installed: &mut Installed,
 ) {
     let version = |expires_ms: Option<u64>, state| Version {
         commit,
@@ -376,14 +473,11 @@ fn install_write(
     };
     let (database, key, version) = match *write {
         Write::Put { database, key, value_type: TYPE_STRING, expires_ms, place } => {
-            (database, key, version(expires_ms, state_of(header, place)))
+            (database, key, version(expires_ms, state_of(object, place)))
         }
         Write::Delete { database, key } => (database, key, version(None, State::Tombstone)),
         Write::Meta { database, key, predecessor, expires_ms } => {
-            let state = match core.recovered(database, key) {
-                Some(older) if older.commit == predecessor => older.state.clone(),
-                _ => State::Lost,
-            };
+            let state = inherited(core.recovered(database, key), predecessor);
             (database, key, version(expires_ms, state))
         }
         // Of a kind that no version writes yet.
@@ -392,26 +486,42 @@ fn install_write(
             (database, key, version(expires_ms, State::Lost))
         }
         Write::Flush { database } => return core.recover_flush(database),
-        Write::Swap { one, other } => return core.recover_swap(one, other),
-        Write::Control(_) => return,
+        Write::Swap { .. } | Write::Control(_) => return,
     };
-    if version.state == State::Lost {
-        damages.push(format!("the value of key \"{}\" is lost", key.escape_ascii()));
-    }
+    installed.lost |= version.state == State::Lost;
     core.recover(database, key, version);
 }
 
+/// The value that a change of its expiry leaves as it is. Until format 2 the predecessor
+/// was the version before, from 3 on it is the one that put the value.
+fn inherited(older: Option<&Version>, predecessor: CommitId) -> State {
+    match older {
+        Some(Version { commit, state: State::Inherited(inherited), .. })
+            if *commit == predecessor || inherited.put == predecessor =>
+        {
+            State::Inherited(inherited.clone())
+        }
+        Some(Version { commit, state: state @ (State::Live(_) | State::Stored(_)), .. })
+            if *commit == predecessor =>
+        {
+            State::Inherited(Box::new(Inherited { put: *commit, state: state.clone() }))
+        }
+        _ => State::Lost,
+    }
+}
+
 /// What a put says of its key.
-fn state_of(header: &Header, place: Place<'_>) -> State {
+fn state_of(object: ObjectId, place: Place<'_>) -> State {
     match place {
         Place::Inline(bytes) => State::Live(Value::String(bytes.into())),
-        Place::Values { offset, length, crc } => State::Stored(Box::new(StoredValue {
-            node: header.node,
-            seq: header.number,
-            offset: header.values_offset() + offset,
-            length,
-            crc,
-        })),
+        Place::Values { offset, length, crc } => {
+            match (u32::try_from(offset), u32::try_from(length)) {
+                (Ok(offset), Ok(length)) => {
+                    State::Stored(StoredValue { object, offset, length, crc })
+                }
+                _ => State::Lost,
+            }
+        }
         Place::Blob { .. } => State::Lost,
     }
 }

@@ -1,35 +1,50 @@
-//! Reading objects of logs, many at a time, in order.
+//! Reading objects, many at a time, in order.
 
-use super::super::Engine;
-use super::OpenError;
-use crate::layout::{FormatError, Header, NodeId, ObjectName};
+use super::Engine;
+use super::recovery::OpenError;
+use crate::layout::{FormatError, Header, ObjectName};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-/// An object as far as recovery needs it.
+/// An object that was read.
 pub(super) enum Object {
-    /// Header and directory are as they were written; the bytes may end behind them.
+    /// Header and directory are whole; the bytes may end behind them.
     Sound(Header, Bytes),
     /// It exists, but its bytes are not what was written.
     Damaged(FormatError),
 }
 
+/// How much of an object is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Directory,
+    Whole,
+}
+
 /// Reads header and directory of an object.
 pub(super) async fn read_object(engine: &Engine, name: ObjectName) -> Result<Object, OpenError> {
+    read_part(engine, name, Part::Directory).await
+}
+
+async fn read_part(engine: &Engine, name: ObjectName, part: Part) -> Result<Object, OpenError> {
     /// Covers header and directory of most groups in one read.
     const FIRST_READ: u64 = 64 << 10;
     let text = name.to_string();
-    let mut bytes = engine.store.read(&text, 0, FIRST_READ).await?;
+    let first = if part == Part::Whole { u64::MAX } else { FIRST_READ };
+    let mut bytes = engine.store.read(&text, 0, first).await?;
     loop {
         let sound = Header::peek_bytes(&bytes).and_then(|length| {
             if length > bytes.len() {
                 return Ok((None, length as u64));
             }
             let header = Header::decode(&bytes)?;
-            let wanted = header.values_offset();
+            let wanted = match part {
+                Part::Directory => header.values_offset(),
+                Part::Whole => header.object_bytes(),
+            };
             Ok((Some(header), wanted))
         });
         let (header, wanted) = match sound {
@@ -47,7 +62,7 @@ pub(super) async fn read_object(engine: &Engine, name: ObjectName) -> Result<Obj
         }
         let longer = engine.store.read(&text, 0, wanted).await?;
         if (longer.len() as u64) < wanted {
-            return Ok(Object::Damaged(FormatError::Length("directory")));
+            return Ok(Object::Damaged(FormatError::Length("object")));
         }
         bytes = longer;
     }
@@ -71,33 +86,44 @@ fn check_identity(header: &Header, name: ObjectName) -> Result<(), FormatError> 
 
 /// An object being read, and what came of it.
 struct Read<'e> {
-    node: NodeId,
-    seq: u64,
+    name: ObjectName,
     reading: Reading<'e>,
     done: Option<Result<Object, OpenError>>,
 }
 
 type Reading<'e> = Pin<Box<dyn Future<Output = Result<Object, OpenError>> + Send + 'e>>;
 
-/// Reads objects of logs, many at a time, and hands them out in order.
+/// Reads objects, many at a time, and hands them out in order.
 pub(super) struct ReadAhead<'e, I> {
     engine: &'e Engine,
     names: I,
+    part: Part,
+    in_flight_max: usize,
     reading: VecDeque<Read<'e>>,
 }
 
-impl<'e, I: Iterator<Item = (NodeId, u64)>> ReadAhead<'e, I> {
+impl<'e, I: Iterator<Item = ObjectName>> ReadAhead<'e, I> {
+    /// Headers and directories.
     pub(super) fn new(engine: &'e Engine, names: I) -> Self {
-        Self { engine, names, reading: VecDeque::new() }
+        let in_flight_max = engine.options.recovery_reads_in_flight.max(1);
+        Self { engine, names, part: Part::Directory, in_flight_max, reading: VecDeque::new() }
     }
 
-    pub(super) async fn next(&mut self) -> Result<Option<(NodeId, u64, Object)>, OpenError> {
-        while self.reading.len() < self.engine.options.recovery_reads_in_flight.max(1) {
-            let Some((node, seq)) = self.names.next() else {
+    /// Whole objects: fewer at a time, since they are held until it is their turn.
+    pub(super) fn whole(engine: &'e Engine, names: I) -> Self {
+        /// Hides the latency of a store, and is little beside what clients may ask for.
+        const IN_FLIGHT_MAX: usize = 8;
+        let in_flight_max = engine.options.recovery_reads_in_flight.clamp(1, IN_FLIGHT_MAX);
+        Self { engine, names, part: Part::Whole, in_flight_max, reading: VecDeque::new() }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<(ObjectName, Object)>, OpenError> {
+        while self.reading.len() < self.in_flight_max {
+            let Some(name) = self.names.next() else {
                 break;
             };
-            let reading = Box::pin(read_object(self.engine, ObjectName::Log(node, seq)));
-            self.reading.push_back(Read { node, seq, reading, done: None });
+            let reading = Box::pin(read_part(self.engine, name, self.part));
+            self.reading.push_back(Read { name, reading, done: None });
         }
         poll_fn(|context| {
             for read in self.reading.iter_mut().filter(|read| read.done.is_none()) {
@@ -112,7 +138,7 @@ impl<'e, I: Iterator<Item = (NodeId, u64)>> ReadAhead<'e, I> {
         })
         .await;
         match self.reading.pop_front() {
-            Some(Read { node, seq, done: Some(object), .. }) => Ok(Some((node, seq, object?))),
+            Some(Read { name, done: Some(object), .. }) => Ok(Some((name, object?))),
             _ => Ok(None),
         }
     }

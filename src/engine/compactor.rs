@@ -1,0 +1,414 @@
+//! Compaction: what is alive moves out of old objects, and they go.
+//!
+//! One step at a time, each of them safe to stop behind any of its parts:
+//!
+//! 1. The oldest objects are chosen, and the place of the new base is noted. It is the
+//!    newest visible group: whatever is deleted later has its tombstone behind that place.
+//! 2. They are read, and what everybody sees now of what they hold is written into a base,
+//!    under its own commit ids. Before that is in the store nothing refers to it: whoever
+//!    stops here leaves an object that no header names, and the next start deletes it.
+//! 3. Values that moved are read in the base from now on.
+//! 4. Every header names the base from now on; a group of its own brings one, with the
+//!    same words in its directory. Until that is acknowledged the old objects are whole,
+//!    and a start may find either: the base, or what it replaces. So nothing is deleted
+//!    before; a start that found neither would have lost acknowledged data.
+//! 5. When nobody reads a state from before step 3, the old objects are deleted. A reader
+//!    on his way to one of them asks the index again ([`Engine::fetch`]).
+//!
+//! Why nothing comes back, see [`ledger`](super::core::ledger).
+
+use super::Engine;
+use super::core::compaction::{Alive, Plan};
+use super::core::ledger::Count;
+use super::gate::Outcome;
+use super::read::{Object, ReadAhead};
+use super::recovery::OpenError;
+use super::version::{Position, StoredValue};
+use crate::layout::group::checked_directory;
+use crate::layout::{
+    Commit, CommitId, FormatError, GroupBuilder, Header, Kind, ObjectName, Place, Write,
+};
+use crate::small_bytes::SmallBytes;
+use crate::storage::resilient::Decided;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// How often it is asked whether something is to be done.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The pause after a step that failed.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Writes that are looked up in one go, while commands wait: some tens of microseconds.
+const SLICE_WRITES: usize = 64;
+
+/// Names a store deletes at a time at the most (S3).
+const DELETE_NAMES_MAX: usize = 1000;
+
+/// What compaction has done since the start.
+#[derive(Debug, Default, Clone)]
+pub struct CompactionReport {
+    /// Bases written.
+    pub bases: u64,
+    /// Objects replaced.
+    pub objects: u64,
+    /// Bytes of bases written.
+    pub bytes_written: u64,
+    /// Why the last step failed; empty if it didn't.
+    pub failure: String,
+}
+
+/// Why a step could not be finished; nothing is lost by that.
+#[derive(Debug)]
+enum Failed {
+    /// An object can't be read: it is left alone, and all behind it.
+    Damaged(ObjectName, FormatError),
+    Store(String),
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(name, error) => {
+                write!(f, "{name}: {error}: it and all behind it is left as it is")
+            }
+            Self::Store(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<OpenError> for Failed {
+    fn from(error: OpenError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+/// A value that moves to the base.
+struct Moved {
+    slot: u8,
+    key: SmallBytes,
+    put: CommitId,
+    offset: u64,
+    length: u64,
+    crc: u32,
+}
+
+/// A base while it is being collected.
+#[derive(Default)]
+struct Collection {
+    base: GroupBuilder,
+    moved: Vec<Moved>,
+}
+
+/// Objects that have been replaced and wait for their last readers.
+struct Replaced {
+    count: Count,
+    names: Vec<String>,
+    bytes: u64,
+    /// Readers of older states may still need them.
+    since: Position,
+}
+
+/// Compacts for ever.
+pub(super) async fn run(engine: &Engine) -> ! {
+    let mut number = 0;
+    let mut replaced: VecDeque<Replaced> = VecDeque::new();
+    // What is not worth another round: everything was moved, and it is no less.
+    let mut floor = Size::default();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        delete_replaced(engine, &mut replaced).await;
+        let began_with = size(engine);
+        let mut moved_bytes = 0;
+        while is_due(engine, floor) {
+            let began = engine.clock.monotonic();
+            number += 1;
+            let step = step(engine, number).await;
+            note(engine, &step);
+            match step {
+                Ok(Some(done)) => {
+                    moved_bytes += done.bytes;
+                    replaced.push_back(done);
+                }
+                Ok(None) => break,
+                Err(_) => tokio::time::sleep(RETRY_AFTER).await,
+            }
+            delete_replaced(engine, &mut replaced).await;
+            if moved_bytes > began_with.bytes {
+                floor = size(engine);
+                break;
+            }
+            pace(engine, began).await;
+        }
+    }
+}
+
+/// How large the store is.
+#[derive(Debug, Default, Clone, Copy)]
+struct Size {
+    bytes: u64,
+    groups: usize,
+}
+
+fn size(engine: &Engine) -> Size {
+    engine.with_core(|core| {
+        let ledger = core.ledger();
+        Size { bytes: ledger.bytes(), groups: ledger.count().groups }
+    })
+}
+
+/// Something should be compacted, and the store has grown since that last did not help.
+fn is_due(engine: &Engine, floor: Size) -> bool {
+    let now = size(engine);
+    let grown = now.bytes > floor.bytes + floor.bytes / 4
+        || now.groups > floor.groups + floor.groups / 4 + 4;
+    grown && engine.with_core(|core| core.compaction_is_due(&engine.compaction_limits()))
+}
+
+/// As long as the debt is small, half of the time is the commands' alone.
+async fn pace(engine: &Engine, began: Duration) {
+    let limits = engine.compaction_limits();
+    let (debt, bytes) = engine
+        .with_core(|core| (core.compaction_debt_bytes(&limits), core.ledger().bytes()));
+    let pressing = debt > bytes / 8;
+    if pressing {
+        tokio::task::yield_now().await;
+    } else {
+        let took = engine.clock.monotonic().saturating_sub(began);
+        tokio::time::sleep(took.min(LOOK_EVERY)).await;
+    }
+}
+
+fn note(engine: &Engine, step: &Result<Option<Replaced>, Failed>) {
+    let mut report = engine.compaction.lock().unwrap_or_else(PoisonError::into_inner);
+    match step {
+        Ok(Some(done)) => {
+            report.bases += 1;
+            report.objects += done.names.len() as u64;
+            report.failure.clear();
+        }
+        Ok(None) => {}
+        Err(failed) => {
+            let failure = failed.to_string();
+            if report.failure != failure {
+                tracing::error!(%failure, "compaction could not go on");
+            }
+            report.failure = failure;
+        }
+    }
+}
+
+async fn step(engine: &Engine, number: u64) -> Result<Option<Replaced>, Failed> {
+    let limits = engine.compaction_limits();
+    let planned = engine.with_core(|core| {
+        let plan = core.plan_compaction(&limits, number)?;
+        let controls = core.base_controls(&plan);
+        Some((plan, controls))
+    });
+    let Some((plan, controls)) = planned else {
+        return Ok(None);
+    };
+    let collection = collect(engine, &plan, &controls).await?;
+    publish(engine, &plan, &controls, collection).await.map(Some)
+}
+
+/// Step 2, as far as the reading goes.
+async fn collect(
+    engine: &Engine,
+    plan: &Plan,
+    controls: &[Write<'_>],
+) -> Result<Collection, Failed> {
+    let mut collection = Collection::default();
+    let first = Commit { id: plan.largest_commit, ..Commit::default() };
+    collection.base.begin_commit(&first, controls.len());
+    controls.iter().for_each(|control| collection.base.write(control));
+    let mut objects = ReadAhead::whole(engine, plan.names.iter().copied());
+    while let Some((name, object)) = objects.next().await? {
+        let (header, bytes) = match object {
+            Object::Sound(header, bytes) => (header, bytes),
+            Object::Damaged(error) => return Err(Failed::Damaged(name, error)),
+        };
+        let collected = collection.add(engine, &header, &bytes).await;
+        collected.map_err(|error| Failed::Damaged(name, error))?;
+    }
+    Ok(collection)
+}
+
+impl Collection {
+    /// What is alive of an object.
+    async fn add(
+        &mut self,
+        engine: &Engine,
+        header: &Header,
+        bytes: &Bytes,
+    ) -> Result<(), FormatError> {
+        let mut directory = checked_directory(header, bytes)?;
+        let mut slice: Vec<(CommitId, Write<'_>)> = Vec::with_capacity(SLICE_WRITES);
+        loop {
+            let commit = directory.next_commit()?;
+            let over = commit.is_none();
+            if let Some(commit) = commit {
+                slice.extend(commit.writes.into_iter().map(|write| (commit.id, write)));
+            }
+            if slice.len() < SLICE_WRITES && !over {
+                continue;
+            }
+            for part in slice.chunks(SLICE_WRITES) {
+                let alive: Vec<Alive> = engine.with_core(|core| {
+                    part.iter()
+                        .map(|(commit, write)| match *write {
+                            Write::Put { database, key, .. } => {
+                                core.put_is_alive(database, key, *commit)
+                            }
+                            Write::Meta { database, key, .. } => {
+                                core.expiry_is_alive(database, key, *commit)
+                            }
+                            _ => Alive::Nothing,
+                        })
+                        .collect()
+                });
+                for ((commit, write), alive) in part.iter().zip(alive) {
+                    self.take(header, bytes, *commit, write, alive)?;
+                }
+                tokio::task::yield_now().await;
+            }
+            slice.clear();
+            if over {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Moves a write, if it is alive.
+    fn take(
+        &mut self,
+        header: &Header,
+        bytes: &Bytes,
+        id: CommitId,
+        write: &Write<'_>,
+        alive: Alive,
+    ) -> Result<(), FormatError> {
+        if alive == Alive::Nothing {
+            return Ok(());
+        }
+        self.base.begin_commit(&Commit { id, ..Commit::default() }, 1);
+        let Write::Put { database, key, value_type, expires_ms, place } = *write else {
+            self.base.write(write);
+            return Ok(());
+        };
+        let place = match place {
+            Place::Values { offset, length, crc } => {
+                let from = header.values_offset() + offset;
+                let value = bytes
+                    .get(from as usize..(from + length) as usize)
+                    .ok_or(FormatError::Length("values"))?;
+                // As it stands there: should it have rotted, whoever reads it is told.
+                let place = self.base.value(value, crc);
+                if let Place::Values { offset, .. } = place {
+                    let (slot, key, put) = (database, key.into(), id);
+                    self.moved.push(Moved { slot, key, put, offset, length, crc });
+                }
+                place
+            }
+            place => place,
+        };
+        self.base.write(&Write::Put { database, key, value_type, expires_ms, place });
+        if let Alive::WithExpiry(commit, expires_ms) = alive {
+            self.base.begin_commit(&Commit { id: commit, ..Commit::default() }, 1);
+            let expires_ms = (expires_ms != 0).then_some(expires_ms);
+            self.base.write(&Write::Meta { database, key, predecessor: id, expires_ms });
+        }
+        Ok(())
+    }
+}
+
+/// Steps 2 to 4: the base is written, and counts.
+async fn publish(
+    engine: &Engine,
+    plan: &Plan,
+    controls: &[Write<'_>],
+    collection: Collection,
+) -> Result<Replaced, Failed> {
+    let Collection { base, moved } = collection;
+    let (node, number) = plan.base;
+    let nonce = engine.nonce();
+    let mut header = Header::new(Kind::Base, nonce, node, number);
+    header.acked_through = plan.place.1;
+    header.largest_commit = plan.largest_commit;
+    header.wall_ms = engine.clock.wall_ms();
+    header.now_through_ms = plan.now_through_ms;
+    let (header, object) = base.finish(header);
+    let bytes = object.len() as u64;
+    let name = ObjectName::Base(node, number);
+    match engine.store.create(&name.to_string(), object, nonce).await {
+        Decided::Ours => {}
+        Decided::Theirs(_) => {
+            return Err(Failed::Store(format!("{name} was there before")));
+        }
+        Decided::Rejected(why) | Decided::Fatal(why) => return Err(Failed::Store(why)),
+    }
+    let values_offset = header.values_offset();
+    let object = engine.with_core(|core| core.add_base(plan, bytes, values_offset));
+    for part in moved.chunks(SLICE_WRITES) {
+        engine.with_core(|core| {
+            for Moved { slot, key, put, offset, length, crc } in part {
+                let (offset, length, crc) = (*offset as u32, *length as u32, *crc);
+                core.relocate(*slot, key, *put, StoredValue { object, offset, length, crc });
+            }
+        });
+        tokio::task::yield_now().await;
+    }
+    let since = engine.with_core(|core| core.publish_base(plan));
+    announce(engine, controls).await;
+    engine.compaction.lock().unwrap_or_else(PoisonError::into_inner).bytes_written += bytes;
+    let names = plan.names.iter().map(ToString::to_string).collect();
+    Ok(Replaced { count: plan.count, names, bytes: plan.bytes, since })
+}
+
+/// A group that names the base is acknowledged when this returns. In its directory stands
+/// once more what the base says of others: should the base be damaged, that is left.
+async fn announce(engine: &Engine, controls: &[Write<'_>]) {
+    let controls: Vec<_> = controls
+        .iter()
+        .filter_map(|write| match write {
+            Write::Control(control) => Some(*control),
+            _ => None,
+        })
+        .collect();
+    loop {
+        let gate = engine.with_core(|core| {
+            if *core.health() != super::core::Health::Serving {
+                return None;
+            }
+            let position = core.commit_controls(&controls);
+            core.gate(position)
+        });
+        if let Some(gate) = gate
+            && poll_fn(|context| gate.poll(context)).await == Outcome::Durable
+        {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Step 5.
+async fn delete_replaced(engine: &Engine, replaced: &mut VecDeque<Replaced>) {
+    while let Some(oldest) = replaced.front() {
+        if !engine.with_core(|core| core.nobody_reads_before(oldest.since)) {
+            return;
+        }
+        for names in oldest.names.chunks(DELETE_NAMES_MAX) {
+            if let Err(error) = engine.store.delete(names).await {
+                tracing::warn!(%error, "what was replaced could not be deleted yet");
+                return;
+            }
+        }
+        engine.with_core(|core| core.forget_replaced(oldest.count));
+        replaced.pop_front();
+    }
+}

@@ -1,0 +1,278 @@
+//! What the sequencer knows of compaction: when it is due, what is alive, what moved.
+//!
+//! The steps are taken by [`compactor`](super::super::compactor), which does the I/O.
+
+use super::super::index::{Entry, EntryId};
+use super::super::version::{Position, State, StoredValue};
+use super::ledger::{Count, Held, Ledger, Place};
+use super::{Census, Core, DATABASES_MAX};
+use crate::layout::{CommitId, Control, NodeId, ObjectName, Write};
+
+/// When compaction is due, and how much it takes at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct CompactionLimits {
+    /// The store may hold so many percent of the live data.
+    pub store_percent_max: u64,
+    /// Below this size in bytes nothing is compacted for the sake of space.
+    pub store_bytes_min: u64,
+    /// Groups that are not compacted yet: recovery reads each of them.
+    pub groups_max: usize,
+    /// Logs, of this start and of earlier ones.
+    pub logs_max: usize,
+    /// A step takes the oldest objects until it has so many bytes of them.
+    pub step_bytes: u64,
+}
+
+/// A step replaces so many objects at the least, unless they are large: it adds a base and
+/// a group itself.
+const STEP_OBJECTS_MIN: usize = 4;
+
+/// The oldest objects, to be replaced by one base.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Their names, in order.
+    pub names: Vec<ObjectName>,
+    /// How many they are.
+    pub count: Count,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// The base's name.
+    pub base: (NodeId, u64),
+    /// The last group that was visible when this was planned.
+    pub place: Place,
+    /// The largest commit id so far.
+    pub largest_commit: CommitId,
+    /// Expiries up to here are known to a restart.
+    pub now_through_ms: u64,
+    /// The swaps in all that is replaced then, as one permutation.
+    slots: Vec<u8>,
+}
+
+/// What of a stored write has to be moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alive {
+    /// Nothing.
+    Nothing,
+    /// The write as it stands there.
+    Itself,
+    /// That, and the expiry that this later commit has given it, or taken away with 0.
+    WithExpiry(CommitId, u64),
+}
+
+impl Core {
+    /// What is alive in all databases, and visible.
+    pub fn live(&self) -> Census {
+        let mut live = Census::default();
+        self.databases.iter().for_each(|db| live += db.live_visible);
+        live
+    }
+
+    /// What is in the store.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The newest base that counts.
+    pub fn base(&self) -> (NodeId, u64) {
+        self.base
+    }
+
+    /// How many bytes the store holds beyond what it should.
+    pub fn compaction_debt_bytes(&self, limits: &CompactionLimits) -> u64 {
+        let live = u64::try_from(self.live().bytes).unwrap_or(0);
+        let allowed = (live.saturating_mul(limits.store_percent_max) / 100)
+            .max(limits.store_bytes_min);
+        self.ledger.bytes().saturating_sub(allowed)
+    }
+
+    /// Whether something should be compacted.
+    pub fn compaction_is_due(&self, limits: &CompactionLimits) -> bool {
+        self.options.logged
+            && (self.compaction_debt_bytes(limits) > 0
+                || self.ledger.count().groups > limits.groups_max
+                || self.ledger.logs() > limits.logs_max)
+    }
+
+    /// What to compact next; `None` if nothing is there.
+    pub fn plan_compaction(&self, limits: &CompactionLimits, number: u64) -> Option<Plan> {
+        let mut count = Count::default();
+        let (mut bytes, mut names) = (0, Vec::new());
+        let mut slots = self.replaced_slots.clone();
+        for held in self.ledger.current() {
+            let enough = names.len() >= STEP_OBJECTS_MIN || bytes >= limits.step_bytes * 4;
+            if bytes >= limits.step_bytes && enough {
+                break;
+            }
+            bytes += held.bytes;
+            names.push(held.name);
+            match held.name {
+                ObjectName::Base(..) => count.bases += 1,
+                _ => count.groups += 1,
+            }
+            for &(one, other) in &held.swaps {
+                slots.swap(usize::from(one), usize::from(other));
+            }
+        }
+        (!names.is_empty()).then(|| Plan {
+            names,
+            count,
+            bytes,
+            base: (self.node, number),
+            place: (self.node, self.acked - self.log_begins),
+            largest_commit: CommitId { time: self.last_commit_time, node: self.node },
+            now_through_ms: self.now_through_acked_ms,
+            slots,
+        })
+    }
+
+    /// What the base has to say before everything else.
+    pub fn base_controls(&self, plan: &Plan) -> Vec<Write<'static>> {
+        let groups = self.ledger.current().filter(|held| is_group(held)).take(plan.count.groups);
+        let (node, through) = groups.last().map_or(self.ledger.trimmed(), |held| held.place);
+        let mut writes = vec![Write::Control(Control::LogTrimmed { node, through })];
+        let mut range: Option<(NodeId, u64, u64)> = None;
+        let control = |(node, first, last)| Write::Control(Control::Bases { node, first, last });
+        for held in self.ledger.bases().skip(plan.count.bases) {
+            let ObjectName::Base(node, number) = held.name else { continue };
+            range = match range {
+                Some((of, first, last)) if of == node && last + 1 == number => {
+                    Some((of, first, number))
+                }
+                done => {
+                    writes.extend(done.map(control));
+                    Some((node, number, number))
+                }
+            };
+        }
+        writes.extend(range.map(control));
+        let swaps = swaps_to(&plan.slots);
+        writes.extend(swaps.into_iter().map(|(one, other)| Write::Swap { one, other }));
+        writes
+    }
+
+    /// Whether a put that stands in an object to be replaced is what everybody sees now.
+    /// An older version that some snapshot still reads stays where it is: its object is
+    /// deleted when that snapshot is gone.
+    pub fn put_is_alive(&self, slot: u8, key: &[u8], put: CommitId) -> Alive {
+        let Some(version) = self.visible_in_slot(slot, key) else {
+            return Alive::Nothing;
+        };
+        match &version.state {
+            State::Tombstone => Alive::Nothing,
+            State::Inherited(inherited) if inherited.put == put => {
+                Alive::WithExpiry(version.commit, version.expires_ms)
+            }
+            _ if version.commit == put => Alive::Itself,
+            _ => Alive::Nothing,
+        }
+    }
+
+    /// Whether a change of an expiry has to be moved by itself: it only shows that the value
+    /// is lost. Any other goes with its value, which lies before it.
+    pub fn expiry_is_alive(&self, slot: u8, key: &[u8], commit: CommitId) -> Alive {
+        match self.visible_in_slot(slot, key) {
+            Some(version) if version.commit == commit && version.state == State::Lost => {
+                Alive::Itself
+            }
+            _ => Alive::Nothing,
+        }
+    }
+
+    fn visible_in_slot(&self, slot: u8, key: &[u8]) -> Option<&super::Version> {
+        let db = self.in_slot(slot)?;
+        let entry = db.index.get(self.find(slot, key)?)?;
+        entry.visible(&db.flushes, self.visible())
+    }
+
+    fn find(&self, slot: u8, key: &[u8]) -> Option<EntryId> {
+        let db = self.in_slot(slot)?;
+        db.index.find(db.index.hash(key), key)
+    }
+
+    /// A base is in the store. From now on its values can be read there.
+    pub fn add_base(&mut self, plan: &Plan, bytes: u64, values_offset: u64) -> u32 {
+        let name = ObjectName::Base(plan.base.0, plan.base.1);
+        let (place, swaps) = (plan.place, Vec::new());
+        self.ledger.push(Held { name, place, bytes, values_offset, swaps })
+    }
+
+    /// A value has moved to a base.
+    pub fn relocate(&mut self, slot: u8, key: &[u8], put: CommitId, place: StoredValue) {
+        let Some(id) = self.find(slot, key) else {
+            return;
+        };
+        let Some(db) = self.databases.get_mut(usize::from(slot)) else {
+            return;
+        };
+        let held = db.index.get(id).into_iter().flat_map(Entry::versions);
+        let old = held.filter_map(|version| match &version.state {
+            State::Stored(at) if version.commit == put => Some(*at),
+            State::Inherited(inherited) if inherited.put == put => match inherited.state {
+                State::Stored(at) => Some(at),
+                _ => None,
+            },
+            _ => None,
+        });
+        if let Some(old) = old.last() {
+            self.values.moved(&old, &place);
+        }
+        db.index.relocate(id, put, place);
+    }
+
+    /// The base counts, and what it replaces does so no longer: every header says it from
+    /// now on. Where everybody reads only new places is the position that is returned.
+    pub fn publish_base(&mut self, plan: &Plan) -> Position {
+        self.ledger.replace(plan.count);
+        self.replaced_slots.clone_from(&plan.slots);
+        self.base = plan.base;
+        self.acked
+    }
+
+    /// Whether nobody reads older states than that of `position` any more.
+    pub fn nobody_reads_before(&self, position: Position) -> bool {
+        self.oldest_reader() >= position
+    }
+
+    /// What was replaced has been deleted.
+    pub fn forget_replaced(&mut self, count: Count) {
+        self.ledger.forget(count);
+    }
+}
+
+fn is_group(held: &Held) -> bool {
+    !matches!(held.name, ObjectName::Base(..))
+}
+
+/// The exchanges that lead from every number meaning its own slot to `slots`.
+fn swaps_to(slots: &[u8]) -> Vec<(u8, u8)> {
+    let mut now: Vec<u8> = (0..=u8::MAX).take(DATABASES_MAX).collect();
+    let mut swaps = Vec::new();
+    for number in 0..now.len() {
+        let Some(other) = now.iter().position(|slot| *slot == slots[number]) else { continue };
+        if other != number {
+            now.swap(number, other);
+            swaps.push((number as u8, other as u8));
+        }
+    }
+    swaps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::swaps_to;
+
+    #[test]
+    fn swaps_lead_to_any_permutation() {
+        let identity: Vec<u8> = (0..=u8::MAX).collect();
+        assert!(swaps_to(&identity).is_empty());
+        let mut wanted = identity.clone();
+        for (one, other) in [(0, 1), (1, 2), (7, 0), (3, 3), (254, 1), (2, 0)] {
+            wanted.swap(one, other);
+        }
+        let mut reached = identity;
+        for (one, other) in swaps_to(&wanted) {
+            reached.swap(usize::from(one), usize::from(other));
+        }
+        assert_eq!(reached, wanted);
+    }
+}

@@ -1,0 +1,152 @@
+//! Values that are in the store: which of them are in memory, too.
+//!
+//! Small values live in the index. What is too large for a group's directory stays in
+//! memory until its group is acknowledged; then the index only says where it is, and the
+//! value goes to a cache of so many bytes. Whoever needs one that is not there fetches it
+//! ([`Engine::fetch`](super::super::Engine::fetch)) and lends it to the state while his
+//! command runs again: the cache may be too small to keep it until then.
+
+use super::super::index::EntryId;
+use super::super::version::{ObjectId, StoredValue, Value};
+use super::Core;
+use crate::layout::{CommitId, ObjectName};
+use crate::small_bytes::SmallBytes;
+use foldhash::fast::FixedState;
+use quick_cache::unsync::{Cache, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, Weighter};
+
+/// A place names one value for ever: nothing in the store is overwritten.
+type Key = (ObjectId, u32);
+
+/// What an entry of the cache takes beside the value: its key, its node, the hash table.
+const OVERHEAD_BYTES: u64 = 64;
+
+#[derive(Debug, Clone)]
+struct Bytes;
+
+impl Weighter<Key, SmallBytes> for Bytes {
+    fn weight(&self, _: &Key, value: &SmallBytes) -> u64 {
+        value.len() as u64 + OVERHEAD_BYTES
+    }
+}
+
+type ValueCache = Cache<Key, SmallBytes, Bytes, FixedState, DefaultLifecycle<Key, SmallBytes>>;
+
+/// A value that has been fetched from the store.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    place: StoredValue,
+    value: SmallBytes,
+}
+
+impl Fetched {
+    /// What was found at a place.
+    pub fn new(place: StoredValue, value: SmallBytes) -> Self {
+        Self { place, value }
+    }
+}
+
+/// A value of a group under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Placed {
+    pub(super) slot: u8,
+    pub(super) id: EntryId,
+    pub(super) commit: CommitId,
+    pub(super) offset: u32,
+    pub(super) length: u32,
+    pub(super) crc: u32,
+}
+
+/// Values in memory that are in the store.
+#[derive(Debug)]
+pub(super) struct Values {
+    cache: ValueCache,
+    lent: Vec<Fetched>,
+}
+
+impl Values {
+    pub(super) fn new(cache_bytes: u64, hash_seed: u64) -> Self {
+        /// What the first tables are made for; they grow.
+        const ITEM_BYTES: u64 = 4096;
+        let items = (cache_bytes / ITEM_BYTES).clamp(16, 1 << 16) as usize;
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(items)
+            .weight_capacity(cache_bytes)
+            .build()
+            .unwrap_or_else(|_| unreachable!("both capacities are given"));
+        let hasher = FixedState::with_seed(hash_seed);
+        let cache = Cache::with_options(options, Bytes, hasher, DefaultLifecycle::default());
+        Self { cache, lent: Vec::new() }
+    }
+
+    pub(super) fn keep(&mut self, place: &StoredValue, value: SmallBytes) {
+        self.cache.insert((place.object, place.offset), value);
+    }
+
+    /// A value moves to another place.
+    pub(super) fn moved(&mut self, from: &StoredValue, to: &StoredValue) {
+        if let Some((_, value)) = self.cache.remove(&(from.object, from.offset)) {
+            self.keep(to, value);
+        }
+    }
+}
+
+impl Core {
+    /// A stored value, if it is in memory.
+    #[inline]
+    pub fn value_at(&self, place: &StoredValue) -> Option<Value> {
+        let cached = self.values.cache.get(&(place.object, place.offset));
+        let lent = || self.values.lent.iter().find(|f| f.place == *place).map(|f| &f.value);
+        cached.or_else(lent).cloned().map(Value::String)
+    }
+
+    /// Keeps a fetched value for whoever asks next, as far as there is room.
+    pub fn keep(&mut self, fetched: &Fetched) {
+        if self.ledger.get(fetched.place.object).is_some() {
+            self.values.keep(&fetched.place, fetched.value.clone());
+        }
+    }
+
+    /// These values are there whatever the cache does, until [`Core::take_back`].
+    pub fn lend(&mut self, values: Vec<Fetched>) {
+        self.values.lent = values;
+    }
+
+    /// Ends [`Core::lend`].
+    pub fn take_back(&mut self) -> Vec<Fetched> {
+        std::mem::take(&mut self.values.lent)
+    }
+
+    /// Changes how much is kept, in bytes.
+    pub fn set_cache_bytes(&mut self, bytes: u64) {
+        self.values.cache.set_capacity(bytes);
+    }
+
+    /// What the cache takes, in bytes.
+    pub fn cached_bytes(&self) -> u64 {
+        self.values.cache.weight()
+    }
+
+    /// How many values are cached.
+    pub fn cached_values(&self) -> usize {
+        self.values.cache.len()
+    }
+
+    /// The object that holds a value, and where in it that begins; `None` if the object is
+    /// gone: then the index has the value's new place.
+    pub fn locate(&self, place: &StoredValue) -> Option<(ObjectName, u64)> {
+        let held = self.ledger.get(place.object)?;
+        Some((held.name, held.values_offset + u64::from(place.offset)))
+    }
+
+    /// A group is in the store: its large values are found there from now on.
+    pub(super) fn store_values(&mut self, object: ObjectId, placed: &[Placed]) {
+        for &Placed { slot, id, commit, offset, length, crc } in placed {
+            let place = StoredValue { object, offset, length, crc };
+            let db = &mut self.databases[usize::from(slot)];
+            if let Some(Value::String(value)) = db.index.store(id, commit, place) {
+                self.values.keep(&place, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Which logs there are, where each ends, and what of them a base has replaced.
+//!
+//! The newest log is looked at first. Behind its newest object nothing was ever
+//! acknowledged once a seal stands there; so its newest header is the newest of all, and
+//! names the newest base. That says what has been replaced: older logs need not be looked
+//! at, nor are gaps in what was replaced losses.
+
+use super::super::Engine;
+use super::super::core::ledger::Place;
+use super::super::read::{Object, ReadAhead, read_object};
+use super::{Ends, OpenError, for_each_commit, in_time};
+use crate::layout::{Control, FormatError, Header, Kind, NodeId, ObjectName, Write};
+use crate::storage::StoreError;
+use crate::storage::resilient::Decided;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the newest base says of all others.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Checkpoint {
+    /// The newest base; `(0, 0)` if there is none.
+    pub(super) base: (NodeId, u64),
+    /// The last group that is replaced, and with it all logs before its own.
+    pub(super) trimmed: Place,
+    /// The bases that count, oldest first.
+    pub(super) bases: Vec<(NodeId, u64)>,
+    /// What numbers of databases meant there.
+    pub(super) swaps: Vec<(u8, u8)>,
+}
+
+/// All that recovery needs to know before it reads.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// The objects of each log that counts, as far as they are known.
+    pub(super) logs: BTreeMap<NodeId, BTreeSet<u64>>,
+    /// Ends of logs that earlier starts have recorded.
+    pub(super) known_ends: Ends,
+    pub(super) checkpoint: Checkpoint,
+    /// What was replaced and is still there.
+    pub(super) replaced: Vec<ObjectName>,
+    /// What could not be read.
+    pub(super) damages: Vec<String>,
+}
+
+impl Survey {
+    /// Looks at all logs before that of `own`, the newest node.
+    pub(super) async fn of(
+        engine: &Engine,
+        own: NodeId,
+        listed: BTreeMap<NodeId, BTreeSet<u64>>,
+    ) -> Result<Self, OpenError> {
+        let mut survey = Self { logs: listed, ..Self::default() };
+        let mut checkpoint_known = false;
+        for node in (1..own).rev() {
+            if node < survey.checkpoint.trimmed.0 {
+                break;
+            }
+            survey.find_end(engine, node).await?;
+            if !checkpoint_known && let Some(header) = survey.newest_header(engine, node).await? {
+                checkpoint_known = true;
+                survey.read_checkpoint(engine, header.base).await?;
+            }
+            survey.set_replaced_aside(node);
+            survey.learn_ends(engine, node).await?;
+        }
+        let before: Vec<NodeId> =
+            survey.logs.range(..survey.checkpoint.trimmed.0).map(|(node, _)| *node).collect();
+        for node in before {
+            survey.set_replaced_aside(node);
+        }
+        Ok(survey)
+    }
+
+    /// Puts a seal behind the newest object of a log, unless its end is known. Where that
+    /// name is taken, the listing was late.
+    async fn find_end(&mut self, engine: &Engine, node: NodeId) -> Result<(), OpenError> {
+        if self.known_ends.contains_key(&node) {
+            return Ok(());
+        }
+        let seqs = self.logs.entry(node).or_default();
+        if let Some(&last) = seqs.last()
+            && let Object::Sound(Header { kind: Kind::Seal, .. }, _) =
+                read_object(engine, ObjectName::Log(node, last)).await?
+        {
+            return Ok(());
+        }
+        loop {
+            let seq = seqs.last().map_or(1, |last| last + 1);
+            let name = ObjectName::Log(node, seq).to_string();
+            let marker = engine.create_marker(&name, Kind::Seal, node, seq, 0);
+            let decided = in_time(engine, marker).await?;
+            seqs.insert(seq);
+            match decided {
+                Decided::Ours => return Ok(()),
+                Decided::Theirs(header) if header.kind == Kind::Seal => return Ok(()),
+                Decided::Theirs(_) => {}
+                Decided::Rejected(why) | Decided::Fatal(why) => {
+                    return Err(StoreError::Fatal(why).into());
+                }
+            }
+        }
+    }
+
+    /// The header of the newest group of a log that can be read.
+    async fn newest_header(
+        &self,
+        engine: &Engine,
+        node: NodeId,
+    ) -> Result<Option<Header>, OpenError> {
+        let end = self.known_ends.get(&node).copied().unwrap_or(u64::MAX);
+        let seqs = self.logs.get(&node).into_iter().flat_map(|seqs| seqs.range(..=end).rev());
+        for &seq in seqs {
+            if let Object::Sound(header, _) = read_object(engine, ObjectName::Log(node, seq)).await?
+                && header.kind == Kind::Group
+            {
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn read_checkpoint(
+        &mut self,
+        engine: &Engine,
+        base: (NodeId, u64),
+    ) -> Result<(), OpenError> {
+        if base == (0, 0) {
+            return Ok(());
+        }
+        let name = ObjectName::Base(base.0, base.1);
+        let why = match read_object(engine, name).await {
+            Ok(Object::Sound(header, bytes)) if header.kind == Kind::Base => {
+                match checkpoint_in(base, &header, &bytes) {
+                    Ok(Some(checkpoint)) => {
+                        self.checkpoint = checkpoint;
+                        return Ok(());
+                    }
+                    Ok(None) => FormatError::Field("controls of a base").to_string(),
+                    Err(error) => error.to_string(),
+                }
+            }
+            Ok(Object::Sound(..)) => FormatError::Field("kind").to_string(),
+            Ok(Object::Damaged(error @ FormatError::Newer(_))) => {
+                return Err(OpenError::Format { name: name.to_string(), error });
+            }
+            Ok(Object::Damaged(error)) => error.to_string(),
+            Err(OpenError::Store(StoreError::NotFound)) => StoreError::NotFound.to_string(),
+            Err(error) => return Err(error),
+        };
+        self.damages.push(format!(
+            "{name}: {why}: what it says of other bases is taken from the log, swaps of databases in it are lost"
+        ));
+        self.search_checkpoint(engine, base).await
+    }
+
+    /// The words of a damaged base stand once more in the group that published it.
+    async fn search_checkpoint(
+        &mut self,
+        engine: &Engine,
+        base: (NodeId, u64),
+    ) -> Result<(), OpenError> {
+        let groups = self.logs.iter().flat_map(|(node, seqs)| {
+            seqs.iter().map(|seq| ObjectName::Log(*node, *seq)).collect::<Vec<_>>()
+        });
+        let groups: Vec<ObjectName> = groups.collect();
+        let mut objects = ReadAhead::new(engine, groups.into_iter());
+        while let Some((_, object)) = objects.next().await? {
+            if let Object::Sound(header, bytes) = object
+                && header.kind == Kind::Group
+                && header.base == base
+                && let Ok(Some(found)) = checkpoint_in(base, &header, &bytes)
+            {
+                self.checkpoint = found;
+                return Ok(());
+            }
+        }
+        // Nothing says what was replaced: all that is there is read.
+        self.checkpoint.base = base;
+        self.checkpoint.bases = vec![base];
+        Ok(())
+    }
+
+    /// What of a log has been replaced counts no longer.
+    fn set_replaced_aside(&mut self, node: NodeId) {
+        let (trimmed_node, through) = self.checkpoint.trimmed;
+        let Some(seqs) = self.logs.get_mut(&node) else {
+            return;
+        };
+        let kept = match node {
+            node if node > trimmed_node => return,
+            node if node == trimmed_node => seqs.split_off(&(through + 1)),
+            _ => BTreeSet::new(),
+        };
+        let aside = std::mem::replace(seqs, kept);
+        self.replaced.extend(aside.into_iter().map(|seq| ObjectName::Log(node, seq)));
+        if node < trimmed_node {
+            self.logs.remove(&node);
+        }
+    }
+
+    /// The first group of a log tells where older logs end.
+    async fn learn_ends(&mut self, engine: &Engine, node: NodeId) -> Result<(), OpenError> {
+        if !self.logs.get(&node).is_some_and(|seqs| seqs.contains(&1)) {
+            return Ok(());
+        }
+        let name = ObjectName::Log(node, 1);
+        match read_object(engine, name).await? {
+            Object::Damaged(error @ FormatError::Newer(_)) => {
+                Err(OpenError::Format { name: name.to_string(), error })
+            }
+            Object::Damaged(_) => Ok(()),
+            Object::Sound(header, bytes) => {
+                let known_ends = &mut self.known_ends;
+                let read = for_each_commit(&header, &bytes, |commit| {
+                    for write in &commit.writes {
+                        if let Write::Control(Control::LogClosed { node, end }) = write {
+                            known_ends.insert(*node, *end);
+                        }
+                    }
+                });
+                read.map_err(|error| OpenError::Format { name: name.to_string(), error })
+            }
+        }
+    }
+}
+
+/// What an object says of bases, if it does.
+fn checkpoint_in(
+    base: (NodeId, u64),
+    header: &Header,
+    bytes: &Bytes,
+) -> Result<Option<Checkpoint>, FormatError> {
+    let mut found = None;
+    for_each_commit(header, bytes, |commit| {
+        for write in &commit.writes {
+            match *write {
+                Write::Control(Control::LogTrimmed { node, through }) => {
+                    let trimmed = (node, through);
+                    found = Some(Checkpoint { base, trimmed, ..Checkpoint::default() });
+                }
+                Write::Control(Control::Bases { node, first, last }) => {
+                    if let Some(checkpoint) = &mut found {
+                        checkpoint.bases.extend((first..=last).map(|number| (node, number)));
+                    }
+                }
+                Write::Swap { one, other } if header.kind == Kind::Base => {
+                    if let Some(checkpoint) = &mut found {
+                        checkpoint.swaps.push((one, other));
+                    }
+                }
+                _ => {}
+            }
+        }
+    })?;
+    if let Some(checkpoint) = &mut found {
+        checkpoint.bases.push(base);
+    }
+    Ok(found)
+}
