@@ -240,28 +240,43 @@ impl<'c> Transaction<'c> {
         if watched.place != Watched::place(self.core, database, tip) {
             return false;
         }
-        let hash = self.core.hash(key);
-        let Some((newest, alive)) = self.core.newest(watched.slot(), hash, key, tip) else {
+        match self.see_newest(watched.slot(), key, tip) {
+            Some((commit, alive)) => commit == watched.commit && alive == watched.alive,
             // A tombstone that has gone from the index since is no change.
-            return !watched.alive;
-        };
-        let same = newest.commit == watched.commit && alive == watched.alive;
+            None => !watched.alive,
+        }
+    }
+
+    /// The newest commit of a key of a slot in a snapshot, and whether it is alive there;
+    /// what that depends on counts as read.
+    fn see_newest(&mut self, slot: u8, key: &[u8], from: Snapshot) -> Option<(CommitId, bool)> {
+        let hash = self.core.hash(key);
+        let (newest, alive) = self.core.newest(slot, hash, key, from)?;
+        let commit = newest.commit;
         self.saw = self.saw.max(newest.position);
-        if newest.is_expired(tip.now_ms) {
+        if newest.is_expired(from.now_ms) {
             self.saw_expired_ms = self.saw_expired_ms.max(newest.expires_ms);
         }
-        if !alive {
-            self.saw = self.saw.max(self.core.flushed_in(watched.slot()));
+        if !alive && from.position == Snapshot::TIP {
+            self.saw = self.saw.max(self.core.flushed_in(slot));
         }
-        same
+        Some((commit, alive))
     }
 
     /// What WATCH remembers of a key. What shows that it came and went since now is kept
     /// until it is unwatched.
+    ///
+    /// It counts as read: what is read after a WATCH must not be older than what that holds
+    /// on to. Otherwise EXEC would find the key untouched, and not as it was read.
     pub fn watch(&mut self, database: u8, key: &[u8]) -> Watched {
-        let watched = Watched::at(self.core, database, key, self.snapshot);
-        self.core.watch(watched.slot(), key);
-        watched
+        if self.snapshot.position == Snapshot::TIP {
+            self.saw = self.saw.max(self.core.swapped_at(database));
+        }
+        let place = Watched::place(self.core, database, self.snapshot);
+        let newest = self.see_newest(place.0, key, self.snapshot);
+        let (commit, alive) = newest.unwrap_or((CommitId::ZERO, false));
+        self.core.watch(place.0, key);
+        Watched { place, commit, alive }
     }
 
     /// Lets go of a watched key.
@@ -353,14 +368,6 @@ pub struct Watched {
 }
 
 impl Watched {
-    fn at(core: &Core, database: u8, key: &[u8], snapshot: Snapshot) -> Self {
-        let place = Self::place(core, database, snapshot);
-        let newest = core.newest(place.0, core.hash(key), key, snapshot);
-        let (commit, alive) =
-            newest.map_or((CommitId::ZERO, false), |(version, alive)| (version.commit, alive));
-        Self { place, commit, alive }
-    }
-
     /// The slot of its database, see [`Core::slot`].
     pub fn slot(&self) -> u8 {
         self.place.0

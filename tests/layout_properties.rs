@@ -144,22 +144,24 @@ fn header() -> impl Strategy<Value = Header> {
     let fields = any::<(u128, u32, u64, u64, u32, u64, u64, u64)>();
     let positions = vec(any::<(u32, u64)>(), 0..4);
     let format = (1..=3u16, any::<(u32, u64)>());
-    (fields, format, commit_id(), positions).prop_map(|(fields, format, largest_commit, positions)| {
-        let (nonce, node, number, acked, window, wall, now, oldest) = fields;
-        let mut header = Header::new(Kind::Group, nonce, node, number);
-        header.acked_through = acked;
-        header.window = window;
-        header.largest_commit = largest_commit;
-        header.wall_ms = wall;
-        header.now_through_ms = now;
-        header.oldest_snapshot = oldest;
-        header.positions = positions;
-        header.format = format.0;
-        if header.format >= 3 {
-            header.base = format.1;
-        }
-        header
-    })
+    (fields, format, commit_id(), positions).prop_map(
+        |(fields, format, largest_commit, positions)| {
+            let (nonce, node, number, acked, window, wall, now, oldest) = fields;
+            let mut header = Header::new(Kind::Group, nonce, node, number);
+            header.acked_through = acked;
+            header.window = window;
+            header.largest_commit = largest_commit;
+            header.wall_ms = wall;
+            header.now_through_ms = now;
+            header.oldest_snapshot = oldest;
+            header.positions = positions;
+            header.format = format.0;
+            if header.format >= 3 {
+                header.base = format.1;
+            }
+            header
+        },
+    )
 }
 
 /// The commits of a directory, and an error if one stands in it.

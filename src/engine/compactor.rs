@@ -31,14 +31,21 @@ use crate::layout::{
 use crate::small_bytes::SmallBytes;
 use crate::storage::resilient::Decided;
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often it is asked whether something is to be done.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// After the start, when whatever a dead process had sent has arrived, it is looked for.
+const SWEEP_FIRST: Duration = Duration::from_secs(90);
+
+/// And so often after that.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// The pause after a step that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -119,9 +126,14 @@ pub(super) async fn run(engine: &Engine) -> ! {
     let mut replaced: VecDeque<Replaced> = VecDeque::new();
     // What is not worth another round: everything was moved, and it is no less.
     let mut floor = Size::default();
+    let mut sweep_at = engine.clock.monotonic() + SWEEP_FIRST;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         delete_replaced(engine, &mut replaced).await;
+        if engine.clock.monotonic() >= sweep_at {
+            sweep(engine).await;
+            sweep_at = engine.clock.monotonic() + SWEEP_EVERY;
+        }
         let began_with = size(engine);
         let mut moved_bytes = 0;
         while is_due(engine, floor) {
@@ -172,8 +184,8 @@ fn is_due(engine: &Engine, floor: Size) -> bool {
 /// As long as the debt is small, half of the time is the commands' alone.
 async fn pace(engine: &Engine, began: Duration) {
     let limits = engine.compaction_limits();
-    let (debt, bytes) = engine
-        .with_core(|core| (core.compaction_debt_bytes(&limits), core.ledger().bytes()));
+    let (debt, bytes) =
+        engine.with_core(|core| (core.compaction_debt_bytes(&limits), core.ledger().bytes()));
     let pressing = debt > bytes / 8;
     if pressing {
         tokio::task::yield_now().await;
@@ -393,6 +405,36 @@ async fn announce(engine: &Engine, controls: &[Write<'_>]) {
             return;
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Deletes what earlier nodes have left and nothing names: it was listed late at the start,
+/// or came to be after that. Where something is damaged all is left as it is.
+async fn sweep(engine: &Engine) {
+    if engine.damaged.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut names = Vec::new();
+    for prefix in [ObjectName::LOGS, ObjectName::BASES] {
+        match engine.store.list(prefix).await {
+            Ok(listed) => names.extend(listed),
+            Err(error) => return tracing::warn!(%error, "what is left over could not be listed"),
+        }
+    }
+    let unnamed: Vec<String> = engine.with_core(|core| {
+        let held: HashSet<ObjectName> = core.ledger().all().map(|held| held.name).collect();
+        let left_over = |name: &String| match name.parse() {
+            Ok(name @ (ObjectName::Log(node, _) | ObjectName::Base(node, _))) => {
+                node < core.first_node() && !held.contains(&name)
+            }
+            _ => false,
+        };
+        names.into_iter().filter(left_over).collect()
+    });
+    for names in unnamed.chunks(DELETE_NAMES_MAX) {
+        if let Err(error) = engine.store.delete(names).await {
+            return tracing::warn!(%error, "what is left over could not be deleted");
+        }
     }
 }
 

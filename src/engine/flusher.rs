@@ -188,9 +188,10 @@ async fn seal_own(
     why: String,
 ) -> Result<(), Stopped> {
     tracing::error!(name = %refused.name, %why, "the store refused a group");
-    let (node, now_ms) = engine.with_core(|core| (core.node(), core.now_ms()));
-    let seal = engine.create_marker(&refused.name, Kind::Seal, node, refused.seq, now_ms);
-    match patiently(engine, seal).await {
+    let node = engine.with_core(|core| core.node());
+    let mut seal = Header::new(Kind::Seal, engine.nonce(), node, refused.seq);
+    (seal.now_through_ms, seal.base) = engine.with_core(|core| (core.now_ms(), core.base()));
+    match patiently(engine, engine.create_marker(&refused.name, seal)).await {
         Decided::Ours => {}
         // An earlier attempt had arrived after all.
         Decided::Theirs(header) if header.nonce == refused.nonce => {

@@ -53,7 +53,7 @@ use gate::Outcome;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -113,6 +113,8 @@ pub struct Engine {
     commit_deadline_ms: AtomicU64,
     expired_keys_per_turn: AtomicUsize,
     compaction: Mutex<CompactionReport>,
+    /// Something was found damaged at the start: nothing is deleted that nobody names.
+    damaged: AtomicBool,
     compaction_limits: Mutex<CompactionLimits>,
     logged: bool,
 }
@@ -155,11 +157,13 @@ impl Engine {
             commit_deadline_ms: AtomicU64::new(options.commit_deadline.as_millis() as u64),
             expired_keys_per_turn: AtomicUsize::new(options.expired_keys_per_turn),
             compaction: Mutex::default(),
+            damaged: AtomicBool::new(false),
             compaction_limits: Mutex::new(options.compaction),
             logged,
         });
         let recovered =
             if logged { recovery::recover(&engine).await? } else { Recovered::default() };
+        engine.damaged.store(!recovered.damages.is_empty(), Ordering::Relaxed);
         Ok((engine, recovered))
     }
 
@@ -270,33 +274,27 @@ impl Engine {
         if !self.logged {
             return;
         }
-        let Some((node, seq, now_ms)) = self.with_core(|core| {
+        let Some((node, seq, now_ms, base)) = self.with_core(|core| {
             let serving = *core.health() == Health::Serving && core.pending_bytes() == 0;
             serving.then(|| {
                 core.close();
-                (core.node(), core.next_seq(), core.now_ms())
+                (core.node(), core.next_seq(), core.now_ms(), core.base())
             })
         }) else {
             return;
         };
         let name = ObjectName::Log(node, seq).to_string();
-        let decided = self.create_marker(&name, Kind::Seal, node, seq, now_ms).await;
+        let mut seal = Header::new(Kind::Seal, self.nonce(), node, seq);
+        seal.now_through_ms = now_ms;
+        seal.base = base;
+        let decided = self.create_marker(&name, seal).await;
         tracing::debug!(%name, ?decided, "sealed the log");
     }
 
     /// Creates an object that is a header and nothing else.
-    async fn create_marker(
-        &self,
-        name: &str,
-        kind: Kind,
-        node: u32,
-        number: u64,
-        now_through_ms: u64,
-    ) -> Decided {
-        let nonce = self.nonce();
-        let mut header = Header::new(kind, nonce, node, number);
+    async fn create_marker(&self, name: &str, mut header: Header) -> Decided {
+        let nonce = header.nonce;
         header.wall_ms = self.clock.wall_ms();
-        header.now_through_ms = now_through_ms;
         let mut object = Vec::new();
         header.encode(&mut object);
         self.store.create(name, Bytes::from(object), nonce).await
@@ -310,7 +308,8 @@ impl Engine {
                 StoreError::Fatal("no node ids are left in this store".to_owned())
             })?;
             let name = ObjectName::Node(node).to_string();
-            match self.create_marker(&name, Kind::Node, node, 0, 0).await {
+            let marker = Header::new(Kind::Node, self.nonce(), node, 0);
+            match self.create_marker(&name, marker).await {
                 Decided::Ours => return Ok(node),
                 Decided::Theirs(_) => {}
                 Decided::Rejected(why) | Decided::Fatal(why) => return Err(StoreError::Fatal(why)),

@@ -17,8 +17,7 @@ const BASE_BYTES: usize = 4 + 8;
 const POSITION_BYTES: usize = 4 + 8;
 
 /// The longest header, in bytes: one position for each log it can name.
-pub const HEADER_BYTES_MAX: usize =
-    FIXED_BYTES + BASE_BYTES + POSITION_BYTES * u16::MAX as usize;
+pub const HEADER_BYTES_MAX: usize = FIXED_BYTES + BASE_BYTES + POSITION_BYTES * u16::MAX as usize;
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -54,6 +54,8 @@ pub(crate) struct Client {
     pub(crate) think_ms_max: u64,
     pub(crate) mutant: Mutant,
     replies: VecDeque<(TxnId, Reply)>,
+    /// The group that the reply of its last WATCH waits for.
+    watch_waits_for: Option<Arc<Gate>>,
 }
 
 impl Client {
@@ -81,6 +83,7 @@ impl Client {
             mutant: store.mutant(),
             store,
             replies: VecDeque::new(),
+            watch_waits_for: None,
         }
     }
 
@@ -160,7 +163,10 @@ impl Client {
             }
             _ => false,
         });
-        if waits { View::Tip } else { View::Visible }
+        let watch_waits = self.watch_waits_for.as_ref().is_some_and(|gate| {
+            self.mutant != Mutant::ForgetsOwnReads && gate.outcome() == gate::Outcome::Pending
+        });
+        if waits || watch_waits { View::Tip } else { View::Visible }
     }
 
     /// Runs a transaction, until it has all the values it needs.
@@ -268,10 +274,15 @@ impl Client {
         keys.dedup();
         let asked = self.history.lock().unwrap().tick();
         let view = self.view();
-        let watched: Vec<(Key, Watched)> = self.engine.with_core(|core| {
+        let (watched, finished) = self.engine.with_core(|core| {
             let mut transaction = Transaction::begin(core, view, BYTES_MAX);
-            keys.iter().map(|key| (*key, transaction.watch(key.database, &key.name()))).collect()
+            let watch = |key: &Key| (*key, transaction.watch(key.database, &key.name()));
+            let watched: Vec<(Key, Watched)> = keys.iter().map(watch).collect();
+            (watched, transaction.finish(&Commit::default()))
         });
+        if let Finished::Done { gate, .. } = finished {
+            self.watch_waits_for = gate;
+        }
         let done = self.history.lock().unwrap().tick();
         let mut read = Vec::new();
         for key in &keys {

@@ -64,13 +64,8 @@ impl Model {
     }
 
     fn apply(&mut self, from: usize, commit: CommitId, write: &Stored) -> Result<(), Violation> {
-        let version = |cause, value, expires_ms| Version {
-            from,
-            cause,
-            put: commit,
-            value,
-            expires_ms,
-        };
+        let version =
+            |cause, value, expires_ms| Version { from, cause, put: commit, value, expires_ms };
         let (key, version) = match write {
             Stored::Put(key, value, expires_ms) => {
                 let value = Some(value.clone());

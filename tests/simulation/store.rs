@@ -13,7 +13,7 @@ use aft::storage::{Created, Limits, Store, StoreError, StoreFuture};
 use bytes::Bytes;
 use rand::RngExt;
 use rand::rngs::StdRng;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Waker};
@@ -58,8 +58,6 @@ struct State {
     objects: BTreeMap<String, Object>,
     /// What was there once and has been deleted.
     deleted: BTreeMap<String, Bytes>,
-    /// Names that came to be after their process had died.
-    late: BTreeSet<String>,
     faults: Faults,
     rng: StdRng,
     coverage: Coverage,
@@ -106,7 +104,6 @@ impl SimStore {
         let state = State {
             objects: BTreeMap::new(),
             deleted: BTreeMap::new(),
-            late: BTreeSet::new(),
             faults,
             rng,
             coverage: Coverage::default(),
@@ -187,16 +184,10 @@ impl SimStore {
         objects.map(|(name, object)| (name.clone(), object.bytes.clone())).collect()
     }
 
-    /// Names that came to be after their process had died: the next start deletes what of
-    /// them nothing names.
-    pub(crate) fn created_late(&self) -> BTreeSet<String> {
-        self.state().late.clone()
-    }
-
     /// All that ever was there: what the logs said before anything was compacted.
     pub(crate) fn objects_ever(&self) -> BTreeMap<String, Bytes> {
-        let mut ever = self.state().deleted.clone();
-        ever.extend(self.objects());
+        let mut ever = self.objects();
+        ever.extend(self.state().deleted.clone());
         ever
     }
 
@@ -376,7 +367,6 @@ impl State {
     fn notice_create(&mut self, life: u32, name: &str, bytes: &Bytes) {
         let late = life != self.life;
         if late {
-            self.late.insert(name.to_owned());
             self.coverage.hit("creates applied after their process died");
         }
         let kind = Header::decode(bytes).map(|header| header.kind);
@@ -490,7 +480,8 @@ impl Store for SimStore {
                     Ok(ObjectName::Base(..)) => "bases deleted",
                     _ => "groups deleted",
                 });
-                state.deleted.insert(name.clone(), object.bytes);
+                // What came late to a name that had been deleted never counted.
+                state.deleted.entry(name.clone()).or_insert(object.bytes);
             }
             Ok(())
         }))

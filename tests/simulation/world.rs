@@ -399,11 +399,12 @@ impl World {
 /// Once nothing is written any more the store holds what the node counts, and nothing else.
 async fn at_rest(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
     let names = || -> BTreeSet<String> {
-        let counted = engine.with_core(|core| {
-            core.ledger().current().map(|held| held.name.to_string()).collect()
-        });
+        let counted = engine
+            .with_core(|core| core.ledger().current().map(|held| held.name.to_string()).collect());
         counted
     };
+    // What is left over is looked for a minute and a half after the start.
+    sleep(Duration::from_secs(100)).await;
     for _ in 0..600 {
         let busy = engine.with_core(|core| core.ledger().replaced() > 0);
         let before = names();
@@ -415,9 +416,7 @@ async fn at_rest(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
     let counted = names();
     let of_logs = |name: &String| name.starts_with("log/") || name.starts_with("base/");
     let there: BTreeSet<String> = store.objects().into_keys().filter(of_logs).collect();
-    let late = store.created_late();
-    let unnamed: Vec<_> =
-        there.difference(&counted).filter(|name| !late.contains(*name)).collect();
+    let unnamed: Vec<_> = there.difference(&counted).collect();
     let missing: Vec<_> = counted.difference(&there).collect();
     if unnamed.is_empty() && missing.is_empty() {
         return Ok(());

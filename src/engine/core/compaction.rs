@@ -80,8 +80,8 @@ impl Core {
     /// How many bytes the store holds beyond what it should.
     pub fn compaction_debt_bytes(&self, limits: &CompactionLimits) -> u64 {
         let live = u64::try_from(self.live().bytes).unwrap_or(0);
-        let allowed = (live.saturating_mul(limits.store_percent_max) / 100)
-            .max(limits.store_bytes_min);
+        let allowed =
+            (live.saturating_mul(limits.store_percent_max) / 100).max(limits.store_bytes_min);
         self.ledger.bytes().saturating_sub(allowed)
     }
 

@@ -134,6 +134,11 @@ impl Ledger {
         })
     }
 
+    /// All that are not deleted yet, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Held> {
+        self.groups.held.iter().chain(&self.bases.held)
+    }
+
     /// The bases that count, oldest first.
     pub fn bases(&self) -> impl Iterator<Item = &Held> {
         self.bases.current()

@@ -37,6 +37,7 @@ pub use values::Fetched;
 use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{CommitId, GroupBuilder, NodeId};
 use crate::small_bytes::SmallBytes;
+use ledger::Ledger;
 use pins::{Pins, WatchedKeys};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -46,7 +47,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use swaps::Slots;
 use values::{Placed, Values};
-use ledger::Ledger;
 
 /// How many databases there can be: their numbers stand in a byte of the format.
 pub const DATABASES_MAX: usize = 255;
@@ -293,6 +293,8 @@ pub struct Core {
     slots: Slots,
     options: CoreOptions,
     node: NodeId,
+    /// The one that this process began with.
+    first_node: NodeId,
     now: Now,
     last_commit_time: u64,
     /// Groups up to here are visible.
@@ -336,6 +338,7 @@ impl Core {
             slots: Slots::new(databases),
             options,
             node: 0,
+            first_node: 0,
             now: Now::new(0),
             last_commit_time: 0,
             acked: RECOVERED,

@@ -1,11 +1,11 @@
 //! What recovery installs, and values that come back from the store.
 
+use super::super::version::State;
 use super::super::version::{ObjectId, Position, RECOVERED, Version};
 use super::census::Census;
 use super::ledger::{Held, Place};
 use super::{Core, Database};
 use crate::layout::{Commit, CommitId, Control, NodeId, Write};
-use super::super::version::State;
 use crate::small_bytes::SmallBytes;
 
 impl Core {
@@ -91,6 +91,7 @@ impl Core {
             db.live_visible = db.live_tip;
         }
         self.node = node;
+        self.first_node = node;
         self.last_commit_time = self.last_commit_time.max(largest_commit.time);
         self.now.raise(now_through_ms);
         self.now_through_acked_ms = now_through_ms;
@@ -109,6 +110,11 @@ impl Core {
         self.open.now_through_ms = self.now.ms();
         self.pending_bytes += self.open.builder.len() - before;
         self.open_position()
+    }
+
+    /// The node that this process began as: all before are dead.
+    pub fn first_node(&self) -> NodeId {
+        self.first_node
     }
 
     /// The node that writes.

@@ -218,15 +218,7 @@ impl Recovery<'_> {
             let mut ended = false;
             while let Some((name, object)) = objects.next().await? {
                 let known_end = self.survey.known_ends.get(&node);
-                if known_end.is_some_and(|&end| next > end) {
-                    // Its seal; what else may be there comes too late.
-                    if let Object::Sound(header, _) = &object {
-                        self.hold(name, Some(header), Vec::new());
-                    }
-                    ended = true;
-                    break;
-                }
-                if self.read_group(name, object) {
+                if known_end.is_some_and(|&end| next > end) || self.read_group(name, object) {
                     ended = true;
                     break;
                 }
@@ -236,7 +228,11 @@ impl Recovery<'_> {
             if ended || self.resolve_gap(node, next, &mut rest).await? {
                 let behind = rest.range(next + 1..);
                 self.leftovers.extend(behind.map(|&seq| ObjectName::Log(node, seq)));
-                if !self.survey.known_ends.contains_key(&node) {
+                if self.survey.known_ends.get(&node) == Some(&(next - 1)) {
+                    // Its seal is there, listed or not.
+                    let seal = Header::new(Kind::Seal, 0, node, next);
+                    self.hold(ObjectName::Log(node, next), Some(&seal), Vec::new());
+                } else if !self.survey.known_ends.contains_key(&node) {
                     self.closed.insert(node, next - 1);
                 }
                 return Ok(());
@@ -260,8 +256,9 @@ impl Recovery<'_> {
             return Ok(true);
         }
         let kind = if lost { Kind::Hole } else { Kind::Seal };
-        let marker = self.engine.create_marker(&name, kind, node, seq, 0);
-        match in_time(self.engine, marker).await? {
+        let mut marker = Header::new(kind, self.engine.nonce(), node, seq);
+        marker.base = self.survey.checkpoint.base;
+        match in_time(self.engine, self.engine.create_marker(&name, marker)).await? {
             Decided::Ours if lost => {
                 rest.insert(seq);
                 Ok(false)
@@ -328,12 +325,7 @@ impl Recovery<'_> {
     }
 
     /// Notes an object that counts.
-    fn hold(
-        &self,
-        name: ObjectName,
-        header: Option<&Header>,
-        swaps: Vec<(u8, u8)>,
-    ) -> ObjectId {
+    fn hold(&self, name: ObjectName, header: Option<&Header>, swaps: Vec<(u8, u8)>) -> ObjectId {
         let place = match (name, header) {
             (ObjectName::Base(node, _), Some(header)) => (node, header.acked_through),
             (ObjectName::Base(node, _), None) => (node, 0),

@@ -55,8 +55,10 @@ impl Survey {
             if node < survey.checkpoint.trimmed.0 {
                 break;
             }
-            survey.find_end(engine, node).await?;
-            if !checkpoint_known && let Some(header) = survey.newest_header(engine, node).await? {
+            let newest = survey.find_end(engine, node).await?;
+            // A log that never had a group says nothing.
+            let says = |header: &Header| header.kind == Kind::Group || header.base != (0, 0);
+            if !checkpoint_known && let Some(header) = newest.filter(says) {
                 checkpoint_known = true;
                 survey.read_checkpoint(engine, header.base).await?;
             }
@@ -72,28 +74,35 @@ impl Survey {
     }
 
     /// Puts a seal behind the newest object of a log, unless its end is known. Where that
-    /// name is taken, the listing was late.
-    async fn find_end(&mut self, engine: &Engine, node: NodeId) -> Result<(), OpenError> {
+    /// name is taken, the listing was late. The newest header of the log, if one can be read.
+    ///
+    /// A seal names the base that the header before it names: should only the seal be listed
+    /// next time, nothing is missed.
+    async fn find_end(
+        &mut self,
+        engine: &Engine,
+        node: NodeId,
+    ) -> Result<Option<Header>, OpenError> {
+        let mut newest = self.newest_listed(engine, node).await?;
         if self.known_ends.contains_key(&node) {
-            return Ok(());
+            return Ok(newest);
         }
         let seqs = self.logs.entry(node).or_default();
-        if let Some(&last) = seqs.last()
-            && let Object::Sound(Header { kind: Kind::Seal, .. }, _) =
-                read_object(engine, ObjectName::Log(node, last)).await?
-        {
-            return Ok(());
-        }
         loop {
-            let seq = seqs.last().map_or(1, |last| last + 1);
+            let last = seqs.last().copied().unwrap_or(0);
+            let is_last = |header: &Header| header.kind == Kind::Seal && header.number == last;
+            if newest.as_ref().is_some_and(is_last) {
+                return Ok(newest);
+            }
+            let seq = last + 1;
             let name = ObjectName::Log(node, seq).to_string();
-            let marker = engine.create_marker(&name, Kind::Seal, node, seq, 0);
-            let decided = in_time(engine, marker).await?;
+            let mut seal = Header::new(Kind::Seal, engine.nonce(), node, seq);
+            seal.base = newest.as_ref().map_or((0, 0), |header| header.base);
+            let decided = in_time(engine, engine.create_marker(&name, seal)).await?;
             seqs.insert(seq);
             match decided {
-                Decided::Ours => return Ok(()),
-                Decided::Theirs(header) if header.kind == Kind::Seal => return Ok(()),
-                Decided::Theirs(_) => {}
+                Decided::Ours => return Ok(newest),
+                Decided::Theirs(header) => newest = Some(*header),
                 Decided::Rejected(why) | Decided::Fatal(why) => {
                     return Err(StoreError::Fatal(why).into());
                 }
@@ -101,17 +110,15 @@ impl Survey {
         }
     }
 
-    /// The header of the newest group of a log that can be read.
-    async fn newest_header(
+    /// The header of the newest listed object of a log that can be read.
+    async fn newest_listed(
         &self,
         engine: &Engine,
         node: NodeId,
     ) -> Result<Option<Header>, OpenError> {
-        let end = self.known_ends.get(&node).copied().unwrap_or(u64::MAX);
-        let seqs = self.logs.get(&node).into_iter().flat_map(|seqs| seqs.range(..=end).rev());
-        for &seq in seqs {
-            if let Object::Sound(header, _) = read_object(engine, ObjectName::Log(node, seq)).await?
-                && header.kind == Kind::Group
+        for &seq in self.logs.get(&node).into_iter().flat_map(|seqs| seqs.iter().rev()) {
+            if let Object::Sound(header, _) =
+                read_object(engine, ObjectName::Log(node, seq)).await?
             {
                 return Ok(Some(header));
             }
@@ -198,13 +205,20 @@ impl Survey {
         }
     }
 
-    /// The first group of a log tells where older logs end.
+    /// The first group of a log tells where older logs end. It is there if anything of the
+    /// log is, listed or not: nothing else was sent before it was acknowledged.
     async fn learn_ends(&mut self, engine: &Engine, node: NodeId) -> Result<(), OpenError> {
-        if !self.logs.get(&node).is_some_and(|seqs| seqs.contains(&1)) {
+        let replaced = self.checkpoint.trimmed >= (node, 1);
+        if replaced || self.logs.get(&node).is_none_or(BTreeSet::is_empty) {
             return Ok(());
         }
         let name = ObjectName::Log(node, 1);
-        match read_object(engine, name).await? {
+        let object = match read_object(engine, name).await {
+            // Lost: that is told when it is its turn.
+            Err(OpenError::Store(StoreError::NotFound)) => return Ok(()),
+            object => object?,
+        };
+        match object {
             Object::Damaged(error @ FormatError::Newer(_)) => {
                 Err(OpenError::Format { name: name.to_string(), error })
             }
