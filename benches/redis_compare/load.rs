@@ -25,7 +25,7 @@ use crate::cells::{Command, Sample};
 use crate::clock::now;
 use crate::options::LoadOptions;
 use crate::replies::{Reply, first_reply};
-use crate::workload::{Dice, Workload, account, write_command, write_fill};
+use crate::workload::{Dice, Workload, account, key, write_command, write_fill};
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     /// Requests that a connection sends before it waits; closed loop only.
     pub(crate) pipeline: usize,
     pub(crate) seconds: f64,
+    /// Ends each connection of a closed loop after so many requests, too.
+    pub(crate) requests: Option<u64>,
     /// Requests a second over all connections; none for a closed loop.
     pub(crate) rate: Option<u64>,
 }
@@ -75,7 +77,7 @@ impl Tally {
             per_second: requests as f64 / elapsed.as_secs_f64(),
             p50_ms: ms(0.5),
             p99_ms: ms(0.99),
-            p999_ms: Some(ms(0.999)),
+            p999_ms: ms(0.999),
             max_ms: self.latency_ns.max() as f64 / 1e6,
             unanswered: self.unanswered,
         }
@@ -106,7 +108,7 @@ pub(crate) async fn run_alone(options: &LoadOptions) -> Result<()> {
     println!("requests/s  {:.0}", sample.per_second);
     println!("p50 ms      {:.3}", sample.p50_ms);
     println!("p99 ms      {:.3}", sample.p99_ms);
-    println!("p99.9 ms    {:.3}", sample.p999_ms.unwrap_or_default());
+    println!("p99.9 ms    {:.3}", sample.p999_ms);
     println!("max ms      {:.3}", sample.max_ms);
     println!("unanswered  {}", sample.unanswered);
     if plan.workload.command == Command::Transfer {
@@ -188,7 +190,9 @@ async fn closed_client(
     let mut tally = Tally::new()?;
     let mut out = Vec::new();
     let mut sent = now();
-    while sent < end {
+    let mut left = plan.requests.unwrap_or(u64::MAX);
+    while sent < end && left > 0 {
+        left = left.saturating_sub(plan.pipeline as u64);
         out.clear();
         for _ in 0..plan.pipeline {
             plan.workload.write_request(&mut dice, &mut out);
@@ -313,6 +317,22 @@ pub(crate) async fn fill(address: SocketAddr, workload: &Workload) -> Result<()>
         next = end;
     }
     Ok(())
+}
+
+/// Whether a server has a key of a fill.
+pub(crate) async fn has_key(address: SocketAddr, number: u64) -> Result<bool> {
+    let mut connection = Connection::open(address).await?;
+    let mut out = Vec::new();
+    write_command(&mut out, &[b"GET", &key("key", number)]);
+    connection.stream.write_all(&out).await?;
+    loop {
+        if let Some(reply) = connection.take_reply()? {
+            return Ok(!reply.nil);
+        }
+        if connection.stream.read_buf(&mut connection.received).await? == 0 {
+            return Err("the server closed the connection".into());
+        }
+    }
 }
 
 /// Money is neither made nor lost: the accounts add up to 0, as they did at the start.
