@@ -161,50 +161,75 @@ impl Connection {
 }
 
 async fn run_closed(plan: &Plan) -> Result<Sample> {
-    let mut connections = Vec::new();
-    for _ in 0..plan.connections {
-        connections.push(Connection::open(plan.address).await?);
+    let mut clients = Vec::new();
+    for seed in 1..=plan.connections as u64 {
+        clients.push(ClosedClient::open(plan, seed).await?);
     }
     let start = now();
     let end = start + Duration::from_secs_f64(plan.seconds);
-    let mut clients = JoinSet::new();
-    for (seed, connection) in (1..).zip(connections) {
-        clients.spawn(closed_client(connection, plan.clone(), seed, end));
+    let mut running = JoinSet::new();
+    for client in clients {
+        running.spawn(client.run(plan.requests, end));
     }
     let mut tally = Tally::new()?;
-    while let Some(client) = clients.join_next().await {
+    while let Some(client) = running.join_next().await {
         tally.latency_ns.add(client??.latency_ns)?;
     }
     Ok(tally.sample(start.elapsed()))
 }
 
-/// Asks and waits until the end. Every request of a pipeline counts with the latency of
-/// the whole, as in redis-benchmark.
-async fn closed_client(
-    mut connection: Connection,
-    plan: Plan,
-    seed: u64,
-    end: Instant,
-) -> Result<Tally> {
-    let mut dice = Dice::new(seed);
-    let mut tally = Tally::new()?;
-    let mut out = Vec::new();
-    let mut sent = now();
-    let mut left = plan.requests.unwrap_or(u64::MAX);
-    while sent < end && left > 0 {
-        left = left.saturating_sub(plan.pipeline as u64);
-        out.clear();
-        for _ in 0..plan.pipeline {
-            plan.workload.write_request(&mut dice, &mut out);
+/// A connection of the closed loop.
+struct ClosedClient {
+    connection: Connection,
+    /// Pipelines made ahead, so that the client is faster than the servers; they are sent in
+    /// turn, again and again.
+    batches: Vec<Vec<u8>>,
+    requests_a_batch: u64,
+    replies_a_batch: usize,
+}
+
+impl ClosedClient {
+    async fn open(plan: &Plan, seed: u64) -> Result<Self> {
+        /// Of all connections together.
+        const BATCH_BYTES_MAX: usize = 4 << 20;
+        let mut dice = Dice::new(seed);
+        let mut batches = Vec::new();
+        let mut bytes = 0;
+        while bytes == 0 || bytes < BATCH_BYTES_MAX / plan.connections {
+            let mut batch = Vec::new();
+            for _ in 0..plan.pipeline {
+                plan.workload.write_request(&mut dice, &mut batch);
+            }
+            bytes += batch.len();
+            batches.push(batch);
         }
-        connection.stream.write_all(&out).await?;
-        let replies = plan.pipeline * plan.workload.replies();
-        connection.read_replies(replies).await?;
-        let answered = now();
-        tally.record(answered - sent, plan.pipeline as u64);
-        sent = answered;
+        Ok(Self {
+            connection: Connection::open(plan.address).await?,
+            batches,
+            requests_a_batch: plan.pipeline as u64,
+            replies_a_batch: plan.pipeline * plan.workload.replies(),
+        })
     }
-    Ok(tally)
+
+    /// Asks and waits until the end. Every request of a pipeline counts with the latency of
+    /// the whole, as in redis-benchmark.
+    async fn run(mut self, requests: Option<u64>, end: Instant) -> Result<Tally> {
+        let mut tally = Tally::new()?;
+        let mut sent = now();
+        let mut left = requests.unwrap_or(u64::MAX);
+        for batch in self.batches.iter().cycle() {
+            if sent >= end || left == 0 {
+                break;
+            }
+            left = left.saturating_sub(self.requests_a_batch);
+            self.connection.stream.write_all(batch).await?;
+            self.connection.read_replies(self.replies_a_batch).await?;
+            let answered = now();
+            tally.record(answered - sent, self.requests_a_batch);
+            sent = answered;
+        }
+        Ok(tally)
+    }
 }
 
 /// A connection of the open loop.
