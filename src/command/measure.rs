@@ -35,11 +35,11 @@ pub fn begin_turn(session: &mut Session, core: &Core) {
     session.meter.begin(core.monotonic());
 }
 
-/// After the last command of a turn, at the monotonic time `now`.
+/// After the last command of a turn.
 #[inline]
-pub fn end_turn(server: &Server, session: &mut Session, now: Duration) {
+pub fn end_turn(server: &Server, session: &mut Session) {
     if !session.meter.is_empty() {
-        session.meter.end(server, now);
+        session.meter.end(server, server.monotonic());
     }
 }
 

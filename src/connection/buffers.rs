@@ -12,6 +12,9 @@ use std::cell::RefCell;
 /// Bytes read from a socket at once, unless more are known to come.
 pub(super) const READ_BYTES: usize = 64 << 10;
 
+/// Memory set aside at once for an announced argument: the announcement is only a claim.
+pub(super) const RESERVE_BYTES_MAX: usize = 4 << 20;
+
 /// What a connection keeps of a buffer while it waits, in bytes. Less is copied out of it.
 const KEPT_BYTES_MAX: usize = 4 << 10;
 
@@ -23,14 +26,20 @@ thread_local! {
     static OUTPUT: RefCell<Vec<u8>> = RefCell::default();
 }
 
-/// Makes room behind what is left of a connection's input.
-pub(super) fn lend_input(input: &mut BytesMut, room: usize) {
+/// Makes room behind what is left of a connection's input; says how much is to be read.
+/// `wanted` is how much its first request misses, as far as that is known.
+pub(super) fn lend_input(input: &mut BytesMut, wanted: usize) -> usize {
+    let mut room = wanted.clamp(READ_BYTES, RESERVE_BYTES_MAX);
     if input.len() <= KEPT_BYTES_MAX {
         let mut large = INPUT.take();
         large.extend_from_slice(input);
         *input = large;
+    } else if wanted > 1 {
+        // Not more than that: the beginning of the next long request would have to be moved.
+        room = wanted.min(RESERVE_BYTES_MAX);
     }
     input.reserve(room);
+    room
 }
 
 /// Takes the buffer back, unless there is too much in it to be copied out.
@@ -41,6 +50,8 @@ pub(super) fn return_input(input: &mut BytesMut) {
     let left = BytesMut::from(input.as_ref());
     let mut large = std::mem::replace(input, left);
     large.clear();
+    // Back to its first byte, which is in the processor's cache.
+    large.try_reclaim(large.capacity() + 1);
     if large.capacity() <= SPARE_BYTES_MAX {
         INPUT.replace(large);
     }
@@ -66,30 +77,30 @@ mod tests {
     #[test]
     fn what_is_left_of_an_input_outlives_the_buffer() {
         let mut input = BytesMut::new();
-        lend_input(&mut input, READ_BYTES);
+        lend_input(&mut input, 0);
         assert!(input.capacity() >= READ_BYTES);
         input.extend_from_slice(b"*1\r\n$4\r\nPI");
         return_input(&mut input);
         assert!(input.capacity() <= KEPT_BYTES_MAX);
 
         let mut other = BytesMut::new();
-        lend_input(&mut other, READ_BYTES);
+        lend_input(&mut other, 0);
         assert!(other.is_empty());
         other.extend_from_slice(b"another's");
         return_input(&mut other);
 
-        lend_input(&mut input, READ_BYTES);
+        lend_input(&mut input, 0);
         assert_eq!(input, b"*1\r\n$4\r\nPI".as_slice());
     }
 
     #[test]
     fn a_long_rest_stays_where_it_is() {
         let mut input = BytesMut::new();
-        lend_input(&mut input, READ_BYTES);
+        lend_input(&mut input, 0);
         input.resize(KEPT_BYTES_MAX + 1, b'x');
         let place = input.as_ptr();
         return_input(&mut input);
-        lend_input(&mut input, 1);
+        assert_eq!(lend_input(&mut input, 100), 100);
         assert_eq!(input.as_ptr(), place);
         assert_eq!(input.len(), KEPT_BYTES_MAX + 1);
     }

@@ -24,7 +24,7 @@ use crate::engine::gate::Gate;
 use crate::resp::{Decoded, Decoder, Reply, RequestLimits};
 use crate::server::{Client, Server};
 use crate::session::Session;
-use buffers::READ_BYTES;
+use buffers::{READ_BYTES, RESERVE_BYTES_MAX};
 use bytes::{Buf, BufMut, BytesMut};
 use output::Output;
 use std::future::{Future, poll_fn};
@@ -36,9 +36,6 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::futures::Notified;
 use tokio::time::Sleep;
-
-/// Memory set aside at once for an announced argument: the announcement is only a claim.
-const RESERVE_BYTES_MAX: usize = 4 << 20;
 
 type Fetching = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
@@ -268,8 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads once; `true` if that brought bytes or the end.
     fn poll_read(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let room = self.wanted.clamp(READ_BYTES, RESERVE_BYTES_MAX);
-        buffers::lend_input(&mut self.input, room);
+        let room = buffers::lend_input(&mut self.input, self.wanted);
         let mut buffer = (&mut self.input).limit(room);
         let read = pin!(self.stream.read_buf(&mut buffer)).poll(context);
         if !matches!(read, Poll::Ready(Ok(1..))) {
@@ -313,7 +309,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let before = self.input.len();
         server.engine.with_core(|core| self.run_turn(&server, core));
         if self.input.len() != before {
-            command::end_turn(&server, &mut self.session, server.monotonic());
+            command::end_turn(&server, &mut self.session);
             self.session.publish(self.input.len());
         }
     }
