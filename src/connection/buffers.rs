@@ -50,8 +50,8 @@ pub(super) fn return_input(input: &mut BytesMut) {
     let left = BytesMut::from(input.as_ref());
     let mut large = std::mem::replace(input, left);
     large.clear();
-    // Back to its first byte, which is in the processor's cache.
-    large.try_reclaim(large.capacity() + 1);
+    // Back to its first byte, which is in the processor's cache. Where it can't, no matter.
+    let _ = large.try_reclaim(large.capacity() + 1);
     if large.capacity() <= SPARE_BYTES_MAX {
         INPUT.replace(large);
     }
