@@ -66,6 +66,36 @@ fn reply_at(buffer: &[u8], start: usize, depth: usize) -> Result<Option<Reply>> 
     Ok(Some(reply))
 }
 
+/// Skips replies at the front of `buffer`: as many as are there of `missing`, which counts
+/// those inside arrays, too. Says how many bytes that were; any error is one. As fast as a
+/// client has to be that isn't to hold up the server.
+pub(crate) fn skip_replies(buffer: &[u8], missing: &mut usize) -> Result<usize> {
+    let mut at = 0;
+    while *missing > 0 {
+        let rest = &buffer[at..];
+        let Some(end) = rest.iter().position(|&byte| byte == b'\n') else {
+            break;
+        };
+        let line = &rest[..end.saturating_sub(1)];
+        let mut length = end + 1;
+        match line {
+            [b'+' | b':', ..] => {}
+            [b'$', digits @ ..] if digits != b"-1" => {
+                length += usize::try_from(number(digits)?)? + 2;
+                if length > rest.len() {
+                    break;
+                }
+            }
+            [b'*', digits @ ..] if digits != b"-1" => *missing += usize::try_from(number(digits)?)?,
+            [b'$' | b'*', ..] => {}
+            line => return Err(format!("the server answered: {}", line.escape_ascii()).into()),
+        }
+        at += length;
+        *missing -= 1;
+    }
+    Ok(at)
+}
+
 /// The bytes up to the next CRLF.
 fn line_at(buffer: &[u8], start: usize) -> Option<&[u8]> {
     let rest = buffer.get(start..)?;

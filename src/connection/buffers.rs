@@ -9,8 +9,9 @@
 use bytes::BytesMut;
 use std::cell::RefCell;
 
-/// Bytes read from a socket at once, unless more are known to come.
-pub(super) const READ_BYTES: usize = 64 << 10;
+/// Bytes read from a socket at once, unless more are known to come: room for a value of 64 KB
+/// and what stands around it.
+pub(super) const READ_BYTES: usize = 72 << 10;
 
 /// Memory set aside at once for an announced argument: the announcement is only a claim.
 pub(super) const RESERVE_BYTES_MAX: usize = 4 << 20;
