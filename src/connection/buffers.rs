@@ -16,6 +16,9 @@ pub(super) const READ_BYTES: usize = 72 << 10;
 /// Memory set aside at once for an announced argument: the announcement is only a claim.
 pub(super) const RESERVE_BYTES_MAX: usize = 4 << 20;
 
+/// How much a long request may be given ahead of need.
+const GROWTH_BYTES_MAX: usize = 1 << 20;
+
 /// What a connection keeps of a buffer while it waits, in bytes. Less is copied out of it.
 const KEPT_BYTES_MAX: usize = 4 << 10;
 
@@ -39,7 +42,11 @@ pub(super) fn lend_input(input: &mut BytesMut, wanted: usize) -> usize {
         // Not more than that: the beginning of the next long request would have to be moved.
         room = wanted.min(RESERVE_BYTES_MAX);
     }
-    input.reserve(room);
+    if input.capacity() - input.len() < room {
+        // A request that has grown long may grow longer: it is moved less often.
+        let more = (3 * input.len()).min(GROWTH_BYTES_MAX);
+        input.reserve(room.max(more));
+    }
     room
 }
 
