@@ -512,6 +512,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if command::is_cross_protocol_attack(&args) {
                 tracing::warn!(client = self.session.client.id, "closed: it speaks HTTP");
                 self.session.closing = true;
+                // Not even what was answered before is told to a browser, as in Redis.
+                self.output = Output::default();
                 break;
             }
             let execution = match self.fetch_error.take() {

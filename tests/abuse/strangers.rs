@@ -40,6 +40,10 @@ fn every_command_but_four_is_refused() {
     let names = texts(&inside.cmd("COMMAND LIST"));
     let mut open = Vec::new();
     for name in &names {
+        // A container is none by itself: there is no subcommand `1`.
+        if names.iter().any(|other| other.starts_with(&format!("{name}|"))) {
+            continue;
+        }
         let mut stranger = server.client();
         // As many arguments as it takes, or more: what is wrong with them is not looked at.
         let mut words: Vec<&str> = name.split('|').collect();
@@ -52,7 +56,8 @@ fn every_command_but_four_is_refused() {
         let arity = fields[1].int().unsigned_abs() as usize;
         words.resize(arity.max(words.len()), "1");
         let reply = stranger.run(&words);
-        if reply != Reply::Error(NOAUTH.into()) {
+        let aborted = format!("EXECABORT Transaction discarded because of: {NOAUTH}");
+        if ![NOAUTH, &aborted].map(|text| Reply::Error(text.into())).contains(&reply) {
             open.push(name.as_str());
         }
     }
@@ -65,14 +70,35 @@ fn every_command_but_four_is_refused() {
 #[test]
 fn what_is_left_to_strangers_is_as_in_redis() {
     const SCRIPTS: &[Scenario] = &[
-        Scenario { name: "MULTI queues nothing", script: "a: MULTI | a: SET k 1 | a: EXEC | a: AUTH secret | a: EXEC | a: DBSIZE" },
+        Scenario {
+            name: "MULTI queues nothing",
+            script: "a: MULTI | a: SET k 1 | a: EXEC | a: AUTH secret | a: EXEC | a: DBSIZE",
+        },
         Scenario { name: "QUIT", script: "a: QUIT | a: !closed" },
-        Scenario { name: "RESET", script: "a: RESET | a: PING | a: AUTH secret | a: PING | a: RESET | a: PING" },
-        Scenario { name: "HELLO", script: "a: HELLO | a: HELLO 3 | a: HELLO 4 | a: HELLO 3 AUTH default wrong | a: HELLO 3 SETNAME x | a: PING" },
-        Scenario { name: "AUTH", script: "a: AUTH wrong | a: AUTH nobody secret | a: AUTH a b c | a: AUTH | a: PING | a: AUTH default secret | a: PING" },
-        Scenario { name: "unknown commands and wrong numbers of arguments", script: "a: NOSUCH | a: GET | a: SET k | a: PING 1 2 3 | a: CONFIG NOSUCH" },
-        Scenario { name: "a wrong password throws nobody out", script: "a: AUTH secret | a: AUTH wrong | a: SET k v | a: GET k" },
-        Scenario { name: "MULTI is kept through a failed AUTH", script: "a: AUTH secret | a: MULTI | a: AUTH wrong | a: GET k | a: EXEC | a: PING" },
+        Scenario {
+            name: "RESET",
+            script: "a: RESET | a: PING | a: AUTH secret | a: PING | a: RESET | a: PING",
+        },
+        Scenario {
+            name: "HELLO",
+            script: "a: HELLO | a: HELLO 3 | a: HELLO 4 | a: HELLO 3 AUTH default wrong | a: HELLO 3 SETNAME x | a: PING",
+        },
+        Scenario {
+            name: "AUTH",
+            script: "a: AUTH wrong | a: AUTH nobody secret | a: AUTH a b c | a: AUTH | a: PING | a: AUTH default secret | a: PING",
+        },
+        Scenario {
+            name: "unknown commands and wrong numbers of arguments",
+            script: "a: NOSUCH | a: GET | a: SET k | a: PING 1 2 3 | a: CONFIG NOSUCH",
+        },
+        Scenario {
+            name: "a wrong password throws nobody out",
+            script: "a: AUTH secret | a: AUTH wrong | a: SET k v | a: GET k",
+        },
+        Scenario {
+            name: "MULTI is kept through a failed AUTH",
+            script: "a: AUTH secret | a: MULTI | a: AUTH wrong | a: GET k | a: EXEC | a: PING",
+        },
     ];
     same_replies_with(SCRIPTS, |options| options.requirepass = Some("secret"));
 }
@@ -190,7 +216,8 @@ fn a_crowd_that_comes_and_goes_leaves_nothing() {
             stranger.run(&["HELLO", "3", "SETNAME", &name]);
             stranger.run(&["MULTI"]);
             stranger.run(&["SET", "k", &name]);
-            stranger.run(&[&format!("NOSUCH{}", stranger.stream().local_addr().expect("an address"))]);
+            stranger
+                .run(&[&format!("NOSUCH{}", stranger.stream().local_addr().expect("an address"))]);
         }
         crate::support::until_alone(&mut inside);
         server.memory_bytes("VmRSS")
