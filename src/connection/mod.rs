@@ -46,8 +46,12 @@ const DIRECT_READ_BYTES: usize = 32 << 10;
 /// errors that fit in a buffer of the system.
 const STRANGER_COMMANDS_PER_TURN: u64 = 64;
 
-/// Memory set aside at once for an announced argument: the announcement is only a claim.
-const RESERVE_BYTES_MAX: usize = 4 << 20;
+/// Memory set aside for an announced argument, in units of what has come of it: the
+/// announcement is only a claim, and to grow by little at a time would copy it often.
+const RESERVE_FACTOR: usize = 8;
+
+/// Input that is read while a reply is held back, to notice when the client goes.
+const HELD_INPUT_BYTES_MAX: usize = 4 << 20;
 
 /// Buffers of an idle connection keep no more than this.
 const KEPT_BYTES_MAX: usize = 4 << 10;
@@ -359,7 +363,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && match self.pause {
                 Pause::No => true,
                 // To notice when the client goes.
-                Pause::Held(..) => self.input.len() < RESERVE_BYTES_MAX,
+                Pause::Held(..) => self.input.len() < HELD_INPUT_BYTES_MAX,
                 Pause::Fetch(_) | Pause::Backlog(_) => false,
             };
         if wants_input {
@@ -427,10 +431,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads once; `true` if that brought bytes or the end.
     fn poll_read(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let read = if self.wanted > DIRECT_READ_BYTES {
-            // No more than has come already: whoever claims much and sends little gets little.
-            let earned = self.input.len().max(READ_BYTES);
-            self.input.reserve(self.wanted.min(RESERVE_BYTES_MAX).min(earned));
+        let earned = self.input.len().saturating_mul(RESERVE_FACTOR);
+        let read = if self.wanted.min(earned) > DIRECT_READ_BYTES {
+            if self.input.capacity() - self.input.len() < DIRECT_READ_BYTES {
+                self.input.reserve(self.wanted.min(earned));
+            }
             pin!(self.stream.read_buf(&mut self.input)).poll(context)
         } else {
             SCRATCH.with_borrow_mut(|scratch| {

@@ -9,9 +9,9 @@ use crate::support::{SERVED_WITHIN, aft, ping};
 
 const BYTES: usize = 512 << 20;
 const CHUNK: usize = 1 << 20;
-/// The value; one more on its way in, or out; a copy of that while its buffer grows, or while it
-/// is queued; and a quarter of one for everything else.
-const MEMORY_MAX: u64 = (BYTES as u64 * 17) / 4;
+/// The value, and once more what is on its way in, out or queued; half of one for buffers that
+/// grow and everything else.
+const MEMORY_MAX: u64 = BYTES as u64 * 5 / 2;
 
 const TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 
