@@ -2,7 +2,6 @@
 //! served meanwhile.
 
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::common::client::Client;
@@ -49,12 +48,11 @@ fn check(server: &Server, growth_max: u64) {
     let (requests, answers) = burst();
     let mut served = server.client();
     let before = server.memory_bytes("VmHWM");
-    let ended = AtomicBool::new(false);
     let (mut to, mut from) = server.client().split().expect("a second handle");
     let (mut pings, mut latest) = (0, Duration::ZERO);
     std::thread::scope(|scope| {
         scope.spawn(move || to.write_all(&requests).expect("all is sent"));
-        scope.spawn(|| {
+        let reading = scope.spawn(|| {
             let mut said = vec![0; 1 << 16];
             let mut at = 0;
             while at < answers.len() {
@@ -63,9 +61,8 @@ fn check(server: &Server, growth_max: u64) {
                 assert!(said[..count] == answers[at..at + count], "wrong after {at} bytes");
                 at += count;
             }
-            ended.store(true, Ordering::Release);
         });
-        while !ended.load(Ordering::Acquire) {
+        while !reading.is_finished() {
             latest = latest.max(ping(&mut served));
             pings += 1;
         }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, prlimit};
@@ -37,21 +37,15 @@ fn gust(addr: SocketAddr, n: u64) {
 /// A well-behaved client while `storm` rages: how often it was answered, and how late at most.
 fn served_during(served: &mut Client, storm: impl Fn(u64) + Sync) -> (u64, Duration) {
     const THREADS: u64 = 4;
-    let left = AtomicU64::new(THREADS);
-    let ended = AtomicBool::new(false);
-    let mut answers = 0;
-    let mut latest = Duration::ZERO;
+    let (mut answers, mut latest) = (0, Duration::ZERO);
     std::thread::scope(|scope| {
-        for thread in 0..THREADS {
-            let (left, ended, storm) = (&left, &ended, &storm);
-            scope.spawn(move || {
-                (0..STORM / THREADS).for_each(|n| storm(n * THREADS + thread));
-                if left.fetch_sub(1, Ordering::AcqRel) == 1 {
-                    ended.store(true, Ordering::Release);
-                }
-            });
-        }
-        while !ended.load(Ordering::Acquire) {
+        let storm = &storm;
+        let raging: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                scope.spawn(move || (0..STORM / THREADS).for_each(|n| storm(n * THREADS + thread)))
+            })
+            .collect();
+        while !raging.iter().all(|thread| thread.is_finished()) {
             latest = latest.max(ping(served));
             answers += 1;
         }
