@@ -22,16 +22,15 @@ fn gust(addr: SocketAddr, n: u64) {
     let Ok(mut client) = Client::connect(addr) else {
         return;
     };
-    if n % 3 > 0 {
+    let kind = n % 3;
+    if kind != 0 {
         let _ = client.stream().write_all(b"PING\r\n");
     }
-    if n.is_multiple_of(3) || n % 3 == 1 {
-        // A reset, so that this machine's ports last.
-        reset(client);
-    } else {
+    if kind == 2 {
         let _ = client.read();
-        reset(client);
     }
+    // A reset, so that this machine's ports last.
+    reset(client);
 }
 
 /// A well-behaved client while `storm` rages: how often it was answered, and how late at most.
