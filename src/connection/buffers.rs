@@ -13,8 +13,9 @@ use std::cell::RefCell;
 /// and what stands around it.
 pub(super) const READ_BYTES: usize = 72 << 10;
 
-/// Memory set aside at once for an announced argument: the announcement is only a claim.
-pub(super) const RESERVE_BYTES_MAX: usize = 4 << 20;
+/// Memory set aside for an announced argument, in units of what has come of it: the
+/// announcement is only a claim, and to grow by little at a time would copy it often.
+const RESERVE_FACTOR: usize = 8;
 
 /// How much a long request may be given ahead of need.
 const GROWTH_BYTES_MAX: usize = 1 << 20;
@@ -33,16 +34,16 @@ thread_local! {
 /// Makes room behind what is left of a connection's input; says how much is to be read.
 /// `wanted` is how much its first request misses, as far as that is known.
 pub(super) fn lend_input(input: &mut BytesMut, wanted: usize) -> usize {
-    let mut room = wanted.clamp(READ_BYTES, RESERVE_BYTES_MAX);
+    let mut room = READ_BYTES;
     if input.len() <= KEPT_BYTES_MAX {
         let mut large = INPUT.take();
         large.extend_from_slice(input);
         *input = large;
     } else if wanted > 1 {
         // Not more than that: the beginning of the next long request would have to be moved.
-        room = wanted.min(RESERVE_BYTES_MAX);
+        room = wanted.min(input.len().saturating_mul(RESERVE_FACTOR));
     }
-    if input.capacity() - input.len() < room {
+    if input.capacity() - input.len() < room.min(READ_BYTES) {
         // A request that has grown long may grow longer: it is moved less often.
         let more = (3 * input.len()).min(GROWTH_BYTES_MAX);
         input.reserve(room.max(more));

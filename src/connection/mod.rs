@@ -22,9 +22,10 @@ use crate::config::Settings;
 use crate::engine::core::{Core, Missing};
 use crate::engine::gate::Gate;
 use crate::resp::{Decoded, Decoder, Reply, RequestLimits};
+use crate::server::held::UNIT_BYTES;
 use crate::server::{Client, Server};
 use crate::session::Session;
-use buffers::{READ_BYTES, RESERVE_BYTES_MAX};
+use buffers::READ_BYTES;
 use bytes::{Buf, BufMut, BytesMut};
 use output::Output;
 use std::future::{Future, poll_fn};
@@ -36,6 +37,13 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::futures::Notified;
 use tokio::time::Sleep;
+
+/// Commands of one turn of somebody who has given no password yet: enough to log in, and
+/// errors that fit in a buffer of the system.
+const STRANGER_COMMANDS_PER_TURN: u64 = 64;
+
+/// Input that is read while a reply is held back, to notice when the client goes.
+const HELD_INPUT_BYTES_MAX: usize = 4 << 20;
 
 type Fetching = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
@@ -78,6 +86,8 @@ struct Connection<S> {
     request: Option<usize>,
     /// Input is left that could not be run in this turn.
     more_to_run: bool,
+    /// What the server knows that this connection holds.
+    held_bytes: u64,
     output: Output,
     /// The stream may hold bytes that it took from `output`, as TLS does.
     unflushed: bool,
@@ -105,6 +115,7 @@ where
         wanted: 0,
         request: None,
         more_to_run: false,
+        held_bytes: 0,
         output: Output::default(),
         unflushed: false,
         pause: Pause::No,
@@ -143,8 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 );
                 return Ok(());
             }
-            let waiting_bytes = self.output.waiting_bytes();
-            client.output_bytes.store(waiting_bytes as u64, Ordering::Relaxed);
+            self.report(client);
             if self.more_to_run {
                 // Others get their turn.
                 tokio::task::yield_now().await;
@@ -159,10 +169,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Lets the server know what is held here, and for whom.
+    fn report(&mut self, client: &Client) {
+        let waiting_bytes = self.output.waiting_bytes();
+        client.output_bytes.store(waiting_bytes as u64, Ordering::Relaxed);
+        let is_due = self.output.waits_for().is_some() || !matches!(self.pause, Pause::No);
+        client.is_due.store(is_due, Ordering::Relaxed);
+        let requests = self.input.len() + self.decoder.held_bytes() + self.session.held_bytes();
+        let held_bytes = (waiting_bytes + requests) as u64;
+        let held_bytes = held_bytes - held_bytes % UNIT_BYTES;
+        if held_bytes != self.held_bytes {
+            self.held_bytes = held_bytes;
+            self.server.hold(client, held_bytes);
+        }
+    }
+
+    /// Whether it is nobody yet.
+    fn is_stranger(&self) -> bool {
+        !self.session.authenticated && !self.server.users.lets_in_anybody()
+    }
+
     fn passed_output_limit(&self) -> bool {
-        // The usual case needs no look at the settings.
+        // The usual case needs no look at the settings. Nor does a stranger: error replies
+        // that nobody reads are not worth more.
         let waiting = self.output.waiting_bytes();
         waiting > READ_BYTES && {
+            if self.is_stranger() {
+                return true;
+            }
             let limit = self.server.settings().output_buffer_bytes_max;
             limit > 0 && waiting as u64 > limit
         }
@@ -192,8 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         progress |= self.poll_pause(context);
         progress |= self.poll_write(context)?;
-        let waiting_bytes = self.output.waiting_bytes() as u64;
-        client.output_bytes.store(waiting_bytes, Ordering::Relaxed);
+        self.report(client);
         if let Some(gate) = self.output.waits_for() {
             progress |= gate.poll(context).is_ready();
         }
@@ -203,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && match self.pause {
                 Pause::No => true,
                 // To notice when the client goes.
-                Pause::Held(..) => self.input.len() < RESERVE_BYTES_MAX,
+                Pause::Held(..) => self.input.len() < HELD_INPUT_BYTES_MAX,
                 Pause::Fetch(_) | Pause::Backlog(_) => false,
             };
         if wants_input {
@@ -243,8 +276,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match Pin::new(&mut self.stream).poll_write(context, sendable) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
+                    // Usually all goes at once, right after it was asked for.
+                    let takes_long = count < sendable.len() || self.output.is_partly_written();
                     self.output.wrote(count);
                     self.server.counters.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
+                    if takes_long {
+                        let now_ms = self.server.uptime_ms();
+                        self.session.client.last_ms.store(now_ms, Ordering::Relaxed);
+                    }
                     self.unflushed = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error),
@@ -321,10 +360,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.settings = Arc::clone(&settings);
         }
         command::begin_turn(&mut self.session, core);
+        let commands_max = match self.is_stranger() {
+            true => STRANGER_COMMANDS_PER_TURN.min(settings.pipeline_commands_per_turn),
+            false => settings.pipeline_commands_per_turn,
+        };
         let mut used = 0;
         let mut commands = 0;
         while !self.session.closing {
-            if commands == settings.pipeline_commands_per_turn || self.passed_output_limit() {
+            if commands == commands_max || self.passed_output_limit() {
                 self.more_to_run = true;
                 break;
             }
@@ -334,13 +377,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.pause = Pause::Backlog(gate);
                 break;
             }
-            let Some(consumed) = self.next_request(&settings, &mut used) else {
+            let Some(consumed) = self.next_request(&mut used) else {
                 break;
             };
             let args = self.decoder.args(&self.input[used..]).to_slices();
             if command::is_cross_protocol_attack(&args) {
                 tracing::warn!(client = self.session.client.id, "closed: it speaks HTTP");
                 self.session.closing = true;
+                // Not even what was answered before is told to a browser, as in Redis.
+                self.output = Output::default();
                 break;
             }
             let execution = match self.fetch_error.take() {
@@ -369,12 +414,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// How many bytes the next request takes; `None` if it isn't whole, or is none.
-    fn next_request(&mut self, settings: &Settings, used: &mut usize) -> Option<usize> {
+    fn next_request(&mut self, used: &mut usize) -> Option<usize> {
         if let Some(consumed) = self.request.take() {
             return Some(consumed);
         }
         // A stranger may send but little.
-        let may_enter = self.session.authenticated || settings.requirepass.is_none();
+        let may_enter = !self.is_stranger();
         loop {
             let rest = &self.input[*used..];
             match self.decoder.decode(rest, may_enter) {
@@ -396,12 +441,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
 /// What the settings allow a request to be.
 fn request_limits(settings: &Settings) -> RequestLimits {
-    /// Room for the rest of a request around its largest argument.
-    const REST_BYTES: u64 = 64 << 10;
-    let largest = settings.bulk_bytes_max.saturating_add(REST_BYTES);
     RequestLimits {
         bulk_bytes_max: settings.bulk_bytes_max,
-        request_bytes_max: settings.query_buffer_bytes_max.max(largest),
+        request_bytes_max: settings.query_buffer_bytes_max,
         ..RequestLimits::default()
     }
 }

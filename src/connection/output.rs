@@ -58,6 +58,11 @@ impl Output {
         self.marks.front().map(|mark| &*mark.gate)
     }
 
+    /// Whether a part of what is here is written already.
+    pub(super) fn is_partly_written(&self) -> bool {
+        self.written > 0
+    }
+
     /// Bytes not yet written.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.bytes.len() - self.written
