@@ -39,23 +39,27 @@ impl ReplyMode {
     }
 }
 
-/// A command between MULTI and EXEC: its arguments, one after the other.
+/// A command between MULTI and EXEC.
 #[derive(Debug, Clone)]
 pub struct Queued {
-    bytes: Box<[u8]>,
+    /// The command's number in the table.
+    pub command: u16,
+    /// Its arguments, one after the other. As many as a counter's take fit in without an
+    /// allocation.
+    bytes: SmallVec<[u8; 64]>,
     ends: SmallVec<[u32; 4]>,
 }
 
 impl Queued {
     /// Keeps a copy of some arguments.
-    pub fn new(args: &[&[u8]]) -> Self {
-        let bytes = args.concat().into_boxed_slice();
-        let mut end = 0;
-        let ends = args.iter().map(|arg| {
-            end += arg.len() as u32;
-            end
-        });
-        Self { ends: ends.collect(), bytes }
+    pub fn new(command: u16, args: &[&[u8]]) -> Self {
+        let mut bytes = SmallVec::with_capacity(args.iter().map(|arg| arg.len()).sum());
+        let mut ends = SmallVec::with_capacity(args.len());
+        for arg in args {
+            bytes.extend_from_slice(arg);
+            ends.push(bytes.len() as u32);
+        }
+        Self { command, bytes, ends }
     }
 
     /// The arguments.
@@ -111,6 +115,8 @@ pub struct Session {
     pub monitoring: bool,
     /// Watched keys.
     pub watches: Vec<Watch>,
+    /// Bytes of the watched keys.
+    pub watched_bytes: usize,
     /// Whether replies are sent.
     pub reply_mode: ReplyMode,
     /// The connection ends once its replies are written.
@@ -135,6 +141,7 @@ impl Session {
             multi: None,
             monitoring: false,
             watches: Vec::new(),
+            watched_bytes: 0,
             reply_mode: ReplyMode::On,
             closing: false,
             last_command: "NULL",
@@ -187,6 +194,13 @@ impl Session {
         if newer {
             self.waits_for = Some((position, Arc::clone(gate)));
         }
+    }
+
+    /// Bytes that its commands left in memory, until EXEC or UNWATCH.
+    pub fn held_bytes(&self) -> usize {
+        let queued = |multi: &Multi| multi.bytes + multi.queue.len() * size_of::<Queued>();
+        let watched = self.watched_bytes + self.watches.len() * size_of::<Watch>();
+        self.multi.as_ref().map_or(0, queued) + watched
     }
 
     /// Tells others how the connection stands, after a turn of commands.

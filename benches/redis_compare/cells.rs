@@ -57,6 +57,9 @@ impl Command {
         }
     }
 
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Set, Self::Get, Self::Incr, Self::Mset, Self::Transfer];
+
     /// Values that one request carries, in the request or in its reply.
     pub(crate) fn values(self) -> usize {
         match self {
@@ -94,11 +97,39 @@ pub(crate) struct Cell {
 /// requests each would be two gigabytes in the client alone.
 const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 
+/// Values at a fixed rate may come to this much in a second: more, and the load generator's
+/// own copies would be what is measured.
+const RATE_BYTES_MAX: u64 = 256 << 20;
+
 impl Cell {
-    /// Whether the load generator can hold the cell's requests.
-    pub(crate) fn fits(&self) -> bool {
-        let request_bytes = 64 + self.command.values() * self.value_bytes;
-        self.clients * self.pipeline * request_bytes <= IN_FLIGHT_BYTES_MAX
+    /// Why the cell makes no sense, if it makes none.
+    pub(crate) fn why_left_out(&self) -> Option<&'static str> {
+        let request_bytes = self.request_bytes();
+        if self.clients * self.pipeline * request_bytes > IN_FLIGHT_BYTES_MAX {
+            return Some("more than 256 MiB in flight");
+        }
+        match self.method {
+            Method::Latency { per_second }
+                if per_second * request_bytes as u64 > RATE_BYTES_MAX =>
+            {
+                Some("more than 256 MiB a second at this rate")
+            }
+            _ => None,
+        }
+    }
+
+    /// About what a request is long, with the values that may be in its reply.
+    pub(crate) fn request_bytes(&self) -> usize {
+        64 + self.command.values() * self.value_bytes
+    }
+
+    /// The size of the values in it; 0 without any.
+    pub(crate) fn payload(&self) -> usize {
+        if self.command.values() == 0 { 0 } else { self.value_bytes }
+    }
+
+    pub(crate) fn is_throughput(&self) -> bool {
+        self.method == Method::Throughput
     }
 }
 
@@ -127,8 +158,7 @@ pub(crate) struct Sample {
     pub(crate) per_second: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
-    /// redis-benchmark does not tell.
-    pub(crate) p999_ms: Option<f64>,
+    pub(crate) p999_ms: f64,
     pub(crate) max_ms: f64,
     /// Requests that had no reply when the run was given up; counted in the latencies
     /// with the time they had waited.

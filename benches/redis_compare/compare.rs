@@ -1,18 +1,19 @@
 //! The rounds: both servers up, asked in turn.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::Result;
 use crate::cells::{Cell, Command, Method, Row, Sample, Store};
-use crate::limits::{self, Disk};
+use crate::limits;
 use crate::load::{self, Plan};
 use crate::options::Options;
-use crate::report::{self, Findings};
-use crate::servers::{Directory, Kind, Server};
+use crate::redis_benchmark;
+use crate::report::Findings;
+use crate::servers::{Kind, Server};
+use crate::text;
 use crate::workload::Workload;
-use crate::{machine, redis_benchmark};
 
 /// The servers of one store and value size.
 struct Rivals {
@@ -21,23 +22,14 @@ struct Rivals {
     bare: Server,
 }
 
-/// Measures every cell, prints the table and writes it.
-pub(crate) async fn run(options: &Options) -> Result<()> {
-    // Below target/, so on the disk of the checkout, and not in a /tmp that is memory.
-    let data = Directory::create(Path::new(env!("CARGO_TARGET_TMPDIR")), "redis_compare")?;
-    let machine = machine::describe(&data.path);
-    let disk = measure_disk(&data.path, options)?;
+/// Measures every cell.
+pub(crate) async fn run(options: &Options, data: &Path) -> Result<Findings> {
+    let disk = limits::measure_disk(data, Duration::from_secs_f64(options.seconds))?;
     let mut rows = Vec::new();
     for group in groups(&options.cells) {
-        rows.extend(measure_group(options, &data.path, group).await?);
+        rows.extend(measure_group(options, data, group).await?);
     }
-    let findings = Findings { machine, disk, rows };
-    report::write(options, &findings)
-}
-
-fn measure_disk(data: &Path, options: &Options) -> Result<Disk> {
-    let limit = Duration::from_secs_f64(options.seconds);
-    limits::measure_disk(data, limit)
+    Ok(Findings { disk, rows })
 }
 
 /// Neighbouring cells that can share servers: the same store, and keys and values of the
@@ -62,7 +54,7 @@ async fn measure_group(options: &Options, data: &Path, cells: &[Cell]) -> Result
     let mut rows = Vec::new();
     for cell in cells {
         let row = measure_cell(options, &rivals, cell).await?;
-        println!("{}", report::progress(&row));
+        println!("{}", text::progress(&row));
         rows.push(row);
     }
     if cells.iter().any(|cell| cell.command == Command::Transfer) {
@@ -77,27 +69,35 @@ async fn measure_group(options: &Options, data: &Path, cells: &[Cell]) -> Result
     Ok(rows)
 }
 
-fn our_side(options: &Options, store: Store) -> Kind {
+pub(crate) fn our_side(options: &Options, store: Store) -> Kind {
     if options.against_itself {
         Kind::Redis(store)
     } else {
-        Kind::Aft { binary: PathBuf::from(&options.aft), store }
+        Kind::Aft { binary: options.aft.clone(), store }
     }
 }
 
 async fn measure_cell(options: &Options, rivals: &Rivals, cell: &Cell) -> Result<Row> {
     let mut pace = Pace::new(options);
     let mut row = Row { cell: cell.clone(), redis: Vec::new(), aft: Vec::new(), bare: Vec::new() };
-    // The bare loop answers +OK to everything: enough for redis-benchmark, not for EXEC.
-    let with_bare = runs_redis_benchmark(cell);
     for _ in 0..options.rounds {
         row.redis.push(pace.run(&rivals.redis, cell).await?);
         row.aft.push(pace.run(&rivals.aft, cell).await?);
-        if with_bare {
-            row.bare.push(pace.run(&rivals.bare, cell).await?);
-        }
+    }
+    // Context, so once is enough. It answers +OK to everything: enough for redis-benchmark,
+    // not for EXEC.
+    if runs_redis_benchmark(cell) && cell.payload() <= 16 {
+        row.bare.push(pace.run(&rivals.bare, cell).await?);
     }
     Ok(row)
+}
+
+/// Enough to warm a server up, and not more bytes than that takes.
+fn warm_up_requests(cell: &Cell) -> u64 {
+    const WARM_UP_BYTES: usize = 16 << 20;
+    let once = cell.clients * cell.pipeline;
+    let fitting = WARM_UP_BYTES / cell.request_bytes();
+    (4 * once).max(2_000).min(fitting).max(once) as u64
 }
 
 fn runs_redis_benchmark(cell: &Cell) -> bool {
@@ -122,8 +122,7 @@ impl<'a> Pace<'a> {
         let port = server.address().port();
         // The first run of a cell is short, warms the server up and is not counted.
         if runs_redis_benchmark(cell) && !self.rates.contains_key(&port) {
-            let requests = (cell.clients * cell.pipeline * 4).max(2_000) as u64;
-            self.run_requests(port, cell, requests).await?;
+            self.run_requests(port, cell, warm_up_requests(cell)).await?;
         }
         let before = server.cpu_seconds()?;
         let sample = self.run_once(server, cell).await?;
@@ -156,6 +155,7 @@ impl<'a> Pace<'a> {
             connections: cell.clients,
             pipeline: cell.pipeline,
             seconds: self.options.seconds,
+            requests: None,
             rate: match cell.method {
                 Method::Throughput => None,
                 Method::Latency { per_second } => Some(per_second),

@@ -5,63 +5,77 @@
 //! The difference through the difference in requests is the price of one: starting, ending
 //! and connecting are in both. It counts the server's own instructions, not the kernel's.
 
-use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::cells::{Cell, Command, Method, Store};
+use crate::compare::our_side;
+use crate::load::{self, Plan};
 use crate::options::Options;
 use crate::servers::{Directory, Kind, Server};
-use crate::{Result, load, machine, redis_benchmark};
+use crate::workload::Workload;
+use crate::{Result, redis_benchmark};
 
-const FEW: u64 = 4_000;
-const MANY: u64 = 24_000;
-const KEYS: u64 = 1_000;
-const PIPELINE: usize = 16;
-const VALUE_BYTES: usize = 16;
+const FEW: u64 = 2_000;
+const MANY: u64 = 10_000;
+pub(crate) const KEYS: u64 = 1_000;
 /// callgrind makes a server fifty times slower.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// Counts, prints the table and writes it.
-pub(crate) async fn run(options: &Options) -> Result<()> {
-    let data = Directory::create(Path::new(env!("CARGO_TARGET_TMPDIR")), "instructions")?;
-    let redis = Kind::Redis(Store::Memory);
-    let mut servers = vec![redis];
-    if !options.against_itself {
-        servers.push(Kind::Aft { binary: options.aft.clone(), store: Store::Memory });
+/// The price of one command.
+#[derive(Debug)]
+pub(crate) struct Price {
+    pub(crate) cell: Cell,
+    pub(crate) redis: f64,
+    pub(crate) aft: f64,
+}
+
+/// Counts all commands.
+pub(crate) async fn run(options: &Options, data: &Path) -> Result<Vec<Price>> {
+    let mut prices = Vec::new();
+    for cell in cells(options.quick) {
+        let redis = price(&Kind::Redis(Store::Memory), data, &cell).await?;
+        let aft = price(&our_side(options, Store::Memory), data, &cell).await?;
+        println!("{:<44} {aft:.0} instructions, redis-server {redis:.0}", cell.to_string());
+        prices.push(Price { cell, redis, aft });
     }
-    let mut table = String::new();
-    for kind in &servers {
-        for command in [Command::Set, Command::Get] {
-            let few = count(kind, &data.path, command, FEW).await?;
-            let many = count(kind, &data.path, command, MANY).await?;
-            let each = many.saturating_sub(few) as f64 / (MANY - FEW) as f64;
-            let (server, command) = (kind.name(), command.name().to_uppercase());
-            writeln!(table, "| {server} | {command} | {each:.0} |")?;
+    Ok(prices)
+}
+
+fn cells(quick: bool) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for command in Command::ALL {
+        for pipeline in [1, 16] {
+            for value_bytes in [16, 1024] {
+                let valueless_twice = command.values() == 0 && value_bytes > 16;
+                // One proves that it works.
+                let left_out = quick && !cells.is_empty();
+                if !valueless_twice && !left_out {
+                    cells.push(Cell {
+                        store: Store::Memory,
+                        command,
+                        method: Method::Throughput,
+                        clients: 1,
+                        pipeline,
+                        value_bytes,
+                        keys: KEYS,
+                    });
+                }
+            }
         }
     }
-    let mut out = format!(
-        "# Instructions a command\n\n    \
-         cargo bench --bench redis_compare -- instructions\n\n\
-         Of the server alone, without the kernel, by callgrind: ({MANY} requests − {FEW} requests)\n\
-         through the difference. One client, P={PIPELINE}, {VALUE_BYTES} B, {KEYS} keys, no\n\
-         persistence.\n\n"
-    );
-    for (name, value) in machine::describe(&data.path) {
-        writeln!(out, "- {name}: {value}")?;
-    }
-    write!(out, "\n| server | command | instructions |\n|---|---|---|\n{table}")?;
-    println!("{out}");
-    if !options.against_itself {
-        fs::create_dir_all(&options.output)?;
-        fs::write(options.output.join("instructions.md"), out)?;
-    }
-    Ok(())
+    cells
+}
+
+async fn price(kind: &Kind, data: &Path, cell: &Cell) -> Result<f64> {
+    let few = count(kind, data, cell, FEW).await?;
+    let many = count(kind, data, cell, MANY).await?;
+    Ok(many.saturating_sub(few) as f64 / (MANY - FEW) as f64)
 }
 
 /// The instructions of a server's whole life with a number of requests in it.
-async fn count(kind: &Kind, data: &Path, command: Command, requests: u64) -> Result<u64> {
+async fn count(kind: &Kind, data: &Path, cell: &Cell, requests: u64) -> Result<u64> {
     let directory = Directory::create(data, "callgrind")?;
     let file = directory.path.join("out");
     let wrapper = [
@@ -70,18 +84,21 @@ async fn count(kind: &Kind, data: &Path, command: Command, requests: u64) -> Res
         format!("--callgrind-out-file={}", file.display()),
     ];
     let server = Server::start(kind, data, &wrapper).await?;
-    let cell = Cell {
-        store: Store::Memory,
-        command,
-        method: Method::Throughput,
-        clients: 1,
-        pipeline: PIPELINE,
-        value_bytes: VALUE_BYTES,
-        keys: KEYS,
-    };
-    let workload = crate::workload::Workload::new(Command::Get, KEYS, VALUE_BYTES);
-    load::fill(server.address(), &workload).await?;
-    redis_benchmark::run(server.address().port(), &cell, requests, LIMIT).await?;
+    load::fill(server.address(), &Workload::new(Command::Get, KEYS, cell.value_bytes)).await?;
+    if cell.command == Command::Transfer {
+        let plan = Plan {
+            address: server.address(),
+            workload: Workload::new(cell.command, KEYS, cell.value_bytes),
+            connections: cell.clients,
+            pipeline: cell.pipeline,
+            seconds: LIMIT.as_secs_f64(),
+            requests: Some(requests),
+            rate: None,
+        };
+        load::run(&plan).await?;
+    } else {
+        redis_benchmark::run(server.address().port(), cell, requests, LIMIT).await?;
+    }
     server.stop().await?;
     totals(&file)
 }

@@ -68,17 +68,21 @@ fn prefixed_number(buffer: &[u8]) -> Option<(usize, usize)> {
     None
 }
 
-/// How long the disk takes to make 4 KB durable, in milliseconds.
+/// How long the disk takes to make 4 KB durable, in milliseconds, and how much it makes
+/// durable in a second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Disk {
     /// Overwriting a block that exists: nothing but the data has to be written.
     pub(crate) preallocated: Spread,
     /// Appending to a file: its new length has to be written too.
     pub(crate) append: Spread,
+    /// Appending pieces of 1 MB, each made durable before the next.
+    pub(crate) synced_mb_per_second: f64,
 }
 
 const BLOCK: [u8; 4096] = [b'x'; 4096];
 const BLOCKS: u64 = 256;
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Syncs blocks for `limit` each way.
 pub(crate) fn measure_disk(directory: &Path, limit: Duration) -> Result<Disk> {
@@ -88,19 +92,29 @@ pub(crate) fn measure_disk(directory: &Path, limit: Duration) -> Result<Disk> {
     }
     file.sync_all()?;
     let offsets = (0..BLOCKS).cycle().map(|block| block * BLOCK.len() as u64);
-    let preallocated = time_syncs(&file, offsets, limit)?;
-    let file = File::create(directory.join("append"))?;
-    let offsets = (0..).map(|block| block * BLOCK.len() as u64);
-    let append = time_syncs(&file, offsets, limit)?;
-    Ok(Disk { preallocated, append })
+    let preallocated = time_syncs(&file, &BLOCK, offsets, limit)?;
+    let append = time_appends(directory, &BLOCK, limit)?;
+    let piece_ms = time_appends(directory, &vec![b'x'; PIECE_BYTES], limit)?.median;
+    Ok(Disk { preallocated, append, synced_mb_per_second: PIECE_BYTES as f64 / 1e3 / piece_ms })
 }
 
-fn time_syncs(file: &File, offsets: impl Iterator<Item = u64>, limit: Duration) -> Result<Spread> {
+fn time_appends(directory: &Path, block: &[u8], limit: Duration) -> Result<Spread> {
+    let file = File::create(directory.join("append"))?;
+    let offsets = (0..).map(|number| number * block.len() as u64);
+    time_syncs(&file, block, offsets, limit)
+}
+
+fn time_syncs(
+    file: &File,
+    block: &[u8],
+    offsets: impl Iterator<Item = u64>,
+    limit: Duration,
+) -> Result<Spread> {
     let start = now();
     let mut times_ms = Vec::new();
     for offset in offsets {
         let before = now();
-        file.write_all_at(&BLOCK, offset)?;
+        file.write_all_at(block, offset)?;
         file.sync_data()?;
         times_ms.push(before.elapsed().as_secs_f64() * 1e3);
         if start.elapsed() > limit {

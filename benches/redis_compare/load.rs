@@ -24,8 +24,8 @@ use crate::Result;
 use crate::cells::{Command, Sample};
 use crate::clock::now;
 use crate::options::LoadOptions;
-use crate::replies::{Reply, first_reply};
-use crate::workload::{Dice, Workload, account, write_command, write_fill};
+use crate::replies::{Reply, first_reply, skip_replies};
+use crate::workload::{Dice, Workload, account, key, write_command, write_fill};
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     /// Requests that a connection sends before it waits; closed loop only.
     pub(crate) pipeline: usize,
     pub(crate) seconds: f64,
+    /// Ends each connection of a closed loop after so many requests, too.
+    pub(crate) requests: Option<u64>,
     /// Requests a second over all connections; none for a closed loop.
     pub(crate) rate: Option<u64>,
 }
@@ -75,7 +77,7 @@ impl Tally {
             per_second: requests as f64 / elapsed.as_secs_f64(),
             p50_ms: ms(0.5),
             p99_ms: ms(0.99),
-            p999_ms: Some(ms(0.999)),
+            p999_ms: ms(0.999),
             max_ms: self.latency_ns.max() as f64 / 1e6,
             unanswered: self.unanswered,
         }
@@ -106,7 +108,7 @@ pub(crate) async fn run_alone(options: &LoadOptions) -> Result<()> {
     println!("requests/s  {:.0}", sample.per_second);
     println!("p50 ms      {:.3}", sample.p50_ms);
     println!("p99 ms      {:.3}", sample.p99_ms);
-    println!("p99.9 ms    {:.3}", sample.p999_ms.unwrap_or_default());
+    println!("p99.9 ms    {:.3}", sample.p999_ms);
     println!("max ms      {:.3}", sample.max_ms);
     println!("unanswered  {}", sample.unanswered);
     if plan.workload.command == Command::Transfer {
@@ -141,6 +143,21 @@ impl Connection {
         Ok(Some(reply))
     }
 
+    /// Waits for a number of replies.
+    async fn skip_replies(&mut self, count: usize) -> Result<()> {
+        let mut missing = count;
+        loop {
+            let skipped = skip_replies(&self.received, &mut missing)?;
+            self.received.advance(skipped);
+            if missing == 0 {
+                return Ok(());
+            }
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                return Err("the server closed the connection".into());
+            }
+        }
+    }
+
     /// Waits for a number of replies and adds up their integers.
     async fn read_replies(&mut self, count: usize) -> Result<i64> {
         let mut sum = 0;
@@ -159,48 +176,75 @@ impl Connection {
 }
 
 async fn run_closed(plan: &Plan) -> Result<Sample> {
-    let mut connections = Vec::new();
-    for _ in 0..plan.connections {
-        connections.push(Connection::open(plan.address).await?);
+    let mut clients = Vec::new();
+    for seed in 1..=plan.connections as u64 {
+        clients.push(ClosedClient::open(plan, seed).await?);
     }
     let start = now();
     let end = start + Duration::from_secs_f64(plan.seconds);
-    let mut clients = JoinSet::new();
-    for (seed, connection) in (1..).zip(connections) {
-        clients.spawn(closed_client(connection, plan.clone(), seed, end));
+    let mut running = JoinSet::new();
+    for client in clients {
+        running.spawn(client.run(plan.requests, end));
     }
     let mut tally = Tally::new()?;
-    while let Some(client) = clients.join_next().await {
+    while let Some(client) = running.join_next().await {
         tally.latency_ns.add(client??.latency_ns)?;
     }
     Ok(tally.sample(start.elapsed()))
 }
 
-/// Asks and waits until the end. Every request of a pipeline counts with the latency of
-/// the whole, as in redis-benchmark.
-async fn closed_client(
-    mut connection: Connection,
-    plan: Plan,
-    seed: u64,
-    end: Instant,
-) -> Result<Tally> {
-    let mut dice = Dice::new(seed);
-    let mut tally = Tally::new()?;
-    let mut out = Vec::new();
-    let mut sent = now();
-    while sent < end {
-        out.clear();
-        for _ in 0..plan.pipeline {
-            plan.workload.write_request(&mut dice, &mut out);
+/// A connection of the closed loop.
+struct ClosedClient {
+    connection: Connection,
+    /// Pipelines made ahead, so that the client is faster than the servers; they are sent in
+    /// turn, again and again.
+    batches: Vec<Vec<u8>>,
+    requests_a_batch: u64,
+    replies_a_batch: usize,
+}
+
+impl ClosedClient {
+    async fn open(plan: &Plan, seed: u64) -> Result<Self> {
+        /// Of all connections together.
+        const BATCH_BYTES_MAX: usize = 4 << 20;
+        let mut dice = Dice::new(seed);
+        let mut batches = Vec::new();
+        let mut bytes = 0;
+        while bytes == 0 || bytes < BATCH_BYTES_MAX / plan.connections {
+            let mut batch = Vec::new();
+            for _ in 0..plan.pipeline {
+                plan.workload.write_request(&mut dice, &mut batch);
+            }
+            bytes += batch.len();
+            batches.push(batch);
         }
-        connection.stream.write_all(&out).await?;
-        let replies = plan.pipeline * plan.workload.replies();
-        connection.read_replies(replies).await?;
-        let answered = now();
-        tally.record(answered - sent, plan.pipeline as u64);
-        sent = answered;
+        Ok(Self {
+            connection: Connection::open(plan.address).await?,
+            batches,
+            requests_a_batch: plan.pipeline as u64,
+            replies_a_batch: plan.pipeline * plan.workload.replies(),
+        })
     }
-    Ok(tally)
+
+    /// Asks and waits until the end. Every request of a pipeline counts with the latency of
+    /// the whole, as in redis-benchmark.
+    async fn run(mut self, requests: Option<u64>, end: Instant) -> Result<Tally> {
+        let mut tally = Tally::new()?;
+        let mut sent = now();
+        let mut left = requests.unwrap_or(u64::MAX);
+        for batch in self.batches.iter().cycle() {
+            if sent >= end || left == 0 {
+                break;
+            }
+            left = left.saturating_sub(self.requests_a_batch);
+            self.connection.stream.write_all(batch).await?;
+            self.connection.skip_replies(self.replies_a_batch).await?;
+            let answered = now();
+            tally.record(answered - sent, self.requests_a_batch);
+            sent = answered;
+        }
+        Ok(tally)
+    }
 }
 
 /// A connection of the open loop.
@@ -313,6 +357,22 @@ pub(crate) async fn fill(address: SocketAddr, workload: &Workload) -> Result<()>
         next = end;
     }
     Ok(())
+}
+
+/// Whether a server has a key of a fill.
+pub(crate) async fn has_key(address: SocketAddr, number: u64) -> Result<bool> {
+    let mut connection = Connection::open(address).await?;
+    let mut out = Vec::new();
+    write_command(&mut out, &[b"GET", &key("key", number)]);
+    connection.stream.write_all(&out).await?;
+    loop {
+        if let Some(reply) = connection.take_reply()? {
+            return Ok(!reply.nil);
+        }
+        if connection.stream.read_buf(&mut connection.received).await? == 0 {
+            return Err("the server closed the connection".into());
+        }
+    }
 }
 
 /// Money is neither made nor lost: the accounts add up to 0, as they did at the start.

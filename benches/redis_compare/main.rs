@@ -1,11 +1,11 @@
 //! aft beside redis-server, in one run.
 //!
 //! ```text
-//! cargo bench --bench redis_compare                     the tables and plots of docs/benchmarks
-//! cargo bench --bench redis_compare -- --quick          a second a cell: does it work at all?
+//! cargo bench --bench redis_compare                     all tables and plots of docs/benchmarks
+//! cargo bench --bench redis_compare -- --parts matrix   some: matrix, million, instructions
+//! cargo bench --bench redis_compare -- --quick          a moment each: does it work at all?
 //! cargo bench --bench redis_compare -- --against-itself redis-server on both sides: the noise
 //! cargo bench --bench redis_compare -- load --help      the load generator, at any server
-//! cargo bench --bench redis_compare -- instructions     instructions a command, by callgrind
 //! ```
 //!
 //! A figure of one server on one machine says little: neighbours come and go. So both
@@ -15,14 +15,17 @@
 //! Who does what:
 //!
 //! ```text
-//! options ─▶ compare ─┬─▶ servers          starts and ends redis-server, aft, the bare loop
-//!                     ├─▶ redis_benchmark  throughput of plain commands
-//!                     ├─▶ load ─▶ workload, replies
-//!                     │                    transfers, and latency at a fixed rate
-//!                     ├─▶ limits           what the machine would allow
-//!                     └─▶ report, plot     docs/benchmarks/*.md, *.svg
+//! options ─┬▶ compare ─┬─▶ servers          starts and ends redis-server, aft, the bare loop
+//!          │           ├─▶ redis_benchmark  throughput of plain commands
+//!          │           ├─▶ load ─▶ workload, replies
+//!          │           │                    transfers, and latency at a fixed rate
+//!          │           └─▶ limits           what the machine would allow
+//!          ├▶ million                       memory of a key, time of a start
+//!          ├▶ instructions                  by callgrind
+//!          └▶ report ─▶ bars, plot, text    docs/benchmarks/*.md, *.svg
 //! ```
 
+mod bars;
 mod cells;
 mod clock;
 mod compare;
@@ -30,19 +33,24 @@ mod instructions;
 mod limits;
 mod load;
 mod machine;
+mod million;
 mod options;
 mod plot;
 mod redis_benchmark;
 mod replies;
 mod report;
 mod servers;
+mod text;
 mod workload;
 
 use std::error::Error;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use options::Task;
+use options::{Options, Part, Task};
+use report::Report;
+use servers::Directory;
 use tokio::signal::unix::{SignalKind, signal};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -71,9 +79,8 @@ fn run() -> Result<()> {
     runtime.block_on(async {
         let work = async {
             match task {
-                Task::Compare(options) => compare::run(&options).await,
+                Task::Compare(options) => measure(&options).await,
                 Task::Load(options) => load::run_alone(&options).await,
-                Task::Instructions(options) => instructions::run(&options).await,
                 Task::BareLoop => limits::serve_bare_loop().await,
             }
         };
@@ -85,6 +92,23 @@ fn run() -> Result<()> {
             _ = terminated.recv() => Err("terminated".into()),
         }
     })
+}
+
+/// Measures what was asked for, and writes each part as soon as it is there.
+async fn measure(options: &Options) -> Result<()> {
+    // Below target/, so on the disk of the checkout, and not in a /tmp that is memory.
+    let data = Directory::create(Path::new(env!("CARGO_TARGET_TMPDIR")), "redis_compare")?;
+    let report = Report::new(options, machine::describe(&data.path));
+    for part in &options.parts {
+        match part {
+            Part::Matrix => report.matrix(&compare::run(options, &data.path).await?)?,
+            Part::Million => report.million(&million::run(options, &data.path).await?)?,
+            Part::Instructions => {
+                report.instructions(&instructions::run(options, &data.path).await?)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Replaces this process by itself under a higher limit of open files: Debian's default

@@ -15,15 +15,29 @@ use crate::workload::Workload;
 pub(crate) enum Task {
     Compare(Options),
     Load(LoadOptions),
-    Instructions(Options),
     BareLoop,
+}
+
+/// What a run measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Commands under loads.
+    Matrix,
+    /// A million keys: memory, and starts.
+    Million,
+    /// Instructions a command.
+    Instructions,
 }
 
 /// Of a comparison.
 #[derive(Debug)]
 pub(crate) struct Options {
+    pub(crate) parts: Vec<Part>,
     pub(crate) cells: Vec<Cell>,
-    pub(crate) left_out: Vec<Cell>,
+    /// With the reason.
+    pub(crate) left_out: Vec<(Cell, &'static str)>,
+    /// Keys of the million.
+    pub(crate) million: u64,
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
     /// Requests of each run; none: as many as take `seconds`.
@@ -48,7 +62,6 @@ pub(crate) fn parse() -> Task {
     let matches = command().get_matches();
     match matches.subcommand() {
         Some(("load", matches)) => Task::Load(load_options(matches)),
-        Some(("instructions", _)) => Task::Instructions(options(&matches)),
         Some(("bare-loop", _)) => Task::BareLoop,
         _ => Task::Compare(options(&matches)),
     }
@@ -78,15 +91,17 @@ fn command() -> Clap {
         .args(run_arguments())
         .args(cell_arguments())
         .subcommand(load_command())
-        .subcommand(Clap::new("instructions").about("Instructions a command, by callgrind"))
         .subcommand(Clap::new("bare-loop").hide(true))
 }
 
 /// How it is measured, and where to.
-fn run_arguments() -> [Arg; 5] {
+fn run_arguments() -> [Arg; 7] {
     [
-        one("rounds", "11", "Turns of each server in each cell").value_parser(value_parser!(usize)),
-        one("seconds", "0.4", "Of each run").value_parser(value_parser!(f64)),
+        many("parts", "matrix,million,instructions", "Of the run")
+            .value_parser(PossibleValuesParser::new(["matrix", "million", "instructions"])),
+        one("million", "1000000", "Keys of that part").value_parser(value_parser!(u64)),
+        one("rounds", "5", "Turns of each server in each cell").value_parser(value_parser!(usize)),
+        one("seconds", "0.25", "Of each run").value_parser(value_parser!(f64)),
         Arg::new("requests")
             .long("requests")
             .help("Of each run of redis-benchmark, instead of --seconds")
@@ -105,13 +120,13 @@ fn cell_arguments() -> [Arg; 7] {
             .long("only")
             .help("One store instead of both")
             .value_parser(["memory", "embedded"]),
-        many("commands", "set,get", "Of set, get, incr, mset, transfer")
+        many("commands", "get,set,incr,mset,transfer", "Of set, get, incr, mset, transfer")
             .value_parser(PossibleValuesParser::new(Command::NAMES)),
-        many("pipelines", "1,16", "Pipeline depths").value_parser(value_parser!(usize)),
-        many("clients", "50", "Connections").value_parser(value_parser!(usize)),
-        many("sizes", "16", "Bytes of a value").value_parser(value_parser!(usize)),
+        many("pipelines", "1,16,64", "Pipeline depths").value_parser(value_parser!(usize)),
+        many("clients", "1,50,500", "Connections").value_parser(value_parser!(usize)),
+        many("sizes", "16,1024,65536", "Bytes of a value").value_parser(value_parser!(usize)),
         one("keys", "100000", "").value_parser(value_parser!(u64)),
-        many("rates", "20000", "Requests a second for latency; 0: no such rows")
+        many("rates", "10000", "Requests a second for latency; 0: no such rows")
             .value_parser(value_parser!(u64)),
     ]
 }
@@ -152,11 +167,19 @@ fn options(matches: &ArgMatches) -> Options {
     } else {
         root.join("docs").join("benchmarks")
     };
-    let (cells, left_out) = cells(matches, quick).into_iter().partition(Cell::fits);
+    let mut left_out = Vec::new();
+    let mut cells = cells(matches, quick);
+    cells.retain(|cell| {
+        let why = cell.why_left_out();
+        left_out.extend(why.map(|why| (cell.clone(), why)));
+        why.is_none() && (!quick || is_in_quick_run(cell))
+    });
     let aft = PathBuf::from(single::<String>(matches, "aft"));
     Options {
+        parts: parts(matches),
         cells,
         left_out,
+        million: if quick { 20_000 } else { single(matches, "million") },
         rounds: if quick { 1 } else { single(matches, "rounds") },
         seconds: if quick { 0.2 } else { single(matches, "seconds") },
         requests: matches.get_one("requests").copied(),
@@ -164,6 +187,33 @@ fn options(matches: &ArgMatches) -> Options {
         against_itself,
         aft: aft.canonicalize().unwrap_or(aft),
         output: matches.get_one::<String>("output").map_or(default_output, PathBuf::from),
+    }
+}
+
+fn parts(matches: &ArgMatches) -> Vec<Part> {
+    let part = |name: &String| match name.as_str() {
+        "matrix" => Part::Matrix,
+        "million" => Part::Million,
+        _ => Part::Instructions,
+    };
+    value(matches, "parts").iter().map(part).collect()
+}
+
+/// Of each kind of row one: every command, every number of clients, every size.
+fn is_in_quick_run(cell: &Cell) -> bool {
+    let Cell { command, clients, pipeline, value_bytes, .. } = *cell;
+    match cell.method {
+        Method::Throughput => match (clients, pipeline, value_bytes) {
+            (50, 16, 16) => true,
+            (500, 1, 16) => command == Command::Get,
+            (1, 64, 1024) | (1, 1, 65536) => command == Command::Set,
+            _ => false,
+        },
+        Method::Latency { .. } => {
+            clients == 50
+                && value_bytes == 16
+                && matches!(command, Command::Set | Command::Transfer)
+        }
     }
 }
 
@@ -234,6 +284,7 @@ fn load_options(matches: &ArgMatches) -> LoadOptions {
     LoadOptions {
         plan: Plan {
             address: address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 6379))),
+            requests: None,
             workload: Workload::new(
                 command.unwrap_or(Command::Transfer),
                 single::<u64>(matches, "keys").max(2),

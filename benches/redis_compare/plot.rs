@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use crate::Result;
+use crate::bars::bar;
 use crate::cells::Row;
 
 const LABELS_WIDTH: f64 = 330.0;
@@ -13,8 +14,8 @@ const ROW_HEIGHT: f64 = 22.0;
 const TOP: f64 = 54.0;
 const BOTTOM: f64 = 40.0;
 
-/// Draws all rows.
-pub(crate) fn ratios(title: &str, rows: &[Row]) -> Result<String> {
+/// Draws rows.
+pub(crate) fn ratios(title: &str, rows: &[&Row]) -> Result<String> {
     let (low, high) = range(rows);
     let x = |ratio: f64| {
         let part = (ratio.clamp(low, high) / low).ln() / (high / low).ln();
@@ -29,7 +30,7 @@ pub(crate) fn ratios(title: &str, rows: &[Row]) -> Result<String> {
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">
 <rect width="{width}" height="{height}" fill="#ffffff"/>
 <text x="12" y="24" font-size="16" font-weight="bold">{title}</text>
-<text x="{}" y="{}" text-anchor="middle" fill="#555555">aft ÷ redis-server, right of 1: aft is ahead</text>"##,
+<text x="{}" y="{}" text-anchor="middle" fill="#555555">aft ÷ redis-server, right of 1: aft is ahead; red: below the bar</text>"##,
         LABELS_WIDTH + AXIS_WIDTH / 2.0,
         height - 6.0,
     )?;
@@ -47,7 +48,8 @@ pub(crate) fn ratios(title: &str, rows: &[Row]) -> Result<String> {
         let Some(ratio) = row.ratio() else { continue };
         let y = TOP + (index as f64 + 0.5) * ROW_HEIGHT;
         let text = y + 4.5;
-        let color = if ratio.median >= 1.0 { "#1a7f5a" } else { "#b5522b" };
+        let at_least = bar(&row.cell).map_or(1.0, |bar| bar.at_least);
+        let color = if ratio.median >= at_least { "#1a7f5a" } else { "#b5522b" };
         writeln!(
             svg,
             r##"<text x="12" y="{text}">{}</text>
@@ -69,9 +71,9 @@ pub(crate) fn ratios(title: &str, rows: &[Row]) -> Result<String> {
 }
 
 /// A power of two on either side of all ratios; at least from a half to two.
-fn range(rows: &[Row]) -> (f64, f64) {
+fn range(rows: &[&Row]) -> (f64, f64) {
     let (mut low, mut high) = (0.5, 2.0);
-    for ratio in rows.iter().filter_map(Row::ratio) {
+    for ratio in rows.iter().filter_map(|row| row.ratio()) {
         // A run that stood still is no reason for an endless axis.
         while ratio.min < low && low > 1.0 / 1024.0 {
             low /= 2.0;

@@ -13,7 +13,7 @@ pub(crate) async fn run(port: u16, cell: &Cell, requests: u64, limit: Duration) 
     let mut command = Command::new("redis-benchmark");
     command
         .args(["-h", "127.0.0.1", "-p", &port.to_string()])
-        .args(["-t", cell.command.name(), "--csv"])
+        .args(["-t", cell.command.name()])
         .args(["-c", &cell.clients.to_string()])
         .args(["-P", &cell.pipeline.to_string()])
         .args(["-d", &cell.value_bytes.to_string()])
@@ -30,29 +30,44 @@ pub(crate) async fn run(port: u16, cell: &Cell, requests: u64, limit: Duration) 
         let stderr = String::from_utf8_lossy(&output.stderr);
         return Err(format!("{cell}: redis-benchmark: {}", stderr.trim()).into());
     }
-    parse_csv(&stdout, requests)
+    parse(&stdout, requests)
         .ok_or_else(|| format!("{cell}: redis-benchmark printed {stdout}").into())
 }
 
-/// The first row under the heading, e.g.
-/// `"SET","98039.22","0.262","0.104","0.255","0.311","0.407","1.079"`.
-fn parse_csv(csv: &str, requests: u64) -> Option<Sample> {
-    let mut lines = csv.lines().skip_while(|line| !line.starts_with("\"test\""));
-    let heading: Vec<&str> = lines.next()?.split(',').collect();
-    // No field has a comma in it.
-    let fields: Vec<&str> = lines.next()?.split(',').collect();
-    let figure = |name: &str| -> Option<f64> {
-        let column = heading.iter().position(|field| field.trim_matches('"') == name)?;
-        fields.get(column)?.trim_matches('"').parse().ok()
+/// What it prints at the end, shortened:
+///
+/// ```text
+/// Latency by percentile distribution:
+/// 99.902% <= 0.415 milliseconds (cumulative count 99905)
+///
+///   throughput summary: 97276.27 requests per second
+///   latency summary (msec):
+///           avg       min       p50       p95       p99       max
+///         0.270     0.096     0.263     0.327     0.415     1.031
+/// ```
+/// Its percentiles come in steps, so p99.9 is the first at or behind it. `--csv` has none.
+fn parse(text: &str, requests: u64) -> Option<Sample> {
+    let percentiles = text.split("Latency by percentile distribution:").nth(1)?;
+    let p999_ms = percentiles.lines().find_map(|line| {
+        let (percent, rest) = line.split_once("% <= ")?;
+        let ms = rest.split(' ').next()?.parse().ok()?;
+        (percent.parse::<f64>().ok()? >= 99.9).then_some(ms)
+    })?;
+    let per_second = percentiles.split("throughput summary: ").nth(1)?.split(' ').next()?;
+    let summary = percentiles.split("latency summary (msec):").nth(1)?;
+    let figures: Vec<f64> =
+        summary.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let &[_average, _min, p50_ms, _p95, p99_ms, max_ms] = figures.as_slice() else {
+        return None;
     };
     Some(Sample {
         requests,
         cpu_seconds: 0.0,
-        per_second: figure("rps")?,
-        p50_ms: figure("p50_latency_ms")?,
-        p99_ms: figure("p99_latency_ms")?,
-        p999_ms: None,
-        max_ms: figure("max_latency_ms")?,
+        per_second: per_second.parse().ok()?,
+        p50_ms,
+        p99_ms,
+        p999_ms,
+        max_ms,
         unanswered: 0,
     })
 }

@@ -42,8 +42,10 @@ fn reply_at(buffer: &[u8], start: usize, depth: usize) -> Result<Option<Reply>> 
                 let Some(bulk) = buffer.get(from..from + length + 2) else {
                     return Ok(None);
                 };
-                // MGET of counters: their sum is what a caller may want to know.
-                reply.sum = number(&bulk[..length]).unwrap_or(0);
+                // GET of a counter: the sum is what a caller may want to know.
+                if length <= 18 {
+                    reply.sum = number(&bulk[..length]).unwrap_or(0);
+                }
             }
         },
         b'*' if depth > 0 => match usize::try_from(number(rest)?) {
@@ -64,13 +66,59 @@ fn reply_at(buffer: &[u8], start: usize, depth: usize) -> Result<Option<Reply>> 
     Ok(Some(reply))
 }
 
+/// Skips replies at the front of `buffer`: as many as are there of `missing`, which counts
+/// those inside arrays, too. Says how many bytes that were; any error is one. As fast as a
+/// client has to be that isn't to hold up the server.
+pub(crate) fn skip_replies(buffer: &[u8], missing: &mut usize) -> Result<usize> {
+    let mut at = 0;
+    while *missing > 0 {
+        let rest = &buffer[at..];
+        let Some(end) = rest.iter().position(|&byte| byte == b'\n') else {
+            break;
+        };
+        let line = &rest[..end.saturating_sub(1)];
+        let mut length = end + 1;
+        match line {
+            [b'+' | b':', ..] => {}
+            [b'$', digits @ ..] if digits != b"-1" => {
+                length += usize::try_from(number(digits)?)? + 2;
+                if length > rest.len() {
+                    break;
+                }
+            }
+            [b'*', digits @ ..] if digits != b"-1" => *missing += usize::try_from(number(digits)?)?,
+            [b'$' | b'*', ..] => {}
+            line => return Err(format!("the server answered: {}", line.escape_ascii()).into()),
+        }
+        at += length;
+        *missing -= 1;
+    }
+    Ok(at)
+}
+
 /// The bytes up to the next CRLF.
 fn line_at(buffer: &[u8], start: usize) -> Option<&[u8]> {
     let rest = buffer.get(start..)?;
-    let end = rest.windows(2).position(|pair| pair == b"\r\n")?;
-    Some(&rest[..end])
+    let end = rest.iter().position(|&byte| byte == b'\n')?;
+    rest[..end].strip_suffix(b"\r")
 }
 
-fn number(digits: &[u8]) -> Result<i64> {
-    Ok(std::str::from_utf8(digits)?.parse()?)
+/// By hand, since replies are read as fast as servers send them.
+fn number(text: &[u8]) -> Result<i64> {
+    let not_a_number = || format!("not a number: {}", String::from_utf8_lossy(text));
+    let (sign, digits) = match text {
+        [b'-', digits @ ..] => (-1, digits),
+        digits => (1, digits),
+    };
+    if digits.is_empty() || digits.len() > 18 {
+        return Err(not_a_number().into());
+    }
+    let mut value = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return Err(not_a_number().into());
+        }
+        value = value * 10 + i64::from(digit - b'0');
+    }
+    Ok(sign * value)
 }

@@ -1,93 +1,186 @@
-//! The tables.
+//! The tables, and which of aft's promises they keep.
 
 use std::fmt::Write;
 use std::fs;
 
 use crate::Result;
-use crate::cells::{Cell, Command, Method, Row, Sample, cpu_us, median};
+use crate::bars::{BARS, Bar, Verdict, bar, verdict};
+use crate::cells::{Cell, Method, Row, Sample, Spread, Store, cpu_us, median};
+use crate::instructions::{self, Price};
 use crate::limits::Disk;
+use crate::million::{self, Million};
 use crate::options::Options;
 use crate::plot;
+use crate::text::{bytes, pair, ratio, spread, thousands, title};
 
-/// All that was found out.
+/// All that the matrix found out.
 #[derive(Debug)]
 pub(crate) struct Findings {
-    pub(crate) machine: Vec<(&'static str, String)>,
     pub(crate) disk: Disk,
     pub(crate) rows: Vec<Row>,
 }
 
 const LAYOUT: &str = "\
 One machine runs everything, over 127.0.0.1. redis-server and aft are up at the same time and
-are asked in turn (redis, aft, bare loop, redis, …), so only one of them works at a time; the
+are asked in turn (redis, aft, redis, aft, …), so only one of them works at a time; the
 client (redis-benchmark, or the load generator of `benches/`) has one thread and takes one core,
 the server takes what is left. On two cores that is one core for the server and its disk
 threads. No process is pinned.
 
 **Ratio** is the median of the rounds, with the smallest and the largest: above 1 aft is ahead.
 Absolute figures are medians, and context only: they change with the machine and its neighbours.
-";
 
-const STORES: &str = "\
 - memory: redis-server without persistence (`--save '' --appendonly no`), `aft --store memory:`
 - embedded: redis-server with `--appendonly yes --appendfsync always` (rewriting its log as it
   does by default), `aft --store embedded:DIR`, both on the disk of the checkout
 ";
 
-/// One line while it runs.
-pub(crate) fn progress(row: &Row) -> String {
-    format!("{:<44} {}", row.cell.to_string(), ratio(row))
+const THROUGHPUT: &str = "
+Requests a second, and the latencies of a server that has all it can do. An MSET is of
+ten keys; a transfer is MULTI, two INCRBY and EXEC, counted once, and sent by the load
+generator. The bare loop, run once, finds the end of each command, answers +OK and keeps
+nothing. CPU is the server's, in user space and kernel, for one request: it moves little when
+neighbours are noisy. p99.9 of redis-benchmark is the first step of its distribution at or
+behind 99.9 %. Each pair is aft, redis.
+
+| command | P | clients | bytes | ratio (min–max) | bar | aft /s | redis /s | bare loop /s \
+| CPU µs aft, redis, bare | p50 ms | p99 ms | p99.9 ms |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
+";
+
+const LATENCY: &str = "
+## Latency at a fixed rate
+
+Open loop: each request is sent when it is due and timed from then, answered or not
+before it. The ratio is redis' p99 through aft's, so above 1 aft is ahead. Each pair is aft,
+redis.
+
+| store | command | rate /s | clients | bytes | ratio of p99 (min–max) | p50 ms | p99 ms \
+| p99.9 ms | max ms | unanswered |
+|---|---|---|---|---|---|---|---|---|---|---|
+";
+
+/// Writes each part: prints it, and puts it beside the others.
+#[derive(Debug)]
+pub(crate) struct Report<'a> {
+    options: &'a Options,
+    machine: Vec<(&'static str, String)>,
 }
 
-/// Prints the report and writes it with its plot.
-pub(crate) fn write(options: &Options, findings: &Findings) -> Result<()> {
-    let (name, title) = if options.against_itself {
-        ("redis_against_itself", "redis-server beside itself: the noise")
-    } else {
-        ("redis_compare", "aft beside redis-server")
-    };
-    let markdown = markdown(options, findings, name, title)?;
-    println!("\n{markdown}");
-    fs::create_dir_all(&options.output)?;
-    let file = options.output.join(name);
-    fs::write(file.with_extension("md"), markdown)?;
-    let drawn = plot::ratios(title, &findings.rows)?;
-    fs::write(file.with_extension("svg"), drawn)?;
-    println!("written to {}", file.with_extension("{md,svg}").display());
-    Ok(())
-}
-
-fn markdown(options: &Options, findings: &Findings, name: &str, title: &str) -> Result<String> {
-    let mut out = String::new();
-    writeln!(out, "# {title}\n")?;
-    if options.quick {
-        writeln!(out, "A quick run: it shows that the benchmark works, and no more.\n")?;
+impl<'a> Report<'a> {
+    pub(crate) fn new(options: &'a Options, machine: Vec<(&'static str, String)>) -> Self {
+        Self { options, machine }
     }
-    if options.against_itself {
+
+    /// Commands under loads.
+    pub(crate) fn matrix(&self, findings: &Findings) -> Result<()> {
+        let (name, title) = if self.options.against_itself {
+            ("redis_against_itself", "redis-server beside itself: the noise")
+        } else {
+            ("redis_compare", "aft beside redis-server")
+        };
+        let Findings { disk, rows } = findings;
+        let mut out = self.head(title)?;
+        writeln!(out, "{LAYOUT}")?;
+        let Options { rounds, seconds, .. } = self.options;
+        writeln!(out, "{rounds} rounds of {seconds} s each.")?;
+        if !self.options.against_itself {
+            bars(&mut out, rows, disk)?;
+        }
+        for store in [Store::Memory, Store::Embedded] {
+            let of_store = |row: &&Row| row.cell.store == store && row.cell.is_throughput();
+            let rows: Vec<&Row> = rows.iter().filter(of_store).collect();
+            if !rows.is_empty() {
+                let plot = format!("{name}_{store}.svg");
+                self.write(&plot, &plot::ratios(&format!("{title}: {store}"), &rows)?)?;
+                writeln!(out, "\n## Throughput: {store}\n\n![ratios]({plot})")?;
+                throughput(&mut out, &rows, disk)?;
+            }
+        }
+        let rows: Vec<&Row> = rows.iter().filter(|row| !row.cell.is_throughput()).collect();
+        if !rows.is_empty() {
+            let plot = format!("{name}_latency.svg");
+            self.write(&plot, &plot::ratios(&format!("{title}: p99 at a fixed rate"), &rows)?)?;
+            latency(&mut out, &rows, &plot)?;
+        }
+        limits(&mut out, disk)?;
+        self.left_out(&mut out)?;
+        println!("\n{out}");
+        self.write(&format!("{name}.md"), &out)
+    }
+
+    /// A million keys.
+    pub(crate) fn million(&self, million: &Million) -> Result<()> {
+        let mut out = self.head("A million keys: memory, and starts")?;
+        let (keys, bytes) = (thousands(self.options.million as f64), million::BYTES);
+        writeln!(out, "{keys} keys of {bytes} B with values of {bytes} B.\n")?;
+        memory(&mut out, million)?;
+        starts(&mut out, million)?;
+        println!("\n{out}");
+        self.write("million_keys.md", &out)
+    }
+
+    /// By callgrind.
+    pub(crate) fn instructions(&self, prices: &[Price]) -> Result<()> {
+        let mut out = self.head("Instructions a command")?;
+        let keys = instructions::KEYS;
         writeln!(
             out,
-            "Both sides are redis-server. Every ratio should be 1: how far it is from that is\n\
-             how far to trust the tables of this directory. (\"aft\" is the second redis-server.)\n"
+            "Of the server alone, without the kernel, by callgrind: the difference of two runs of\n\
+             different length through the difference in requests. One client, {keys} keys, no\n\
+             persistence. A transfer is four commands, an MSET has ten keys.\n\n\
+             | command | P | bytes | aft | redis-server | aft ÷ redis-server |\n\
+             |---|---|---|---|---|---|"
         )?;
-    }
-    writeln!(out, "![ratios]({name}.svg)\n")?;
-    writeln!(out, "{}", command_line())?;
-    writeln!(out, "{LAYOUT}")?;
-    writeln!(out, "{STORES}")?;
-    writeln!(out, "{} rounds of {} s each.\n", options.rounds, options.seconds)?;
-    for (name, value) in &findings.machine {
-        writeln!(out, "- {name}: {value}")?;
-    }
-    throughput(&mut out, &findings.rows)?;
-    latency(&mut out, &findings.rows)?;
-    limits(&mut out, &findings.disk)?;
-    if !options.left_out.is_empty() {
-        writeln!(out, "\nLeft out, too large to hold in flight:\n")?;
-        for cell in &options.left_out {
-            writeln!(out, "- {cell}")?;
+        for Price { cell, redis, aft } in prices {
+            let (command, pipeline, bytes) = (title(cell.command), cell.pipeline, bytes(cell));
+            let ratio = aft / redis;
+            let (aft, redis) = (thousands(*aft), thousands(*redis));
+            writeln!(out, "| {command} | {pipeline} | {bytes} | {aft} | {redis} | {ratio:.2} |")?;
         }
+        println!("\n{out}");
+        self.write("instructions.md", &out)
     }
-    Ok(out)
+
+    /// Title, what to type, and where it was measured.
+    fn head(&self, title: &str) -> Result<String> {
+        let mut out = format!("# {title}\n\n");
+        if self.options.quick {
+            writeln!(out, "A quick run: it shows that the benchmark works, and no more.\n")?;
+        }
+        if self.options.against_itself {
+            writeln!(
+                out,
+                "Both sides are redis-server. Every ratio should be 1: how far it is from that is\n\
+                 how far to trust the tables of this directory. (\"aft\" is the second redis-server.)\n"
+            )?;
+        }
+        writeln!(out, "{}", command_line())?;
+        for (name, value) in &self.machine {
+            writeln!(out, "- {name}: {value}")?;
+        }
+        out.push('\n');
+        Ok(out)
+    }
+
+    fn write(&self, name: &str, contents: &str) -> Result<()> {
+        fs::create_dir_all(&self.options.output)?;
+        let file = self.options.output.join(name);
+        fs::write(&file, contents)?;
+        println!("written to {}", file.display());
+        Ok(())
+    }
+
+    fn left_out(&self, out: &mut String) -> Result<()> {
+        if self.options.left_out.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\n## Left out\n")?;
+        for (cell, why) in &self.options.left_out {
+            writeln!(out, "- {cell}: {why}")?;
+        }
+        Ok(())
+    }
 }
 
 /// How to do it again.
@@ -99,25 +192,39 @@ fn command_line() -> String {
     format!("    cargo bench --bench redis_compare{separator}{arguments}\n")
 }
 
-fn throughput(out: &mut String, rows: &[Row]) -> Result<()> {
-    if !rows.iter().any(|row| row.cell.method == Method::Throughput) {
-        return Ok(());
-    }
+fn bars(out: &mut String, rows: &[Row], disk: &Disk) -> Result<()> {
     writeln!(
         out,
-        "\n## Throughput\n\n\
-         Requests a second, and the latencies of a server that has all it can do. An MSET is of\n\
-         ten keys; a transfer is MULTI, two INCRBY and EXEC, counted once, and sent by the load\n\
-         generator. The bare loop finds the end of each command, answers +OK and keeps nothing.\n\
-         CPU is the server's, in user space and kernel, for one request: it moves little when\n\
-         neighbours are noisy.\n\n\
-         | store | command | P | clients | bytes | ratio (min–max) | aft /s | redis /s \
-         | bare loop /s | CPU µs aft, redis, bare | p50 ms aft, redis | p99 ms aft, redis |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|"
+        "\n## Bars\n\n\
+         What is promised of the median ratios, and how many rows keep it. \"At the disk's\n\
+         bandwidth\": the ratio is lower, but aft writes values as fast as the disk syncs.\n\n\
+         | bar | at least | met | at the disk's bandwidth | missed |\n|---|---|---|---|---|"
     )?;
-    let rows = rows.iter();
-    for row in rows.filter(|row| row.cell.method == Method::Throughput) {
-        let Cell { store, clients, pipeline, .. } = row.cell;
+    let verdicts = |bar: &Bar, wanted: Verdict| -> Vec<&Row> {
+        let covers = |row: &&Row| crate::bars::bar(&row.cell).is_some_and(|b| b.name == bar.name);
+        rows.iter().filter(covers).filter(|row| verdict(row, disk) == Some(wanted)).collect()
+    };
+    for bar in &BARS {
+        let missed = verdicts(bar, Verdict::Missed);
+        let missed: Vec<String> =
+            missed.iter().map(|row| format!("{}: {}", row.cell, ratio(row))).collect();
+        writeln!(
+            out,
+            "| {} | {:.2} | {} | {} | {} |",
+            bar.name,
+            bar.at_least,
+            verdicts(bar, Verdict::Met).len(),
+            verdicts(bar, Verdict::AtDisk).len(),
+            if missed.is_empty() { "none".to_owned() } else { missed.join("<br>") },
+        )?;
+    }
+    Ok(())
+}
+
+fn throughput(out: &mut String, rows: &[&Row], disk: &Disk) -> Result<()> {
+    out.push_str(THROUGHPUT);
+    for row in rows {
+        let Cell { clients, pipeline, .. } = row.cell;
         let rate = |samples: &[Sample]| thousands(median(samples, |sample| sample.per_second));
         let (bare, bare_cpu) = if row.bare.is_empty() {
             ("–".into(), "–".into())
@@ -127,33 +234,36 @@ fn throughput(out: &mut String, rows: &[Row]) -> Result<()> {
         let cpu = format!("{:.2}, {:.2}, {bare_cpu}", cpu_us(&row.aft), cpu_us(&row.redis));
         writeln!(
             out,
-            "| {store} | {} | {pipeline} | {clients} | {} | {} | {} | {} | {bare} | {cpu} | {} | {} |",
+            "| {} | {pipeline} | {clients} | {} | {} | {} | {} | {} | {bare} | {cpu} | {} | {} | {} |",
             title(row.cell.command),
             bytes(&row.cell),
             ratio(row),
+            standing(row, disk),
             rate(&row.aft),
             rate(&row.redis),
             pair(row, |sample| sample.p50_ms),
             pair(row, |sample| sample.p99_ms),
+            pair(row, |sample| sample.p999_ms),
         )?;
     }
     Ok(())
 }
 
-fn latency(out: &mut String, rows: &[Row]) -> Result<()> {
-    if !rows.iter().any(|row| row.cell.method != Method::Throughput) {
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "\n## Latency at a fixed rate\n\n\
-         Open loop: each request is sent when it is due and timed from then, answered or not\n\
-         before it. The ratio is redis' p99 through aft's, so above 1 aft is ahead.\n\n\
-         | store | command | rate /s | clients | bytes | ratio of p99 (min–max) \
-         | p50 ms aft, redis | p99 ms aft, redis | p99.9 ms aft, redis | max ms aft, redis \
-         | unanswered aft, redis |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|"
-    )?;
+/// The bar of a row, and whether it keeps it.
+fn standing(row: &Row, disk: &Disk) -> String {
+    let (Some(bar), Some(verdict)) = (bar(&row.cell), verdict(row, disk)) else {
+        return "–".to_owned();
+    };
+    let verdict = match verdict {
+        Verdict::Met => "met",
+        Verdict::AtDisk => "disk",
+        Verdict::Missed => "**missed**",
+    };
+    format!("{:.2} {verdict}", bar.at_least)
+}
+
+fn latency(out: &mut String, rows: &[&Row], plot: &str) -> Result<()> {
+    out.push_str(LATENCY);
     for row in rows {
         let Method::Latency { per_second } = row.cell.method else {
             continue;
@@ -171,12 +281,13 @@ fn latency(out: &mut String, rows: &[Row]) -> Result<()> {
             ratio(row),
             pair(row, |sample| sample.p50_ms),
             pair(row, |sample| sample.p99_ms),
-            pair(row, |sample| sample.p999_ms.unwrap_or_default()),
+            pair(row, |sample| sample.p999_ms),
             pair(row, |sample| sample.max_ms),
             unanswered(&row.aft),
             unanswered(&row.redis),
         )?;
     }
+    writeln!(out, "\n![ratios of p99]({plot})")?;
     Ok(())
 }
 
@@ -193,44 +304,53 @@ fn limits(out: &mut String, disk: &Disk) -> Result<()> {
         let (median, min, max) = (times.median, times.min, times.max);
         writeln!(out, "| {name} | {median:.3} | {min:.3} | {max:.3} |")?;
     }
+    let bandwidth = disk.synced_mb_per_second;
+    writeln!(out, "\nAppending 1 MB and syncing it, again and again: {bandwidth:.0} MB/s.")?;
     Ok(())
 }
 
-fn ratio(row: &Row) -> String {
-    row.ratio().map_or_else(String::new, |ratio| {
-        format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.min, ratio.max)
-    })
+fn memory(out: &mut String, million: &Million) -> Result<()> {
+    /// What Redis is said to take, and how much of that aft may.
+    const REDIS_BYTES: f64 = 120.0;
+    const SHARE_MAX: f64 = 1.2;
+    let of = |figures: &[f64]| Spread::of(figures.to_vec()).map_or(0.0, |spread| spread.median);
+    let (aft, redis) = (of(&million.memory.aft), of(&million.memory.redis));
+    let bar = SHARE_MAX * REDIS_BYTES;
+    let met = if aft <= bar { "met" } else { "missed" };
+    writeln!(
+        out,
+        "## Resident memory of a key\n\n\
+         What the process has grown by when they are written, through their number. Memory\n\
+         store, redis-server without persistence. Median of {} rounds.\n\n\
+         | server | bytes a key |\n|---|---|\n| aft | {aft:.0} |\n| redis-server | {redis:.0} |\n\n\
+         Bar: at most {bar:.0} bytes ({SHARE_MAX} × {REDIS_BYTES:.0}): **{met}**.",
+        million.memory.aft.len(),
+    )?;
+    Ok(())
 }
 
-fn title(command: Command) -> String {
-    match command {
-        Command::Transfer => "transfer".into(),
-        Command::Mset => "MSET (10)".into(),
-        _ => command.name().to_uppercase(),
+fn starts(out: &mut String, million: &Million) -> Result<()> {
+    writeln!(
+        out,
+        "\n## From start to serving\n\n\
+         From before the process begins to the reply to a GET of the last key, with warm files.\n\
+         The ratio is redis-server's time through aft's, round by round: above 1 aft is ahead.\n\n\
+         | server | MB of files | median s | min | max | ratio (min–max) |\n|---|---|---|---|---|---|"
+    )?;
+    let ratio_of = |index: usize| million.ratio(&million.starts[index]);
+    for (index, start) in million.starts.iter().enumerate() {
+        let Some(Spread { median, min, max }) = Spread::of(start.seconds.clone()) else {
+            continue;
+        };
+        let (name, megabytes) = (start.name, start.disk_bytes as f64 / 1e6);
+        let ratio = match index {
+            0 => "–".to_owned(),
+            _ => ratio_of(index).map_or_else(String::new, spread),
+        };
+        writeln!(out, "| {name} | {megabytes:.0} | {median:.2} | {min:.2} | {max:.2} | {ratio} |")?;
     }
-}
-
-fn bytes(cell: &Cell) -> String {
-    if cell.command.values() == 0 {
-        return "–".into();
-    }
-    thousands(cell.value_bytes as f64)
-}
-
-fn pair(row: &Row, figure: impl Fn(&Sample) -> f64) -> String {
-    let (aft, redis) = (median(&row.aft, &figure), median(&row.redis, &figure));
-    format!("{aft:.2}, {redis:.2}")
-}
-
-/// 1234567.8 as 1,234,568.
-fn thousands(figure: f64) -> String {
-    let digits = format!("{figure:.0}");
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    let met = ratio_of(1).is_some_and(|ratio| ratio.median >= 1.0);
+    let met = if met { "met" } else { "missed" };
+    writeln!(out, "\nBar: no later than redis-server from its file of SETs: **{met}**.")?;
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -38,23 +38,37 @@ pub(crate) enum Kind {
 /// A running server; dropping it kills it and removes its directory.
 #[derive(Debug)]
 pub(crate) struct Server {
+    running: Running,
+    directory: Directory,
+}
+
+#[derive(Debug)]
+struct Running {
     child: Child,
     address: SocketAddr,
     drain: JoinHandle<()>,
-    _directory: Directory,
 }
 
 impl Server {
     /// Starts a server with its data in a new directory below `parent`, and waits until
     /// it serves. `wrapper` is what to run it under, e.g. valgrind and its options.
     pub(crate) async fn start(kind: &Kind, parent: &Path, wrapper: &[String]) -> Result<Self> {
+        Self::start_in(kind, Directory::create(parent, kind.name())?, wrapper).await
+    }
+
+    /// The same on a directory that may hold data.
+    pub(crate) async fn start_in(
+        kind: &Kind,
+        directory: Directory,
+        wrapper: &[String],
+    ) -> Result<Self> {
         let mut attempt = 1;
         loop {
-            let result = timeout(START_LIMIT, Self::start_once(kind, parent, wrapper))
+            let result = timeout(START_LIMIT, Running::start(kind, &directory.path, wrapper))
                 .await
                 .unwrap_or_else(|_| Err(format!("not ready after {START_LIMIT:?}").into()));
             match result {
-                Ok(server) => return Ok(server),
+                Ok(running) => return Ok(Self { running, directory }),
                 // aft picks its port itself: trying again would only hide an error.
                 Err(_) if attempt < PORT_ATTEMPTS && matches!(kind, Kind::Redis(_)) => attempt += 1,
                 Err(error) => return Err(format!("{}: {error}", kind.name()).into()),
@@ -62,15 +76,62 @@ impl Server {
         }
     }
 
-    async fn start_once(kind: &Kind, parent: &Path, wrapper: &[String]) -> Result<Self> {
-        let directory = Directory::create(parent, kind.name())?;
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running.address
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory.path
+    }
+
+    /// A file about it in /proc.
+    fn proc(&self, file: &str) -> Result<String> {
+        let pid = self.running.child.id().ok_or("the server has ended")?;
+        Ok(fs::read_to_string(format!("/proc/{pid}/{file}"))?)
+    }
+
+    /// Memory that it has now.
+    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+        let status = self.proc("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        Ok(kib.ok_or("no VmRSS in /proc")?.trim().parse::<u64>()? << 10)
+    }
+
+    /// CPU time it has used so far, in user space and in the kernel.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        let stat = self.proc("stat")?;
+        // Behind the name, which may have spaces and brackets in it: see proc(5).
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+        Ok(ticks as f64 / TICKS_PER_SECOND)
+    }
+
+    /// SIGTERM, then its end; what it leaves is its directory. Kills it if it does not end
+    /// by itself.
+    pub(crate) async fn stop(mut self) -> Result<Directory> {
+        let Some(pid) = self.running.child.id() else {
+            return Err("the server had ended by itself".into());
+        };
+        // The shell's own kill: a minimal system has no other, and std can only SIGKILL.
+        Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid.to_string()]).status().await?;
+        timeout(STOP_LIMIT, self.running.child.wait())
+            .await
+            .map_err(|_| format!("still running {STOP_LIMIT:?} after SIGTERM"))??;
+        Ok(self.directory)
+    }
+}
+
+impl Running {
+    async fn start(kind: &Kind, directory: &Path, wrapper: &[String]) -> Result<Self> {
         let port = free_port()?;
         let mut words = wrapper.to_vec();
-        words.extend(kind.command_line(port, &directory.path)?);
-        let log = directory.path.join("stderr");
+        words.extend(kind.command_line(port, directory)?);
+        let log = directory.join("stderr");
         let mut child = Command::new(&words[0])
             .args(&words[1..])
-            .current_dir(&directory.path)
+            .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&log)?)
@@ -85,39 +146,11 @@ impl Server {
         };
         // A full pipe would stop the server at some log line.
         let drain = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { child, address, drain, _directory: directory })
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// CPU time it has used so far, in user space and in the kernel.
-    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let pid = self.child.id().ok_or("the server has ended")?;
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // Behind the name, which may have spaces and brackets in it: see proc(5).
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks = fields.split_whitespace().skip(11).take(2);
-        let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
-        Ok(ticks as f64 / TICKS_PER_SECOND)
-    }
-
-    /// SIGTERM, then the exit status. Kills it if it does not end by itself.
-    pub(crate) async fn stop(mut self) -> Result<ExitStatus> {
-        let Some(pid) = self.child.id() else {
-            return Err("the server had ended by itself".into());
-        };
-        // The shell's own kill: a minimal system has no other, and std can only SIGKILL.
-        Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid.to_string()]).status().await?;
-        let status = timeout(STOP_LIMIT, self.child.wait())
-            .await
-            .map_err(|_| format!("still running {STOP_LIMIT:?} after SIGTERM"))??;
-        Ok(status)
+        Ok(Self { child, address, drain })
     }
 }
 
-impl Drop for Server {
+impl Drop for Running {
     fn drop(&mut self) {
         self.drain.abort();
     }

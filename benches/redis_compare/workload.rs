@@ -84,7 +84,8 @@ pub(crate) fn write_fill(out: &mut Vec<u8>, number: u64, value: &[u8]) {
     write_command(out, &[b"SET", &key("key", number), value]);
 }
 
-fn key(name: &str, number: u64) -> Vec<u8> {
+/// A numbered key; `key:` makes it 16 bytes long.
+pub(crate) fn key(name: &str, number: u64) -> Vec<u8> {
     format!("{name}:{number:012}").into_bytes()
 }
 

@@ -35,11 +35,11 @@ pub fn begin_turn(session: &mut Session, core: &Core) {
     session.meter.begin(core.monotonic());
 }
 
-/// After the last command of a turn, at the monotonic time `now`.
+/// After the last command of a turn.
 #[inline]
-pub fn end_turn(server: &Server, session: &mut Session, now: Duration) {
+pub fn end_turn(server: &Server, session: &mut Session) {
     if !session.meter.is_empty() {
-        session.meter.end(server, now);
+        session.meter.end(server, server.monotonic());
     }
 }
 
@@ -151,8 +151,9 @@ pub(super) struct Inside {
 }
 
 impl Inside {
-    pub(super) fn begin(server: &Server) -> Self {
-        Self { since: server.monotonic(), calls: Vec::new(), timed: 0 }
+    /// The EXEC around it has read the clock just before it began.
+    pub(super) fn begin(session: &Session) -> Self {
+        Self { since: session.meter.since(), calls: Vec::new(), timed: 0 }
     }
 
     /// Whether the next command is timed by itself.
@@ -202,8 +203,12 @@ impl Inside {
     pub(super) fn end(mut self, context: &Context<'_, '_>, multi: &Multi) {
         let (server, settings, session) = (context.server, context.settings, &*context.session);
         self.read_clock(server);
+        let mut statistics = server.statistics();
         for timed in &self.calls {
-            server.statistics().ran(&[timed.call], timed.took);
+            statistics.ran(&[timed.call], timed.took);
+        }
+        drop(statistics);
+        for timed in &self.calls {
             if server.monitors.any() || is_slow(settings, timed.took) {
                 let args = multi.queue[timed.at].args();
                 monitor::tell(server, settings, session, timed.database, timed.command, &args);

@@ -171,7 +171,7 @@ pub fn execute(
     };
     session.last_command = command.name;
     if session.multi.is_some() && !command.flags.has(Flags::RUNS_IN_MULTI) {
-        return enqueue(settings, session, args).into();
+        return enqueue(settings, session, command, args).into();
     }
     if let Health::Fenced(why) = core.health()
         && command.flags.has(Flags::DATA)
@@ -245,7 +245,7 @@ fn refuse(session: &mut Session, core: &mut Core, args: &[&[u8]], refusal: Reply
     refusal
 }
 
-fn enqueue(settings: &Settings, session: &mut Session, args: &[&[u8]]) -> Reply {
+fn enqueue(settings: &Settings, session: &mut Session, command: &Command, args: &[&[u8]]) -> Reply {
     let Some(multi) = &mut session.multi else {
         return Reply::Queued;
     };
@@ -264,7 +264,7 @@ fn enqueue(settings: &Settings, session: &mut Session, args: &[&[u8]]) -> Reply 
         );
     }
     multi.bytes += bytes;
-    multi.queue.push(Queued::new(args));
+    multi.queue.push(Queued::new(command.number, args));
     Reply::Queued
 }
 

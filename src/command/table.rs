@@ -11,7 +11,6 @@ pub use flags::{Flags, Keys};
 use super::parse::{unknown_command, unknown_subcommand, wrong_arity};
 use super::{CommandResult, Context};
 use crate::resp::Reply;
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// A function that carries a command out.
@@ -144,11 +143,56 @@ fn no_word(_: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     Err(unknown_command(args).into())
 }
 
-/// Longer names than this are no commands.
-const NAME_BYTES_MAX: usize = 32;
+/// Finds a command by its name. Every request asks it, so it is made for short names: the
+/// slot comes from the first eight bytes, the last one and the length.
+struct Names {
+    /// A name stands at its slot, or behind it where others took that.
+    slots: Box<[Option<&'static Command>; Names::SLOTS]>,
+}
 
-static BY_NAME: LazyLock<HashMap<&'static [u8], &'static Command, foldhash::fast::FixedState>> =
-    LazyLock::new(|| all().iter().map(|command| (command.name.as_bytes(), command)).collect());
+impl Names {
+    /// Several times as many as commands: most names stand at their own slot.
+    const SLOTS: usize = 1024;
+
+    fn new(commands: &'static [Command]) -> Self {
+        let mut slots = Box::new([None; Self::SLOTS]);
+        for command in commands {
+            let mut slot = Self::slot(command.name.as_bytes());
+            while slots[slot].is_some() {
+                slot = (slot + 1) % Self::SLOTS;
+            }
+            slots[slot] = Some(command);
+        }
+        Self { slots }
+    }
+
+    fn find(&self, name: &[u8]) -> Option<&'static Command> {
+        let mut slot = Self::slot(name);
+        while let Some(command) = self.slots[slot] {
+            if command.name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some(command);
+            }
+            slot = (slot + 1) % Self::SLOTS;
+        }
+        None
+    }
+
+    /// The same in any case: setting a bit makes letters small. What else that makes equal
+    /// is told apart by comparing.
+    #[inline]
+    fn slot(name: &[u8]) -> usize {
+        const SMALL: u64 = u64::from_ne_bytes([0x20; 8]);
+        let mut word = [0; 8];
+        for (byte, of_name) in word.iter_mut().zip(name) {
+            *byte = *of_name;
+        }
+        let last = name.last().map_or(0, |last| u64::from(last | 0x20));
+        let word = (u64::from_le_bytes(word) | SMALL) ^ (last << 8) ^ name.len() as u64;
+        (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
+    }
+}
+
+static BY_NAME: LazyLock<Names> = LazyLock::new(|| Names::new(all()));
 
 /// Commands whose time can't depend on anything but the length of their arguments.
 #[rustfmt::skip] // As many as fit into a line.
@@ -185,19 +229,21 @@ pub fn with_subcommands() -> impl Iterator<Item = &'static Command> {
     all().iter().flat_map(|command| std::iter::once(command).chain(command.subcommands))
 }
 
+static BY_NUMBER: LazyLock<Vec<&'static Command>> = LazyLock::new(|| with_subcommands().collect());
+
 /// A command or subcommand by its number.
-pub fn by_number(number: u16) -> Option<&'static Command> {
-    with_subcommands().nth(usize::from(number))
+///
+/// # Panics
+/// The number isn't one of the table's.
+#[inline]
+pub fn by_number(number: u16) -> &'static Command {
+    BY_NUMBER[usize::from(number)]
 }
 
 /// A command (not a subcommand) by its name in any case.
 #[inline]
 pub fn by_name(name: &[u8]) -> Option<&'static Command> {
-    let mut lower = [0; NAME_BYTES_MAX];
-    let lower = lower.get_mut(..name.len())?;
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    BY_NAME.get(&*lower).copied()
+    BY_NAME.find(name)
 }
 
 /// A command by its name, or a subcommand by `container|word`.

@@ -9,7 +9,7 @@ use super::table::{self, Command, Flags};
 use super::{CommandResult, Context, Stop, acl};
 use crate::engine::core::Core;
 use crate::resp::Reply;
-use crate::session::{Multi, Session, Watch};
+use crate::session::{Multi, Queued, Session, Watch};
 use crate::transaction::Transaction;
 
 /// MULTI
@@ -50,6 +50,7 @@ pub(super) fn watch(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
             return Err(Reply::error(text).into());
         }
         let watched = context.transaction.watch(database, key);
+        context.session.watched_bytes += key.len();
         context.session.watches.push(Watch { database, key: (*key).into(), watched });
     }
     Ok(Reply::Ok)
@@ -94,18 +95,15 @@ pub(super) fn exec(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult 
 fn run_queue(context: &mut Context<'_, '_>, multi: &Multi) -> CommandResult {
     let mut replies = Vec::with_capacity(multi.queue.len());
     let mut missing = false;
-    let mut inside = Inside::begin(context.server);
+    let mut inside = Inside::begin(context.session);
     context.in_exec = true;
     for (at, queued) in multi.queue.iter().enumerate() {
         let args = queued.args();
+        let command = table::by_number(queued.command);
         // Rules may have changed since it was queued.
-        let admitted = table::find(&args).and_then(|command| {
-            let (server, session) = (context.server, &mut *context.session);
-            acl::admit(server, session, command, &args, acl::Place::Exec)?;
-            Ok(command)
-        });
-        let result = match admitted {
-            Ok(command) => {
+        let (server, session) = (context.server, &mut *context.session);
+        let result = match acl::admit(server, session, command, &args, acl::Place::Exec) {
+            Ok(()) => {
                 let alone = inside.before(context, command, &args);
                 let result = (command.run)(context, &args);
                 let failed = matches!(result, Err(Stop::Reply(_)) | Ok(Reply::Error(_)));
@@ -135,9 +133,9 @@ pub(super) fn needs_tip(session: &Session, command: &Command) -> bool {
     command.flags.has(Flags::EXEC)
         && (!session.watches.is_empty()
             || session.multi.as_ref().is_some_and(|multi| {
-                multi.queue.iter().any(|queued| {
-                    table::find(&queued.args()).is_ok_and(|c| c.flags.has(Flags::WRITE))
-                })
+                let writes =
+                    |queued: &Queued| table::by_number(queued.command).flags.has(Flags::WRITE);
+                multi.queue.iter().any(writes)
             }))
 }
 
@@ -149,6 +147,7 @@ pub(super) fn end(session: &mut Session, core: &mut Core) {
 
 /// Drops all watches of a session, at EXEC or when its connection ends.
 pub fn forget_watches(session: &mut Session, core: &mut Core) {
+    session.watched_bytes = 0;
     for watch in std::mem::take(&mut session.watches) {
         core.unwatch(watch.watched.slot(), &watch.key);
     }
@@ -156,6 +155,7 @@ pub fn forget_watches(session: &mut Session, core: &mut Core) {
 
 /// Drops all watches of a session, inside a command.
 pub(super) fn unwatch_all(context: &mut Context<'_, '_>) {
+    context.session.watched_bytes = 0;
     for watch in std::mem::take(&mut context.session.watches) {
         context.transaction.unwatch(watch.watched, &watch.key);
     }

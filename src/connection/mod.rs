@@ -12,156 +12,38 @@
 //! the replies under the mark are replaced by errors.
 
 pub mod listener;
+
+mod buffers;
+mod output;
 mod tls;
 
 use crate::command::{self, Execution, Hold};
 use crate::config::Settings;
 use crate::engine::core::{Core, Fetched, Missing};
-use crate::engine::gate::{Gate, Outcome};
+use crate::engine::gate::Gate;
 use crate::resp::{Decoded, Decoder, Reply, RequestLimits};
+use crate::server::held::UNIT_BYTES;
 use crate::server::{Client, Server};
 use crate::session::Session;
-use bytes::{Buf, BytesMut};
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use buffers::READ_BYTES;
+use bytes::{Buf, BufMut, BytesMut};
+use output::Output;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::futures::Notified;
 use tokio::time::Sleep;
 
-/// Bytes read from a socket at once. All connections of a thread share the buffer, so
-/// that an idle one holds none.
-const READ_BYTES: usize = 64 << 10;
+/// Commands of one turn of somebody who has given no password yet: enough to log in, and
+/// errors that fit in a buffer of the system.
+const STRANGER_COMMANDS_PER_TURN: u64 = 64;
 
-/// An argument that misses more bytes than this is read straight to its place.
-const DIRECT_READ_BYTES: usize = 32 << 10;
-
-/// Memory set aside at once for an announced argument: the announcement is only a claim.
-const RESERVE_BYTES_MAX: usize = 4 << 20;
-
-/// Buffers of an idle connection keep no more than this.
-const KEPT_BYTES_MAX: usize = 4 << 10;
-
-thread_local! {
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
-}
-
-/// Replies that wait for a group: a run of them, next to each other.
-#[derive(Debug)]
-struct Mark {
-    gate: Arc<Gate>,
-    /// Where the run begins and ends, counted from the first byte ever replied.
-    start: u64,
-    end: u64,
-    replies: u32,
-}
-
-/// Replies on their way out.
-#[derive(Debug, Default)]
-struct Output {
-    bytes: Vec<u8>,
-    /// How many of `bytes` are written.
-    written: usize,
-    /// What was written before `bytes`, counted from the first byte ever replied.
-    base: u64,
-    marks: VecDeque<Mark>,
-}
-
-impl Output {
-    fn end(&self) -> u64 {
-        self.base + self.bytes.len() as u64
-    }
-
-    /// Bytes not yet written.
-    fn waiting_bytes(&self) -> usize {
-        self.bytes.len() - self.written
-    }
-
-    /// Bytes that may be written now.
-    fn sendable(&self) -> &[u8] {
-        let end = match self.marks.front() {
-            Some(mark) => (mark.start - self.base) as usize,
-            None => self.bytes.len(),
-        };
-        &self.bytes[self.written..end]
-    }
-
-    fn push(&mut self, reply: Reply, session: &mut Session, gate: Option<Arc<Gate>>) {
-        let start = self.end();
-        let reply = session.filter_reply(reply);
-        reply.write(session.protocol, &mut self.bytes);
-        let end = self.end();
-        let Some(gate) = gate else { return };
-        if end == start {
-            return;
-        }
-        if let Some(last) = self.marks.back_mut()
-            && last.end == start
-            && Arc::ptr_eq(&last.gate, &gate)
-        {
-            last.end = end;
-            last.replies += 1;
-            return;
-        }
-        self.marks.push_back(Mark { gate, start, end, replies: 1 });
-    }
-
-    /// Lets go of replies whose groups have met their fate, in order.
-    fn settle(&mut self, session: &Session) {
-        while let Some(mark) = self.marks.front() {
-            let error = match mark.gate.outcome() {
-                Outcome::Pending => return,
-                Outcome::Durable => None,
-                Outcome::NotCommitted => Some(command::dropped()),
-                Outcome::Uncertain => Some(command::uncertain()),
-            };
-            if let Some(error) = error {
-                self.replace_front(&error, session);
-            }
-            self.marks.pop_front();
-        }
-    }
-
-    /// Puts an error in the place of each reply under the first mark.
-    fn replace_front(&mut self, error: &Reply, session: &Session) {
-        let Some(mark) = self.marks.front() else {
-            return;
-        };
-        let (start, end) = ((mark.start - self.base) as usize, (mark.end - self.base) as usize);
-        let mut errors = Vec::new();
-        for _ in 0..mark.replies {
-            error.write(session.protocol, &mut errors);
-        }
-        let grown = errors.len() as i64 - (end - start) as i64;
-        self.bytes.splice(start..end, errors);
-        for mark in &mut self.marks {
-            mark.start = mark.start.saturating_add_signed(grown);
-            mark.end = mark.end.saturating_add_signed(grown);
-        }
-    }
-
-    fn wrote(&mut self, count: usize) {
-        self.written += count;
-        if self.written == self.bytes.len() {
-            self.base += self.written as u64;
-            self.written = 0;
-            self.bytes.clear();
-            if self.bytes.capacity() > KEPT_BYTES_MAX {
-                self.bytes = Vec::new();
-            }
-        } else if self.written >= READ_BYTES && self.written * 2 >= self.bytes.len() {
-            // Half is written: worth moving the rest to the front.
-            self.base += self.written as u64;
-            self.bytes.drain(..self.written);
-            self.written = 0;
-        }
-    }
-}
+/// Input that is read while a reply is held back, to notice when the client goes.
+const HELD_INPUT_BYTES_MAX: usize = 4 << 20;
 
 type Fetching = Pin<Box<dyn Future<Output = Result<Vec<Fetched>, String>> + Send>>;
 
@@ -204,6 +86,8 @@ struct Connection<S> {
     request: Option<usize>,
     /// Input is left that could not be run in this turn.
     more_to_run: bool,
+    /// What the server knows that this connection holds.
+    held_bytes: u64,
     output: Output,
     /// The stream may hold bytes that it took from `output`, as TLS does.
     unflushed: bool,
@@ -233,6 +117,7 @@ where
         wanted: 0,
         request: None,
         more_to_run: false,
+        held_bytes: 0,
         output: Output::default(),
         unflushed: false,
         pause: Pause::No,
@@ -272,8 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 );
                 return Ok(());
             }
-            let waiting_bytes = self.output.waiting_bytes();
-            client.output_bytes.store(waiting_bytes as u64, Ordering::Relaxed);
+            self.report(client);
             if self.more_to_run {
                 // Others get their turn.
                 tokio::task::yield_now().await;
@@ -284,14 +168,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// What MONITOR has to tell goes out behind the replies so far.
     fn take_feed(&mut self, client: &Client) {
         if self.session.monitoring {
-            self.output.bytes.extend_from_slice(&client.take_feed());
+            self.output.push_bytes(&client.take_feed());
         }
     }
 
+    /// Lets the server know what is held here, and for whom.
+    fn report(&mut self, client: &Client) {
+        let waiting_bytes = self.output.waiting_bytes();
+        client.output_bytes.store(waiting_bytes as u64, Ordering::Relaxed);
+        let is_due = self.output.waits_for().is_some() || !matches!(self.pause, Pause::No);
+        client.is_due.store(is_due, Ordering::Relaxed);
+        let requests = self.input.len() + self.decoder.held_bytes() + self.session.held_bytes();
+        let held_bytes = (waiting_bytes + requests) as u64;
+        let held_bytes = held_bytes - held_bytes % UNIT_BYTES;
+        if held_bytes != self.held_bytes {
+            self.held_bytes = held_bytes;
+            self.server.hold(client, held_bytes);
+        }
+    }
+
+    /// Whether it is nobody yet.
+    fn is_stranger(&self) -> bool {
+        !self.session.authenticated && !self.server.users.lets_in_anybody()
+    }
+
     fn passed_output_limit(&self) -> bool {
-        // The usual case needs no look at the settings.
+        // The usual case needs no look at the settings. Nor does a stranger: error replies
+        // that nobody reads are not worth more.
         let waiting = self.output.waiting_bytes();
         waiting > READ_BYTES && {
+            if self.is_stranger() {
+                return true;
+            }
             let limit = self.server.settings().output_buffer_bytes_max;
             limit > 0 && waiting as u64 > limit
         }
@@ -321,10 +229,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         progress |= self.poll_pause(context);
         progress |= self.poll_write(context)?;
-        let waiting_bytes = self.output.waiting_bytes() as u64;
-        client.output_bytes.store(waiting_bytes, Ordering::Relaxed);
-        if let Some(mark) = self.output.marks.front() {
-            progress |= mark.gate.poll(context).is_ready();
+        self.report(client);
+        if let Some(gate) = self.output.waits_for() {
+            progress |= gate.poll(context).is_ready();
         }
         let wants_input = !self.input_ended
             && !self.session.closing
@@ -332,7 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && match self.pause {
                 Pause::No => true,
                 // To notice when the client goes.
-                Pause::Held(..) => self.input.len() < RESERVE_BYTES_MAX,
+                Pause::Held(..) => self.input.len() < HELD_INPUT_BYTES_MAX,
                 Pause::Fetch(_) | Pause::Backlog(_) => false,
             };
         if wants_input {
@@ -376,8 +283,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match Pin::new(&mut self.stream).poll_write(context, sendable) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
+                    // Usually all goes at once, right after it was asked for.
+                    let takes_long = count < sendable.len() || self.output.is_partly_written();
                     self.output.wrote(count);
                     self.server.counters.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
+                    if takes_long {
+                        let now_ms = self.server.uptime_ms();
+                        self.session.client.last_ms.store(now_ms, Ordering::Relaxed);
+                    }
                     self.unflushed = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error),
@@ -398,17 +311,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads once; `true` if that brought bytes or the end.
     fn poll_read(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let read = if self.wanted > DIRECT_READ_BYTES {
-            self.input.reserve(self.wanted.min(RESERVE_BYTES_MAX));
-            pin!(self.stream.read_buf(&mut self.input)).poll(context)
-        } else {
-            SCRATCH.with_borrow_mut(|scratch| {
-                let mut buffer = ReadBuf::new(scratch);
-                let read = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
-                self.input.extend_from_slice(buffer.filled());
-                read.map_ok(|()| buffer.filled().len())
-            })
-        };
+        let room = buffers::lend_input(&mut self.input, self.wanted);
+        let mut buffer = (&mut self.input).limit(room);
+        let read = pin!(self.stream.read_buf(&mut buffer)).poll(context);
+        if !matches!(read, Poll::Ready(Ok(1..))) {
+            buffers::return_input(&mut self.input);
+        }
         match read {
             Poll::Pending => Ok(false),
             // A TLS client that hangs up without a word. Requests tell their own lengths, so
@@ -435,18 +343,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Runs what has arrived, one turn of it.
     fn run_commands(&mut self) {
         self.more_to_run = false;
-        if self.input.is_empty() || self.session.closing || !matches!(self.pause, Pause::No) {
-            return;
+        let may_run = !self.session.closing && matches!(self.pause, Pause::No);
+        if may_run && !self.input.is_empty() {
+            self.run_input();
         }
+        buffers::return_input(&mut self.input);
+    }
+
+    fn run_input(&mut self) {
         let server = Arc::clone(&self.server);
         let before = self.input.len();
         server.engine.with_core(|core| self.run_turn(&server, core));
         if self.input.len() != before {
-            command::end_turn(&server, &mut self.session, server.monotonic());
+            command::end_turn(&server, &mut self.session);
             self.session.publish(self.input.len());
-        }
-        if self.input.is_empty() && self.input.capacity() > KEPT_BYTES_MAX {
-            self.input = BytesMut::new();
         }
     }
 
@@ -457,10 +367,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.settings = Arc::clone(&settings);
         }
         command::begin_turn(&mut self.session, core);
+        let commands_max = match self.is_stranger() {
+            true => STRANGER_COMMANDS_PER_TURN.min(settings.pipeline_commands_per_turn),
+            false => settings.pipeline_commands_per_turn,
+        };
         let mut used = 0;
         let mut commands = 0;
         while !self.session.closing {
-            if commands == settings.pipeline_commands_per_turn || self.passed_output_limit() {
+            if commands == commands_max || self.passed_output_limit() {
                 self.more_to_run = true;
                 break;
             }
@@ -470,13 +384,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.pause = Pause::Backlog(gate);
                 break;
             }
-            let Some(consumed) = self.next_request(&settings, &mut used) else {
+            let Some(consumed) = self.next_request(&mut used) else {
                 break;
             };
             let args = self.decoder.args(&self.input[used..]).to_slices();
             if command::is_cross_protocol_attack(&args) {
                 tracing::warn!(client = self.session.client.id, "closed: it speaks HTTP");
                 self.session.closing = true;
+                // Not even what was answered before is told to a browser, as in Redis.
+                self.output = Output::default();
                 break;
             }
             if !self.fetched.is_empty() {
@@ -510,12 +426,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// How many bytes the next request takes; `None` if it isn't whole, or is none.
-    fn next_request(&mut self, settings: &Settings, used: &mut usize) -> Option<usize> {
+    fn next_request(&mut self, used: &mut usize) -> Option<usize> {
         if let Some(consumed) = self.request.take() {
             return Some(consumed);
         }
         // A stranger may send but little.
-        let may_enter = self.session.authenticated || settings.requirepass.is_none();
+        let may_enter = !self.is_stranger();
         loop {
             let rest = &self.input[*used..];
             match self.decoder.decode(rest, may_enter) {
@@ -537,12 +453,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
 /// What the settings allow a request to be.
 fn request_limits(settings: &Settings) -> RequestLimits {
-    /// Room for the rest of a request around its largest argument.
-    const REST_BYTES: u64 = 64 << 10;
-    let largest = settings.bulk_bytes_max.saturating_add(REST_BYTES);
     RequestLimits {
         bulk_bytes_max: settings.bulk_bytes_max,
-        request_bytes_max: settings.query_buffer_bytes_max.max(largest),
+        request_bytes_max: settings.query_buffer_bytes_max,
         ..RequestLimits::default()
     }
 }

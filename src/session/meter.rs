@@ -26,6 +26,12 @@ impl Meter {
         self.since = now;
     }
 
+    /// When the clock was last read.
+    #[inline]
+    pub fn since(&self) -> Duration {
+        self.since
+    }
+
     /// A command has run.
     #[inline]
     pub fn add(&mut self, call: Call) {

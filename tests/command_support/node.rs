@@ -104,7 +104,7 @@ impl Node {
                 command::begin_turn(session, core);
                 command::execute(&self.server, &settings, session, core, &args)
             });
-            command::end_turn(&self.server, session, self.server.monotonic());
+            command::end_turn(&self.server, session);
             match execution {
                 Execution::Reply(reply, gate) => {
                     let reply = session.filter_reply(reply);

@@ -1,6 +1,11 @@
 //! MULTI, EXEC, DISCARD and WATCH, exactly as redis-server has them.
 
+use std::io::BufRead;
+
+use crate::common::resp::Reply;
+use crate::common::server::{Options, Server};
 use crate::common::session::{Scenario, same_replies};
+use crate::common::temp_dir::TempDir;
 
 const fn scenario(name: &'static str, script: &'static str) -> Scenario {
     Scenario { name, script }
@@ -19,6 +24,26 @@ fn watch_is_as_in_redis() {
 #[test]
 fn watch_and_time_are_as_in_redis() {
     same_replies(EXPIRY);
+}
+
+#[test]
+fn a_multi_that_comes_with_its_exec_is_answered_in_one_piece() {
+    let dir = TempDir::named("one_piece");
+    let server = Server::start(&Options::durable(dir.path()));
+    let mut client = server.client();
+    for round in 1..=20 {
+        // The EXEC waits for the disk; what stands before it is of no use without it, and
+        // would wake the client twice.
+        client.send_raw(b"MULTI\r\nINCR k\r\nEXEC\r\n").expect("sent");
+        let received = client.reader().fill_buf().expect("an answer").to_vec();
+        client.reader().consume(received.len());
+        let expected = format!("+OK\r\n+QUEUED\r\n*1\r\n:{round}\r\n");
+        assert_eq!(String::from_utf8_lossy(&received), expected);
+    }
+    // What comes before its EXEC is answered at once.
+    assert_eq!(client.cmd("MULTI"), Reply::ok());
+    assert_eq!(client.cmd("INCR k"), Reply::queued());
+    assert_eq!(client.cmd("EXEC"), Reply::Array(vec![Reply::Int(21)]));
 }
 
 const MULTI: &[Scenario] = &[

@@ -132,7 +132,7 @@ pub(super) fn cat(_: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
                 let name = &name[..name.len().min(128)];
                 repeating("ERR Unknown category '", name, b"'")
             })?;
-            let members = category.members.iter().filter_map(|number| by_number(*number));
+            let members = category.members.iter().map(|number| by_number(*number));
             Ok(Reply::Array(members.map(|command| Reply::bulk(command.name)).collect()))
         }
         _ => Err(subcommand_syntax("ACL", args[1])),

@@ -247,8 +247,8 @@ fn is_group(held: &Held) -> bool {
 fn swaps_to(slots: &[u8]) -> Vec<(u8, u8)> {
     let mut now: Vec<u8> = (0..=u8::MAX).take(DATABASES_MAX).collect();
     let mut swaps = Vec::new();
-    for number in 0..now.len() {
-        let Some(other) = now.iter().position(|slot| *slot == slots[number]) else { continue };
+    for (number, wanted) in slots.iter().enumerate() {
+        let Some(other) = now.iter().position(|slot| slot == wanted) else { continue };
         if other != number {
             now.swap(number, other);
             swaps.push((number as u8, other as u8));

@@ -1,0 +1,162 @@
+//! Replies on their way out, some of them waiting for the groups that they depend on.
+
+use super::buffers::{self, READ_BYTES};
+use crate::command;
+use crate::engine::gate::{Gate, Outcome};
+use crate::resp::Reply;
+use crate::session::Session;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Replies that wait for a group: a run of them, next to each other.
+#[derive(Debug)]
+struct Mark {
+    gate: Arc<Gate>,
+    /// Where the run begins and ends, counted from the first byte ever replied.
+    start: u64,
+    end: u64,
+    /// What is held back begins here: in front of an EXEC's reply the `QUEUED`s and the `OK`
+    /// of its MULTI. Nobody can use them without it, and they would be a packet of their own.
+    held_from: u64,
+    replies: u32,
+}
+
+/// Replies on their way out.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    bytes: Vec<u8>,
+    /// How many of `bytes` are written.
+    written: usize,
+    /// What was written before `bytes`, counted from the first byte ever replied.
+    base: u64,
+    marks: VecDeque<Mark>,
+    /// Where the last reply begins.
+    last_start: u64,
+    /// Where the MULTI begins whose commands are being queued, if they were all well.
+    multi_start: Option<u64>,
+}
+
+impl Output {
+    fn end(&self) -> u64 {
+        self.base + self.bytes.len() as u64
+    }
+
+    fn take_buffer(&mut self) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = buffers::lend_output();
+        }
+    }
+
+    /// Appends what is no reply.
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+        self.take_buffer();
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The group that the next replies wait for.
+    pub(super) fn waits_for(&self) -> Option<&Gate> {
+        self.marks.front().map(|mark| &*mark.gate)
+    }
+
+    /// Whether a part of what is here is written already.
+    pub(super) fn is_partly_written(&self) -> bool {
+        self.written > 0
+    }
+
+    /// Bytes not yet written.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    /// Bytes that may be written now.
+    pub(super) fn sendable(&self) -> &[u8] {
+        let end = match self.marks.front() {
+            // Some of it may have gone out before the EXEC came.
+            Some(mark) => (mark.held_from.min(mark.start).saturating_sub(self.base) as usize)
+                .max(self.written),
+            None => self.bytes.len(),
+        };
+        &self.bytes[self.written..end]
+    }
+
+    pub(super) fn push(&mut self, reply: Reply, session: &mut Session, gate: Option<Arc<Gate>>) {
+        self.take_buffer();
+        let start = self.end();
+        let before = std::mem::replace(&mut self.last_start, start);
+        let multi_start = self.multi_start.take();
+        if matches!(reply, Reply::Queued) {
+            self.multi_start = multi_start.or(Some(before));
+        }
+        let reply = session.filter_reply(reply);
+        reply.write(session.protocol, &mut self.bytes);
+        let end = self.end();
+        let Some(gate) = gate else { return };
+        if end == start {
+            return;
+        }
+        if let Some(last) = self.marks.back_mut()
+            && last.end == start
+            && Arc::ptr_eq(&last.gate, &gate)
+        {
+            last.end = end;
+            last.replies += 1;
+            return;
+        }
+        let held_from = multi_start.unwrap_or(start);
+        self.marks.push_back(Mark { gate, start, end, held_from, replies: 1 });
+    }
+
+    /// Lets go of replies whose groups have met their fate, in order.
+    pub(super) fn settle(&mut self, session: &Session) {
+        while let Some(mark) = self.marks.front() {
+            let error = match mark.gate.outcome() {
+                Outcome::Pending => return,
+                Outcome::Durable => None,
+                Outcome::NotCommitted => Some(command::dropped()),
+                Outcome::Uncertain => Some(command::uncertain()),
+            };
+            if let Some(error) = error {
+                self.replace_front(&error, session);
+            }
+            self.marks.pop_front();
+        }
+    }
+
+    /// Puts an error in the place of each reply under the first mark.
+    fn replace_front(&mut self, error: &Reply, session: &Session) {
+        let Some(mark) = self.marks.front() else {
+            return;
+        };
+        let (start, end) = ((mark.start - self.base) as usize, (mark.end - self.base) as usize);
+        let mut errors = Vec::new();
+        for _ in 0..mark.replies {
+            error.write(session.protocol, &mut errors);
+        }
+        let grown = errors.len() as i64 - (end - start) as i64;
+        self.bytes.splice(start..end, errors);
+        // All that is remembered lies behind the replaced replies.
+        let later = [Some(&mut self.last_start), self.multi_start.as_mut()];
+        for place in later.into_iter().flatten() {
+            *place = place.saturating_add_signed(grown);
+        }
+        for mark in &mut self.marks {
+            mark.start = mark.start.saturating_add_signed(grown);
+            mark.end = mark.end.saturating_add_signed(grown);
+            mark.held_from = mark.held_from.saturating_add_signed(grown);
+        }
+    }
+
+    pub(super) fn wrote(&mut self, count: usize) {
+        self.written += count;
+        if self.written == self.bytes.len() {
+            self.base += self.written as u64;
+            self.written = 0;
+            buffers::return_output(std::mem::take(&mut self.bytes));
+        } else if self.written >= READ_BYTES && self.written * 2 >= self.bytes.len() {
+            // Half is written: worth moving the rest to the front.
+            self.base += self.written as u64;
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
+    }
+}
