@@ -1,6 +1,7 @@
 //! What all connections share: the engine, the settings, who is connected, and counters.
 
 pub mod monitors;
+pub mod rates;
 pub mod slowlog;
 pub mod statistics;
 pub mod users;
@@ -11,6 +12,7 @@ use crate::engine::{Engine, Recovered};
 use crate::machine::{Memory, MemoryGauge};
 use crate::resp::Reply;
 use monitors::Monitors;
+use rates::Readings;
 use slowlog::Slowlog;
 use statistics::CommandStatistics;
 use std::collections::BTreeMap;
@@ -181,6 +183,8 @@ pub struct Server {
     pub users: Users,
     /// Who watches all commands.
     pub monitors: Monitors,
+    /// How busy it is.
+    pub readings: Readings,
     /// Forty hexadecimal digits, drawn at start.
     pub run_id: String,
     /// The port that is served first.
@@ -221,6 +225,7 @@ impl Server {
                 settings.requirepass.as_ref().map(|secret| secret.expose().as_bytes()),
             ),
             monitors: Monitors::default(),
+            readings: Readings::default(),
             run_id,
             port,
             clock,

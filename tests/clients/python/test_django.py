@@ -6,26 +6,40 @@ import django
 from django.conf import settings
 
 import closing
-from server import Server
+from server import PASSWORD, Server, tls_options
 
-server = Server(password="secret")
+server = Server()
 unittest.addModuleCleanup(server.close)
+tls_server = Server(tls=True)
+unittest.addModuleCleanup(tls_server.close)
 
 
-def cache_at(database, **options):
+def cache_at(database, pool=None, **options):
+    pool = {"max_connections": 50} | (pool or {})
     return {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": f"redis://:secret@127.0.0.1:{server.port}/{database}",
-        "OPTIONS": {"CLIENT_CLASS": "django_redis.client.DefaultClient", **options},
+        "LOCATION": f"redis://:{PASSWORD}@127.0.0.1:{server.port}/{database}",
+        "OPTIONS": {
+            "CLIENT_CLASS": "django_redis.client.DefaultClient",
+            "CONNECTION_POOL_KWARGS": pool,
+            **options,
+        },
     }
+
+
+def cache_over_tls(database):
+    pool = {key: value for key, value in tls_options().items() if key != "ssl"}
+    location = f"rediss://:{PASSWORD}@127.0.0.1:{tls_server.port}/{database}"
+    return cache_at(database, pool | {"protocol": 3}) | {"LOCATION": location}
 
 
 settings.configure(
     CACHES={
         "default": cache_at(1),
-        "resp3": cache_at(2, CONNECTION_POOL_KWARGS={"protocol": 3, "max_connections": 50}),
+        "resp3": cache_at(2, {"protocol": 3}),
         "zlib": cache_at(3, COMPRESSOR="django_redis.compressors.zlib.ZlibCompressor"),
         "sessions": cache_at(4),
+        "tls": cache_over_tls(5),
     },
     ALLOWED_HOSTS=["*"],
     SECRET_KEY="for these tests only",
@@ -108,34 +122,39 @@ class Cache(unittest.TestCase):
         self.cache.set("big", big)
         self.assertTrue(self.cache.get("big") == big)
 
-    def test_clear_leaves_other_databases(self):
-        caches["sessions"].set("other", 1)
-        self.cache.set("k", 1)
-        self.cache.clear()
-        self.assertIsNone(self.cache.get("k"))
-        self.assertEqual(caches["sessions"].get("other"), 1)
-
-    @closing.needs(server, "SCAN", 0)
     def test_patterns(self):
         self.cache.set_many({f"a{n}": n for n in range(50)} | {"b": 1})
         self.assertEqual(len(list(self.cache.iter_keys("a*"))), 50)
         self.assertEqual(self.cache.delete_pattern("a*"), 50)
         self.assertEqual(self.cache.keys("*"), ["b"])
 
-    @closing.needs(server, "EVAL", "return 1", 0)
     def test_incr_is_a_script(self):
+        closing.needs(self, server, "EVAL", "return 1", 0)
         self.cache.set("n", 1)
         self.assertEqual(self.cache.incr("n"), 2)
         self.assertEqual(self.cache.decr("n"), 1)
 
-    @closing.needs(server, "EVAL", "return 1", 0)
     def test_a_lock_is_released_by_a_script(self):
+        closing.needs(self, server, "EVAL", "return 1", 0)
         with self.cache.lock("lock", timeout=10):
             self.assertFalse(self.cache.lock("lock", timeout=10).acquire(blocking=False))
 
 
+    def test_clear_empties_one_database(self):
+        other = caches["resp3" if self.alias == "default" else "default"]
+        other.set("other", 1)
+        self.cache.set("k", 1)
+        self.cache.clear()
+        self.assertIsNone(self.cache.get("k"))
+        self.assertEqual(other.get("other"), 1)
+
+
 class CacheInResp3(Cache):
     alias = "resp3"
+
+
+class CacheOverTls(Cache):
+    alias = "tls"
 
 
 class CacheCompressed(Cache):

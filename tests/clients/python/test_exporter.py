@@ -11,17 +11,19 @@ import urllib.request
 import redis
 
 import closing
-from server import Server
+from server import PASSWORD, Server, certificate
 
 EXPORTER = os.environ.get("EXPORTER", "prometheus-redis-exporter")
 
 
 class Exporter(unittest.TestCase):
+    tls = False
+
     @classmethod
     def setUpClass(cls):
-        cls.server = Server(password="secret")
+        cls.server = Server(tls=cls.tls)
         cls.addClassCleanup(cls.server.close)
-        cls.exporter = cls.start("secret")
+        cls.exporter = cls.start(PASSWORD)
 
     @classmethod
     def start(cls, password):
@@ -29,7 +31,12 @@ class Exporter(unittest.TestCase):
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
         words = [EXPORTER, "-web.listen-address", f"127.0.0.1:{port}"]
-        words += ["-redis.addr", f"redis://127.0.0.1:{cls.server.port}"]
+        scheme = "rediss" if cls.tls else "redis"
+        words += ["-redis.addr", f"{scheme}://127.0.0.1:{cls.server.port}"]
+        if cls.tls:
+            words += ["-tls-ca-cert-file", certificate("ca.crt")]
+            words += ["-tls-client-cert-file", certificate("client.crt")]
+            words += ["-tls-client-key-file", certificate("client.key")]
         # Its own clients announce themselves, and it asks for one value.
         words += ["-set-client-name", "-check-single-keys", "db0=counted"]
         process = subprocess.Popen(
@@ -61,7 +68,7 @@ class Exporter(unittest.TestCase):
         return {name: float(value) for name, value in lines}
 
     def setUp(self):
-        self.r = redis.Redis(host="127.0.0.1", port=self.server.port, password="secret")
+        self.r = redis.Redis(**self.server.where(2))
         self.addCleanup(self.r.close)
         self.r.flushall()
 
@@ -112,6 +119,10 @@ class Exporter(unittest.TestCase):
 
     def test_a_wrong_password_is_told(self):
         self.assertEqual(self.metrics(self.start("wrong"))["redis_up"], 0)
+
+
+class ExporterOverTls(Exporter):
+    tls = True
 
 
 if __name__ == "__main__":

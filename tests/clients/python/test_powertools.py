@@ -27,8 +27,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.redis import (  # n
 )
 
 import closing  # noqa: E402
-from server import Server  # noqa: E402
-
+from server import PASSWORD, Server, tls_options  # noqa: E402
 
 
 def lambda_context(left_ms=60_000):
@@ -49,20 +48,15 @@ class Recording(redis.Redis):
 
 class Idempotency(unittest.TestCase):
     protocol = 2
+    tls = False
 
     @classmethod
     def setUpClass(cls):
-        cls.server = Server(password="secret")
+        cls.server = Server(tls=cls.tls)
         cls.addClassCleanup(cls.server.close)
 
     def setUp(self):
-        self.client = Recording(
-            host="127.0.0.1",
-            port=self.server.port,
-            password="secret",
-            protocol=self.protocol,
-            decode_responses=True,
-        )
+        self.client = Recording(**self.server.where(self.protocol), decode_responses=True)
         self.addCleanup(self.client.close)
         self.client.flushall()
         self.layer = CachePersistenceLayer(client=self.client)
@@ -140,9 +134,9 @@ class Idempotency(unittest.TestCase):
             handle({"order": 1, "amount": 6}, lambda_context())
 
     def test_fifty_at_once_run_one(self):
-        pool = redis.BlockingConnectionPool(
-            host="127.0.0.1", port=self.server.port, password="secret", max_connections=50
-        )
+        where = {k: v for k, v in self.server.where(self.protocol).items() if k != "ssl"}
+        kind = redis.SSLConnection if self.tls else redis.Connection
+        pool = redis.BlockingConnectionPool(connection_class=kind, max_connections=50, **where)
         layer = CachePersistenceLayer(client=redis.Redis(connection_pool=pool))
         results = []
         config = IdempotencyConfig(lambda_context=lambda_context())
@@ -170,9 +164,12 @@ class Idempotency(unittest.TestCase):
         self.assertLessEqual(set(results), {"paid", "in progress"})
 
     def test_it_connects_by_itself(self):
-        layer = RedisCachePersistenceLayer(
-            url=f"redis://:secret@127.0.0.1:{self.server.port}/5?protocol={self.protocol}"
-        )
+        scheme = "rediss" if self.tls else "redis"
+        url = f"{scheme}://:{PASSWORD}@127.0.0.1:{self.server.port}/5?protocol={self.protocol}"
+        if self.tls:
+            files = {key: value for key, value in tls_options().items() if isinstance(value, str)}
+            url += "".join(f"&{key}={value}" for key, value in files.items())
+        layer = RedisCachePersistenceLayer(url=url)
         handle = self.handler(layer=layer)
         self.assertEqual(handle({"order": 1}, lambda_context()), {"run": 1})
         self.assertEqual(handle({"order": 1}, lambda_context()), {"run": 1})
@@ -188,6 +185,11 @@ class Idempotency(unittest.TestCase):
 
 class IdempotencyInResp3(Idempotency):
     protocol = 3
+
+
+class IdempotencyOverTls(Idempotency):
+    protocol = 3
+    tls = True
 
 
 if __name__ == "__main__":
