@@ -18,7 +18,9 @@ import (
 var ctx = context.Background()
 
 func connect(t *testing.T, s *server, protocol int, change func(*redis.Options)) *redis.Client {
-	options := &redis.Options{Addr: s.address(), Protocol: protocol, Password: s.password}
+	options := &redis.Options{
+		Addr: s.address(), Protocol: protocol, Password: password, TLSConfig: s.tlsConfig("client"),
+	}
 	if change != nil {
 		change(options)
 	}
@@ -27,13 +29,15 @@ func connect(t *testing.T, s *server, protocol int, change func(*redis.Options))
 	return client
 }
 
-// in2And3 runs a test in both protocols, each with an empty server.
-func in2And3(t *testing.T, test func(t *testing.T, s *server, r *redis.Client)) {
+// everyWay runs a test in both protocols, plain and over TLS, each with an empty server.
+func everyWay(t *testing.T, test func(t *testing.T, s *server, r *redis.Client)) {
 	for _, protocol := range []int{2, 3} {
-		t.Run(fmt.Sprintf("RESP%d", protocol), func(t *testing.T) {
-			s := newServer(t, "secret")
-			test(t, s, connect(t, s, protocol, nil))
-		})
+		for _, tls := range []bool{false, true} {
+			t.Run(fmt.Sprintf("RESP%d,tls=%t", protocol, tls), func(t *testing.T) {
+				s := newServer(t, tls)
+				test(t, s, connect(t, s, protocol, nil))
+			})
+		}
 	}
 }
 
@@ -54,7 +58,7 @@ func same(t *testing.T, got, wanted any) {
 }
 
 func TestTheProtocolAskedFor(t *testing.T) {
-	in2And3(t, func(t *testing.T, s *server, r *redis.Client) {
+	everyWay(t, func(t *testing.T, s *server, r *redis.Client) {
 		wanted := int64(r.Options().Protocol)
 		switch hello := must(t, r.Do(ctx, "HELLO")).(type) {
 		case map[any]any:
@@ -68,7 +72,7 @@ func TestTheProtocolAskedFor(t *testing.T) {
 }
 
 func TestStringsAndErrors(t *testing.T) {
-	in2And3(t, func(t *testing.T, s *server, r *redis.Client) {
+	everyWay(t, func(t *testing.T, s *server, r *redis.Client) {
 		same(t, r.Get(ctx, "k").Err(), redis.Nil)
 		same(t, must(t, r.Set(ctx, "k", "v", 100*time.Second)), "OK")
 		same(t, must(t, r.SetNX(ctx, "k", "w", 0)), false)
@@ -89,7 +93,7 @@ func TestStringsAndErrors(t *testing.T) {
 }
 
 func TestNameAndDatabaseAtConnect(t *testing.T) {
-	in2And3(t, func(t *testing.T, s *server, r *redis.Client) {
+	everyWay(t, func(t *testing.T, s *server, r *redis.Client) {
 		named := connect(t, s, r.Options().Protocol, func(o *redis.Options) {
 			o.ClientName, o.DB = "me", 3
 		})
@@ -100,7 +104,7 @@ func TestNameAndDatabaseAtConnect(t *testing.T) {
 }
 
 func TestPipeline(t *testing.T) {
-	in2And3(t, func(t *testing.T, s *server, r *redis.Client) {
+	everyWay(t, func(t *testing.T, s *server, r *redis.Client) {
 		var gets []*redis.StringCmd
 		_, err := r.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			for n := range 1000 {
@@ -117,7 +121,7 @@ func TestPipeline(t *testing.T) {
 }
 
 func TestMulti(t *testing.T) {
-	in2And3(t, func(t *testing.T, s *server, r *redis.Client) {
+	everyWay(t, func(t *testing.T, s *server, r *redis.Client) {
 		must(t, r.Set(ctx, "s", "text", 0))
 		pipe := r.TxPipeline()
 		set, failed, get := pipe.Set(ctx, "a", 1, 0), pipe.Incr(ctx, "s"), pipe.Get(ctx, "a")
@@ -130,7 +134,7 @@ func TestMulti(t *testing.T) {
 }
 
 func TestWatchConflictIsRetried(t *testing.T) {
-	in2And3(t, func(t *testing.T, s *server, r *redis.Client) {
+	everyWay(t, func(t *testing.T, s *server, r *redis.Client) {
 		must(t, r.Set(ctx, "k", 1, 0))
 		var seen []int
 		for done := false; !done; {
@@ -158,7 +162,7 @@ func TestWatchConflictIsRetried(t *testing.T) {
 }
 
 func TestPoolOf50(t *testing.T) {
-	in2And3(t, func(t *testing.T, s *server, r *redis.Client) {
+	everyWay(t, func(t *testing.T, s *server, r *redis.Client) {
 		pool := connect(t, s, r.Options().Protocol, func(o *redis.Options) {
 			o.PoolSize, o.MinIdleConns, o.PoolTimeout = 50, 50, 20*time.Second
 		})
@@ -181,11 +185,12 @@ func TestPoolOf50(t *testing.T) {
 		}
 		all.Wait()
 		same(t, must(t, pool.Get(ctx, "n")), "2000")
+		same(t, pool.PoolStats().TotalConns, uint32(50))
 	})
 }
 
 func TestBigValueAndAllBytes(t *testing.T) {
-	in2And3(t, func(t *testing.T, s *server, r *redis.Client) {
+	everyWay(t, func(t *testing.T, s *server, r *redis.Client) {
 		block := make([]byte, 256)
 		for n := range block {
 			block[n] = byte(n)
@@ -200,50 +205,59 @@ func TestBigValueAndAllBytes(t *testing.T) {
 }
 
 func TestReconnectsAfterKill9AndTheAcknowledgedDataIsThere(t *testing.T) {
-	in2And3(t, func(t *testing.T, s *server, _ *redis.Client) {
-		for _, protocol := range []int{2, 3} {
-			r := connect(t, s, protocol, func(o *redis.Options) {
-				o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = 200, 100*time.Millisecond, 100*time.Millisecond
-			})
-			var keys []string
-			for n := range 100 {
-				keys = append(keys, fmt.Sprint(protocol, ":", n))
-				must(t, r.Set(ctx, keys[n], n, 0))
-			}
-			s.kill()
-			got := make(chan *redis.SliceCmd, 1)
-			go func() { got <- r.MGet(ctx, keys...) }() // meets the dead connection
-			s.start()
-			values := must(t, <-got)
-			for n, value := range values {
-				same(t, value, fmt.Sprint(n))
-			}
-			same(t, must(t, r.Set(ctx, "again", "yes", 0)), "OK")
+	everyWay(t, func(t *testing.T, s *server, r *redis.Client) {
+		patient := connect(t, s, r.Options().Protocol, func(o *redis.Options) {
+			o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = 200, 100*time.Millisecond, 100*time.Millisecond
+		})
+		var keys []string
+		for n := range 100 {
+			keys = append(keys, fmt.Sprint("k", n))
+			must(t, patient.Set(ctx, keys[n], n, 0))
 		}
+		s.kill()
+		got := make(chan *redis.SliceCmd, 1)
+		go func() { got <- patient.MGet(ctx, keys...) }() // meets the dead connection
+		s.start()
+		for n, value := range must(t, <-got) {
+			same(t, value, fmt.Sprint(n))
+		}
+		same(t, must(t, patient.Set(ctx, "again", "yes", 0)), "OK")
 	})
 }
 
 func TestAuth(t *testing.T) {
-	s := newServer(t, "secret")
-	for _, protocol := range []int{2, 3} {
+	everyWay(t, func(t *testing.T, s *server, r *redis.Client) {
 		for _, user := range []struct {
 			name, password, refused string
 		}{
 			{"", "", "NOAUTH"},
 			{"", "wrong", "WRONGPASS"},
-			{"x", "secret", "WRONGPASS"},
-			{"", "secret", ""},
-			{"default", "secret", ""},
+			{"x", password, "WRONGPASS"},
+			{"", password, ""},
+			{"default", password, ""},
 		} {
-			r := connect(t, s, protocol, func(o *redis.Options) {
+			client := connect(t, s, r.Options().Protocol, func(o *redis.Options) {
 				o.Username, o.Password, o.MaxRetries = user.name, user.password, -1
 			})
-			err := r.Set(ctx, "k", "v", 0).Err()
+			err := client.Set(ctx, "k", "v", 0).Err()
 			if user.refused == "" {
 				same(t, err, nil)
 			} else if err == nil || !strings.HasPrefix(err.Error(), user.refused) {
-				t.Fatalf("RESP%d %v: %v", protocol, user, err)
+				t.Fatalf("%v: %v", user, err)
 			}
+		}
+	})
+}
+
+func TestWhoHasNoCertificateOfOursIsRefused(t *testing.T) {
+	s := newServer(t, true)
+	for _, who := range []string{"", "stranger"} {
+		r := connect(t, s, 3, func(o *redis.Options) {
+			o.TLSConfig, o.MaxRetries = s.tlsConfig(who), -1
+		})
+		err := r.Set(ctx, "k", "v", 0).Err()
+		if err == nil || !strings.HasPrefix(err.Error(), "remote error: tls:") {
+			t.Fatalf("%q: %v", who, err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -15,10 +16,12 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import redis.clients.jedis.ConnectionPoolConfig;
 import redis.clients.jedis.DefaultJedisClientConfig;
+import redis.clients.jedis.HostAndPort;
 import redis.clients.jedis.Jedis;
 import redis.clients.jedis.RedisClient;
 import redis.clients.jedis.RedisProtocol;
@@ -29,54 +32,67 @@ import redis.clients.jedis.util.SafeEncoder;
 
 /** Jedis against the server in AFT_BINARY, in both protocols. */
 class JedisTest {
-    private static Server server;
+    private static final Map<Boolean, Server> servers = new HashMap<>();
 
     @BeforeAll
     static void start() {
-        server = new Server("secret");
+        for (var tls : List.of(false, true)) {
+            servers.put(tls, new Server(tls));
+        }
     }
 
     @AfterAll
     static void stop() {
-        server.close();
+        servers.values().forEach(Server::close);
     }
 
     @BeforeEach
     void empty() {
-        try (var jedis = connect(RedisProtocol.RESP2)) {
-            jedis.flushAll();
+        for (var way : List.of(Way.RESP2, Way.RESP2_OVER_TLS)) {
+            try (var jedis = connect(way)) {
+                jedis.flushAll();
+            }
         }
     }
 
-    private static DefaultJedisClientConfig.Builder config(RedisProtocol protocol) {
-        return DefaultJedisClientConfig.builder()
-                .protocol(protocol)
-                .password(server.password)
+    private static HostAndPort address(Way way) {
+        return new HostAndPort("127.0.0.1", servers.get(way.tls).port);
+    }
+
+    /** Without a password. */
+    private static DefaultJedisClientConfig.Builder stranger(Way way) {
+        var config = DefaultJedisClientConfig.builder()
+                .protocol(way.protocol == 3 ? RedisProtocol.RESP3 : RedisProtocol.RESP2)
                 .timeoutMillis(20_000);
+        return way.tls ? config.ssl(true).sslSocketFactory(Certificates.sockets("client")) : config;
+    }
+
+    private static DefaultJedisClientConfig.Builder config(Way way) {
+        return stranger(way).password(Server.PASSWORD);
     }
 
     /** One connection. */
-    private static Jedis connect(RedisProtocol protocol) {
-        return new Jedis("127.0.0.1", server.port, config(protocol).build());
+    private static Jedis connect(Way way) {
+        return new Jedis(address(way), config(way).build());
     }
 
     /** A pool of 50. */
-    private static RedisClient pool(RedisProtocol protocol) {
+    private static RedisClient pool(Way way) {
         var size = new ConnectionPoolConfig();
         size.setMaxTotal(50);
         size.setMaxIdle(50);
         size.setMinIdle(50);
         return RedisClient.builder()
-                .hostAndPort("127.0.0.1", server.port)
-                .clientConfig(config(protocol).build())
+                .hostAndPort(address(way))
+                .clientConfig(config(way).build())
                 .poolConfig(size)
                 .build();
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void theProtocolAskedFor(RedisProtocol protocol) {
-        try (var jedis = connect(protocol)) {
+    @EnumSource
+    void theProtocolAskedFor(Way way) {
+        try (var jedis = connect(way)) {
             var hello = (List<?>) jedis.sendCommand(() -> SafeEncoder.encode("HELLO"));
             var pairs = hello.get(0) instanceof byte[] ? hello : flat(hello);
             long proto = 0;
@@ -85,7 +101,7 @@ class JedisTest {
                     proto = (Long) pairs.get(n + 1);
                 }
             }
-            assertEquals(protocol == RedisProtocol.RESP3 ? 3 : 2, proto);
+            assertEquals(way.protocol, proto);
         }
     }
 
@@ -100,9 +116,9 @@ class JedisTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void stringsAndErrors(RedisProtocol protocol) {
-        try (var jedis = connect(protocol)) {
+    @EnumSource
+    void stringsAndErrors(Way way) {
+        try (var jedis = connect(way)) {
             assertNull(jedis.get("k"));
             assertEquals("OK", jedis.set("k", "v", new SetParams().ex(100)));
             assertNull(jedis.set("k", "w", new SetParams().nx()));
@@ -124,10 +140,10 @@ class JedisTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void nameAndDatabaseAtConnect(RedisProtocol protocol) {
-        var there = config(protocol).clientName("me").database(3).build();
-        try (var named = new Jedis("127.0.0.1", server.port, there); var jedis = connect(protocol)) {
+    @EnumSource
+    void nameAndDatabaseAtConnect(Way way) {
+        var there = config(way).clientName("me").database(3).build();
+        try (var named = new Jedis(address(way), there); var jedis = connect(way)) {
             assertEquals("me", named.clientGetname());
             named.set("k", "3");
             assertNull(jedis.get("k"));
@@ -135,9 +151,9 @@ class JedisTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void pipeline(RedisProtocol protocol) {
-        try (var jedis = connect(protocol); var pipeline = jedis.pipelined()) {
+    @EnumSource
+    void pipeline(Way way) {
+        try (var jedis = connect(way); var pipeline = jedis.pipelined()) {
             var expected = new ArrayList<Object>();
             for (int n = 0; n < 1000; n++) {
                 pipeline.set("k" + n, "" + n);
@@ -149,9 +165,9 @@ class JedisTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void multi(RedisProtocol protocol) {
-        try (var jedis = connect(protocol)) {
+    @EnumSource
+    void multi(Way way) {
+        try (var jedis = connect(way)) {
             jedis.set("s", "text");
             var multi = jedis.multi();
             multi.set("a", "1");
@@ -166,9 +182,9 @@ class JedisTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void aWatchConflictIsRetried(RedisProtocol protocol) {
-        try (var jedis = connect(protocol); var other = connect(protocol)) {
+    @EnumSource
+    void aWatchConflictIsRetried(Way way) {
+        try (var jedis = connect(way); var other = connect(way)) {
             jedis.set("k", "1");
             var seen = new ArrayList<Integer>();
             for (List<Object> done = null; done == null; ) {
@@ -188,10 +204,10 @@ class JedisTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void poolOf50(RedisProtocol protocol) throws Exception {
+    @EnumSource
+    void poolOf50(Way way) throws Exception {
         var threads = Executors.newFixedThreadPool(100);
-        try (var pool = pool(protocol)) {
+        try (var pool = pool(way)) {
             var counts = new ArrayList<CompletableFuture<Long>>();
             for (int n = 0; n < 2000; n++) {
                 counts.add(CompletableFuture.supplyAsync(() -> pool.incr("n"), threads));
@@ -204,15 +220,15 @@ class JedisTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void bigValueAndAllBytes(RedisProtocol protocol) {
+    @EnumSource
+    void bigValueAndAllBytes(Way way) {
         var key = new byte[256];
         var big = new byte[8 << 20];
         for (int n = 0; n < big.length; n++) {
             big[n] = (byte) n;
         }
         System.arraycopy(big, 0, key, 0, key.length);
-        try (var jedis = connect(protocol)) {
+        try (var jedis = connect(way)) {
             jedis.set(key, big);
             assertArrayEquals(big, jedis.get(key));
         }
@@ -220,16 +236,16 @@ class JedisTest {
 
     /** Jedis sends nothing twice by itself: a connection that broke is one error, then a new one. */
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void thePoolReconnectsAfterKill9AndTheAcknowledgedDataIsThere(RedisProtocol protocol) {
-        try (var pool = pool(protocol)) {
+    @EnumSource
+    void thePoolReconnectsAfterKill9AndTheAcknowledgedDataIsThere(Way way) {
+        try (var pool = pool(way)) {
             var keys = IntStream.range(0, 100).mapToObj(n -> "k" + n).toArray(String[]::new);
             for (var key : keys) {
                 pool.set(key, key);
             }
-            server.kill();
+            servers.get(way.tls).kill();
             assertThrows(JedisConnectionException.class, () -> pool.get("k0"));
-            server.start();
+            servers.get(way.tls).start();
             List<String> values = null;
             for (int broken = 0; values == null; broken++) {
                 try {
@@ -243,32 +259,42 @@ class JedisTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void auth(RedisProtocol protocol) {
+    @EnumSource
+    void auth(Way way) {
         record User(String name, String password, String refused) {}
         for (var user : List.of(
                 new User(null, null, "NOAUTH"),
                 new User(null, "wrong", "WRONGPASS"),
-                new User("x", "secret", "WRONGPASS"),
-                new User(null, "secret", null),
-                new User("default", "secret", null))) {
-            var config = DefaultJedisClientConfig.builder()
-                    .protocol(protocol)
-                    .user(user.name)
-                    .password(user.password)
-                    .build();
+                new User("x", Server.PASSWORD, "WRONGPASS"),
+                new User(null, Server.PASSWORD, null),
+                new User("default", Server.PASSWORD, null))) {
+            var config = stranger(way).user(user.name).password(user.password).build();
             if (user.refused == null) {
-                try (var jedis = new Jedis("127.0.0.1", server.port, config)) {
+                try (var jedis = new Jedis(address(way), config)) {
                     assertEquals("OK", jedis.set("k", "v"));
                 }
             } else {
                 var error = assertThrows(JedisDataException.class, () -> {
-                    try (var jedis = new Jedis("127.0.0.1", server.port, config)) {
+                    try (var jedis = new Jedis(address(way), config)) {
                         jedis.get("k");
                     }
                 });
                 assertTrue(error.getMessage().startsWith(user.refused), error.getMessage());
             }
+        }
+    }
+
+    @Test
+    void whoHasNoCertificateOfOursIsRefused() {
+        for (var who : Arrays.asList(null, "stranger")) {
+            var config = config(Way.RESP3_OVER_TLS)
+                    .sslSocketFactory(Certificates.sockets(who))
+                    .build();
+            assertThrows(JedisConnectionException.class, () -> {
+                try (var jedis = new Jedis(address(Way.RESP3_OVER_TLS), config)) {
+                    jedis.get("k");
+                }
+            });
         }
     }
 }

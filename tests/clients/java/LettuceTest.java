@@ -14,6 +14,7 @@ import io.lettuce.core.RedisException;
 import io.lettuce.core.RedisFuture;
 import io.lettuce.core.RedisURI;
 import io.lettuce.core.SetArgs;
+import io.lettuce.core.SslOptions;
 import io.lettuce.core.TransactionResult;
 import io.lettuce.core.api.StatefulRedisConnection;
 import io.lettuce.core.codec.ByteArrayCodec;
@@ -27,6 +28,9 @@ import io.lettuce.core.support.ConnectionPoolSupport;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -38,23 +42,26 @@ import org.apache.commons.pool2.impl.GenericObjectPoolConfig;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** Lettuce against the server in AFT_BINARY, in both protocols. */
 class LettuceTest {
-    private static Server server;
+    private static final Map<Boolean, Server> servers = new HashMap<>();
     private static ClientResources resources;
-    private static final Map<ProtocolVersion, RedisClient> clients = new java.util.HashMap<>();
+    private static final Map<Way, RedisClient> clients = new EnumMap<>(Way.class);
 
     @BeforeAll
     static void start() {
-        server = new Server("secret");
         resources = ClientResources.builder()
                 .reconnectDelay(Delay.constant(Duration.ofMillis(100)))
                 .build();
-        for (var protocol : List.of(ProtocolVersion.RESP2, ProtocolVersion.RESP3)) {
-            clients.put(protocol, client(protocol, uri()));
+        for (var tls : List.of(false, true)) {
+            servers.put(tls, new Server(tls));
+        }
+        for (var way : Way.values()) {
+            clients.put(way, client(way, uri(way).withPassword(SECRET).build(), "client"));
         }
     }
 
@@ -62,33 +69,48 @@ class LettuceTest {
     static void stop() {
         clients.values().forEach(client -> client.shutdown(0, 10, TimeUnit.SECONDS));
         resources.shutdown(0, 10, TimeUnit.SECONDS);
-        server.close();
+        servers.values().forEach(Server::close);
     }
 
     @BeforeEach
     void empty() {
-        try (var redis = connect(ProtocolVersion.RESP2)) {
-            redis.sync().flushall();
+        for (var way : List.of(Way.RESP2, Way.RESP2_OVER_TLS)) {
+            try (var redis = connect(way)) {
+                redis.sync().flushall();
+            }
         }
     }
 
-    private static RedisURI uri() {
+    private static final char[] SECRET = Server.PASSWORD.toCharArray();
+
+    /** Without a password. */
+    private static RedisURI.Builder uri(Way way) {
         return RedisURI.builder()
                 .withHost("127.0.0.1")
-                .withPort(server.port)
-                .withPassword(server.password.toCharArray())
-                .withTimeout(Duration.ofSeconds(20))
-                .build();
+                .withPort(servers.get(way.tls).port)
+                .withSsl(way.tls)
+                .withTimeout(Duration.ofSeconds(20));
     }
 
-    private static RedisClient client(ProtocolVersion protocol, RedisURI uri) {
+    /** With the certificate of `who`, or none. */
+    private static RedisClient client(Way way, RedisURI uri, String who) {
         var client = RedisClient.create(resources, uri);
-        client.setOptions(ClientOptions.builder().protocolVersion(protocol).build());
+        var options = ClientOptions.builder()
+                .protocolVersion(way.protocol == 3 ? ProtocolVersion.RESP3 : ProtocolVersion.RESP2);
+        if (way.tls) {
+            var tls = SslOptions.builder().trustManager(Certificates.file("ca.crt"));
+            if (who != null) {
+                var key = Certificates.file(who + ".key");
+                tls.keyManager(Certificates.file(who + ".crt"), key, new char[0]);
+            }
+            options.sslOptions(tls.build());
+        }
+        client.setOptions(options.build());
         return client;
     }
 
-    private static StatefulRedisConnection<String, String> connect(ProtocolVersion protocol) {
-        return clients.get(protocol).connect();
+    private static StatefulRedisConnection<String, String> connect(Way way) {
+        return clients.get(way).connect();
     }
 
     private enum Unusual implements ProtocolKeyword {
@@ -102,20 +124,20 @@ class LettuceTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void theProtocolAskedFor(ProtocolVersion protocol) {
-        try (var redis = connect(protocol)) {
+    @EnumSource
+    void theProtocolAskedFor(Way way) {
+        try (var redis = connect(way)) {
             var output = new NestedMultiOutput<>(StringCodec.UTF8);
             List<Object> hello = redis.sync().dispatch(Unusual.HELLO, output);
             long proto = (Long) hello.get(hello.indexOf("proto") + 1);
-            assertEquals(protocol == ProtocolVersion.RESP3 ? 3 : 2, proto);
+            assertEquals(way.protocol, proto);
         }
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void stringsAndErrors(ProtocolVersion protocol) {
-        try (var connection = connect(protocol)) {
+    @EnumSource
+    void stringsAndErrors(Way way) {
+        try (var connection = connect(way)) {
             var redis = connection.sync();
             assertNull(redis.get("k"));
             assertEquals("OK", redis.set("k", "v", SetArgs.Builder.ex(100)));
@@ -142,12 +164,12 @@ class LettuceTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void nameAndDatabaseAtConnect(ProtocolVersion protocol) {
-        var there = uri();
+    @EnumSource
+    void nameAndDatabaseAtConnect(Way way) {
+        var there = uri(way).withPassword(SECRET).build();
         there.setClientName("me");
         there.setDatabase(3);
-        try (var named = clients.get(protocol).connect(there); var redis = connect(protocol)) {
+        try (var named = clients.get(way).connect(there); var redis = connect(way)) {
             assertEquals("me", named.sync().clientGetname());
             named.sync().set("k", "3");
             assertNull(redis.sync().get("k"));
@@ -155,9 +177,9 @@ class LettuceTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void pipeline(ProtocolVersion protocol) throws Exception {
-        try (var redis = connect(protocol)) {
+    @EnumSource
+    void pipeline(Way way) throws Exception {
+        try (var redis = connect(way)) {
             redis.setAutoFlushCommands(false);
             var replies = new ArrayList<RedisFuture<String>>();
             for (int n = 0; n < 1000; n++) {
@@ -173,9 +195,9 @@ class LettuceTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void multi(ProtocolVersion protocol) {
-        try (var connection = connect(protocol)) {
+    @EnumSource
+    void multi(Way way) {
+        try (var connection = connect(way)) {
             var redis = connection.sync();
             redis.set("s", "text");
             redis.multi();
@@ -193,9 +215,9 @@ class LettuceTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void aWatchConflictIsRetried(ProtocolVersion protocol) {
-        try (var connection = connect(protocol); var other = connect(protocol)) {
+    @EnumSource
+    void aWatchConflictIsRetried(Way way) {
+        try (var connection = connect(way); var other = connect(way)) {
             var redis = connection.sync();
             redis.set("k", "1");
             var seen = new ArrayList<Integer>();
@@ -216,13 +238,13 @@ class LettuceTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void poolOf50(ProtocolVersion protocol) throws Exception {
+    @EnumSource
+    void poolOf50(Way way) throws Exception {
         var size = new GenericObjectPoolConfig<StatefulRedisConnection<String, String>>();
         size.setMaxTotal(50);
         size.setMaxIdle(50);
         var threads = Executors.newFixedThreadPool(100);
-        try (var pool = ConnectionPoolSupport.createGenericObjectPool(() -> connect(protocol), size)) {
+        try (var pool = ConnectionPoolSupport.createGenericObjectPool(() -> connect(way), size)) {
             pool.addObjects(50);
             var counts = new ArrayList<CompletableFuture<Long>>();
             for (int n = 0; n < 2000; n++) {
@@ -243,25 +265,25 @@ class LettuceTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void bigValueAndAllBytes(ProtocolVersion protocol) {
+    @EnumSource
+    void bigValueAndAllBytes(Way way) {
         var key = new byte[256];
         var big = new byte[8 << 20];
         for (int n = 0; n < big.length; n++) {
             big[n] = (byte) n;
         }
         System.arraycopy(big, 0, key, 0, key.length);
-        try (var redis = clients.get(protocol).connect(ByteArrayCodec.INSTANCE)) {
+        try (var redis = clients.get(way).connect(ByteArrayCodec.INSTANCE)) {
             redis.sync().set(key, big);
             assertArrayEquals(big, redis.sync().get(key));
         }
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void reconnectsAfterKill9AndTheAcknowledgedDataIsThere(ProtocolVersion protocol)
+    @EnumSource
+    void reconnectsAfterKill9AndTheAcknowledgedDataIsThere(Way way)
             throws Exception {
-        try (var redis = connect(protocol)) {
+        try (var redis = connect(way)) {
             var keys = IntStream.range(0, 100).mapToObj(n -> "k" + n).toArray(String[]::new);
             for (var key : keys) {
                 redis.sync().set(key, key);
@@ -273,10 +295,10 @@ class LettuceTest {
                     noticed.countDown();
                 }
             });
-            server.kill();
+            servers.get(way.tls).kill();
             assertTrue(noticed.await(20, TimeUnit.SECONDS));
             var values = redis.async().mget(keys); // waits for the connection that comes
-            server.start();
+            servers.get(way.tls).start();
             var expected = IntStream.range(0, 100).mapToObj(n -> "k" + n).toList();
             var got = values.get(20, TimeUnit.SECONDS).stream().map(v -> v.getValue()).toList();
             assertEquals(expected, got);
@@ -285,22 +307,22 @@ class LettuceTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"RESP2", "RESP3"})
-    void auth(ProtocolVersion protocol) {
+    @EnumSource
+    void auth(Way way) {
         record User(String name, String password, boolean right) {}
         for (var user : List.of(
                 new User(null, null, false),
                 new User(null, "wrong", false),
-                new User("x", "secret", false),
-                new User(null, "secret", true),
-                new User("default", "secret", true))) {
-            var uri = RedisURI.builder().withHost("127.0.0.1").withPort(server.port);
+                new User("x", Server.PASSWORD, false),
+                new User(null, Server.PASSWORD, true),
+                new User("default", Server.PASSWORD, true))) {
+            var uri = uri(way);
             if (user.name != null) {
                 uri.withAuthentication(user.name, user.password);
             } else if (user.password != null) {
                 uri.withPassword(user.password.toCharArray());
             }
-            var client = client(protocol, uri.build());
+            var client = client(way, uri.build(), "client");
             try {
                 if (user.right) {
                     assertEquals("OK", client.connect().sync().set("k", "v"));
@@ -308,6 +330,19 @@ class LettuceTest {
                     // Its message is the server's, or that the connection closed: a race of its own.
                     assertThrows(RedisException.class, () -> client.connect().sync().get("k"));
                 }
+            } finally {
+                client.shutdown(0, 10, TimeUnit.SECONDS);
+            }
+        }
+    }
+
+    @Test
+    void whoHasNoCertificateOfOursIsRefused() {
+        for (var who : Arrays.asList(null, "stranger")) {
+            var way = Way.RESP3_OVER_TLS;
+            var client = client(way, uri(way).withPassword(SECRET).build(), who);
+            try {
+                assertThrows(RedisException.class, () -> client.connect().sync().get("k"));
             } finally {
                 client.shutdown(0, 10, TimeUnit.SECONDS);
             }

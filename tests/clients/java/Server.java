@@ -9,13 +9,16 @@ import java.util.TimerTask;
 
 /** What ../serve starts, killed and brought back at will. */
 final class Server implements AutoCloseable {
+    static final String PASSWORD = "secret";
+
     private final Path dir;
-    final String password;
+    /** The port speaks TLS, and nothing else does. */
+    final boolean tls;
     int port;
     private Process process;
 
-    Server(String password) {
-        this.password = password;
+    Server(boolean tls) {
+        this.tls = tls;
         try {
             dir = Files.createTempDirectory("aft-clients-");
         } catch (IOException e) {
@@ -27,8 +30,13 @@ final class Server implements AutoCloseable {
     /** After a kill it takes the same port: that is where clients reconnect. */
     void start() {
         try {
+            var certificates = tls ? System.getenv("AFT_CERTIFICATES") : "";
             var command = new ProcessBuilder(
-                    System.getenv("AFT_SERVE"), dir.toString(), String.valueOf(port), password);
+                    System.getenv("AFT_SERVE"),
+                    dir.toString(),
+                    String.valueOf(port),
+                    PASSWORD,
+                    certificates);
             process = command.redirectErrorStream(true).start();
             // A server that hangs in its start must not hang the tests.
             var killer = new Timer(true);

@@ -1,12 +1,17 @@
 //! fred against the server in AFT_BINARY, in both protocols.
 
 use std::future::Future;
+use std::sync::Arc;
 
-use aft_client_tests::{PASSWORD, Server, in_both_protocols};
+use aft_client_tests::{PASSWORD, Server, Way, certificate, in_every_way};
 use fred::prelude::*;
+use fred::types::config::TlsConnector;
 use fred::types::{InfoKind, RespVersion};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 
-in_both_protocols! {
+in_every_way! {
     auth,
     big_value_and_all_bytes,
     database_at_connect,
@@ -19,11 +24,12 @@ in_both_protocols! {
     watch_conflict_is_retried,
 }
 
-fn builder(server: &Server, protocol: u32, change: impl FnOnce(&mut Config)) -> Builder {
+fn builder(server: &Server, way: Way, change: impl FnOnce(&mut Config)) -> Builder {
     let mut config = Config {
         password: Some(PASSWORD.to_owned()),
-        version: if protocol == 3 { RespVersion::RESP3 } else { RespVersion::RESP2 },
+        version: if way.protocol == 3 { RespVersion::RESP3 } else { RespVersion::RESP2 },
         server: ServerConfig::new_centralized("127.0.0.1", server.port),
+        tls: way.tls.then(|| as_who(Some("client")).into()),
         ..Config::default()
     };
     change(&mut config);
@@ -34,8 +40,24 @@ fn builder(server: &Server, protocol: u32, change: impl FnOnce(&mut Config)) -> 
     builder
 }
 
-async fn connect(server: &Server, protocol: u32, change: impl FnOnce(&mut Config)) -> Client {
-    let client = builder(server, protocol, change).build().unwrap();
+/// With the certificate of `who`, or none.
+fn as_who(who: Option<&str>) -> TlsConnector {
+    let read = |name: &str| CertificateDer::from_pem_file(certificate(name)).unwrap();
+    let mut trusted = RootCertStore::empty();
+    trusted.add(read("ca.crt")).unwrap();
+    let config = ClientConfig::builder().with_root_certificates(trusted);
+    let config = match who {
+        Some(who) => {
+            let key = PrivateKeyDer::from_pem_file(certificate(&format!("{who}.key"))).unwrap();
+            config.with_client_auth_cert(vec![read(&format!("{who}.crt"))], key).unwrap()
+        }
+        None => config.with_no_client_auth(),
+    };
+    tokio_rustls::TlsConnector::from(Arc::new(config)).into()
+}
+
+async fn connect(server: &Server, way: Way, change: impl FnOnce(&mut Config)) -> Client {
+    let client = builder(server, way, change).build().unwrap();
     client.init().await.unwrap();
     client
 }
@@ -48,12 +70,12 @@ fn run(test: impl Future<Output = ()>) {
     });
 }
 
-fn the_protocol_asked_for(protocol: u32) {
+fn the_protocol_asked_for(way: Way) {
     run(async {
-        let server = Server::new();
-        let c = connect(&server, protocol, |_| {}).await;
-        assert_eq!(c.protocol_version() == RespVersion::RESP3, protocol == 3);
-        let name = format!("resp={protocol}");
+        let server = Server::new(way.tls);
+        let c = connect(&server, way, |_| {}).await;
+        assert_eq!(c.protocol_version() == RespVersion::RESP3, way.protocol == 3);
+        let name = format!("resp={}", way.protocol);
         let command = fred::types::CustomCommand::new_static("CLIENT", None, false);
         let info: String = c.custom(command, vec!["INFO"]).await.unwrap();
         assert!(info.split_whitespace().any(|field| field == name), "{info}");
@@ -62,9 +84,9 @@ fn the_protocol_asked_for(protocol: u32) {
     });
 }
 
-fn auth(protocol: u32) {
+fn auth(way: Way) {
     run(async {
-        let server = Server::new();
+        let server = Server::new(way.tls);
         for (user, password, right) in [
             (None, None, false),
             (None, Some("wrong"), false),
@@ -72,7 +94,7 @@ fn auth(protocol: u32) {
             (None, Some(PASSWORD), true),
             (Some("default"), Some(PASSWORD), true),
         ] {
-            let client = builder(&server, protocol, |config| {
+            let client = builder(&server, way, |config| {
                 config.username = user.map(str::to_owned);
                 config.password = password.map(str::to_owned);
                 config.fail_fast = true;
@@ -93,10 +115,10 @@ fn auth(protocol: u32) {
     });
 }
 
-fn strings_and_errors(protocol: u32) {
+fn strings_and_errors(way: Way) {
     run(async {
-        let server = Server::new();
-        let c = connect(&server, protocol, |_| {}).await;
+        let server = Server::new(way.tls);
+        let c = connect(&server, way, |_| {}).await;
         assert_eq!(c.get::<Option<String>, _>("k").await.unwrap(), None);
         let seconds = Some(Expiration::EX(100));
         let () = c.set("k", "v", seconds, None, false).await.unwrap();
@@ -121,20 +143,20 @@ fn strings_and_errors(protocol: u32) {
     });
 }
 
-fn database_at_connect(protocol: u32) {
+fn database_at_connect(way: Way) {
     run(async {
-        let server = Server::new();
-        let c = connect(&server, protocol, |_| {}).await;
-        let other = connect(&server, protocol, |config| config.database = Some(3)).await;
+        let server = Server::new(way.tls);
+        let c = connect(&server, way, |_| {}).await;
+        let other = connect(&server, way, |config| config.database = Some(3)).await;
         let () = other.set("k", "3", None, None, false).await.unwrap();
         assert_eq!(c.get::<Option<String>, _>("k").await.unwrap(), None);
     });
 }
 
-fn pipeline(protocol: u32) {
+fn pipeline(way: Way) {
     run(async {
-        let server = Server::new();
-        let c = connect(&server, protocol, |_| {}).await;
+        let server = Server::new(way.tls);
+        let c = connect(&server, way, |_| {}).await;
         let pipeline = c.pipeline();
         for n in 0..1000 {
             let () = pipeline.set(format!("k{n}"), n, None, None, false).await.unwrap();
@@ -147,10 +169,10 @@ fn pipeline(protocol: u32) {
     });
 }
 
-fn multi(protocol: u32) {
+fn multi(way: Way) {
     run(async {
-        let server = Server::new();
-        let c = connect(&server, protocol, |_| {}).await;
+        let server = Server::new(way.tls);
+        let c = connect(&server, way, |_| {}).await;
         let multi = c.multi();
         let () = multi.set("a", 1, None, None, false).await.unwrap();
         let () = multi.incr("a").await.unwrap();
@@ -161,11 +183,11 @@ fn multi(protocol: u32) {
     });
 }
 
-fn watch_conflict_is_retried(protocol: u32) {
+fn watch_conflict_is_retried(way: Way) {
     run(async {
-        let server = Server::new();
-        let c = connect(&server, protocol, |_| {}).await;
-        let other = connect(&server, protocol, |_| {}).await;
+        let server = Server::new(way.tls);
+        let c = connect(&server, way, |_| {}).await;
+        let other = connect(&server, way, |_| {}).await;
         let () = c.set("k", 1, None, None, false).await.unwrap();
         let mut seen = Vec::new();
         loop {
@@ -187,10 +209,10 @@ fn watch_conflict_is_retried(protocol: u32) {
     });
 }
 
-fn pool_of_50(protocol: u32) {
+fn pool_of_50(way: Way) {
     run(async {
-        let server = Server::new();
-        let pool = builder(&server, protocol, |_| {}).build_pool(50).unwrap();
+        let server = Server::new(way.tls);
+        let pool = builder(&server, way, |_| {}).build_pool(50).unwrap();
         pool.init().await.unwrap();
         let tasks: Vec<_> = (0..100)
             .map(|_| {
@@ -213,10 +235,10 @@ fn pool_of_50(protocol: u32) {
     });
 }
 
-fn big_value_and_all_bytes(protocol: u32) {
+fn big_value_and_all_bytes(way: Way) {
     run(async {
-        let server = Server::new();
-        let c = connect(&server, protocol, |_| {}).await;
+        let server = Server::new(way.tls);
+        let c = connect(&server, way, |_| {}).await;
         let key: Vec<u8> = (0..=255).collect();
         let big = key.repeat((8 << 20) / 256);
         let () = c.set(key.as_slice(), big.as_slice(), None, None, false).await.unwrap();
@@ -225,10 +247,10 @@ fn big_value_and_all_bytes(protocol: u32) {
     });
 }
 
-fn reconnects_after_kill_9_and_the_acknowledged_data_is_there(protocol: u32) {
+fn reconnects_after_kill_9_and_the_acknowledged_data_is_there(way: Way) {
     run(async {
-        let mut server = Server::new();
-        let c = connect(&server, protocol, |_| {}).await;
+        let mut server = Server::new(way.tls);
+        let c = connect(&server, way, |_| {}).await;
         let keys: Vec<String> = (0..100).map(|n| format!("k{n}")).collect();
         for key in &keys {
             let () = c.set(key, key, None, None, false).await.unwrap();
@@ -241,5 +263,26 @@ fn reconnects_after_kill_9_and_the_acknowledged_data_is_there(protocol: u32) {
         server.start_again();
         assert_eq!(values.await.unwrap().unwrap(), keys);
         let () = c.set("again", "yes", None, None, false).await.unwrap();
+    });
+}
+
+#[test]
+fn who_has_no_certificate_of_ours_is_refused() {
+    run(async {
+        let way = Way { protocol: 3, tls: true };
+        let server = Server::new(way.tls);
+        for who in [None, Some("stranger")] {
+            let client = builder(&server, way, |config| {
+                config.tls = Some(as_who(who).into());
+                config.fail_fast = true;
+            });
+            let client = client.build().unwrap();
+            let answer = match client.init().await {
+                Ok(_) => client.set::<(), _, _>("k", "v", None, None, false).await,
+                Err(error) => Err(error),
+            };
+            let error = answer.unwrap_err();
+            assert_eq!(*error.kind(), ErrorKind::IO, "{who:?} {error}");
+        }
     });
 }

@@ -1,12 +1,12 @@
 //! redis-rs against the server in AFT_BINARY, in both protocols.
 
-use aft_client_tests::{PASSWORD, Server, in_both_protocols};
+use aft_client_tests::{PASSWORD, Server, Way, certificate, in_every_way};
 use redis::{
-    Client, Commands, Connection, ErrorKind, ExistenceCheck, RedisResult, SetExpiry, SetOptions,
-    Value,
+    Client, ClientTlsConfig, Commands, Connection, ErrorKind, ExistenceCheck, RedisResult,
+    SetExpiry, SetOptions, TlsCertificates, Value,
 };
 
-in_both_protocols! {
+in_every_way! {
     auth,
     big_value_and_all_bytes,
     database_at_connect,
@@ -19,28 +19,43 @@ in_both_protocols! {
     watch_conflict_is_retried,
 }
 
-fn client(server: &Server, user: &str, protocol: u32, database: u32) -> Client {
-    let port = server.port;
-    let url = format!("redis://{user}127.0.0.1:{port}/{database}?protocol=resp{protocol}");
-    Client::open(url).unwrap()
+fn client(server: &Server, user: &str, way: Way, database: u32) -> Client {
+    as_who(Some("client"), server, user, way, database)
 }
 
-fn start(protocol: u32) -> (Server, Client, Connection) {
-    let server = Server::new();
-    let client = client(&server, &format!(":{PASSWORD}@"), protocol, 0);
+/// With the certificate of `who`, or none.
+fn as_who(who: Option<&str>, server: &Server, user: &str, way: Way, database: u32) -> Client {
+    let (scheme, port) = (if way.tls { "rediss" } else { "redis" }, server.port);
+    let protocol = way.protocol;
+    let url = format!("{scheme}://{user}127.0.0.1:{port}/{database}?protocol=resp{protocol}");
+    if !way.tls {
+        return Client::open(url).unwrap();
+    }
+    let read = |name: String| std::fs::read(certificate(&name)).unwrap();
+    let own = who.map(|who| ClientTlsConfig {
+        client_cert: read(format!("{who}.crt")),
+        client_key: read(format!("{who}.key")),
+    });
+    let certificates = TlsCertificates { client_tls: own, root_cert: Some(read("ca.crt".into())) };
+    Client::build_with_tls(url, certificates).unwrap()
+}
+
+fn start(way: Way) -> (Server, Client, Connection) {
+    let server = Server::new(way.tls);
+    let client = client(&server, &format!(":{PASSWORD}@"), way, 0);
     let connection = client.get_connection().unwrap();
     (server, client, connection)
 }
 
-fn the_protocol_asked_for(protocol: u32) {
-    let (_server, _, mut c) = start(protocol);
+fn the_protocol_asked_for(way: Way) {
+    let (_server, _, mut c) = start(way);
     let hello: std::collections::HashMap<String, Value> =
         redis::cmd("HELLO").query(&mut c).unwrap();
-    assert_eq!(hello["proto"], Value::Int(i64::from(protocol)));
+    assert_eq!(hello["proto"], Value::Int(i64::from(way.protocol)));
 }
 
-fn auth(protocol: u32) {
-    let server = Server::new();
+fn auth(way: Way) {
+    let server = Server::new(way.tls);
     for (user, right) in [
         ("", false),
         (":wrong@", false),
@@ -48,7 +63,7 @@ fn auth(protocol: u32) {
         (":secret@", true),
         ("default:secret@", true),
     ] {
-        let answer: RedisResult<()> = client(&server, user, protocol, 0)
+        let answer: RedisResult<()> = client(&server, user, way, 0)
             .get_connection()
             .and_then(|mut connection| connection.set("k", "v"));
         match answer {
@@ -64,8 +79,8 @@ fn auth(protocol: u32) {
     }
 }
 
-fn strings_and_errors(protocol: u32) {
-    let (_server, _, mut c) = start(protocol);
+fn strings_and_errors(way: Way) {
+    let (_server, _, mut c) = start(way);
     assert_eq!(c.get::<_, Option<String>>("k").unwrap(), None);
     let seconds = SetOptions::default().with_expiration(SetExpiry::EX(100));
     let () = c.set_options("k", "v", seconds).unwrap();
@@ -87,15 +102,15 @@ fn strings_and_errors(protocol: u32) {
     assert_eq!(redis::cmd("DBSIZE").query::<i64>(&mut c).unwrap(), 2);
 }
 
-fn database_at_connect(protocol: u32) {
-    let (server, _, mut c) = start(protocol);
-    let mut other = client(&server, ":secret@", protocol, 3).get_connection().unwrap();
+fn database_at_connect(way: Way) {
+    let (server, _, mut c) = start(way);
+    let mut other = client(&server, ":secret@", way, 3).get_connection().unwrap();
     let () = other.set("k", "3").unwrap();
     assert_eq!(c.get::<_, Option<String>>("k").unwrap(), None);
 }
 
-fn pipeline(protocol: u32) {
-    let (_server, _, mut c) = start(protocol);
+fn pipeline(way: Way) {
+    let (_server, _, mut c) = start(way);
     let mut pipe = redis::pipe();
     for n in 0..1000 {
         pipe.set(format!("k{n}"), n).ignore().get(format!("k{n}"));
@@ -104,8 +119,8 @@ fn pipeline(protocol: u32) {
     assert_eq!(values, (0..1000).collect::<Vec<_>>());
 }
 
-fn multi(protocol: u32) {
-    let (_server, _, mut c) = start(protocol);
+fn multi(way: Way) {
+    let (_server, _, mut c) = start(way);
     let values: (String, i64, i64, Option<i64>) =
         redis::pipe().atomic().set("a", 1).incr("a", 1).get("a").get("none").query(&mut c).unwrap();
     assert_eq!(values, ("OK".to_owned(), 2, 2, None));
@@ -117,8 +132,8 @@ fn multi(protocol: u32) {
     assert_eq!(c.mget::<_, Vec<i64>>(&["a", "b"]).unwrap(), [5, 6]);
 }
 
-fn watch_conflict_is_retried(protocol: u32) {
-    let (_server, client, mut c) = start(protocol);
+fn watch_conflict_is_retried(way: Way) {
+    let (_server, client, mut c) = start(way);
     let mut other = client.get_connection().unwrap();
     let () = c.set("k", 1).unwrap();
     let mut seen = Vec::new();
@@ -136,8 +151,8 @@ fn watch_conflict_is_retried(protocol: u32) {
     assert_eq!(c.get::<_, i64>("k").unwrap(), 20);
 }
 
-fn pool_of_50(protocol: u32) {
-    let (_server, client, mut c) = start(protocol);
+fn pool_of_50(way: Way) {
+    let (_server, client, mut c) = start(way);
     let pool = r2d2::Pool::builder().max_size(50).build(client).unwrap();
     assert_eq!(pool.state().connections, 50);
     let threads: Vec<_> = (0..100)
@@ -156,8 +171,8 @@ fn pool_of_50(protocol: u32) {
     assert_eq!(c.get::<_, i64>("n").unwrap(), 2000);
 }
 
-fn big_value_and_all_bytes(protocol: u32) {
-    let (_server, _, mut c) = start(protocol);
+fn big_value_and_all_bytes(way: Way) {
+    let (_server, _, mut c) = start(way);
     let key: Vec<u8> = (0..=255).collect();
     let big = key.repeat((8 << 20) / 256);
     let () = c.set(&key, &big).unwrap();
@@ -165,8 +180,8 @@ fn big_value_and_all_bytes(protocol: u32) {
 }
 
 /// The connection manager answers what was in flight with an error and connects again behind it.
-fn reconnects_after_kill_9_and_the_acknowledged_data_is_there(protocol: u32) {
-    let (mut server, client, _) = start(protocol);
+fn reconnects_after_kill_9_and_the_acknowledged_data_is_there(way: Way) {
+    let (mut server, client, _) = start(way);
     let keys: Vec<String> = (0..100).map(|n| format!("k{n}")).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -192,4 +207,16 @@ fn reconnects_after_kill_9_and_the_acknowledged_data_is_there(protocol: u32) {
         let limit = std::time::Duration::from_secs(20);
         assert_eq!(tokio::time::timeout(limit, values).await.unwrap(), keys);
     });
+}
+
+#[test]
+fn who_has_no_certificate_of_ours_is_refused() {
+    let way = Way { protocol: 3, tls: true };
+    let server = Server::new(way.tls);
+    for who in [None, Some("stranger")] {
+        let answer: RedisResult<()> = as_who(who, &server, ":secret@", way, 0)
+            .get_connection()
+            .and_then(|mut connection| connection.set("k", "v"));
+        assert!(answer.unwrap_err().is_io_error(), "{who:?}");
+    }
 }
