@@ -1,7 +1,10 @@
-/* hiredis against the server in AFT_BINARY. It speaks RESP2 (RESP3 and TLS came with 1.0; Debian's
- * may be older), has no pool and reconnects when it is told to. */
+/* hiredis against the server in AFT_BINARY. It has no pool and reconnects when it is told to.
+ * Before 1.0 (Debian 12 has 0.14) it speaks neither RESP3 nor TLS. */
 #include <errno.h>
 #include <hiredis/hiredis.h>
+#if HIREDIS_MAJOR >= 1
+#include <hiredis/hiredis_ssl.h>
+#endif
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +12,21 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* How a client connects. */
+struct way {
+    const char *name;
+    int protocol, tls;
+};
+static const struct way ways[] = {
+    {"RESP2", 2, 0},
+#if HIREDIS_MAJOR >= 1
+    {"RESP3", 3, 0},
+    {"RESP2 over TLS", 2, 1},
+    {"RESP3 over TLS", 3, 1},
+#endif
+};
+static const struct way *way;
 
 static int passed, failed, bad;
 static const char *doing;
@@ -24,7 +42,7 @@ static const char *doing;
     } while (0)
 
 /* What ../serve starts, killed and brought back at will. */
-static char dir[] = "/tmp/aft-clients-XXXXXX";
+static char dir[4096];
 static int port;
 static pid_t server;
 
@@ -35,10 +53,11 @@ static void start(void) {
     if (pipe(lines) != 0 || (server = fork()) < 0) exit(2);
     if (server == 0) {
         const char *serve = getenv("AFT_SERVE");
+        const char *certificates = way->tls ? getenv("AFT_CERTIFICATES") : "";
         dup2(lines[1], 1);
         close(lines[0]);
         close(lines[1]);
-        execl(serve, serve, dir, number, "secret", (char *)NULL);
+        execl(serve, serve, dir, number, "secret", certificates, (char *)NULL);
         _exit(127);
     }
     close(lines[1]);
@@ -56,11 +75,50 @@ static void stop(void) {
     waitpid(server, NULL, 0);
 }
 
-static redisContext *without_password(void) {
+#if HIREDIS_MAJOR >= 1
+/* With the certificate of `who`, or none. */
+static int begin_tls_as(redisContext *c, const char *who) {
+    char authority[4096], certificate[4096], key[4096];
+    const char *certificates = getenv("AFT_CERTIFICATES");
+    redisSSLContextError error;
+    snprintf(authority, sizeof authority, "%s/ca.crt", certificates);
+    snprintf(certificate, sizeof certificate, "%s/%s.crt", certificates, who ? who : "");
+    snprintf(key, sizeof key, "%s/%s.key", certificates, who ? who : "");
+    redisSSLContext *tls = redisCreateSSLContext(authority, NULL, who ? certificate : NULL,
+                                                 who ? key : NULL, "localhost", &error);
+    if (tls == NULL) {
+        fprintf(stderr, "%s: %s\n", doing, redisSSLContextGetError(error));
+        exit(2);
+    }
+    int status = redisInitiateSSLWithContext(c, tls);
+    redisFreeSSLContext(tls);
+    return status;
+}
+
+static int begin_tls(redisContext *c) {
+    return way->tls ? begin_tls_as(c, "client") : REDIS_OK;
+}
+#else
+static int begin_tls(redisContext *c) {
+    (void)c;
+    return REDIS_OK;
+}
+#endif
+
+static redisContext *bare(void) {
     struct timeval limit = {20, 0};
     redisContext *c = redisConnectWithTimeout("127.0.0.1", port, limit);
     if (c == NULL || c->err || redisSetTimeout(c, limit) != REDIS_OK) {
         fprintf(stderr, "%s: cannot connect: %s\n", doing, c ? c->errstr : "no memory");
+        exit(2);
+    }
+    return c;
+}
+
+static redisContext *without_password(void) {
+    redisContext *c = bare();
+    if (begin_tls(c) != REDIS_OK) {
+        fprintf(stderr, "%s: no TLS: %s\n", doing, c->errstr);
         exit(2);
     }
     return c;
@@ -89,8 +147,22 @@ static int starts(redisReply *reply, const char *start) {
     return same;
 }
 
+/* As its users do it: hiredis sends nothing by itself. */
 static int authenticate(redisContext *c) {
-    return is(redisCommand(c, "AUTH secret"), REDIS_REPLY_STATUS, "OK");
+    if (!is(redisCommand(c, "AUTH secret"), REDIS_REPLY_STATUS, "OK")) return 0;
+#if HIREDIS_MAJOR >= 1
+    if (way->protocol == 3) return is(redisCommand(c, "HELLO 3"), REDIS_REPLY_MAP, NULL);
+#endif
+    return 1;
+}
+
+static void the_protocol_asked_for(redisContext *c) {
+    redisReply *hello = redisCommand(c, "HELLO");
+    CHECK(hello && hello->elements > 0 && hello->elements % 2 == 0);
+    for (size_t n = 0; n < hello->elements; n += 2)
+        if (strcmp(hello->element[n]->str, "proto") == 0)
+            CHECK(hello->element[n + 1]->integer == way->protocol);
+    freeReplyObject(hello);
 }
 
 static void auth(redisContext *c) {
@@ -220,13 +292,28 @@ static void reconnects_after_kill_9_and_the_acknowledged_data_is_there(redisCont
     stop();
     CHECK(redisCommand(c, "GET k0") == NULL && c->err != 0);
     start();
-    CHECK(redisReconnect(c) == REDIS_OK);
+    CHECK(redisReconnect(c) == REDIS_OK && begin_tls(c) == REDIS_OK);
     CHECK(authenticate(c));
     for (int n = 0; n < 100; n++) {
         snprintf(value, sizeof value, "%d", n);
         CHECK(is(redisCommand(c, "GET k%d", n), REDIS_REPLY_STRING, value));
     }
 }
+
+#if HIREDIS_MAJOR >= 1
+static void who_has_no_certificate_of_ours_is_refused(redisContext *c) {
+    const char *all[] = {NULL, "stranger"};
+    for (int n = 0; n < 2; n++) {
+        redisContext *other = bare();
+        int begun = begin_tls_as(other, all[n]) == REDIS_OK;
+        /* TLS 1.3 tells it only with the first answer. */
+        CHECK(!begun || redisCommand(other, "PING") == NULL);
+        CHECK(other->err != 0);
+        redisFree(other);
+    }
+    CHECK(is(redisCommand(c, "PING"), REDIS_REPLY_STATUS, "PONG"));
+}
+#endif
 
 /* Each starts with an empty server and its own connection. */
 static void test(const char *name, void (*body)(redisContext *)) {
@@ -236,16 +323,19 @@ static void test(const char *name, void (*body)(redisContext *)) {
     if (!authenticate(c) || !is(redisCommand(c, "FLUSHALL"), REDIS_REPLY_STATUS, "OK")) exit(2);
     body(c);
     redisFree(c);
-    printf("%s %s\n", bad ? "not ok" : "ok", name);
+    printf("%s %s: %s\n", bad ? "not ok" : "ok", way->name, name);
     *(bad ? &failed : &passed) += 1;
 }
 
-int main(void) {
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    signal(SIGPIPE, SIG_IGN);
-    if (mkdtemp(dir) == NULL) return 2;
+static void all_tests(void) {
+    const char *parent = getenv("TMPDIR");
+    char remove[sizeof dir + 16];
+    snprintf(dir, sizeof dir, "%s/aft-clients-XXXXXX", parent ? parent : "/tmp");
+    if (mkdtemp(dir) == NULL) exit(2);
+    port = 0;
     start();
 #define TEST(name) test(#name, name)
+    TEST(the_protocol_asked_for);
     TEST(auth);
     TEST(strings_and_errors);
     TEST(database);
@@ -255,10 +345,22 @@ int main(void) {
     TEST(fifty_connections);
     TEST(big_value_and_all_bytes);
     TEST(reconnects_after_kill_9_and_the_acknowledged_data_is_there);
+#if HIREDIS_MAJOR >= 1
+    if (way->tls) TEST(who_has_no_certificate_of_ours_is_refused);
+#endif
     stop();
-    char remove[64];
-    snprintf(remove, sizeof remove, "rm -rf %s", dir);
-    if (system(remove) != 0) return 2;
-    printf("hiredis: %d passed, %d failed\n", passed, failed);
+    snprintf(remove, sizeof remove, "rm -rf '%s'", dir);
+    if (system(remove) != 0) exit(2);
+}
+
+int main(void) {
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    signal(SIGPIPE, SIG_IGN);
+    printf("hiredis %d.%d.%d\n", HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
+    for (size_t n = 0; n < sizeof ways / sizeof *ways; n++) {
+        way = &ways[n];
+        all_tests();
+    }
+    printf("%s: %d passed, %d failed\n", getenv("SUITE"), passed, failed);
     return failed != 0;
 }
