@@ -84,6 +84,25 @@ class Opening(unittest.TestCase):
         encodings = [self.r.object("encoding", key) for key in ("text", "short-lived", "n")]
         self.assertEqual(encodings, ["embstr", "raw", "int"])
 
+    def test_it_is_neither_a_cluster_nor_a_sentinel(self):
+        with self.assertRaisesRegex(redis.ResponseError, "cluster support disabled"):
+            self.r.execute_command("CLUSTER INFO")
+        with self.assertRaisesRegex(redis.ResponseError, "unknown command 'SENTINEL'"):
+            self.r.execute_command("SENTINEL", "MASTERS")
+
+    def test_a_text_is_shown(self):
+        self.assertEqual(self.r.getrange("short-lived", 0, 499), "v" * 500)
+        self.assertEqual(self.r.strlen("short-lived"), 1000)
+
+    def test_clients_and_slow_commands(self):
+        self.r.client_setname("redisinsight")
+        self.assertIn("redisinsight", [client["name"] for client in self.r.client_list()])
+        self.assertEqual(self.r.config_set("slowlog-log-slower-than", 0), True)
+        self.addCleanup(self.r.config_set, "slowlog-log-slower-than", 10_000)
+        self.assertEqual(self.r.config_get("slowlog-*")["slowlog-log-slower-than"], "0")
+        self.r.get("text")
+        self.assertIn(b"GET text", [entry["command"] for entry in self.r.slowlog_get(50)])
+
 
 class OpeningInResp3(Opening):
     protocol = 3
