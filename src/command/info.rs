@@ -147,11 +147,16 @@ fn persistence(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
 
 fn stats(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
     let counters = &context.server.counters;
+    let rates = context.server.readings.rates();
+    let kib = |bytes: f64| format!("{:.2}", bytes / 1024.0);
     lines
         .count("total_connections_received", &counters.connections)
         .count("total_commands_processed", &counters.commands)
+        .line("instantaneous_ops_per_sec", rates.commands as u64)
         .count("total_net_input_bytes", &counters.bytes_in)
         .count("total_net_output_bytes", &counters.bytes_out)
+        .line("instantaneous_input_kbps", kib(rates.bytes_in))
+        .line("instantaneous_output_kbps", kib(rates.bytes_out))
         .count("rejected_connections", &counters.rejected_connections)
         .line("evicted_keys", 0)
         .count("evicted_clients", &counters.evicted_clients)
