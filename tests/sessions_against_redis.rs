@@ -78,7 +78,12 @@ fn sessions_get_the_replies_of_redis() {
     }
     let seed = seed::from_env();
     let count = std::env::var("AFT_SESSIONS").map_or(SESSIONS, |text| text.parse().unwrap());
-    let config = Config { cases: count, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: count,
+        failure_persistence: None,
+        max_shrink_iters: std::env::var("SHRINK").map_or(20_000, |t| t.parse().unwrap()),
+        ..Config::default()
+    };
     let mut bytes = [0; 32];
     seed::rng(seed, 0).fill(&mut bytes);
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);

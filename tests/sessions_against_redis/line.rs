@@ -13,12 +13,14 @@ pub(crate) struct Line {
     /// What each server calls it.
     pub(crate) ids: Vec<i64>,
     pub(crate) closed: bool,
+    /// A reply never came.
+    pub(crate) stuck: bool,
     /// What MULTI has queued; `None` outside.
     pub(crate) queue: Option<Vec<Request>>,
     watching: bool,
     /// Why its EXEC may fail on one server only: a row of the differences.
     pub(crate) doubt: Option<&'static str>,
-    monitoring: bool,
+    pub(crate) monitoring: bool,
     /// What each server told it as a monitor.
     pub(crate) feeds: Vec<Vec<String>>,
 }
@@ -34,6 +36,7 @@ impl Line {
             who,
             ids,
             closed: false,
+            stuck: false,
             queue: None,
             watching: false,
             doubt: None,
@@ -41,6 +44,18 @@ impl Line {
             feeds: vec![Vec::new(); clients.len()],
             clients,
         }
+    }
+
+    /// Whether an EXEC may end this very connection.
+    pub(crate) fn ends_in_exec(&self, request: &Request) -> bool {
+        let ends = |queued: &Request| {
+            ["client|kill", "acl|deluser"].contains(&compare::full_name(queued).as_str())
+        };
+        request[0].is("exec") && self.queue.as_deref().unwrap_or_default().iter().any(ends)
+    }
+
+    pub(crate) fn letter(&self) -> char {
+        name(self.who)
     }
 
     pub(crate) fn address(&self, side: usize) -> String {
@@ -56,8 +71,12 @@ impl Line {
         for request in requests {
             let multi = self.queue.is_some() || suitable.iter().any(|before| before[0].is("multi"));
             let first = suitable.is_empty();
+            let monitors = self.monitoring || suitable.iter().any(|before| before[0].is("monitor"));
             let sent = if request[0].is("monitor") {
                 first && !self.monitoring
+            } else if request[0].is("multi") && monitors {
+                // Redis tells it of the commands inside EXEC in the middle of EXEC's reply.
+                false
             } else {
                 !multi || !compare::is_foreign(request)
             };
@@ -99,7 +118,10 @@ impl Line {
             let reply = match self.clients[side].read() {
                 Ok(reply) => reply,
                 Err(error) if crate::common::client::is_closed(&error) => return None,
-                Err(error) => panic!("{}, server {side}: {error}", name(self.who)),
+                Err(_) => {
+                    self.stuck = true;
+                    return None;
+                }
             };
             match &reply {
                 Reply::Simple(line) if self.feed(side, line) => {}
@@ -118,10 +140,18 @@ impl Line {
             return false;
         }
         let (place, said) = rest.split_once("] ").unwrap_or((rest, ""));
-        // Each server has its own numbers for connections.
-        let numbered = said.to_lowercase().starts_with("\"client\" \"kill\"")
-            || said.to_lowercase().starts_with("\"client\" \"list\"");
-        if !numbered {
+        // Each server has its own numbers for connections; some only aft carries out; and a
+        // HELLO's password is never shown by aft.
+        let said_low = said.to_lowercase();
+        let beginnings = [
+            "client\" \"kill",
+            "client\" \"list",
+            "client\" \"setinfo",
+            "client\" \"no-touch",
+            "hello",
+        ];
+        let left_out = beginnings.iter().any(|words| said_low.starts_with(&format!("\"{words}\"")));
+        if !left_out {
             let database = place.split(' ').next().unwrap_or_default();
             self.feeds[side].push(format!("{database} {said}"));
         }

@@ -109,7 +109,7 @@ fn list(name: &str) -> &'static [&'static str] {
             "+config|get", "-config", "+@connection", "+@transaction", "(+get ~c)", "(+@write %W~x", "clearselectors", "+nosuch", "~", "what",
         ],
         "category" => &["read", "write", "string", "keyspace", "transaction", "connection", "dangerous", "admin", "fast", "slow", "bitmap", "hash", "nosuch"],
-        "setting" => &["timeout", "maxmemory", "maxmemory-policy", "slowlog-max-len", "slowlog-log-slower-than", "requirepass", "databases", "save", "appendonly", "proto-max-bulk-len", "nosuch", "TIMEOUT"],
+        "setting" => &["timeout", "maxmemory", "maxmemory-policy", "slowlog-max-len", "slowlog-log-slower-than", "requirepass", "databases", "save", "proto-max-bulk-len", "nosuch", "TIMEOUT"],
         "slower" => &["0", "-1", "-1", "1000000", "x"],
         "section" => &["server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules", "errorstats", "cluster", "keyspace", "nosuch", "SERVER"],
         "command" => &["get", "SET", "mget", "exec", "bitfield", "client|list", "CLIENT|KILL", "config", "config|nosuch", "ping", "nosuch", "object|encoding", "scan", "copy", "acl|dryrun"],
