@@ -309,6 +309,8 @@ fn connections(text: &[u8]) -> String {
             let flags = flags.replace(['d', 'T', 'N'], "");
             Some(format!("flags={flags}"))
         }
+        // Of a transaction that will be aborted aft keeps no commands.
+        Some(("multi", count)) => Some(format!("multi={}", count == "-1")),
         Some((name, _)) if !compared.contains(&name) => None,
         _ => Some(field.to_owned()),
     };
