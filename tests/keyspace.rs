@@ -314,8 +314,7 @@ fn a_step_of_scan_meets_the_key_at_its_cursor() {
     let (mut steps, mut met) = (0, 0);
     let mut cursor = "0".to_owned();
     loop {
-        let (next, keys) =
-            scanned(&run(&node, &mut session, &format!("SCAN {cursor} COUNT 1")));
+        let (next, keys) = scanned(&run(&node, &mut session, &format!("SCAN {cursor} COUNT 1")));
         cursor = next;
         if cursor == "0" {
             break;

@@ -26,6 +26,8 @@ mod compare;
 mod differences;
 #[path = "sessions_against_redis/grammar.rs"]
 mod grammar;
+#[path = "sessions_against_redis/info.rs"]
+mod info;
 #[path = "sessions_against_redis/line.rs"]
 mod line;
 #[path = "sessions_against_redis/play.rs"]
@@ -48,6 +50,9 @@ use std::cell::{Cell, RefCell};
 
 /// As many as take half a minute.
 const SESSIONS: u32 = 400;
+
+/// So many smaller ones are tried when one has failed: they go by a hundred in a second.
+const SMALLER_SESSIONS: u32 = 5000;
 
 fn session() -> impl Strategy<Value = Session> {
     let opening = proptest::sample::select(vec![None, Some(2), Some(3)]);
@@ -72,6 +77,22 @@ fn every_command_is_asked() {
 }
 
 #[test]
+fn differences_stand_in_the_document_and_nowhere_else() {
+    assert_eq!(differences::out_of_step(), [""; 0]);
+}
+
+#[test]
+fn info_has_the_fields_of_redis() {
+    if !redis_is_there() {
+        return;
+    }
+    let told = Arena::start().ask("INFO everything");
+    for aft in &told[1..] {
+        assert_eq!(info::unexpected(&told[0], aft), [""; 0]);
+    }
+}
+
+#[test]
 fn sessions_get_the_replies_of_redis() {
     if !redis_is_there() {
         return;
@@ -81,7 +102,7 @@ fn sessions_get_the_replies_of_redis() {
     let config = Config {
         cases: count,
         failure_persistence: None,
-        max_shrink_iters: std::env::var("SHRINK").map_or(20_000, |t| t.parse().unwrap()),
+        max_shrink_iters: SMALLER_SESSIONS,
         ..Config::default()
     };
     let mut bytes = [0; 32];

@@ -354,6 +354,7 @@ impl Play<'_> {
             all.push(words("CLIENT REPLY ON"));
         }
         all.push(words("ECHO last"));
+        self.expired |= all.iter().any(compare::sets_what_is_over);
         let replies = self.exchange_until(who, &all, &Reply::bulk("last"));
         let answered: Vec<Request> =
             all.iter().rev().take(replies[0].len()).rev().cloned().collect();
