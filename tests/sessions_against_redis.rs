@@ -52,7 +52,7 @@ use std::cell::{Cell, RefCell};
 const SESSIONS: u32 = 400;
 
 /// So many smaller ones are tried when one has failed: they go by a hundred in a second.
-const SMALLER_SESSIONS: u32 = 5000;
+const SMALLER_SESSIONS: u32 = 800;
 
 fn session() -> impl Strategy<Value = Session> {
     let opening = proptest::sample::select(vec![None, Some(2), Some(3)]);

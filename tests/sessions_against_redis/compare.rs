@@ -309,6 +309,8 @@ fn connections(text: &[u8]) -> String {
             let flags = flags.replace(['d', 'T', 'N'], "");
             Some(format!("flags={flags}"))
         }
+        // Subcommands of CLUSTER are all one to aft.
+        Some(("cmd", command)) if command.starts_with("cluster|") => Some("cmd=cluster".to_owned()),
         // Of a transaction that will be aborted aft keeps no commands.
         Some(("multi", count)) => Some(format!("multi={}", count == "-1")),
         Some((name, _)) if !compared.contains(&name) => None,

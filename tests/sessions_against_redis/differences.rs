@@ -46,6 +46,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     row("| HELP of containers |", "command|help", "", "[", "["),
     row("| HELP of containers |", "config|help", "", "[", "["),
     row("| COMMAND COUNT", "command|count", "", ":", ":"),
+    row("| CONFIG SET of a name", "config|set", "", "-ERR Unknown option", "-ERR Unknown option"),
     row("| CONFIG SET save |", "config|set", "save", "-ERR", "-ERR CONFIG SET failed"),
     row("| CONFIG GET, SET |", "config|get", "*", "", ""),
     row("| CLUSTER |", "cluster", "", "-ERR", "-ERR This instance has cluster support disabled"),
