@@ -250,6 +250,33 @@ fn each_key_is_as_likely_to_be_drawn() {
     }
 }
 
+/// A flush is on its way to the store, or has arrived: that is no change to who watches
+/// behind it. And what comes and goes meanwhile is one.
+#[test]
+fn who_watches_behind_a_flush_is_not_touched_by_it() {
+    for (between, expected) in
+        [(&[][..], "[]"), (&["SET a 2", "FLUSHDB"], "nil[]"), (&["FLUSHDB"], "[]")]
+    {
+        for first in ["FLUSHDB", "DEL a"] {
+            let node = Node::new(Kept::InLog);
+            let (mut one, mut other) = (node.connect(), node.connect());
+            run(&node, &mut one, "SET a 1");
+            for line in [first, "FLUSHALL", "WATCH a"] {
+                node.send(&mut one, line);
+            }
+            for line in between {
+                node.send(&mut other, line);
+            }
+            // Everything arrives.
+            run(&node, &mut other, "SET b 1");
+            run(&node, &mut other, "SET b 2");
+            run(&node, &mut one, "MULTI");
+            let reply = show(&run(&node, &mut one, "EXEC"));
+            assert_eq!(reply, expected, "{first}, {between:?}");
+        }
+    }
+}
+
 /// All keys in the order of SCAN, which is that of their places in the index.
 fn in_order(node: &Node, session: &mut Session) -> Vec<String> {
     let mut all = Vec::new();
