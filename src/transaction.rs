@@ -247,7 +247,8 @@ impl<'c> Transaction<'c> {
             return false;
         }
         let hash = self.core.hash(key);
-        let Some((newest, changed, alive)) = self.core.newest(watched.slot(), hash, key, tip) else {
+        let Some((newest, changed, alive)) = self.core.newest(watched.slot(), hash, key, tip)
+        else {
             // A tombstone that has gone from the index since is no change.
             return !watched.alive;
         };

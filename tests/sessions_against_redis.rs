@@ -49,7 +49,7 @@ use script::Session;
 use std::cell::{Cell, RefCell};
 
 /// As many as take half a minute.
-const SESSIONS: u32 = 400;
+const SESSIONS: u32 = 700;
 
 /// So many smaller ones are tried when one has failed: they go by a hundred in a second.
 const SMALLER_SESSIONS: u32 = 800;

@@ -114,6 +114,7 @@ fn a_day() -> Vec<String> {
         "PING",
         "ECHO \"a b\"",
         "COMMAND COUNT x",
+        "EXEC x",
         "CLIENT NOSUCH",
         "RESET",
     ]
