@@ -41,6 +41,24 @@ impl MemoryGauge {
     }
 }
 
+/// File descriptors beside those of clients: files of the store, listeners, the runtime.
+const OTHER_FILES: u64 = 128;
+
+/// How many of `wanted` clients this process has file descriptors for, once it has asked the
+/// system for all that it may have: segment files of a store, too, are open as long as they
+/// live.
+pub fn clients_that_fit(wanted: u64) -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => raised.current,
+        Err(_) => limit.current,
+    };
+    let fitting = files.map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES).max(1));
+    wanted.min(fitting)
+}
+
 /// All memory of the machine in bytes; 0 where that is not known.
 pub fn memory_of_machine() -> u64 {
     read_file("/proc/meminfo").map_or(0, |text| kilobytes(&text, "MemTotal:"))

@@ -7,6 +7,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, LogLevel, Settings};
 use crate::connection::listener::Bound;
 use crate::engine::{Engine, EngineOptions, OpenError, Recovered, Stopped};
+use crate::machine;
 use crate::server::Server;
 use crate::storage::embedded::{Durability, EmbeddedOptions, EmbeddedStore};
 use crate::storage::memory::MemoryStore;
@@ -39,9 +40,6 @@ impl From<io::Error> for NodeError {
         Self(error.to_string())
     }
 }
-
-/// File descriptors beside those of clients: files of the store, listeners, the runtime.
-const OTHER_FILES: u64 = 128;
 
 /// Runs a node until it is told to end. `set_log_level` is called when CONFIG SET has
 /// changed that.
@@ -139,21 +137,11 @@ fn seeded_rng() -> Result<StdRng, NodeError> {
 /// A connection that can't be accepted for want of a descriptor is worse than one that
 /// is refused with an error, so the limits have to fit each other.
 fn fit_to_file_limit(settings: &mut Settings) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = settings.clients_max.saturating_add(OTHER_FILES);
-    let limit = getrlimit(Resource::Nofile);
-    // All that we may have: segment files of the store, too, are open as long as they live.
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let limit = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => raised.current,
-        Err(_) => limit.current,
-    };
-    let now = limit.unwrap_or(u64::MAX);
-    if now < wanted {
-        settings.clients_max = now.saturating_sub(OTHER_FILES).max(1);
+    let fitting = machine::clients_that_fit(settings.clients_max);
+    if fitting < settings.clients_max {
+        settings.clients_max = fitting;
         eprintln!(
-            "aft: only {now} files may be open: clients-max is {} now (raise `ulimit -n` for more)",
-            settings.clients_max
+            "aft: too few files may be open: clients-max is {fitting} now (raise `ulimit -n` for more)"
         );
     }
 }
@@ -252,8 +240,8 @@ async fn close_idle(server: Arc<Server>) {
         let now_ms = server.uptime_ms();
         for client in server.connected() {
             let idle_ms = now_ms.saturating_sub(client.last_ms.load(Ordering::Relaxed));
-            // Who still waits for a reply isn't idle.
-            if idle_ms > timeout_ms && client.output_bytes.load(Ordering::Relaxed) == 0 {
+            // Who waits for a reply isn't idle; who doesn't read it is.
+            if idle_ms > timeout_ms && !client.is_due.load(Ordering::Relaxed) {
                 client.kill();
             }
         }

@@ -1,5 +1,6 @@
 //! What all connections share: the engine, the settings, who is connected, and counters.
 
+pub mod held;
 pub mod monitors;
 pub mod slowlog;
 pub mod statistics;
@@ -10,6 +11,7 @@ use crate::config::Settings;
 use crate::engine::{Engine, Recovered};
 use crate::machine::{Memory, MemoryGauge};
 use crate::resp::Reply;
+use held::Held;
 use monitors::Monitors;
 use slowlog::Slowlog;
 use statistics::CommandStatistics;
@@ -41,6 +43,8 @@ pub struct Counters {
     pub errors: AtomicU64,
     /// Connections closed because their replies piled up.
     pub output_limit_closes: AtomicU64,
+    /// Connections closed because all together held too much.
+    pub evicted_clients: AtomicU64,
     by_code: Mutex<BTreeMap<Vec<u8>, u64>>,
 }
 
@@ -84,6 +88,7 @@ impl Counters {
             &self.misses,
             &self.errors,
             &self.output_limit_closes,
+            &self.evicted_clients,
         ] {
             counter.store(0, Ordering::Relaxed);
         }
@@ -103,10 +108,14 @@ pub struct Client {
     pub local_address: String,
     /// Monotonic milliseconds at which it connected.
     pub since_ms: u64,
-    /// Monotonic milliseconds at which it last sent a command.
+    /// Monotonic milliseconds at which it last sent or took a byte.
     pub last_ms: AtomicU64,
+    /// Whether a reply is due and it is not the client who keeps it waiting.
+    pub is_due: AtomicBool,
     /// Replies not yet written, in bytes.
     pub output_bytes: AtomicU64,
+    /// What it holds in memory, see [`Server::hold`].
+    pub held_bytes: AtomicU64,
     /// What changes with its commands.
     pub state: Mutex<ClientState>,
     /// What MONITOR has still to tell it.
@@ -181,6 +190,8 @@ pub struct Server {
     pub users: Users,
     /// Who watches all commands.
     pub monitors: Monitors,
+    /// What all connections hold in memory.
+    pub held: Held,
     /// Forty hexadecimal digits, drawn at start.
     pub run_id: String,
     /// The port that is served first.
@@ -221,6 +232,7 @@ impl Server {
                 settings.requirepass.as_ref().map(|secret| secret.expose().as_bytes()),
             ),
             monitors: Monitors::default(),
+            held: Held::default(),
             run_id,
             port,
             clock,
@@ -332,7 +344,9 @@ impl Server {
             local_address,
             since_ms: now_ms,
             last_ms: AtomicU64::new(now_ms),
+            is_due: AtomicBool::new(false),
             output_bytes: AtomicU64::new(0),
+            held_bytes: AtomicU64::new(0),
             state: Mutex::new(ClientState {
                 protocol: 2,
                 user: Arc::clone(&self.users.default_user().name),
@@ -350,6 +364,7 @@ impl Server {
     pub fn disconnect(&self, client: &Client) {
         self.monitors.remove(client);
         self.clients().remove(&client.id);
+        self.let_go(client);
         self.departed.notify_one();
     }
 

@@ -113,6 +113,8 @@ pub struct Session {
     pub monitoring: bool,
     /// Watched keys.
     pub watches: Vec<Watch>,
+    /// Bytes of the watched keys.
+    pub watched_bytes: usize,
     /// Whether replies are sent.
     pub reply_mode: ReplyMode,
     /// The connection ends once its replies are written.
@@ -138,6 +140,7 @@ impl Session {
             executing: None,
             monitoring: false,
             watches: Vec::new(),
+            watched_bytes: 0,
             reply_mode: ReplyMode::On,
             closing: false,
             last_command: "NULL",
@@ -190,6 +193,13 @@ impl Session {
         if newer {
             self.waits_for = Some((position, Arc::clone(gate)));
         }
+    }
+
+    /// Bytes that its commands left in memory, until EXEC or UNWATCH.
+    pub fn held_bytes(&self) -> usize {
+        let queued = |multi: &Multi| multi.bytes + multi.queue.len() * size_of::<Queued>();
+        let watched = self.watched_bytes + self.watches.len() * size_of::<Watch>();
+        self.multi.as_ref().map_or(0, queued) + watched
     }
 
     /// Tells others how the connection stands, after a turn of commands.

@@ -58,7 +58,7 @@ pub(super) fn trackinginfo(_: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResul
     ]))
 }
 
-/// CLIENT NO-EVICT ON | OFF: no connection is evicted anyway.
+/// CLIENT NO-EVICT ON | OFF: whether it stays when all connections together hold too much.
 pub(super) fn no_evict(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     context.session.client.state().no_evict = on_or_off(args[2])?;
     Ok(Reply::Ok)

@@ -2,7 +2,8 @@
 
 use super::parse::syntax_error;
 use super::{CommandResult, Context};
-use crate::config::{self, Settings};
+use crate::config::{self, SetError, Settings};
+use crate::machine;
 use crate::resp::Reply;
 use crate::server::users::Rules;
 
@@ -22,8 +23,7 @@ pub(super) fn set(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
         return Err(syntax_error());
     };
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
-    let change = |settings: &mut Settings| settings.set(&pairs);
-    match context.server.change_settings(change) {
+    match context.server.change_settings(|settings| change(settings, &pairs)) {
         Ok(()) => {
             if pairs.iter().any(|(name, _)| config::is_secret(name)) {
                 set_default_password(context);
@@ -32,6 +32,25 @@ pub(super) fn set(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
         }
         Err(error) => Err(Reply::error(error.to_string()).into()),
     }
+}
+
+fn change(settings: &mut Settings, pairs: &[(&[u8], &[u8])]) -> Result<(), SetError> {
+    settings.set(pairs)?;
+    let name = pairs.iter().find(|(name, _)| config::is_name_of("clients_max", name));
+    let Some((name, _)) = name else {
+        return Ok(());
+    };
+    let fitting = machine::clients_that_fit(settings.clients_max);
+    if fitting < settings.clients_max {
+        return Err(SetError::Refused {
+            name: String::from_utf8_lossy(name).into_owned(),
+            reason: format!(
+                "The operating system is not able to handle the specified number of clients, \
+                 try with {fitting}"
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// The password of the settings becomes the default user's only one, whatever ACL SETUSER

@@ -124,6 +124,7 @@ fn memory(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .bytes("total_system_memory", machine::memory_of_machine())
         .bytes("maxmemory", 0)
         .line("maxmemory_policy", "noeviction")
+        .line("mem_clients_normal", context.server.held.bytes())
         .line("mem_allocator", "mimalloc")
         .line("mem_fragmentation_ratio", "1.00")
         .fixed(&[
@@ -175,6 +176,7 @@ fn stats(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .count("total_net_output_bytes", &counters.bytes_out)
         .count("rejected_connections", &counters.rejected_connections)
         .line("evicted_keys", 0)
+        .count("evicted_clients", &counters.evicted_clients)
         .count("keyspace_hits", &counters.hits)
         .count("keyspace_misses", &counters.misses)
         .fixed(&[

@@ -50,6 +50,7 @@ pub(super) fn watch(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
             return Err(Reply::error(text).into());
         }
         let watched = context.transaction.watch(database, key);
+        context.session.watched_bytes += key.len();
         context.session.watches.push(Watch { database, key: (*key).into(), watched });
     }
     Ok(Reply::Ok)
@@ -151,6 +152,7 @@ pub(super) fn end(session: &mut Session, core: &mut Core) {
 
 /// Drops all watches of a session, at EXEC or when its connection ends.
 pub fn forget_watches(session: &mut Session, core: &mut Core) {
+    session.watched_bytes = 0;
     for watch in std::mem::take(&mut session.watches) {
         core.unwatch(watch.watched.slot(), &watch.key);
     }
@@ -158,6 +160,7 @@ pub fn forget_watches(session: &mut Session, core: &mut Core) {
 
 /// Drops all watches of a session, inside a command.
 pub(super) fn unwatch_all(context: &mut Context<'_, '_>) {
+    context.session.watched_bytes = 0;
     for watch in std::mem::take(&mut context.session.watches) {
         context.transaction.unwatch(watch.watched, &watch.key);
     }

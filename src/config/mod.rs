@@ -50,7 +50,7 @@ mod value;
 
 pub use error::{ConfigError, Given, Origin};
 pub use load::{Effective, Start, start};
-pub use redis::{SetError, is_secret};
+pub use redis::{SetError, is_name_of, is_secret};
 pub use setting::{Change, Group, Kind, Setting};
 pub use table::{SETTINGS, Settings};
 pub use value::{Durability, Listen, ListenAddress, LogLevel, Secret, Store, TlsAuthClients};

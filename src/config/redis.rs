@@ -124,6 +124,13 @@ pub fn is_secret(name: &[u8]) -> bool {
     })
 }
 
+/// Whether this is a name of a setting, its own or that of Redis.
+pub fn is_name_of(setting: &str, name: &[u8]) -> bool {
+    names().any(|(known, target)| {
+        target.setting_name() == setting && known.as_bytes().eq_ignore_ascii_case(name)
+    })
+}
+
 /// Bytes of a client for an error reply, which is one line.
 fn one_line(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace(['\r', '\n'], " ")

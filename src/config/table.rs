@@ -127,6 +127,10 @@ settings! {
             bytes(0, i64::MAX), Live, None,
             "Replies waiting for a client that does not read them; beyond it the connection is closed; 0 for no limit.",
             "Twice the largest value: one such reply must fit, and a client that stops reading must not take all memory.";
+        clients_bytes_max: u64 = 2 << 30,
+            bytes(0, i64::MAX), Live, Some("maxmemory-clients"),
+            "What all connections together hold: input, replies, MULTI, WATCH; beyond it those with most are closed; 0 for no limit.",
+            "Four of the largest values under way at once. A thousand clients within limits of their own would still take all memory.";
         bulk_bytes_max: u64 = 512 << 20,
             bytes(MIB, i64::MAX), Live, Some("proto-max-bulk-len"),
             "The largest key, value or other argument.",

@@ -96,6 +96,9 @@ impl Listener {
     pub async fn accept(self, server: Arc<Server>) {
         /// After an error such as too many open files: time for others to close some.
         const PAUSE: Duration = Duration::from_millis(50);
+        /// It may last, and nothing new is to be said twenty times a second.
+        const SILENCE_MS: u64 = 10_000;
+        let mut silent_until_ms = 0;
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
@@ -109,7 +112,11 @@ impl Listener {
                     };
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "can't accept a connection");
+                    let now_ms = server.uptime_ms();
+                    if now_ms >= silent_until_ms {
+                        silent_until_ms = now_ms + SILENCE_MS;
+                        tracing::warn!(%error, "can't accept connections: they wait");
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
             }

@@ -19,6 +19,7 @@ use crate::config::Settings;
 use crate::engine::core::{Core, Missing};
 use crate::engine::gate::{Gate, Outcome};
 use crate::resp::{Decoded, Decoder, Reply, RequestLimits};
+use crate::server::held::UNIT_BYTES;
 use crate::server::{Client, Server};
 use crate::session::Session;
 use bytes::{Buf, BytesMut};
@@ -41,8 +42,16 @@ const READ_BYTES: usize = 64 << 10;
 /// An argument that misses more bytes than this is read straight to its place.
 const DIRECT_READ_BYTES: usize = 32 << 10;
 
-/// Memory set aside at once for an announced argument: the announcement is only a claim.
-const RESERVE_BYTES_MAX: usize = 4 << 20;
+/// Commands of one turn of somebody who has given no password yet: enough to log in, and
+/// errors that fit in a buffer of the system.
+const STRANGER_COMMANDS_PER_TURN: u64 = 64;
+
+/// Memory set aside for an announced argument, in units of what has come of it: the
+/// announcement is only a claim, and to grow by little at a time would copy it often.
+const RESERVE_FACTOR: usize = 8;
+
+/// Input that is read while a reply is held back, to notice when the client goes.
+const HELD_INPUT_BYTES_MAX: usize = 4 << 20;
 
 /// Buffers of an idle connection keep no more than this.
 const KEPT_BYTES_MAX: usize = 4 << 10;
@@ -204,6 +213,8 @@ struct Connection<S> {
     request: Option<usize>,
     /// Input is left that could not be run in this turn.
     more_to_run: bool,
+    /// What the server knows that this connection holds.
+    held_bytes: u64,
     output: Output,
     /// The stream may hold bytes that it took from `output`, as TLS does.
     unflushed: bool,
@@ -231,6 +242,7 @@ where
         wanted: 0,
         request: None,
         more_to_run: false,
+        held_bytes: 0,
         output: Output::default(),
         unflushed: false,
         pause: Pause::No,
@@ -269,8 +281,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 );
                 return Ok(());
             }
-            let waiting_bytes = self.output.waiting_bytes();
-            client.output_bytes.store(waiting_bytes as u64, Ordering::Relaxed);
+            self.report(client);
             if self.more_to_run {
                 // Others get their turn.
                 tokio::task::yield_now().await;
@@ -285,10 +296,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Lets the server know what is held here, and for whom.
+    fn report(&mut self, client: &Client) {
+        let waiting_bytes = self.output.waiting_bytes();
+        client.output_bytes.store(waiting_bytes as u64, Ordering::Relaxed);
+        let is_due = !self.output.marks.is_empty() || !matches!(self.pause, Pause::No);
+        client.is_due.store(is_due, Ordering::Relaxed);
+        let requests = self.input.len() + self.decoder.held_bytes() + self.session.held_bytes();
+        let held_bytes = (waiting_bytes + requests) as u64;
+        let held_bytes = held_bytes - held_bytes % UNIT_BYTES;
+        if held_bytes != self.held_bytes {
+            self.held_bytes = held_bytes;
+            self.server.hold(client, held_bytes);
+        }
+    }
+
+    /// Whether it is nobody yet.
+    fn is_stranger(&self) -> bool {
+        !self.session.authenticated && !self.server.users.lets_in_anybody()
+    }
+
     fn passed_output_limit(&self) -> bool {
-        // The usual case needs no look at the settings.
+        // The usual case needs no look at the settings. Nor does a stranger: error replies
+        // that nobody reads are not worth more.
         let waiting = self.output.waiting_bytes();
         waiting > READ_BYTES && {
+            if self.is_stranger() {
+                return true;
+            }
             let limit = self.server.settings().output_buffer_bytes_max;
             limit > 0 && waiting as u64 > limit
         }
@@ -318,8 +353,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         progress |= self.poll_pause(context);
         progress |= self.poll_write(context)?;
-        let waiting_bytes = self.output.waiting_bytes() as u64;
-        client.output_bytes.store(waiting_bytes, Ordering::Relaxed);
+        self.report(client);
         if let Some(mark) = self.output.marks.front() {
             progress |= mark.gate.poll(context).is_ready();
         }
@@ -329,7 +363,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && match self.pause {
                 Pause::No => true,
                 // To notice when the client goes.
-                Pause::Held(..) => self.input.len() < RESERVE_BYTES_MAX,
+                Pause::Held(..) => self.input.len() < HELD_INPUT_BYTES_MAX,
                 Pause::Fetch(_) | Pause::Backlog(_) => false,
             };
         if wants_input {
@@ -369,8 +403,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match Pin::new(&mut self.stream).poll_write(context, sendable) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
+                    // Usually all goes at once, right after it was asked for.
+                    let takes_long = count < sendable.len() || self.output.written > 0;
                     self.output.wrote(count);
                     self.server.counters.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
+                    if takes_long {
+                        let now_ms = self.server.uptime_ms();
+                        self.session.client.last_ms.store(now_ms, Ordering::Relaxed);
+                    }
                     self.unflushed = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error),
@@ -391,8 +431,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads once; `true` if that brought bytes or the end.
     fn poll_read(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let read = if self.wanted > DIRECT_READ_BYTES {
-            self.input.reserve(self.wanted.min(RESERVE_BYTES_MAX));
+        let earned = self.input.len().saturating_mul(RESERVE_FACTOR);
+        let read = if self.wanted.min(earned) > DIRECT_READ_BYTES {
+            if self.input.capacity() - self.input.len() < DIRECT_READ_BYTES {
+                self.input.reserve(self.wanted.min(earned));
+            }
             pin!(self.stream.read_buf(&mut self.input)).poll(context)
         } else {
             SCRATCH.with_borrow_mut(|scratch| {
@@ -450,10 +493,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.settings = Arc::clone(&settings);
         }
         command::begin_turn(&mut self.session, core);
+        let commands_max = match self.is_stranger() {
+            true => STRANGER_COMMANDS_PER_TURN.min(settings.pipeline_commands_per_turn),
+            false => settings.pipeline_commands_per_turn,
+        };
         let mut used = 0;
         let mut commands = 0;
         while !self.session.closing {
-            if commands == settings.pipeline_commands_per_turn || self.passed_output_limit() {
+            if commands == commands_max || self.passed_output_limit() {
                 self.more_to_run = true;
                 break;
             }
@@ -463,13 +510,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.pause = Pause::Backlog(gate);
                 break;
             }
-            let Some(consumed) = self.next_request(&settings, &mut used) else {
+            let Some(consumed) = self.next_request(&mut used) else {
                 break;
             };
             let args = self.decoder.args(&self.input[used..]).to_slices();
             if command::is_cross_protocol_attack(&args) {
                 tracing::warn!(client = self.session.client.id, "closed: it speaks HTTP");
                 self.session.closing = true;
+                // Not even what was answered before is told to a browser, as in Redis.
+                self.output = Output::default();
                 break;
             }
             let execution = match self.fetch_error.take() {
@@ -498,12 +547,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// How many bytes the next request takes; `None` if it isn't whole, or is none.
-    fn next_request(&mut self, settings: &Settings, used: &mut usize) -> Option<usize> {
+    fn next_request(&mut self, used: &mut usize) -> Option<usize> {
         if let Some(consumed) = self.request.take() {
             return Some(consumed);
         }
         // A stranger may send but little.
-        let may_enter = self.session.authenticated || settings.requirepass.is_none();
+        let may_enter = !self.is_stranger();
         loop {
             let rest = &self.input[*used..];
             match self.decoder.decode(rest, may_enter) {
@@ -525,12 +574,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
 /// What the settings allow a request to be.
 fn request_limits(settings: &Settings) -> RequestLimits {
-    /// Room for the rest of a request around its largest argument.
-    const REST_BYTES: u64 = 64 << 10;
-    let largest = settings.bulk_bytes_max.saturating_add(REST_BYTES);
     RequestLimits {
         bulk_bytes_max: settings.bulk_bytes_max,
-        request_bytes_max: settings.query_buffer_bytes_max.max(largest),
+        request_bytes_max: settings.query_buffer_bytes_max,
         ..RequestLimits::default()
     }
 }

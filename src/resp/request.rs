@@ -217,6 +217,14 @@ impl Decoder {
         }
     }
 
+    /// Bytes of memory that the arguments of an unfinished request take beside the input.
+    pub fn held_bytes(&self) -> usize {
+        match self.phase {
+            Phase::Start => 0,
+            _ => self.spans.len() * size_of::<Span>(),
+        }
+    }
+
     fn decode_inline(&mut self, input: &[u8]) -> Result<Decoded, ProtocolError> {
         let Some(newline) = self.find_in_line(input, b'\n', ProtocolError::TooBigInline)? else {
             return Ok(Decoded::NeedMore { bytes: 1 });

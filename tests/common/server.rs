@@ -275,6 +275,19 @@ impl Server {
         self.log.lines(false)
     }
 
+    /// The process, to look at it or to limit what it may have.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// How many sockets the process has open.
+    pub(crate) fn open_sockets(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.child.id());
+        let files = std::fs::read_dir(path).expect("the server's files").flatten();
+        let targets = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+    }
+
     /// A figure of /proc/PID/status in bytes, such as `VmRSS` (now) or `VmHWM` (the most ever).
     pub(crate) fn memory_bytes(&self, figure: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());

@@ -61,6 +61,7 @@ fn names_of_redis_show_the_settings() {
         ("save", ""),
         ("appendonly", "yes"),
         ("appendfsync", "always"),
+        ("maxmemory-clients", "2147483648"),
         ("maxmemory", "0"),
         ("maxmemory-policy", "noeviction"),
         ("loglevel", "notice"),
@@ -86,7 +87,10 @@ fn get_takes_patterns_and_gives_each_name_once() {
     let names = |patterns: &[&str]| -> Vec<String> {
         get(&settings, patterns).into_iter().map(|(name, _)| name).collect()
     };
-    assert_eq!(names(&["max*"]), ["maxclients", "maxmemory", "maxmemory-policy"]);
+    assert_eq!(
+        names(&["max*"]),
+        ["maxclients", "maxmemory-clients", "maxmemory", "maxmemory-policy"]
+    );
     assert_eq!(names(&["MAX[A-C]*"]), ["maxclients"]);
     assert_eq!(names(&["maxclients", "max?lients", "MAXCLIENTS"]), ["maxclients"]);
     assert_eq!(names(&["MaxClients"]), ["MaxClients"]);

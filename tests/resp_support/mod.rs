@@ -6,6 +6,7 @@
 
 pub(crate) mod cuts;
 pub(crate) mod frame;
+pub(crate) mod odd;
 pub(crate) mod redis;
 
 /// A request as every client library sends it.

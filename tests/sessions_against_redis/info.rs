@@ -51,7 +51,6 @@ const LEFT_OUT: &[&str] = &[
     "lazyfreed_objects",
     "lru_clock",
     "mem_aof_buffer",
-    "mem_clients_normal",
     "mem_fragmentation_bytes",
     "mem_not_counted_for_evict",
     "mem_total_replication_buffers",
