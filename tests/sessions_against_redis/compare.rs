@@ -171,7 +171,7 @@ fn common_form(name: &str, request: &Request, reply: &Reply) -> Reply {
         // Without its number, its time, how long it took, and the address.
         ("slowlog|get", Reply::Array(entries)) => {
             let entry = |entry: &Reply| match entry {
-                // A HELLO's password is never shown by aft.
+                // A password in a HELLO or an AUTH is never shown by aft.
                 Reply::Array(fields) if is_greeting(&fields[3]) => Reply::Null,
                 Reply::Array(fields) if fields.len() == 6 => {
                     Reply::Array(vec![fields[3].clone(), fields[5].clone()])
@@ -216,8 +216,12 @@ fn sorted(mut replies: Vec<Reply>) -> Reply {
     Reply::Array(replies)
 }
 
+fn names_a_password(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"hello") || name.eq_ignore_ascii_case(b"auth")
+}
+
 fn is_greeting(args: &Reply) -> bool {
-    matches!(items(args), [Reply::Bulk(name), ..] if name.eq_ignore_ascii_case(b"hello"))
+    matches!(items(args), [Reply::Bulk(name), ..] if names_a_password(name))
 }
 
 /// The words of a text.

@@ -62,7 +62,7 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
         "| INFO | no section", "| COMMAND, COMMAND INFO, DOCS |", "| COMMAND INFO, DOCS of",
     ]),
     ("sessions_against_redis/line.rs", &[
-        "| CLIENT REPLY OFF, SKIP inside", "| CLIENT KILL, ACL DELUSER of", "| MONITOR | with", "| MONITOR, SLOWLOG | show", "| MONITOR, SLOWLOG | a command",
+        "| CLIENT REPLY OFF, SKIP inside", "| CLIENT KILL, ACL DELUSER of", "| MONITOR | with", "| MONITOR, SLOWLOG | show", "| MONITOR, SLOWLOG | a command", "| AUTH with too many",
     ]),
     ("sessions_against_redis/play.rs", &["| CLIENT REPLY OFF, SKIP | what"]),
     ("sessions_against_redis/info.rs", &["| INFO | fields"]),
@@ -78,6 +78,7 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("simulation/main.rs", &["| writes | answered", "| MULTI … EXEC |"]),
     ("resilient.rs", &["| writes, when", "| reads, of a value the store", "| reads, of a key", "| reads, of a value that is lost"]),
     ("front_door/main.rs", &["| an idle connection |", "| MULTI | the query buffer", "| WATCH | no limit"]),
+    ("abuse/main.rs", &["| `maxmemory-clients` |", "| a request beyond", "| a stranger that", "| `maxclients` beyond"]),
     ("tls/main.rs", &["| TLS | `tls-port`", "| TLS | tls-ca-cert-dir", "| TLS, one client", "| TLS, a client"]),
 ];
 

@@ -141,7 +141,7 @@ impl Line {
         }
         let (place, said) = rest.split_once("] ").unwrap_or((rest, ""));
         // Each server has its own numbers for connections; some only aft carries out; and a
-        // HELLO's password is never shown by aft.
+        // password in a HELLO or an AUTH is never shown by aft.
         let said_low = said.to_lowercase();
         let beginnings = [
             "client\" \"kill",
@@ -149,6 +149,7 @@ impl Line {
             "client\" \"setinfo",
             "client\" \"no-touch",
             "hello",
+            "auth",
         ];
         let left_out = beginnings.iter().any(|words| said_low.starts_with(&format!("\"{words}\"")));
         if !left_out {
