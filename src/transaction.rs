@@ -247,11 +247,12 @@ impl<'c> Transaction<'c> {
             return false;
         }
         let hash = self.core.hash(key);
-        let Some((newest, alive)) = self.core.newest(watched.slot(), hash, key, tip) else {
+        let Some((newest, changed, alive)) = self.core.newest(watched.slot(), hash, key, tip)
+        else {
             // A tombstone that has gone from the index since is no change.
             return !watched.alive;
         };
-        let same = newest.commit == watched.commit && alive == watched.alive;
+        let same = changed == watched.commit && alive == watched.alive;
         self.saw = self.saw.max(newest.position);
         if newest.is_expired(tip.now_ms) {
             self.saw_expired_ms = self.saw_expired_ms.max(newest.expires_ms);
@@ -363,7 +364,7 @@ impl Watched {
         let place = Self::place(core, database, snapshot);
         let newest = core.newest(place.0, core.hash(key), key, snapshot);
         let (commit, alive) =
-            newest.map_or((CommitId::ZERO, false), |(version, alive)| (version.commit, alive));
+            newest.map_or((CommitId::ZERO, false), |(_, changed, alive)| (changed, alive));
         Self { place, commit, alive }
     }
 
