@@ -10,6 +10,7 @@ use crate::engine::core::compaction::CompactionLimits;
 use crate::engine::{Engine, EngineOptions, OpenError, Recovered, Stopped};
 use crate::machine;
 use crate::server::Server;
+use crate::server::rates::Readings;
 use crate::storage::embedded::{Durability, EmbeddedOptions, EmbeddedStore};
 use crate::storage::memory::MemoryStore;
 use crate::storage::resilient::{ResilientStore, RetryPolicy};
@@ -84,6 +85,7 @@ pub async fn run(
     }
     io::stdout().flush()?;
     let sweeping = tokio::spawn(close_idle(Arc::clone(&server)));
+    let reading = tokio::spawn(read_counters(Arc::clone(&server)));
     // One future to the very end: groups are on their way in it.
     let mut running = pin!(engine.run());
     let stopped = tokio::select! {
@@ -91,7 +93,7 @@ pub async fn run(
         _ = terminate.recv() => Ok("SIGTERM"),
         _ = interrupt.recv() => Ok("SIGINT"),
     };
-    for task in accepting.iter().chain([&sweeping]) {
+    for task in accepting.iter().chain([&sweeping, &reading]) {
         task.abort();
     }
     let shutdown = Duration::from_millis(server.settings().shutdown_timeout_ms);
@@ -239,6 +241,14 @@ fn open_store(settings: &Settings, rng: &mut StdRng) -> Result<Arc<dyn Store>, S
             Arc::new(EmbeddedStore::open(dir, options)?)
         }
     })
+}
+
+/// Reads the counters that rates are made of.
+async fn read_counters(server: Arc<Server>) {
+    loop {
+        server.readings.take(server.monotonic(), &server.counters);
+        tokio::time::sleep(Readings::EVERY).await;
+    }
 }
 
 /// Closes connections that have said nothing for longer than `idle_timeout_s`.

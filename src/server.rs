@@ -2,6 +2,7 @@
 
 pub mod held;
 pub mod monitors;
+pub mod rates;
 pub mod slowlog;
 pub mod statistics;
 pub mod users;
@@ -13,6 +14,7 @@ use crate::machine::{Memory, MemoryGauge};
 use crate::resp::Reply;
 use held::Held;
 use monitors::Monitors;
+use rates::Readings;
 use slowlog::Slowlog;
 use statistics::CommandStatistics;
 use std::collections::BTreeMap;
@@ -190,6 +192,8 @@ pub struct Server {
     pub users: Users,
     /// Who watches all commands.
     pub monitors: Monitors,
+    /// How busy it is.
+    pub readings: Readings,
     /// What all connections hold in memory.
     pub held: Held,
     /// Forty hexadecimal digits, drawn at start.
@@ -232,6 +236,7 @@ impl Server {
                 settings.requirepass.as_ref().map(|secret| secret.expose().as_bytes()),
             ),
             monitors: Monitors::default(),
+            readings: Readings::default(),
             held: Held::default(),
             run_id,
             port,

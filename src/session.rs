@@ -111,6 +111,8 @@ pub struct Session {
     pub user: Arc<User>,
     /// Between MULTI and EXEC.
     pub multi: Option<Multi>,
+    /// While EXEC runs: how many commands, and bytes of their arguments.
+    pub executing: Option<(usize, usize)>,
     /// It is told of every command.
     pub monitoring: bool,
     /// Watched keys.
@@ -139,6 +141,7 @@ impl Session {
             authenticated: server.users.lets_in_anybody(),
             user: Arc::clone(server.users.default_user()),
             multi: None,
+            executing: None,
             monitoring: false,
             watches: Vec::new(),
             watched_bytes: 0,
@@ -220,8 +223,10 @@ impl Session {
         state.last_command = self.last_command;
         state.database = self.database;
         state.protocol = self.protocol.version();
-        state.queued = self.multi.as_ref().map(|multi| multi.queue.len());
-        state.queued_bytes = self.multi.as_ref().map_or(0, |multi| multi.bytes);
+        let queued = self.multi.as_ref().map(|multi| (multi.queue.len(), multi.bytes));
+        let queued = queued.or(self.executing);
+        state.queued = queued.map(|(commands, _)| commands);
+        state.queued_bytes = queued.map_or(0, |(_, bytes)| bytes);
         state.monitoring = self.monitoring;
         state.watched = self.watches.len();
     }

@@ -247,12 +247,11 @@ impl<'c> Transaction<'c> {
         }
     }
 
-    /// The newest commit of a key of a slot in a snapshot, and whether it is alive there;
+    /// The commit that changed a key of a slot last in a snapshot, and whether it is alive there;
     /// what that depends on counts as read.
     fn see_newest(&mut self, slot: u8, key: &[u8], from: Snapshot) -> Option<(CommitId, bool)> {
         let hash = self.core.hash(key);
-        let (newest, alive) = self.core.newest(slot, hash, key, from)?;
-        let commit = newest.commit;
+        let (newest, changed, alive) = self.core.newest(slot, hash, key, from)?;
         self.saw = self.saw.max(newest.position);
         if newest.is_expired(from.now_ms) {
             self.saw_expired_ms = self.saw_expired_ms.max(newest.expires_ms);
@@ -260,7 +259,7 @@ impl<'c> Transaction<'c> {
         if !alive && from.position == Snapshot::TIP {
             self.saw = self.saw.max(self.core.flushed_in(slot));
         }
-        Some((commit, alive))
+        Some((changed, alive))
     }
 
     /// What WATCH remembers of a key. What shows that it came and went since now is kept

@@ -250,6 +250,148 @@ fn each_key_is_as_likely_to_be_drawn() {
     }
 }
 
+/// A flush is on its way to the store, or has arrived: that is no change to who watches
+/// behind it. And what comes and goes meanwhile is one.
+#[test]
+fn who_watches_behind_a_flush_is_not_touched_by_it() {
+    for (between, expected) in
+        [(&[][..], "[]"), (&["SET a 2", "FLUSHDB"], "nil[]"), (&["FLUSHDB"], "[]")]
+    {
+        for first in ["FLUSHDB", "DEL a"] {
+            let node = Node::new(Kept::InLog);
+            let (mut one, mut other) = (node.connect(), node.connect());
+            run(&node, &mut one, "SET a 1");
+            for line in [first, "FLUSHALL", "WATCH a"] {
+                node.send(&mut one, line);
+            }
+            for line in between {
+                node.send(&mut other, line);
+            }
+            // Everything arrives.
+            run(&node, &mut other, "SET b 1");
+            run(&node, &mut other, "SET b 2");
+            run(&node, &mut one, "MULTI");
+            let reply = show(&run(&node, &mut one, "EXEC"));
+            assert_eq!(reply, expected, "{first}, {between:?}");
+        }
+    }
+}
+
+/// All keys in the order of SCAN, which is that of their places in the index.
+fn in_order(node: &Node, session: &mut Session) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut cursor = "0".to_owned();
+    loop {
+        let (next, keys) = scanned(&run(node, session, &format!("SCAN {cursor} COUNT 1")));
+        all.extend(keys);
+        cursor = next;
+        if cursor == "0" {
+            return all;
+        }
+    }
+}
+
+/// What is left where: crowded in one part of the index, and far apart in all others.
+#[test]
+fn a_lonely_key_is_as_likely_to_be_drawn_as_one_in_a_crowd() {
+    for (crowd, lonely) in [(1000, 100), (0, 400), (0, 1000)] {
+        let node = Node::new(Kept::Nowhere);
+        let mut session = node.connect();
+        for n in 0..8000 {
+            run(&node, &mut session, &format!("SET key:{n} v"));
+        }
+        let keys = in_order(&node, &mut session);
+        let (apart, together) = keys.split_at(keys.len() - crowd);
+        let mut left: BTreeSet<&String> = together.iter().collect();
+        for (at, key) in apart.iter().enumerate() {
+            if at % lonely == 0 {
+                left.insert(key);
+            } else {
+                run(&node, &mut session, &format!("DEL {key}"));
+            }
+        }
+        let lonely_count = left.len() - crowd;
+        let draws = left.len() * 100;
+        let mut drawn: BTreeMap<String, u64> = BTreeMap::new();
+        for _ in 0..draws {
+            let Reply::Bulk(key) = run(&node, &mut session, "RANDOMKEY") else {
+                panic!("no key");
+            };
+            *drawn.entry(String::from_utf8(key.to_vec()).unwrap()).or_default() += 1;
+        }
+        let (least, most) = (drawn.values().min().unwrap(), drawn.values().max().unwrap());
+        assert_eq!(drawn.len(), left.len());
+        assert!(*least >= 50 && *most <= 170, "{least} to {most} of 100 each");
+        let of_lonely: u64 =
+            drawn.iter().filter(|(key, _)| !together.contains(key)).map(|(_, times)| times).sum();
+        let expected = lonely_count as u64 * 100;
+        assert!(of_lonely.abs_diff(expected) * 10 <= expected * 2, "{of_lonely}, not {expected}");
+    }
+}
+
+/// A cursor says where to go on, and what is exactly there is still to come. (It stands one
+/// behind the last key, so there it is met by going back by one.)
+#[test]
+fn a_step_of_scan_meets_the_key_at_its_cursor() {
+    let node = Node::new(Kept::Nowhere);
+    let mut session = node.connect();
+    for n in 0..3000 {
+        run(&node, &mut session, &format!("SET key:{n} v"));
+    }
+    let (mut steps, mut met) = (0, 0);
+    let mut cursor = "0".to_owned();
+    loop {
+        let (next, keys) = scanned(&run(&node, &mut session, &format!("SCAN {cursor} COUNT 1")));
+        cursor = next;
+        if cursor == "0" {
+            break;
+        }
+        let back = cursor.parse::<u64>().unwrap() - 1;
+        let (_, again) = scanned(&run(&node, &mut session, &format!("SCAN {back} COUNT 1")));
+        steps += 1;
+        met += u64::from(keys == again);
+    }
+    // At the end of a part of the index the cursor stands further on.
+    assert!(steps > 2900 && met * 10 > steps * 9, "{met} of {steps}");
+}
+
+/// The settings may know fewer databases than there were: what is out of their reach stays.
+#[test]
+fn databases_out_of_reach_are_there_when_they_are_known_again() {
+    for other in ["SET b 9", "GET b"] {
+        let node = Node::new(Kept::InLog);
+        let mut session = node.connect();
+        let say = |node: &Node, session: &mut Session, lines: &[(&str, &str)]| {
+            for (line, reply) in lines {
+                assert_eq!(show(&run(node, session, line)), *reply, "{line}, after {other}");
+            }
+        };
+        run(&node, &mut session, "SET a 0");
+        run(&node, &mut session, "SELECT 9");
+        run(&node, &mut session, other);
+        let (there, count) = if other == "SET b 9" { ("\"9\"", 1) } else { ("nil", 0) };
+        let (empty, full) = (format!(":{count}"), format!(":{}", count + 2));
+        say(&node, &mut session, &[("SWAPDB 0 9", "OK"), ("GET a", "\"0\"")]);
+        // Now 0 means what 9 did, which is behind the count.
+        let node = node.restart_with_databases(4);
+        let mut session = node.connect();
+        let before = [("GET b", there), ("DBSIZE", empty.as_str()), ("GET a", "nil")];
+        say(&node, &mut session, &before);
+        say(&node, &mut session, &[("SET c 1", "OK"), ("SET d 1", "OK"), ("DBSIZE", &full)]);
+        let node = node.restart_with_databases(4);
+        let mut session = node.connect();
+        say(&node, &mut session, &[("DBSIZE", &full), ("GET b", there), ("GET c", "\"1\"")]);
+        let node = node.restart();
+        let mut session = node.connect();
+        say(&node, &mut session, &[("DBSIZE", &full), ("SELECT 9", "OK"), ("GET a", "\"0\"")]);
+        let back = [("SWAPDB 9 0", "OK"), ("DBSIZE", &full), ("GET b", there)];
+        say(&node, &mut session, &back);
+        let node = node.restart_with_databases(1);
+        let mut session = node.connect();
+        say(&node, &mut session, &[("GET a", "\"0\""), ("DBSIZE", ":1"), ("KEYS *", r#"["a"]"#)]);
+    }
+}
+
 #[test]
 fn a_key_is_drawn_among_many_that_expired() {
     let node = Node::new(Kept::InLog);

@@ -85,7 +85,6 @@ fn a_day() -> Vec<String> {
         "AUTH default secret",
         "AUTH nobody secret",
         "AUTH secret",
-        "AUTH a b c",
         "HELLO 2 AUTH nobody secret SETNAME y",
         "HELLO 2 SETNAME z AUTH nobody secret",
         "ACL SETUSER bob on >secret ~*",
@@ -114,6 +113,7 @@ fn a_day() -> Vec<String> {
         "PING",
         "ECHO \"a b\"",
         "COMMAND COUNT x",
+        "EXEC x",
         "CLIENT NOSUCH",
         "RESET",
     ]

@@ -41,7 +41,10 @@ pub(super) fn function_list(_: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandR
                 return Err(Reply::error("ERR library name argument was not given").into());
             }
         } else {
-            return Err(repeating("ERR Unknown argument ", option, b"").into());
+            // Redis keeps the line ends at the end of this one, as blanks.
+            let option: Vec<u8> =
+                option.iter().map(|b| if b"\r\n".contains(b) { b' ' } else { *b }).collect();
+            return Err(repeating("ERR Unknown argument ", &option, b"").into());
         }
     }
     Ok(Reply::Array(Vec::new()))

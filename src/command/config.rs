@@ -67,6 +67,7 @@ fn set_default_password(context: &Context<'_, '_>) {
 /// CONFIG RESETSTAT
 pub(super) fn resetstat(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
     context.server.counters.reset();
+    context.server.readings.clear();
     context.server.statistics().clear();
     Ok(Reply::Ok)
 }

@@ -125,7 +125,20 @@ fn memory(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .bytes("maxmemory", 0)
         .line("maxmemory_policy", "noeviction")
         .line("mem_clients_normal", context.server.held.bytes())
-        .line("mem_allocator", "mimalloc");
+        .line("mem_allocator", "mimalloc")
+        .line("mem_fragmentation_ratio", "1.00")
+        .fixed(&[
+            ("used_memory_lua", "0"),
+            ("used_memory_scripts", "0"),
+            ("number_of_cached_scripts", "0"),
+            ("number_of_functions", "0"),
+            ("number_of_libraries", "0"),
+            ("mem_replication_backlog", "0"),
+            ("mem_clients_slaves", "0"),
+            ("mem_cluster_links", "0"),
+            ("active_defrag_running", "0"),
+            ("lazyfree_pending_objects", "0"),
+        ]);
 }
 
 fn persistence(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
@@ -139,25 +152,54 @@ fn persistence(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
             ("rdb_bgsave_in_progress", "0"),
             ("rdb_last_save_time", "0"),
             ("rdb_last_bgsave_status", "ok"),
+            ("rdb_last_bgsave_time_sec", "-1"),
+            ("rdb_current_bgsave_time_sec", "-1"),
+            ("rdb_saves", "0"),
         ])
         .line("aof_enabled", u8::from(kept))
-        .fixed(&[("aof_rewrite_in_progress", "0"), ("aof_last_bgrewrite_status", "ok")])
+        .fixed(&[
+            ("aof_rewrite_in_progress", "0"),
+            ("aof_rewrite_scheduled", "0"),
+            ("aof_last_rewrite_time_sec", "-1"),
+            ("aof_current_rewrite_time_sec", "-1"),
+            ("aof_last_bgrewrite_status", "ok"),
+        ])
         .line("aof_last_write_status", if refusing { "err" } else { "ok" });
 }
 
 fn stats(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
     let counters = &context.server.counters;
+    let rates = context.server.readings.rates();
+    let kib = |bytes: f64| format!("{:.2}", bytes / 1024.0);
     lines
         .count("total_connections_received", &counters.connections)
         .count("total_commands_processed", &counters.commands)
+        .line("instantaneous_ops_per_sec", rates.commands as u64)
         .count("total_net_input_bytes", &counters.bytes_in)
         .count("total_net_output_bytes", &counters.bytes_out)
+        .line("instantaneous_input_kbps", kib(rates.bytes_in))
+        .line("instantaneous_output_kbps", kib(rates.bytes_out))
         .count("rejected_connections", &counters.rejected_connections)
         .line("evicted_keys", 0)
         .count("evicted_clients", &counters.evicted_clients)
         .count("keyspace_hits", &counters.hits)
         .count("keyspace_misses", &counters.misses)
-        .fixed(&[("pubsub_channels", "0"), ("pubsub_patterns", "0")])
+        .fixed(&[
+            ("evicted_clients", "0"),
+            ("sync_full", "0"),
+            ("sync_partial_ok", "0"),
+            ("sync_partial_err", "0"),
+            ("pubsub_channels", "0"),
+            ("pubsub_patterns", "0"),
+            ("pubsubshard_channels", "0"),
+            ("latest_fork_usec", "0"),
+            ("total_forks", "0"),
+            ("migrate_cached_sockets", "0"),
+            ("slave_expires_tracked_keys", "0"),
+            ("tracking_total_keys", "0"),
+            ("tracking_total_items", "0"),
+            ("tracking_total_prefixes", "0"),
+        ])
         .count("total_error_replies", &counters.errors)
         .count("client_output_buffer_limit_disconnections", &counters.output_limit_closes);
 }
@@ -175,6 +217,8 @@ fn replication(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
             ("master_repl_offset", "0"),
             ("second_repl_offset", "-1"),
             ("repl_backlog_active", "0"),
+            ("repl_backlog_first_byte_offset", "0"),
+            ("repl_backlog_histlen", "0"),
         ]);
 }
 
@@ -182,7 +226,8 @@ fn processor(_: &Context<'_, '_>, lines: &mut Lines<'_>) {
     let (system, user) = machine::processor_seconds();
     lines
         .line("used_cpu_sys", format_args!("{system:.6}"))
-        .line("used_cpu_user", format_args!("{user:.6}"));
+        .line("used_cpu_user", format_args!("{user:.6}"))
+        .fixed(&[("used_cpu_sys_children", "0.000000"), ("used_cpu_user_children", "0.000000")]);
 }
 
 fn errors(context: &Context<'_, '_>, lines: &mut Lines<'_>) {

@@ -161,10 +161,13 @@ pub fn execute(
     let command = match admit(server, session, args) {
         Ok(command) => command,
         Err(refusal) => {
-            if let Some(command) = table::asked_for(args) {
+            let asked_for = table::asked_for(args);
+            if let Some(command) = asked_for {
                 server.statistics().rejected(command.number);
             }
-            let refusal = refuse(session, core, args, refusal);
+            // CLIENT LIST tells what was asked for last, refused or not.
+            session.last_command = asked_for.map_or("NULL", |command| command.name);
+            let refusal = refuse(server, settings, session, core, args, refusal);
             server.counters.count_error(&refusal);
             return refusal.into();
         }
@@ -228,12 +231,21 @@ fn admit(
 
 /// A request that is refused takes the MULTI around it with it: at its EXEC, or at once if
 /// it is the EXEC itself.
-fn refuse(session: &mut Session, core: &mut Core, args: &[&[u8]], refusal: Reply) -> Reply {
+fn refuse(
+    server: &Server,
+    settings: &Settings,
+    session: &mut Session,
+    core: &mut Core,
+    args: &[&[u8]],
+    refusal: Reply,
+) -> Reply {
     let asked_for = table::asked_for(args);
     if let (Some(command), Reply::Error(line)) = (asked_for, &refusal)
         && command.flags.has(Flags::EXEC)
     {
         transactions::end(session, core);
+        // It has ended a transaction, or said that there is none: to monitors it has run.
+        monitor::tell(server, settings, session, session.database, command, args);
         let why = line.as_bytes();
         let why = why.strip_prefix(b"ERR ").unwrap_or(why);
         let text = b"EXECABORT Transaction discarded because of: ";

@@ -84,7 +84,9 @@ pub(super) fn exec(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult 
         return Ok(Reply::NullArray);
     };
     let before = context.session.database;
+    context.session.executing = Some((multi.queue.len(), multi.bytes));
     let result = run_queue(context, &multi);
+    context.session.executing = None;
     if matches!(result, Err(Stop::Fetch)) {
         context.session.database = before;
         context.session.multi = Some(multi);

@@ -168,7 +168,10 @@ impl Settings {
         for (&(name, value), target) in pairs.iter().zip(&targets) {
             let set = match std::str::from_utf8(value) {
                 Ok(text) => target.set(&mut changed, text),
-                Err(_) => Err("argument must be UTF-8".to_owned()),
+                // What is wrong with it as a number or a choice is said first.
+                Err(_) => target
+                    .set(&mut changed.clone(), &String::from_utf8_lossy(value))
+                    .and(Err("argument must be UTF-8".to_owned())),
             };
             set.map_err(|reason| refused(name, reason))?;
         }

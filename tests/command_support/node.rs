@@ -48,13 +48,21 @@ impl Node {
         Self::on(self.store)
     }
 
+    /// The same with another number of databases.
+    pub(crate) fn restart_with_databases(self, databases: usize) -> Self {
+        Self::with(self.store, EngineOptions { databases, ..EngineOptions::default() })
+    }
+
     fn on(store: Arc<dyn Store>) -> Self {
+        Self::with(store, EngineOptions::default())
+    }
+
+    fn with(store: Arc<dyn Store>, options: EngineOptions) -> Self {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let mut rng = StdRng::seed_from_u64(7);
         let kept = Arc::clone(&store);
         let store = Arc::new(ResilientStore::new(store, RetryPolicy::default(), &mut rng));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let options = EngineOptions::default();
         let opened = Engine::open(store, Arc::clone(&clock), options, &mut rng);
         let (engine, recovered) = runtime.block_on(opened).unwrap();
         let running = Arc::clone(&engine);

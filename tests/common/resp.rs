@@ -159,8 +159,9 @@ fn blob(from: &mut impl BufRead, length_text: &[u8]) -> io::Result<Vec<u8>> {
 
 fn read_line(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    // A reply line is short; without a bound a server that never ends it would fill memory.
-    from.by_ref().take(64 * 1024).read_until(b'\n', &mut line)?;
+    // Only a monitor is told long lines; without a bound a server that never ends one would
+    // fill memory.
+    from.by_ref().take(16 << 20).read_until(b'\n', &mut line)?;
     if line.is_empty() {
         return Err(io::Error::new(ErrorKind::UnexpectedEof, "closed by the server"));
     }

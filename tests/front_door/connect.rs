@@ -1,8 +1,10 @@
 //! What clients send when they connect, in both protocols, with and without a password.
 
+use crate::common::client::Client;
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Peer, Server};
 use crate::common::session::{Scenario, same_replies, same_replies_with};
+use crate::common::wait::{PATIENCE, until};
 
 const fn scenario(name: &'static str, script: &'static str) -> Scenario {
     Scenario { name, script }
@@ -45,6 +47,32 @@ fn info_and_client_list_have_the_fields_that_clients_parse() {
             assert!(own.split(' ').any(|word| word == field), "no {field} in {own}");
         }
     }
+}
+
+/// What RedisInsight and dashboards draw.
+#[test]
+fn info_says_how_busy_the_server_is() {
+    let server = Server::start(&Options::memory());
+    let mut client = server.client();
+    until("a busy server", PATIENCE, || {
+        rates(&mut client).iter().all(|rate| *rate > 0.0).then_some(())
+    });
+    assert_eq!(client.cmd("CONFIG RESETSTAT"), Reply::ok());
+    until("rates in step", PATIENCE, || {
+        let [operations, _, output] = rates(&mut client);
+        // One INFO after the other: each counts as one, and answers with a kilobyte.
+        (operations > 10.0 && output > 10.0).then_some(())
+    });
+}
+
+/// Operations a second, and KiB a second in and out.
+fn rates(client: &mut Client) -> [f64; 3] {
+    let info = client.cmd("INFO stats").text().expect("a text");
+    ["ops_per_sec", "input_kbps", "output_kbps"].map(|name| {
+        let name = format!("instantaneous_{name}:");
+        let value = info.lines().find_map(|line| line.strip_prefix(&name)).expect("a rate");
+        value.parse().expect("a number")
+    })
 }
 
 #[test]

@@ -399,9 +399,7 @@ impl World {
 /// Once nothing is written any more the store holds what the node counts, and nothing else.
 async fn at_rest(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
     let names = || -> BTreeSet<String> {
-        let counted = engine
-            .with_core(|core| core.ledger().current().map(|held| held.name.to_string()).collect());
-        counted
+        engine.with_core(|core| core.ledger().current().map(|held| held.name.to_string()).collect())
     };
     // What is left over is looked for a minute and a half after the start.
     sleep(Duration::from_secs(100)).await;

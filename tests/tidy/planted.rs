@@ -124,11 +124,20 @@ fn a_dead_file_is_found() {
         ("tests/big/main.rs", "mod part;"),
         ("tests/big/part.rs", ""),
         ("tests/common/unused.rs", ""),
+        ("tests/clients/rust/src/lib.rs", "mod part;"),
+        ("tests/clients/rust/src/part.rs", ""),
+        ("tests/clients/rust/src/unused.rs", ""),
+        ("tests/clients/rust/tests/some.rs", ""),
     ];
     let sources: Vec<Source> = sources.iter().map(|(path, text)| Source::new(path, text)).collect();
     finds(
         &rules::dead_files(&sources),
-        &["src/engine/ghost.rs", "src/inline.rs", "tests/common/unused.rs"],
+        &[
+            "src/engine/ghost.rs",
+            "src/inline.rs",
+            "tests/common/unused.rs",
+            "tests/clients/rust/src/unused.rs",
+        ],
     );
 }
 

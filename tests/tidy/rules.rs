@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::house::{FILE_LINES_MAX, FUNCTION_LINES_MAX};
+use crate::house::{FILE_LINES_MAX, FUNCTION_LINES_MAX, OTHER_CRATES};
 use crate::source::{Source, leading_name, matching_brace, words};
 
 /// Words that only some modules may use.
@@ -178,6 +178,7 @@ pub(crate) fn dead_files(sources: &[Source]) -> Vec<String> {
 
 /// What cargo builds by itself.
 fn is_root(path: &str) -> bool {
+    let path = OTHER_CRATES.iter().find_map(|home| path.strip_prefix(home)).unwrap_or(path);
     let parts: Vec<&str> = path.split('/').collect();
     match parts[..] {
         ["src", file] => file == "lib.rs" || file == "main.rs",

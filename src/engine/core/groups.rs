@@ -139,7 +139,7 @@ impl Core {
             }
             for id in db.index.bury(flush.commit) {
                 match db.index.get(id) {
-                    Some(entry) if watched.has(number as u8, entry.key()) => db.bury(id, flush),
+                    Some(entry) if watched.has(number as u8, entry.key()) => db.bury(id),
                     _ => db.remove(id),
                 }
             }

@@ -132,23 +132,30 @@ impl Database {
 
     /// Carries a flush out on an entry that must stay: what it buried is a tombstone now.
     /// A key that had expired before is none of the flush's doing, so it keeps its commit.
-    fn bury(&mut self, id: EntryId, flush: Flush) {
+    fn bury(&mut self, id: EntryId) {
         let Some(newest) = self.index.get(id).map(Entry::newest) else {
             return;
         };
         if !newest.state.is_alive() {
             return;
         }
-        let Flush { commit, position } = flush;
-        let (before, expired) =
-            (newest.commit, newest.is_expired(commit.time >> CommitId::COUNTER_BITS));
+        let (before, burier) = (newest.commit, self.burier(newest, Position::MAX));
         self.forget_expiry(id);
-        if expired {
-            self.index.fill(id, before, State::Tombstone);
-        } else {
+        if let Some(Flush { commit, position }) = burier {
             let tombstone = Version { commit, position, expires_ms: 0, state: State::Tombstone };
             self.index.replace(id, tombstone, false);
+        } else {
+            self.index.fill(id, before, State::Tombstone);
         }
+    }
+
+    /// The flush up to a position that ended the life of a key's newest version: the first one
+    /// behind it, unless it was dead by then.
+    fn burier(&self, newest: &Version, position: Position) -> Option<Flush> {
+        let mut flushes = self.flushes.iter().rev();
+        let first = flushes.find(|f| f.commit > newest.commit && f.position <= position)?;
+        let expired = newest.is_expired(first.commit.time >> CommitId::COUNTER_BITS);
+        (newest.state.is_alive() && !expired).then_some(*first)
     }
 
     fn remove(&mut self, id: EntryId) {
@@ -432,22 +439,24 @@ impl Core {
         entry.visible(&database.flushes, snapshot)
     }
 
-    /// The newest version of a key of a slot in a snapshot, even one that a flush has buried, and
-    /// whether it is still alive there: what WATCH compares.
+    /// The newest version of a key of a slot in a snapshot, even one that a flush has buried;
+    /// the commit that changed the key last, which may be that flush's, whether or not it is
+    /// carried out; and whether the key is alive there. The last two are what WATCH compares.
     pub fn newest(
         &self,
         slot: u8,
         hash: u64,
         key: &[u8],
         snapshot: Snapshot,
-    ) -> Option<(&Version, bool)> {
+    ) -> Option<(&Version, CommitId, bool)> {
         let db = self.in_slot(slot)?;
         let entry = db.index.get(db.index.find(hash, key)?)?;
         let newest = entry.versions().find(|version| version.position <= snapshot.position)?;
         let alive = entry.visible(&db.flushes, snapshot).is_some_and(|version| {
             version.state.is_alive() && !version.is_expired(snapshot.now_ms)
         });
-        Some((newest, alive))
+        let burier = db.burier(newest, snapshot.position);
+        Some((newest, burier.map_or(newest.commit, |flush| flush.commit), alive))
     }
 
     /// How many keys a database has; expired ones count until they are reaped.

@@ -1,6 +1,5 @@
-"""redis-py against the server in AFT_BINARY, in both protocols."""
+"""redis-py 5 and newest against the server in AFT_BINARY, in both protocols."""
 
-import os
 import threading
 import unittest
 
@@ -9,7 +8,16 @@ from redis.backoff import ConstantBackoff, NoBackoff
 from redis.exceptions import AuthenticationError, ResponseError, WatchError
 from redis.retry import Retry
 
-from server import Server
+import closing
+from server import PASSWORD, Server, tls_options
+
+
+def in_threads(count, work):
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 class Plain(unittest.TestCase):
@@ -20,9 +28,7 @@ class Plain(unittest.TestCase):
     def setUpClass(cls):
         cls.server = Server(tls=cls.tls)
         cls.addClassCleanup(cls.server.close)
-        cls.where = {"host": "127.0.0.1", "port": cls.server.port, "protocol": cls.protocol}
-        if cls.tls:
-            cls.where |= tls_options(cls.server)
+        cls.where = cls.server.where(cls.protocol)
 
     def connect(self, **options):
         options = {"decode_responses": True, "socket_timeout": 20} | options
@@ -134,46 +140,85 @@ class Plain(unittest.TestCase):
         self.r.set("big", big)
         self.assertTrue(self.r.get("big") == big)
 
-    def test_pool_of_20(self):
+    def test_pool_of_50(self):
         where = {key: value for key, value in self.where.items() if key != "ssl"}
         kind = redis.SSLConnection if self.tls else redis.Connection
-        pool = redis.BlockingConnectionPool(connection_class=kind, max_connections=20, **where)
+        pool = redis.BlockingConnectionPool(connection_class=kind, max_connections=50, **where)
         r = redis.Redis(connection_pool=pool)
         self.addCleanup(r.close)
         counts = []
 
         def work():
-            counts.extend([r.incr("n") for _ in range(50)])
+            counts.extend([r.incr("n") for _ in range(20)])
 
-        threads = [threading.Thread(target=work) for _ in range(40)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        in_threads(100, work)
         self.assertEqual(sorted(counts), list(range(1, 2001)))
+
+    def test_auth(self):
+        # By default it tries a wrong password ten times before it says so.
+        once = self.where | {"password": None, "retry": Retry(NoBackoff(), 0)}
+        for wrong in ({}, {"password": "wrong"}, {"username": "x", "password": PASSWORD}):
+            with self.subTest(wrong=wrong), redis.Redis(**once | wrong) as client:
+                with self.assertRaises(AuthenticationError):
+                    client.get("k")
+        with redis.Redis(**self.where, username="default") as client:
+            self.assertTrue(client.set("k", "v"))
+
+    def test_reconnects_after_kill_9_and_the_acknowledged_data_is_there(self):
+        client = self.connect(
+            retry=Retry(ConstantBackoff(0.1), 100),
+            retry_on_error=[ConnectionRefusedError],  # redis-py 5 has to be told
+        )
+        for n in range(100):
+            client.set(f"k{n}", n)
+        self.server.kill()
+        # The first command meets the dead connection, and is sent again.
+        restart = threading.Thread(target=self.server.start)
+        restart.start()
+        values = client.mget([f"k{n}" for n in range(100)])
+        restart.join()
+        self.assertEqual(values, [str(n) for n in range(100)])
+        self.assertTrue(client.set("again", "yes"))
+
+    # redis-py's Lock acquires, waits, looks and expires by SET NX PX and GET.
+
+    def test_one_holds_the_lock_until_it_expires(self):
+        mine, theirs = (self.r.lock("lock", timeout=0.5, sleep=0.05) for _ in range(2))
+        self.assertTrue(mine.acquire())
+        self.assertTrue(mine.owned() and mine.locked() and theirs.locked())
+        self.assertFalse(theirs.acquire(blocking=False))
+        self.assertTrue(theirs.acquire(blocking_timeout=20))
+        self.assertTrue(theirs.owned() and not mine.owned())
+
+    def test_exactly_one_of_many_gets_the_lock(self):
+        won = []
+
+        def work():
+            won.append(self.r.lock("lock", timeout=60).acquire(blocking=False))
+
+        in_threads(50, work)
+        self.assertEqual(sorted(won), [False] * 49 + [True])
+
+    def test_the_lock_is_extended_and_released_by_scripts(self):
+        closing.needs(self, self.server, "EVAL", "return 1", 0)
+        mine, theirs = (self.r.lock("lock", timeout=60) for _ in range(2))
+        with mine:
+            self.assertTrue(mine.extend(60) and mine.reacquire())
+            self.assertFalse(theirs.acquire(blocking=False))
+        self.assertTrue(theirs.acquire(blocking=False))
 
 
 class Plain3(Plain):
     protocol = 3
 
 
-def tls_options(server, who="client"):
-    def path(name):
-        return os.path.join(server.certificates, name)
-
-    options = {"ssl": True, "ssl_ca_certs": path("ca.crt"), "ssl_check_hostname": True}
-    if who:
-        options |= {"ssl_certfile": path(f"{who}.crt"), "ssl_keyfile": path(f"{who}.key")}
-    return options
-
-
 class Tls(Plain):
     tls = True
 
-    def test_who_has_no_certificate_is_refused(self):
+    def test_who_has_no_certificate_of_ours_is_refused(self):
         for who in (None, "stranger"):
             options = self.where | {"ssl_certfile": None, "ssl_keyfile": None}
-            options |= tls_options(self.server, who) | {"retry": Retry(NoBackoff(), 0)}
+            options |= tls_options(who) | {"retry": Retry(NoBackoff(), 0)}
             with self.subTest(who=who), redis.Redis(**options) as client:
                 with self.assertRaises(redis.ConnectionError):
                     client.get("k")
@@ -183,52 +228,5 @@ class Tls3(Tls):
     protocol = 3
 
 
-class Password(unittest.TestCase):
-    def test_auth(self):
-        server = Server(password="secret")
-        self.addCleanup(server.close)
-        for protocol in (2, 3):
-            with self.subTest(protocol=protocol):
-                options = {"host": "127.0.0.1", "port": server.port, "protocol": protocol}
-                # By default it tries a wrong password ten times before it says so.
-                once = options | {"retry": Retry(NoBackoff(), 0)}
-                for wrong in ({}, {"password": "wrong"}, {"username": "x", "password": "secret"}):
-                    with redis.Redis(**once, **wrong) as client:
-                        with self.assertRaises(AuthenticationError):
-                            client.get("k")
-                for right in ({"password": "secret"}, {"username": "default", "password": "secret"}):
-                    with redis.Redis(**options, **right) as client:
-                        self.assertTrue(client.set("k", "v"))
-
-
-class Reconnect(unittest.TestCase):
-    def test_after_kill_9_the_acknowledged_data_is_there(self):
-        server = Server()
-        self.addCleanup(server.close)
-        for protocol in (2, 3):
-            with self.subTest(protocol=protocol):
-                client = redis.Redis(
-                    host="127.0.0.1",
-                    port=server.port,
-                    protocol=protocol,
-                    decode_responses=True,
-                    retry=Retry(ConstantBackoff(0.1), 100),
-                )
-                self.addCleanup(client.close)
-                for n in range(100):
-                    client.set(f"{protocol}:{n}", n)
-                server.kill()
-                # The first command meets the dead connection, and is sent again.
-                restart = threading.Thread(target=server.start)
-                restart.start()
-                values = client.mget([f"{protocol}:{n}" for n in range(100)])
-                restart.join()
-                self.assertEqual(values, [str(n) for n in range(100)])
-                self.assertTrue(client.set("again", "yes"))
-
-
 if __name__ == "__main__":
-    result = unittest.main(exit=False, verbosity=2).result
-    bad = len(result.failures) + len(result.errors)
-    print(f"redis-py: {result.testsRun - bad} passed, {bad} failed", flush=True)
-    raise SystemExit(bool(bad or not result.testsRun))
+    closing.run("redis-py")
