@@ -207,6 +207,7 @@ impl World {
             group_bytes_max,
             logged,
             hash_seed: 7,
+            cache_bytes: 0,
         });
         core.advance(1_000, Duration::ZERO);
         core.begin(1, CommitId::ZERO, 0);

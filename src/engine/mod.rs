@@ -113,6 +113,7 @@ pub struct Engine {
     commit_deadline_ms: AtomicU64,
     expired_keys_per_turn: AtomicUsize,
     compaction: Mutex<CompactionReport>,
+    cache_bytes: AtomicU64,
     /// Something was found damaged at the start: nothing is deleted that nobody names.
     damaged: AtomicBool,
     compaction_limits: Mutex<CompactionLimits>,
@@ -157,6 +158,7 @@ impl Engine {
             commit_deadline_ms: AtomicU64::new(options.commit_deadline.as_millis() as u64),
             expired_keys_per_turn: AtomicUsize::new(options.expired_keys_per_turn),
             compaction: Mutex::default(),
+            cache_bytes: AtomicU64::new(options.cache_bytes),
             damaged: AtomicBool::new(false),
             compaction_limits: Mutex::new(options.compaction),
             logged,
@@ -246,10 +248,11 @@ impl Engine {
         *self.compaction_limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes how much is kept in memory, and when old objects are compacted.
+    /// Changes how much is kept in memory, and when old objects are compacted. It may be
+    /// called by who holds the state: the compactor passes the first on.
     pub fn adjust_space(&self, cache_bytes: u64, limits: CompactionLimits) {
         *self.compaction_limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
-        self.with_core(|core| core.set_cache_bytes(cache_bytes));
+        self.cache_bytes.store(cache_bytes, Ordering::Relaxed);
     }
 
     /// What compaction has done since the start.

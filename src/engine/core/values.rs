@@ -119,7 +119,9 @@ impl Core {
 
     /// Changes how much is kept, in bytes.
     pub fn set_cache_bytes(&mut self, bytes: u64) {
-        self.values.cache.set_capacity(bytes);
+        if self.values.cache.capacity() != bytes {
+            self.values.cache.set_capacity(bytes);
+        }
     }
 
     /// What the cache takes, in bytes.
