@@ -127,8 +127,11 @@ pub(super) async fn run(engine: &Engine) -> ! {
     // What is not worth another round: everything was moved, and it is no less.
     let mut floor = Size::default();
     let mut sweep_at = engine.clock.monotonic() + SWEEP_FIRST;
+    // At once for the first time: a process that never lives long leaves a log each time.
+    let mut wait = Duration::ZERO;
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(wait).await;
+        wait = LOOK_EVERY;
         let cache_bytes = engine.cache_bytes.load(Ordering::Relaxed);
         engine.with_core(|core| core.set_cache_bytes(cache_bytes));
         delete_replaced(engine, &mut replaced).await;

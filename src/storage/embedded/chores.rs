@@ -93,8 +93,7 @@ impl<D: Disk> Segments<D> {
             return Some(Chore(Work::Prepare { header, fill }));
         }
         // Only the oldest: the deletes and fences in a segment are needed as long as
-        // there are older ones. (Moving what still lives out of a mostly dead oldest
-        // segment, as records of the head, belongs here too.)
+        // there are older ones.
         let (&number, segment) = self.segments.first_key_value()?;
         let is_head = self.head.as_ref().is_some_and(|h| h.header.number == number);
         let quiet = self.fences.is_empty() && self.in_doubt.is_none();

@@ -79,6 +79,13 @@ impl<F> Index<F> {
         self.places().remove(name)
     }
 
+    /// All objects in a segment; looks at every object there is.
+    pub(super) fn in_segment(&self, segment: u64) -> Vec<(Box<str>, Place<F>)> {
+        let places = self.places();
+        let inside = places.iter().filter(|(_, place)| place.segment == segment);
+        inside.map(|(name, place)| (name.clone(), place.clone())).collect()
+    }
+
     /// As [`Store::list`](crate::storage::Store::list).
     pub(super) fn list(&self, prefix: &str, after: &str, limit: usize) -> Vec<String> {
         let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };

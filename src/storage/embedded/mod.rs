@@ -2,7 +2,7 @@
 //!
 //! Objects are written once and trimmed from the old end, so the store is a log: a row
 //! of segment files, each a row of records, and a map in memory that says where each
-//! object is. There is nothing to compact, and one sync makes a batch of any size
+//! object is. There is next to nothing to compact, and one sync makes a batch of any size
 //! durable.
 //!
 //! ```text
@@ -61,7 +61,8 @@
 //!
 //! A segment is removed when nothing in it lives and no older one is left: younger ones
 //! hold the deletes and seals of older ones. The last 1/64 of a segment is for deletes
-//! only, so that a full disk can be relieved.
+//! only, so that a full disk can be relieved. The few small objects that outlive all others
+//! of the oldest segment are copied to the head, so that they don't hold it back.
 //!
 //! | file          | what                                              |
 //! |---------------|---------------------------------------------------|
@@ -72,6 +73,7 @@
 //! | `examine`     | what of a segment counts                          |
 //! | `scan`        | from header to header                             |
 //! | `chores`      | the next segment, dead segments, late syncs       |
+//! | `moves`       | what outlives its segment                         |
 //! | `index`       | name to place                                     |
 //! | `record`      | the bytes                                         |
 //! | `format`      | the directory's files                             |
@@ -82,6 +84,7 @@ mod disk;
 mod examine;
 mod format;
 mod index;
+mod moves;
 mod record;
 mod recover;
 mod run;

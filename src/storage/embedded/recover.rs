@@ -71,6 +71,7 @@ impl<D: Disk> Segments<D> {
             in_doubt: None,
             next_number: numbers.max().map_or(1, |last| last + 1),
             removing: None,
+            looked_at: None,
             damage: Vec::new(),
         };
         // What was being made when the process ended never counted.

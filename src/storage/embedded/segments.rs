@@ -114,6 +114,8 @@ pub struct Segments<D: Disk> {
     pub(super) next_number: u64,
     /// The segment whose removal is under way, or failed in the time of this head.
     pub(super) removing: Option<u64>,
+    /// The oldest segment and what lived in it when it was last seen that it has to stay.
+    pub(super) looked_at: Option<(u64, u64)>,
     pub(super) damage: Vec<Damage>,
 }
 
@@ -135,6 +137,7 @@ impl<D: Disk> Segments<D> {
             }
         }
         self.flush(&mut batch);
+        self.move_last_objects();
         batch.answers
     }
 
@@ -222,7 +225,7 @@ impl<D: Disk> Segments<D> {
 
     /// Sees to it that `more` bytes fit behind what is staged, in a new segment if
     /// need be; then what was staged has been written before.
-    fn make_room(&mut self, batch: &mut Batch, more: u64, kind: Kind) -> Result<(), StoreError> {
+    pub(super) fn make_room(&mut self, batch: &mut Batch, more: u64, kind: Kind) -> Result<(), StoreError> {
         if self.fits(batch.bytes + more, kind) {
             return Ok(());
         }
@@ -297,7 +300,7 @@ impl<D: Disk> Segments<D> {
     }
 
     /// Writes and syncs what is staged, and takes it into the index.
-    fn flush(&mut self, batch: &mut Batch) {
+    pub(super) fn flush(&mut self, batch: &mut Batch) {
         let (mut items, dependent) = batch.take_run();
         if items.is_empty() && dependent.is_empty() {
             return;

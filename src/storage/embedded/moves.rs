@@ -1,0 +1,62 @@
+//! What lives on in an old segment moves on, so that the segment can go.
+//!
+//! Segments go oldest first, and only when nothing in them lives. The engine moves what is
+//! large and alive itself; but one small object that lives for ever (a node's entry) would
+//! hold back its segment, and with it all that are younger: the store would only grow.
+//!
+//! A copy is a record like any other. The later of two records of one name counts, and the
+//! older goes with its segment only when the copy is durable.
+
+use super::disk::Disk;
+use super::record::Kind;
+use super::run::{Batch, Item};
+use super::segments::Segments;
+use crate::storage::StoreError;
+
+/// Of a segment's size, what may be moved for its sake: so little is never much beside
+/// what was written before it came to be the oldest.
+const SHARE_MAX: u64 = 64;
+
+/// No more objects than that are moved for one segment.
+const OBJECTS_MAX: u64 = 1024;
+
+impl<D: Disk> Segments<D> {
+    /// Moves what is left in the oldest segment behind everything else, if it is little.
+    pub(super) fn move_last_objects(&mut self) {
+        let Some((&oldest, segment)) = self.segments.first_key_value() else { return };
+        let state = (oldest, segment.live);
+        let is_head = self.head.as_ref().is_none_or(|head| head.header.number == oldest);
+        let is_full = segment.live > OBJECTS_MAX;
+        if is_head || is_full || segment.live == 0 || self.looked_at == Some(state) {
+            return;
+        }
+        self.looked_at = Some(state);
+        let left = self.index.in_segment(oldest);
+        let bytes: u64 = left.iter().map(|(_, place)| place.body_bytes).sum();
+        if bytes > self.options.segment_bytes / SHARE_MAX {
+            return;
+        }
+        let mut batch = Batch::new();
+        for (name, place) in left {
+            let moved = place.read(&name, 0, u64::MAX).and_then(|body| {
+                let item = Item::new(Kind::Object, name.as_bytes(), body, None);
+                self.stage_move(&mut batch, item)
+            });
+            if let Err(error) = moved {
+                return tracing::warn!(%name, %error, "an object in an old segment can't be moved");
+            }
+        }
+        self.flush(&mut batch);
+        // The originals are about to go: what replaces them must be durable before. Where
+        // that fails, the head is in doubt, and nothing goes until it is resolved.
+        if let Err(error) = self.sync_head() {
+            tracing::warn!(%error, "what was moved is not known to be durable");
+        }
+    }
+
+    fn stage_move(&mut self, batch: &mut Batch, item: Item) -> Result<(), StoreError> {
+        self.make_room(batch, item.record_bytes(), Kind::Object)?;
+        batch.push(item);
+        Ok(())
+    }
+}
