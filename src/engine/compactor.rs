@@ -129,8 +129,6 @@ pub(super) async fn run(engine: &Engine) -> ! {
     let mut sweep_at = engine.clock.monotonic() + SWEEP_FIRST;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let cache_bytes = engine.cache_bytes.load(Ordering::Relaxed);
-        engine.with_core(|core| core.set_cache_bytes(cache_bytes));
         delete_replaced(engine, &mut replaced).await;
         if engine.clock.monotonic() >= sweep_at {
             sweep(engine).await;

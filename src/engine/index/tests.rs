@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::version::Value;
+use crate::engine::version::{Snapshot, Value};
 use std::collections::HashMap;
 
 fn version(time: u64, position: Position, value: &str) -> Version {
