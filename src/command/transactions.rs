@@ -133,8 +133,7 @@ fn run_queue(context: &mut Context<'_, '_>, multi: &Multi) -> CommandResult {
 /// Whether a command has to run on the tip for what was queued or watched before it.
 pub(super) fn needs_tip(session: &Session, command: &Command) -> bool {
     command.flags.has(Flags::EXEC)
-        && (!session.watches.is_empty()
-            || session.multi.as_ref().is_some_and(|multi| multi.writes))
+        && (!session.watches.is_empty() || session.multi.as_ref().is_some_and(|multi| multi.writes))
 }
 
 /// Nothing is queued or watched any more.

@@ -115,7 +115,7 @@ fn refuse_eviction(text: &str) -> Result<(), String> {
     if text.eq_ignore_ascii_case(NO_EVICTION) {
         Ok(())
     } else if POLICIES.iter().any(|policy| policy.eq_ignore_ascii_case(text)) {
-        Err("aft evicts no keys: what it has acknowledged stays".to_owned())
+        Err("aft evicts no keys".to_owned())
     } else {
         Err(redis_choice_refusal(POLICIES))
     }

@@ -82,9 +82,7 @@ impl State {
     pub fn heap_bytes(&self) -> usize {
         match self {
             Self::Live(Value::String(bytes)) => bytes.heap_bytes(),
-            Self::Inherited(inherited) => {
-                size_of::<Inherited>() + inherited.state.heap_bytes()
-            }
+            Self::Inherited(inherited) => size_of::<Inherited>() + inherited.state.heap_bytes(),
             Self::Stored(_) | Self::Tombstone | Self::Lost => 0,
         }
     }
