@@ -76,7 +76,11 @@ pub async fn run(
         let commit = Duration::from_millis(settings.commit_deadline_ms);
         let read = Duration::from_millis(settings.read_deadline_ms);
         adjusted.adjust(commit, read, settings.expired_keys_per_turn as usize);
-        adjusted.adjust_space(settings.cache_bytes, compaction_limits(settings));
+        adjusted.adjust_space(
+            settings.cache_bytes,
+            settings.memory_bytes_max,
+            compaction_limits(settings),
+        );
     });
     let mut accepting = Vec::new();
     for listener in listeners {
@@ -199,6 +203,7 @@ async fn open_engine(
         recovery_reads_in_flight: settings.recovery_reads_in_flight as usize,
         expired_keys_per_turn: settings.expired_keys_per_turn as usize,
         cache_bytes: settings.cache_bytes,
+        memory_bytes_max: settings.memory_bytes_max,
         compaction: compaction_limits(settings),
     };
     let opened = Engine::open(store, Arc::clone(clock), options, rng).await;

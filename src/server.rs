@@ -41,6 +41,8 @@ pub struct Counters {
     pub hits: AtomicU64,
     /// Reads that didn't.
     pub misses: AtomicU64,
+    /// Commands that waited for values from the store, each time they did.
+    pub fetches: AtomicU64,
     /// Error replies.
     pub errors: AtomicU64,
     /// Connections closed because their replies piled up.
@@ -88,6 +90,7 @@ impl Counters {
             &self.bytes_out,
             &self.hits,
             &self.misses,
+            &self.fetches,
             &self.errors,
             &self.output_limit_closes,
             &self.evicted_clients,

@@ -81,6 +81,10 @@ pub struct Multi {
     pub queue: Vec<Queued>,
     /// Bytes of their arguments.
     pub bytes: usize,
+    /// A command that writes was queued.
+    pub writes: bool,
+    /// A command that may need memory was queued.
+    pub needs_memory: bool,
     /// A command could not be queued: EXEC will abort.
     pub broken: bool,
 }

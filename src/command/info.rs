@@ -117,16 +117,18 @@ fn clients(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
 
 fn memory(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
     let memory = context.server.memory();
+    let core = context.transaction.core();
+    let used = core.used_bytes();
     lines
-        .bytes("used_memory", memory.resident)
+        .bytes("used_memory", used)
         .bytes("used_memory_rss", memory.resident)
         .bytes("used_memory_peak", memory.peak)
         .bytes("total_system_memory", machine::memory_of_machine())
-        .bytes("maxmemory", 0)
+        .bytes("maxmemory", context.settings.memory_bytes_max)
         .line("maxmemory_policy", "noeviction")
         .line("mem_clients_normal", context.server.held.bytes())
         .line("mem_allocator", "mimalloc")
-        .line("mem_fragmentation_ratio", "1.00")
+        .line("mem_fragmentation_ratio", format_args!("{:.2}", ratio(memory.resident, used)))
         .fixed(&[
             ("used_memory_lua", "0"),
             ("used_memory_scripts", "0"),
@@ -316,6 +318,7 @@ fn aft(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .count("store_reads", &metrics.reads)
         .count("store_failures", &metrics.failures)
         .line("store_last_failure", one_line(&store.last_failure().unwrap_or_default()));
+    space(context, lines);
     match core.oldest_pin() {
         Some((position, since_ms)) => lines
             .line("oldest_pin_position", position)
@@ -326,12 +329,38 @@ fn aft(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         lines
             .line("recovered_keys", recovered.keys)
             .line("recovered_groups", recovered.groups)
+            .line("recovered_bases", recovered.bases)
             .line("recovery_ms", recovered.took.as_millis())
             .line("damages", recovered.damages.len());
         for (at, damage) in recovered.damages.iter().take(DAMAGES_SHOWN_MAX).enumerate() {
             lines.line(&format!("damage_{at}"), one_line(damage));
         }
     }
+}
+
+/// What is in the store, what of it is alive, and what is done about the rest.
+fn space(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    let core = context.transaction.core();
+    let (ledger, live) = (core.ledger(), core.live());
+    let compaction = context.server.engine.compaction();
+    let limits = context.server.engine.compaction_limits();
+    lines
+        .line("store_bytes", ledger.bytes())
+        .line("live_bytes", live.bytes)
+        .line("live_keys", live.keys)
+        .line("groups", ledger.count().groups)
+        .line("bases", ledger.count().bases)
+        .line("logs", ledger.logs())
+        .line("replaced_objects", ledger.replaced())
+        .line("compaction_debt_bytes", core.compaction_debt_bytes(&limits))
+        .line("compaction_bases_written", compaction.bases)
+        .line("compaction_objects_replaced", compaction.objects)
+        .line("compaction_bytes_written", compaction.bytes_written)
+        .line("compaction_failure", one_line(&compaction.failure))
+        .line("cached_values", core.cached_values())
+        .line("cached_bytes", core.cached_bytes())
+        .line("cache_bytes_max", core.cache_bytes_max())
+        .count("value_fetches", &context.server.counters.fetches);
 }
 
 /// More are in the log.
@@ -347,6 +376,10 @@ fn health(core: &Core) -> (&'static str, String) {
 
 fn one_line(text: &str) -> String {
     text.replace(['\r', '\n'], " ")
+}
+
+fn ratio(bytes: u64, of: u64) -> f64 {
+    bytes as f64 / of.max(1) as f64
 }
 
 /// A number of bytes as Redis shows it to people.

@@ -158,7 +158,7 @@ pub fn execute(
     core: &mut Core,
     args: &[&[u8]],
 ) -> Execution {
-    let command = match admit(server, session, args) {
+    let command = match admit(server, settings, session, core, args) {
         Ok(command) => command,
         Err(refusal) => {
             let asked_for = table::asked_for(args);
@@ -208,7 +208,9 @@ pub fn is_cross_protocol_attack(args: &[&[u8]]) -> bool {
 /// the order in which it does.
 fn admit(
     server: &Server,
+    settings: &Settings,
     session: &mut Session,
+    core: &Core,
     args: &[&[u8]],
 ) -> Result<&'static Command, Reply> {
     let command = table::find(args)?;
@@ -222,11 +224,28 @@ fn admit(
         return Err(Reply::error(text));
     }
     acl::admit(server, session, command, args, acl::Place::Arrival)?;
+    if settings.memory_bytes_max > 0
+        && needs_memory(session, command)
+        && core.is_out_of_memory(settings.memory_bytes_max)
+    {
+        let text = "OOM command not allowed when used memory > 'maxmemory'.";
+        return Err(Reply::error(text));
+    }
     if session.monitoring && command.flags.has(Flags::DATA) {
         // Redis takes whoever watches for a kind of replica.
         return Err(Reply::error("ERR Replica can't interact with the keyspace"));
     }
     Ok(command)
+}
+
+/// Whether a command may need memory that it doesn't free: by itself, by what an EXEC runs, or
+/// because it would be queued.
+fn needs_memory(session: &Session, command: &Command) -> bool {
+    match &session.multi {
+        Some(multi) if command.flags.has(Flags::EXEC) => multi.needs_memory,
+        Some(_) if !command.flags.has(Flags::RUNS_IN_MULTI) => true,
+        _ => command.flags.has(Flags::DENY_OOM),
+    }
 }
 
 /// A request that is refused takes the MULTI around it with it: at its EXEC, or at once if
@@ -276,6 +295,8 @@ fn enqueue(settings: &Settings, session: &mut Session, command: &Command, args: 
         );
     }
     multi.bytes += bytes;
+    multi.writes |= command.flags.has(Flags::WRITE);
+    multi.needs_memory |= command.flags.has(Flags::DENY_OOM);
     multi.queue.push(Queued::new(command.number, args));
     Reply::Queued
 }

@@ -9,7 +9,7 @@ use super::table::{self, Command, Flags};
 use super::{CommandResult, Context, Stop, acl};
 use crate::engine::core::Core;
 use crate::resp::Reply;
-use crate::session::{Multi, Queued, Session, Watch};
+use crate::session::{Multi, Session, Watch};
 use crate::transaction::Transaction;
 
 /// MULTI
@@ -133,12 +133,7 @@ fn run_queue(context: &mut Context<'_, '_>, multi: &Multi) -> CommandResult {
 /// Whether a command has to run on the tip for what was queued or watched before it.
 pub(super) fn needs_tip(session: &Session, command: &Command) -> bool {
     command.flags.has(Flags::EXEC)
-        && (!session.watches.is_empty()
-            || session.multi.as_ref().is_some_and(|multi| {
-                let writes =
-                    |queued: &Queued| table::by_number(queued.command).flags.has(Flags::WRITE);
-                multi.queue.iter().any(writes)
-            }))
+        && (!session.watches.is_empty() || session.multi.as_ref().is_some_and(|multi| multi.writes))
 }
 
 /// Nothing is queued or watched any more.

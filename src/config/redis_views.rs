@@ -80,27 +80,11 @@ pub(super) static VIEWS: &[View] = &[
         get: |s| s.durability.word().to_owned(),
         set: ViewSet::OnlySame(&["everysec", "always", "no"]),
     },
-    // Nothing is evicted: a store that drops what it acknowledged is none.
-    View {
-        name: "maxmemory",
-        setting: "maxmemory",
-        get: |_| "0".to_owned(),
-        set: ViewSet::OnlySame(&[]),
-    },
     View {
         name: "maxmemory-policy",
         setting: "maxmemory-policy",
-        get: |_| "noeviction".to_owned(),
-        set: ViewSet::OnlySame(&[
-            "volatile-lru",
-            "volatile-lfu",
-            "volatile-random",
-            "volatile-ttl",
-            "allkeys-lru",
-            "allkeys-lfu",
-            "allkeys-random",
-            "noeviction",
-        ]),
+        get: |_| NO_EVICTION.to_owned(),
+        set: ViewSet::Change(|_, text| refuse_eviction(text)),
     },
     View {
         name: "loglevel",
@@ -118,6 +102,24 @@ pub(super) static VIEWS: &[View] = &[
         set: ViewSet::Change(set_output_buffer_limit),
     },
 ];
+
+const NO_EVICTION: &str = "noeviction";
+
+/// A store that drops what it has acknowledged is none.
+fn refuse_eviction(text: &str) -> Result<(), String> {
+    #[rustfmt::skip] // As many as fit into a line.
+    const POLICIES: &[&str] = &[
+        "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
+        "allkeys-lru", "allkeys-lfu", "allkeys-random", NO_EVICTION,
+    ];
+    if text.eq_ignore_ascii_case(NO_EVICTION) {
+        Ok(())
+    } else if POLICIES.iter().any(|policy| policy.eq_ignore_ascii_case(text)) {
+        Err("aft evicts no keys".to_owned())
+    } else {
+        Err(redis_choice_refusal(POLICIES))
+    }
+}
 
 /// Redis counts from the other end: its debug is the one that tells all.
 fn redis_log_level(level: LogLevel) -> &'static str {

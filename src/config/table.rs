@@ -231,6 +231,10 @@ settings! {
             bytes(0, 1024 * GIB), Live, None,
             "Values that are in the store and kept in memory, too; values of up to 64 bytes are always in memory.",
             "Most requests are for few values. What is not kept is read from the store when somebody asks.";
+        memory_bytes_max: u64 = 0,
+            bytes(0, i64::MAX), Live, Some("maxmemory"),
+            "Memory for all data: the index, what is on its way to the store, and cached values; beyond it writes that need more are refused; 0 for no limit.",
+            "Cached values go first; keys and small values can't. What connections hold has a limit of its own, --clients-bytes-max.";
         store_percent_max: u64 = 200,
             count("percent", 110, 10_000), Live, None,
             "The store may take so many percent of what is alive in it; beyond it old objects are compacted.",

@@ -414,6 +414,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Execution::Fetch(missing) => {
                     self.request = Some(consumed);
                     self.fetched = lent;
+                    server.counters.fetches.fetch_add(1, Ordering::Relaxed);
                     self.pause = Pause::Fetch(fetch(Arc::clone(&self.server), missing));
                     break;
                 }

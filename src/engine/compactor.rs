@@ -132,8 +132,6 @@ pub(super) async fn run(engine: &Engine) -> ! {
     loop {
         tokio::time::sleep(wait).await;
         wait = LOOK_EVERY;
-        let cache_bytes = engine.cache_bytes.load(Ordering::Relaxed);
-        engine.with_core(|core| core.set_cache_bytes(cache_bytes));
         delete_replaced(engine, &mut replaced).await;
         if engine.clock.monotonic() >= sweep_at {
             sweep(engine).await;

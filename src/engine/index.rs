@@ -6,11 +6,12 @@
 //! order by hash survives growth, which a cursor needs. Entries live in a slab whose
 //! chunks never move: a group remembers what it touched by [`EntryId`].
 
+mod entry;
 pub mod scan;
 
-use super::version::{
-    Flush, Position, Snapshot, State, StoredValue, Value, Version, visible_version,
-};
+pub use entry::Entry;
+
+use super::version::{Position, State, StoredValue, Value, Version};
 use crate::layout::CommitId;
 use crate::small_bytes::SmallBytes;
 use hashbrown::HashTable;
@@ -26,139 +27,6 @@ const CHUNK_ENTRIES: usize = 512;
 
 /// An entry's place in the slab; stable until the entry is removed, then used again.
 pub type EntryId = u32;
-
-/// A key and its versions.
-#[derive(Debug)]
-pub struct Entry {
-    key: SmallBytes,
-    newest: Version,
-    older: Option<Box<Older>>,
-}
-
-/// A version that a newer one hides from the tip, but not yet from every reader.
-#[derive(Debug)]
-struct Older {
-    version: Version,
-    older: Option<Box<Older>>,
-}
-
-impl Entry {
-    /// The key.
-    pub fn key(&self) -> &SmallBytes {
-        &self.key
-    }
-
-    /// The version with the largest commit id.
-    pub fn newest(&self) -> &Version {
-        &self.newest
-    }
-
-    /// All versions, newest first.
-    pub fn versions(&self) -> impl Iterator<Item = &Version> {
-        let mut older = self.older.as_deref();
-        std::iter::once(&self.newest).chain(std::iter::from_fn(move || {
-            let current = older?;
-            older = current.older.as_deref();
-            Some(&current.version)
-        }))
-    }
-
-    fn for_each_mut(&mut self, mut each: impl FnMut(&mut Version)) {
-        each(&mut self.newest);
-        let mut older = self.older.as_deref_mut();
-        while let Some(current) = older {
-            each(&mut current.version);
-            older = current.older.as_deref_mut();
-        }
-    }
-
-    fn version_mut(&mut self, commit: CommitId) -> Option<&mut Version> {
-        if self.newest.commit == commit {
-            return Some(&mut self.newest);
-        }
-        let mut older = self.older.as_deref_mut();
-        while let Some(current) = older {
-            if current.version.commit == commit {
-                return Some(&mut current.version);
-            }
-            older = current.older.as_deref_mut();
-        }
-        None
-    }
-
-    /// The version a reader of `snapshot` sees, see [`visible_version`].
-    #[inline]
-    pub fn visible(&self, flushes: &[Flush], snapshot: Snapshot) -> Option<&Version> {
-        if snapshot.position >= self.newest.position && flushes.is_empty() {
-            return Some(&self.newest);
-        }
-        visible_version(self.versions(), flushes, snapshot)
-    }
-
-    /// Puts a newer version in the place of the newest: both belong to one group, so
-    /// nobody can see the older of them any more, whatever becomes of the group.
-    fn overwrite(&mut self, version: Version) {
-        debug_assert!(version.position == self.newest.position);
-        self.newest = version;
-    }
-
-    /// Puts a newer version on top.
-    fn push(&mut self, version: Version) {
-        debug_assert!(version.commit > self.newest.commit);
-        let hidden = std::mem::replace(&mut self.newest, version);
-        let older = self.older.take();
-        self.older = Some(Box::new(Older { version: hidden, older }));
-    }
-
-    /// Drops what nobody can see any more. That leaves the versions after `acked`, the one
-    /// that is visible there, and of the older ones those that somebody reads who stays:
-    /// `is_read` tells of a range of positions whether anybody is in it.
-    ///
-    /// What lies between two such readers goes as well: a key that is overwritten a
-    /// million times while somebody sleeps on a snapshot has two versions, not a million.
-    pub fn prune(&mut self, acked: Position, is_read: impl Fn(Range<Position>) -> bool) {
-        let mut newer = self.newest.position;
-        let mut visible_seen = newer <= acked;
-        let mut current = &mut self.older;
-        while let Some(mut older) = current.take() {
-            let position = older.version.position;
-            let keep = !visible_seen || is_read(position..newer);
-            visible_seen |= position <= acked;
-            newer = position;
-            if keep {
-                current = &mut current.insert(older).older;
-            } else {
-                *current = older.older.take();
-            }
-        }
-    }
-
-    /// Drops every version before `commit`; `false` if none is left.
-    fn bury(&mut self, commit: CommitId) -> bool {
-        if self.newest.commit < commit {
-            return false;
-        }
-        let mut current = &mut self.older;
-        while current.as_ref().is_some_and(|older| older.version.commit >= commit) {
-            let Some(older) = current else { break };
-            current = &mut older.older;
-        }
-        *current = None;
-        true
-    }
-
-    /// Takes back every version after `position`; `false` if none is left.
-    fn fall_back(&mut self, position: Position) -> bool {
-        while self.newest.position > position {
-            let Some(older) = self.older.take() else {
-                return false;
-            };
-            self.newest = older.version;
-            self.older = older.older;
-        }
-        true
-    }
-}
 
 #[derive(Debug)]
 enum Slot {
@@ -245,7 +113,16 @@ pub struct Index {
     segments: Vec<Segment>,
     slab: Slab,
     len: usize,
+    /// What entries hold outside of themselves.
+    heap_bytes: usize,
 }
+
+/// What a key takes in the index beside what its entry holds outside of itself: its place in
+/// the slab, and in a table that is half full to full.
+const ENTRY_BYTES: usize = size_of::<Slot>() + 8;
+
+// A key whose value is in the store.
+const _: () = assert!(ENTRY_BYTES <= 100);
 
 impl Index {
     /// An empty index. The seed keeps clients from choosing keys that collide.
@@ -257,6 +134,7 @@ impl Index {
             segments: vec![Segment::default()],
             slab: Slab::default(),
             len: 0,
+            heap_bytes: 0,
         }
     }
 
@@ -269,6 +147,11 @@ impl Index {
     /// How many keys have an entry, alive or not.
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// What all entries take, in bytes: keys, versions, and the values in them.
+    pub fn bytes(&self) -> usize {
+        self.len * ENTRY_BYTES + self.heap_bytes
     }
 
     /// Whether no key has an entry.
@@ -287,7 +170,7 @@ impl Index {
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<EntryId> {
         self.segments[self.segment(hash)]
             .table
-            .find(table_hash(hash), |&id| self.slab.get(id).is_some_and(|e| *e.key == *key))
+            .find(table_hash(hash), |&id| self.slab.get(id).is_some_and(|e| **e.key() == *key))
             .copied()
     }
 
@@ -297,33 +180,47 @@ impl Index {
         self.slab.get(id)
     }
 
-    /// An entry by its place, to be pruned or filled.
+    /// Changes an entry, and what is known of its size with it.
     #[inline]
-    pub fn get_mut(&mut self, id: EntryId) -> Option<&mut Entry> {
-        self.slab.get_mut(id)
+    fn change<R>(&mut self, id: EntryId, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        let entry = self.slab.get_mut(id)?;
+        let before = entry.heap_bytes();
+        let result = change(entry);
+        self.heap_bytes = self.heap_bytes + entry.heap_bytes() - before;
+        Some(result)
+    }
+
+    /// Drops what nobody can see of an entry any more, see [`Entry::prune`].
+    pub fn prune(
+        &mut self,
+        id: EntryId,
+        acked: Position,
+        is_read: impl Fn(Range<Position>) -> bool,
+    ) {
+        self.change(id, |entry| entry.prune(acked, is_read));
     }
 
     /// Puts a version on top of an entry's versions. With `keep` the version it hides
     /// stays readable; without, nobody can see it any more and it goes.
     #[inline]
     pub fn replace(&mut self, id: EntryId, version: Version, keep: bool) {
-        let Some(entry) = self.slab.get_mut(id) else {
-            return;
-        };
-        if entry.newest.position == version.position {
-            entry.overwrite(version);
-        } else if keep {
-            entry.push(version);
-        } else {
-            entry.newest = version;
-            entry.older = None;
-        }
+        self.change(id, |entry| {
+            if entry.newest().position == version.position {
+                entry.overwrite(version);
+            } else if keep {
+                entry.push(version);
+            } else {
+                entry.set(version);
+            }
+        });
     }
 
     /// Makes an entry for a key that has none.
     pub fn insert(&mut self, hash: u64, key: SmallBytes, version: Version) -> EntryId {
         debug_assert!(self.find(hash, &key).is_none(), "one key, one entry");
-        let id = self.slab.insert(Entry { key, newest: version, older: None });
+        let entry = Entry::new(key, version);
+        self.heap_bytes += entry.heap_bytes();
+        let id = self.slab.insert(entry);
         self.link(hash, id);
         self.len += 1;
         id
@@ -331,43 +228,43 @@ impl Index {
 
     /// Changes what a version says of its key.
     pub fn fill(&mut self, id: EntryId, commit: CommitId, state: State) {
-        let version = self.slab.get_mut(id).and_then(|entry| entry.version_mut(commit));
-        if let Some(version) = version {
-            version.state = state;
-        }
+        self.change(id, |entry| {
+            if let Some(version) = entry.version_mut(commit) {
+                version.state = state;
+            }
+        });
     }
 
     /// A version's value is in the store from now on; the value, if there was one.
     pub fn store(&mut self, id: EntryId, commit: CommitId, place: StoredValue) -> Option<Value> {
-        let version = self.slab.get_mut(id)?.version_mut(commit)?;
-        if !matches!(version.state, State::Live(_)) {
-            return None;
-        }
-        match std::mem::replace(&mut version.state, State::Stored(place)) {
-            State::Live(value) => Some(value),
-            _ => None,
-        }
+        self.change(id, |entry| {
+            let version = entry.version_mut(commit)?;
+            if !matches!(version.state, State::Live(_)) {
+                return None;
+            }
+            match std::mem::replace(&mut version.state, State::Stored(place)) {
+                State::Live(value) => Some(value),
+                _ => None,
+            }
+        })?
     }
 
     /// The value that `put` has put is at `place` from now on, for all versions that hold it.
     pub fn relocate(&mut self, id: EntryId, put: CommitId, place: StoredValue) {
-        let Some(entry) = self.slab.get_mut(id) else {
-            return;
-        };
-        entry.for_each_mut(|version| match &mut version.state {
-            State::Stored(at) if version.commit == put => *at = place,
-            State::Inherited(inherited) if inherited.put == put => {
-                inherited.state = State::Stored(place);
-            }
-            _ => {}
+        self.change(id, |entry| {
+            entry.for_each_mut(|version| match &mut version.state {
+                State::Stored(at) if version.commit == put => *at = place,
+                State::Inherited(inherited) if inherited.put == put => {
+                    inherited.state = State::Stored(place);
+                }
+                _ => {}
+            });
         });
     }
 
     /// Takes back every version of an entry after `position`; an entry without versions goes.
     pub fn fall_back(&mut self, id: EntryId, position: Position) {
-        if let Some(entry) = self.slab.get_mut(id)
-            && !entry.fall_back(position)
-        {
+        if self.change(id, |entry| entry.fall_back(position)) == Some(false) {
             self.remove(id);
         }
     }
@@ -378,11 +275,12 @@ impl Index {
         let mut buried = Vec::new();
         for (chunk, slots) in self.slab.chunks.iter_mut().enumerate() {
             for (at, slot) in slots.iter_mut().enumerate() {
-                if let Slot::Taken(entry) = slot
-                    && !entry.bury(commit)
-                {
+                let Slot::Taken(entry) = slot else { continue };
+                let before = entry.heap_bytes();
+                if !entry.bury(commit) {
                     buried.push((chunk * CHUNK_ENTRIES + at) as EntryId);
                 }
+                self.heap_bytes = self.heap_bytes + entry.heap_bytes() - before;
             }
         }
         buried
@@ -390,7 +288,7 @@ impl Index {
 
     /// Removes an entry with all its versions.
     pub fn remove(&mut self, id: EntryId) -> Option<Entry> {
-        let hash = self.hash(&self.slab.get(id)?.key);
+        let hash = self.hash(self.slab.get(id)?.key());
         let segment = self.segment(hash);
         if let Ok(found) =
             self.segments[segment].table.find_entry(table_hash(hash), |&other| other == id)
@@ -398,7 +296,9 @@ impl Index {
             found.remove();
             self.len -= 1;
         }
-        self.slab.remove(id)
+        let removed = self.slab.remove(id)?;
+        self.heap_bytes -= removed.heap_bytes();
+        Some(removed)
     }
 
     /// All entries, in no order.
@@ -471,7 +371,7 @@ pub fn hash_key(seed: u64, key: &[u8]) -> u64 {
 }
 
 fn hash_in_slab(seed: u64, slab: &Slab, id: EntryId) -> u64 {
-    hash_key(seed, slab.get(id).map_or(&[], |entry| &entry.key))
+    hash_key(seed, slab.get(id).map_or(&[], |entry| entry.key()))
 }
 
 #[cfg(test)]

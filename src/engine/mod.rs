@@ -35,6 +35,7 @@ pub mod writes;
 
 mod compactor;
 mod flusher;
+mod in_order;
 mod read;
 mod recovery;
 
@@ -50,8 +51,10 @@ use bytes::Bytes;
 use core::compaction::CompactionLimits;
 use core::{Core, CoreOptions, Fetched, Health, Missing};
 use gate::Outcome;
+use in_order::InOrder;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,6 +79,8 @@ pub struct EngineOptions {
     pub expired_keys_per_turn: usize,
     /// How many bytes of values that are in the store are kept in memory, too.
     pub cache_bytes: u64,
+    /// What all data may take in memory, in bytes; 0 is no limit.
+    pub memory_bytes_max: u64,
     /// When old objects are compacted.
     pub compaction: CompactionLimits,
 }
@@ -90,6 +95,7 @@ impl Default for EngineOptions {
             recovery_reads_in_flight: 64,
             expired_keys_per_turn: 200,
             cache_bytes: 256 << 20,
+            memory_bytes_max: 0,
             compaction: CompactionLimits {
                 store_percent_max: 200,
                 store_bytes_min: 16 << 20,
@@ -114,6 +120,7 @@ pub struct Engine {
     expired_keys_per_turn: AtomicUsize,
     compaction: Mutex<CompactionReport>,
     cache_bytes: AtomicU64,
+    memory_bytes_max: AtomicU64,
     /// Something was found damaged at the start: nothing is deleted that nobody names.
     damaged: AtomicBool,
     compaction_limits: Mutex<CompactionLimits>,
@@ -147,6 +154,7 @@ impl Engine {
             hash_seed: rng.random(),
             cache_bytes: options.cache_bytes,
         });
+        core.set_space(options.cache_bytes, options.memory_bytes_max);
         core.advance(clock.wall_ms(), clock.monotonic());
         let engine = Arc::new(Self {
             core: Mutex::new(core),
@@ -159,6 +167,7 @@ impl Engine {
             expired_keys_per_turn: AtomicUsize::new(options.expired_keys_per_turn),
             compaction: Mutex::default(),
             cache_bytes: AtomicU64::new(options.cache_bytes),
+            memory_bytes_max: AtomicU64::new(options.memory_bytes_max),
             damaged: AtomicBool::new(false),
             compaction_limits: Mutex::new(options.compaction),
             logged,
@@ -215,44 +224,63 @@ impl Engine {
     /// The store didn't give them in time, or gave bytes with a wrong checksum: the
     /// message names the object.
     pub async fn fetch(&self, missing: &[Missing]) -> Result<Vec<Fetched>, String> {
-        let mut fetched = Vec::with_capacity(missing.len());
-        for Missing { key, place } in missing {
-            // Where the object is gone, the value has moved: the command asks again.
-            let Some((name, offset)) = self.with_core(|core| core.locate(place)) else {
-                continue;
-            };
-            let text = name.to_string();
-            let length = u64::from(place.length);
-            let read = match self.store.try_read(&text, offset, length).await {
-                // It shows late, or was deleted on our way.
-                Err(StoreError::NotFound) => match self.with_core(|core| core.locate(place)) {
-                    Some(_) => self.store.read(&text, offset, length).await,
-                    None => continue,
-                },
-                read => read,
-            };
-            let bytes = read.map_err(|error| format!("{name}: {error}"))?;
-            if bytes.len() as u64 != length || crc32c::crc32c(&bytes) != place.crc {
-                let error = FormatError::Checksum("values");
-                return Err(format!("{name}: {error}: the value of \"{}\"", key.escape_ascii()));
+        /// Hides the latency of a store; what is read is held anyway until the command ran.
+        const IN_FLIGHT_MAX: usize = 16;
+        let mut asked = HashSet::with_capacity(missing.len());
+        // A command may name a key many times.
+        let mut missing = missing.iter().filter(|missing| asked.insert(missing.place));
+        let mut reading = InOrder::default();
+        let mut fetched = Vec::new();
+        loop {
+            while reading.len() < IN_FLIGHT_MAX
+                && let Some(missing) = missing.next()
+            {
+                reading.push(self.fetch_one(missing));
             }
-            let value = Fetched::new(*place, bytes.as_ref().into());
-            self.with_core(|core| core.keep(&value));
-            fetched.push(value);
+            match reading.next().await {
+                Some(value) => fetched.extend(value?),
+                None => return Ok(fetched),
+            }
         }
-        Ok(fetched)
+    }
+
+    /// Where the value has moved meanwhile there is none: the command asks again.
+    async fn fetch_one(&self, missing: &Missing) -> Result<Option<Fetched>, String> {
+        let Missing { key, place } = missing;
+        let Some((name, offset)) = self.with_core(|core| core.locate(place)) else {
+            return Ok(None);
+        };
+        let text = name.to_string();
+        let length = u64::from(place.length);
+        let read = match self.store.try_read(&text, offset, length).await {
+            // It shows late, or was deleted on our way.
+            Err(StoreError::NotFound) => match self.with_core(|core| core.locate(place)) {
+                Some(_) => self.store.read(&text, offset, length).await,
+                None => return Ok(None),
+            },
+            read => read,
+        };
+        let bytes = read.map_err(|error| format!("{name}: {error}"))?;
+        if bytes.len() as u64 != length || crc32c::crc32c(&bytes) != place.crc {
+            let error = FormatError::Checksum("values");
+            return Err(format!("{name}: {error}: the value of \"{}\"", key.escape_ascii()));
+        }
+        let value = Fetched::new(*place, bytes.as_ref().into());
+        self.with_core(|core| core.keep(&value));
+        Ok(Some(value))
     }
 
     /// When old objects are compacted.
-    fn compaction_limits(&self) -> CompactionLimits {
+    pub fn compaction_limits(&self) -> CompactionLimits {
         *self.compaction_limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes how much is kept in memory, and when old objects are compacted. It may be
-    /// called by who holds the state: the compactor passes the first on.
-    pub fn adjust_space(&self, cache_bytes: u64, limits: CompactionLimits) {
+    /// called by who holds the state, which is told of it soon.
+    pub fn adjust_space(&self, cache_bytes: u64, memory_bytes_max: u64, limits: CompactionLimits) {
         *self.compaction_limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
         self.cache_bytes.store(cache_bytes, Ordering::Relaxed);
+        self.memory_bytes_max.store(memory_bytes_max, Ordering::Relaxed);
     }
 
     /// What compaction has done since the start.
@@ -339,6 +367,9 @@ impl Engine {
         const REAP_EVERY: Duration = Duration::from_millis(100);
         loop {
             tokio::time::sleep(REAP_EVERY).await;
+            let cache_bytes = self.cache_bytes.load(Ordering::Relaxed);
+            let memory_bytes_max = self.memory_bytes_max.load(Ordering::Relaxed);
+            self.with_core(|core| core.set_space(cache_bytes, memory_bytes_max));
             while self
                 .with_core(|core| core.reap(self.expired_keys_per_turn.load(Ordering::Relaxed)))
             {

@@ -1,13 +1,10 @@
 //! Reading objects, many at a time, in order.
 
 use super::Engine;
+use super::in_order::InOrder;
 use super::recovery::OpenError;
 use crate::layout::{FormatError, Header, ObjectName};
 use bytes::Bytes;
-use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
 
 /// An object that was read.
 pub(super) enum Object {
@@ -84,29 +81,20 @@ fn check_identity(header: &Header, name: ObjectName) -> Result<(), FormatError> 
     }
 }
 
-/// An object being read, and what came of it.
-struct Read<'e> {
-    name: ObjectName,
-    reading: Reading<'e>,
-    done: Option<Result<Object, OpenError>>,
-}
-
-type Reading<'e> = Pin<Box<dyn Future<Output = Result<Object, OpenError>> + Send + 'e>>;
-
 /// Reads objects, many at a time, and hands them out in order.
 pub(super) struct ReadAhead<'e, I> {
     engine: &'e Engine,
     names: I,
     part: Part,
     in_flight_max: usize,
-    reading: VecDeque<Read<'e>>,
+    reading: InOrder<'e, Result<(ObjectName, Object), OpenError>>,
 }
 
 impl<'e, I: Iterator<Item = ObjectName>> ReadAhead<'e, I> {
     /// Headers and directories.
     pub(super) fn new(engine: &'e Engine, names: I) -> Self {
         let in_flight_max = engine.options.recovery_reads_in_flight.max(1);
-        Self { engine, names, part: Part::Directory, in_flight_max, reading: VecDeque::new() }
+        Self { engine, names, part: Part::Directory, in_flight_max, reading: InOrder::default() }
     }
 
     /// Whole objects: fewer at a time, since they are held until it is their turn.
@@ -114,7 +102,7 @@ impl<'e, I: Iterator<Item = ObjectName>> ReadAhead<'e, I> {
         /// Hides the latency of a store, and is little beside what clients may ask for.
         const IN_FLIGHT_MAX: usize = 8;
         let in_flight_max = engine.options.recovery_reads_in_flight.clamp(1, IN_FLIGHT_MAX);
-        Self { engine, names, part: Part::Whole, in_flight_max, reading: VecDeque::new() }
+        Self { engine, names, part: Part::Whole, in_flight_max, reading: InOrder::default() }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<(ObjectName, Object)>, OpenError> {
@@ -122,24 +110,9 @@ impl<'e, I: Iterator<Item = ObjectName>> ReadAhead<'e, I> {
             let Some(name) = self.names.next() else {
                 break;
             };
-            let reading = Box::pin(read_part(self.engine, name, self.part));
-            self.reading.push_back(Read { name, reading, done: None });
+            let (engine, part) = (self.engine, self.part);
+            self.reading.push(async move { Ok((name, read_part(engine, name, part).await?)) });
         }
-        poll_fn(|context| {
-            for read in self.reading.iter_mut().filter(|read| read.done.is_none()) {
-                if let Poll::Ready(object) = read.reading.as_mut().poll(context) {
-                    read.done = Some(object);
-                }
-            }
-            match self.reading.front() {
-                Some(Read { done: None, .. }) => Poll::Pending,
-                _ => Poll::Ready(()),
-            }
-        })
-        .await;
-        match self.reading.pop_front() {
-            Some(Read { name, done: Some(object), .. }) => Ok(Some((name, object?))),
-            _ => Ok(None),
-        }
+        self.reading.next().await.transpose()
     }
 }

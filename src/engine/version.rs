@@ -77,6 +77,16 @@ impl State {
         }
     }
 
+    /// What it holds outside of itself, in bytes.
+    #[inline]
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Live(Value::String(bytes)) => bytes.heap_bytes(),
+            Self::Inherited(inherited) => size_of::<Inherited>() + inherited.state.heap_bytes(),
+            Self::Stored(_) | Self::Tombstone | Self::Lost => 0,
+        }
+    }
+
     /// How long the value is, in bytes.
     pub fn value_bytes(&self) -> usize {
         match self.held() {

@@ -120,7 +120,7 @@ fn set_changes_what_can_change() {
         ("save", "", ""),
         ("appendonly", "YES", "yes"),
         ("appendfsync", "always", "always"),
-        ("maxmemory", "0", "0"),
+        ("maxmemory", "2gb", "2147483648"),
         ("maxmemory-policy", "noeviction", "noeviction"),
     ];
     for (name, text, shown) in changes {
@@ -242,8 +242,7 @@ fn refusals_have_the_texts_of_redis() {
         (&["aft-listen", "h:1"], "can't set immutable config"),
         (&["appendonly", "no"], "can't set immutable config"),
         (&["appendfsync", "everysec"], "can't set immutable config"),
-        (&["maxmemory", "1gb"], "can't set immutable config"),
-        (&["maxmemory-policy", "allkeys-lru"], "can't set immutable config"),
+        (&["maxmemory-policy", "allkeys-lru"], "aft evicts no keys"),
         (&["save", "3600 1"], "can't set immutable config"),
         (&["dir", "/elsewhere"], "can't set protected config"),
         (

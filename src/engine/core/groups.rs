@@ -103,10 +103,10 @@ impl Core {
         let oldest = self.oldest_reader();
         let (acked, pins, watched) = (self.acked, &self.pins, &self.watched);
         let db = &mut self.databases[usize::from(number)];
-        let Some(entry) = db.index.get_mut(id) else {
+        db.index.prune(id, acked, |positions| pins.any_in(positions));
+        let Some(entry) = db.index.get(id) else {
             return;
         };
-        entry.prune(acked, |positions| pins.any_in(positions));
         let newest = entry.newest();
         if newest.position > acked {
             return; // Its own group will settle it.

@@ -155,6 +155,11 @@ impl Ledger {
         self.groups.replaced + self.bases.replaced
     }
 
+    /// How many there are, those that have been replaced among them.
+    pub fn objects(&self) -> usize {
+        self.groups.held.len() + self.bases.held.len()
+    }
+
     /// How many logs have groups that count.
     pub fn logs(&self) -> usize {
         self.logs.len()

@@ -20,6 +20,7 @@ mod commits;
 pub mod compaction;
 mod groups;
 pub mod ledger;
+mod memory;
 mod pins;
 mod readers;
 mod recovered;
@@ -334,6 +335,10 @@ pub struct Core {
     /// The swaps in all that has been replaced, as one permutation of slots.
     replaced_slots: Vec<u8>,
     values: Values,
+    /// What cached values may take, if that is there.
+    cache_bytes: u64,
+    /// What all data may take; 0 is no limit.
+    memory_bytes_max: u64,
 }
 
 impl Core {
@@ -364,6 +369,8 @@ impl Core {
             base: (0, 0),
             replaced_slots: (0..=u8::MAX).collect(),
             values: Values::new(options.cache_bytes, options.hash_seed),
+            cache_bytes: options.cache_bytes,
+            memory_bytes_max: 0,
         }
     }
 

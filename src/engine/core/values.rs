@@ -14,6 +14,7 @@ use crate::small_bytes::SmallBytes;
 use foldhash::fast::FixedState;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
+use std::collections::HashMap;
 
 /// A place names one value for ever: nothing in the store is overwritten.
 type Key = (ObjectId, u32);
@@ -61,7 +62,8 @@ pub(super) struct Placed {
 #[derive(Debug)]
 pub(super) struct Values {
     cache: ValueCache,
-    lent: Vec<Fetched>,
+    /// By place: there may be as many as a command has keys.
+    lent: HashMap<Key, Fetched, FixedState>,
 }
 
 impl Values {
@@ -76,11 +78,21 @@ impl Values {
             .unwrap_or_else(|_| unreachable!("both capacities are given"));
         let hasher = FixedState::with_seed(hash_seed);
         let cache = Cache::with_options(options, Bytes, hasher, DefaultLifecycle::default());
-        Self { cache, lent: Vec::new() }
+        Self { cache, lent: HashMap::with_hasher(FixedState::with_seed(hash_seed)) }
     }
 
     pub(super) fn keep(&mut self, place: &StoredValue, value: SmallBytes) {
         self.cache.insert((place.object, place.offset), value);
+    }
+
+    pub(super) fn capacity(&self) -> u64 {
+        self.cache.capacity()
+    }
+
+    pub(super) fn set_capacity(&mut self, bytes: u64) {
+        if self.cache.capacity() != bytes {
+            self.cache.set_capacity(bytes);
+        }
     }
 
     /// A value moves to another place.
@@ -96,32 +108,31 @@ impl Core {
     #[inline]
     pub fn value_at(&self, place: &StoredValue) -> Option<Value> {
         let cached = self.values.cache.get(&(place.object, place.offset));
-        let lent = || self.values.lent.iter().find(|f| f.place == *place).map(|f| &f.value);
-        cached.or_else(lent).cloned().map(Value::String)
+        let lent = || self.values.lent.get(&(place.object, place.offset));
+        cached.or_else(|| lent().map(|fetched| &fetched.value)).cloned().map(Value::String)
     }
 
     /// Keeps a fetched value for whoever asks next, as far as there is room.
     pub fn keep(&mut self, fetched: &Fetched) {
         if self.ledger.get(fetched.place.object).is_some() {
+            self.fit_cache();
             self.values.keep(&fetched.place, fetched.value.clone());
         }
     }
 
     /// These values are there whatever the cache does, until [`Core::take_back`].
     pub fn lend(&mut self, values: Vec<Fetched>) {
-        self.values.lent = values;
+        let by_place = |lent: Fetched| ((lent.place.object, lent.place.offset), lent);
+        self.values.lent.extend(values.into_iter().map(by_place));
     }
 
     /// Ends [`Core::lend`].
     pub fn take_back(&mut self) -> Vec<Fetched> {
-        std::mem::take(&mut self.values.lent)
-    }
-
-    /// Changes how much is kept, in bytes.
-    pub fn set_cache_bytes(&mut self, bytes: u64) {
-        if self.values.cache.capacity() != bytes {
-            self.values.cache.set_capacity(bytes);
+        if self.values.lent.is_empty() {
+            return Vec::new();
         }
+        let empty = HashMap::with_hasher(self.values.lent.hasher().clone());
+        std::mem::replace(&mut self.values.lent, empty).into_values().collect()
     }
 
     /// What the cache takes, in bytes.
@@ -143,6 +154,9 @@ impl Core {
 
     /// A group is in the store: its large values are found there from now on.
     pub(super) fn store_values(&mut self, object: ObjectId, placed: &[Placed]) {
+        if !placed.is_empty() {
+            self.fit_cache();
+        }
         for &Placed { slot, id, commit, offset, length, crc } in placed {
             let place = StoredValue { object, offset, length, crc };
             let db = &mut self.databases[usize::from(slot)];

@@ -1,0 +1,46 @@
+//! What a key takes in memory whose value is in the store.
+
+use crate::common::client::Client;
+use crate::common::resp::Reply;
+use crate::common::server::Server;
+use crate::common::temp_dir::TempDir;
+use crate::support::{command, embedded, info, name, pipeline, value};
+
+const VALUE_BYTES: usize = 1 << 10;
+/// Beyond the key itself.
+const ENTRY_BYTES_MAX: u64 = 100;
+
+fn set(client: &mut Client, from: u64, to: u64) {
+    const AT_A_TIME: usize = 1000;
+    for from in (from..to).step_by(AT_A_TIME) {
+        let keys = from..from + AT_A_TIME as u64;
+        let sets = keys.map(|key| command(&[b"SET", &name(key), &value(key, 0, VALUE_BYTES)]));
+        let replies = pipeline(client, &sets.collect::<Vec<_>>());
+        assert!(replies.iter().all(|reply| *reply == Reply::ok()), "{:?}", replies.last());
+    }
+}
+
+fn measure(server: &Server, client: &mut Client) -> (u64, u64) {
+    assert_eq!(info(client, "cached_values"), 0);
+    (server.memory_bytes("VmRSS"), info(client, "used_memory"))
+}
+
+/// Also asserted of the types themselves, where they are: `src/engine/index.rs`.
+#[test]
+fn a_key_without_its_value_is_small() {
+    const KEYS: u64 = 200_000;
+    let dir = TempDir::new();
+    let server = embedded(&dir, &["--cache-bytes", "0", "--store-bytes-min", "1gb"]);
+    let mut client = server.client();
+    // Buffers have their size by then.
+    set(&mut client, 0, 40_000);
+    let (resident_before, used_before) = measure(&server, &mut client);
+    set(&mut client, 40_000, 40_000 + KEYS);
+    let (resident, used) = measure(&server, &mut client);
+    let each = |bytes: u64, before: u64| bytes.saturating_sub(before) / KEYS;
+    let key_bytes = name(0).len() as u64;
+    let (resident, used) = (each(resident, resident_before), each(used, used_before));
+    println!("a key of {key_bytes} bytes: {resident} bytes of the process, {used} counted");
+    assert!(resident <= key_bytes + ENTRY_BYTES_MAX);
+    assert!(used <= key_bytes + ENTRY_BYTES_MAX && used > 80);
+}

@@ -1,0 +1,67 @@
+//! Values of 512 MB that are in the store: held once at the most when nothing is under way.
+
+use std::io::{Read, Write};
+
+use crate::common::client::Client;
+use crate::common::resp::Reply;
+use crate::common::server::Server;
+use crate::common::temp_dir::TempDir;
+use crate::common::wait;
+use crate::support::{MIB, embedded, info};
+
+const BYTES: u64 = 512 * MIB;
+const CHUNK: usize = 1 << 20;
+
+fn set(client: &mut Client) {
+    client
+        .send_raw(format!("*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n${BYTES}\r\n").as_bytes())
+        .expect("open");
+    let chunk = vec![b'v'; CHUNK];
+    for _ in 0..BYTES / CHUNK as u64 {
+        client.stream().write_all(&chunk).expect("an open connection");
+    }
+    client.send_raw(b"\r\n").expect("an open connection");
+    assert_eq!(client.read().expect("a reply"), Reply::ok());
+}
+
+fn get(client: &mut Client) {
+    client.queue(&["GET", "big"]);
+    client.flush().expect("an open connection");
+    let mut header = vec![0; format!("${BYTES}\r\n").len()];
+    client.reader().read_exact(&mut header).expect("the length");
+    assert_eq!(header, format!("${BYTES}\r\n").into_bytes());
+    let mut bytes = vec![0; CHUNK];
+    for n in 0..BYTES / CHUNK as u64 {
+        client.reader().read_exact(&mut bytes).expect("the value");
+        assert!(bytes.iter().all(|byte| *byte == b'v'), "megabyte {n} differs");
+    }
+    client.reader().read_exact(&mut bytes[..2]).expect("the end");
+}
+
+/// Waits until the process holds no more than that: an allocator gives back a little later.
+fn settles_at(server: &Server, bytes_max: u64) -> u64 {
+    wait::until("memory is given back", wait::PATIENCE, || {
+        Some(server.memory_bytes("VmRSS")).filter(|bytes| *bytes <= bytes_max)
+    })
+}
+
+#[test]
+fn the_largest_value_is_held_once_or_not_at_all() {
+    const REST: u64 = 64 * MIB;
+    for (cache_bytes, held) in [("1gb", BYTES), ("256mb", 0)] {
+        let dir = TempDir::new();
+        let server = embedded(&dir, &["--cache-bytes", cache_bytes]);
+        let mut client = server.client();
+        set(&mut client);
+        let peak_set = server.memory_bytes("VmHWM");
+        let after_set = settles_at(&server, held + REST);
+        assert_eq!(info(&mut client, "cached_bytes") / MIB, held / MIB);
+        get(&mut client);
+        let peak_get = server.memory_bytes("VmHWM");
+        let after_get = settles_at(&server, held + REST);
+        let megabytes = [peak_set, after_set, peak_get, after_get].map(|bytes| bytes / MIB);
+        println!("cache {cache_bytes}: SET peak, after, GET peak, after, in MB: {megabytes:?}");
+        // The request, the value, the group, and the object made of it.
+        assert!(peak_get.max(peak_set) < BYTES * 4 + REST);
+    }
+}
