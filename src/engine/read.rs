@@ -3,6 +3,7 @@
 use super::Engine;
 use super::recovery::OpenError;
 use crate::layout::{FormatError, Header, ObjectName};
+use crate::storage::StoreError;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -55,7 +56,7 @@ async fn read_part(engine: &Engine, name: ObjectName, part: Part) -> Result<Obje
             let Some(header) = header else {
                 return Ok(Object::Damaged(FormatError::Length("header")));
             };
-            return Ok(match check_identity(&header, name) {
+            return Ok(match header.check_name(name) {
                 Ok(()) => Object::Sound(header, bytes),
                 Err(error) => Object::Damaged(error),
             });
@@ -65,22 +66,6 @@ async fn read_part(engine: &Engine, name: ObjectName, part: Part) -> Result<Obje
             return Ok(Object::Damaged(FormatError::Length("object")));
         }
         bytes = longer;
-    }
-}
-
-/// Two objects that were swapped are each whole, but not what their names say.
-fn check_identity(header: &Header, name: ObjectName) -> Result<(), FormatError> {
-    let expected = match name {
-        ObjectName::Node(node) => (node, 0),
-        ObjectName::Log(node, n) | ObjectName::Blob(node, n) | ObjectName::Base(node, n) => {
-            (node, n)
-        }
-        ObjectName::View(n) => (0, n),
-    };
-    if (header.node, header.number) == expected {
-        Ok(())
-    } else {
-        Err(FormatError::Field("name in the header"))
     }
 }
 
@@ -138,6 +123,12 @@ impl<'e, I: Iterator<Item = ObjectName>> ReadAhead<'e, I> {
         })
         .await;
         match self.reading.pop_front() {
+            // The newest base names it, or the start has seen it: it was deleted by somebody else.
+            Some(Read {
+                name, done: Some(Err(OpenError::Store(StoreError::NotFound))), ..
+            }) if self.part == Part::Whole || matches!(name, ObjectName::Base(..)) => {
+                Ok(Some((name, Object::Damaged(FormatError::Missing))))
+            }
             Some(Read { name, done: Some(object), .. }) => Ok(Some((name, object?))),
             _ => Ok(None),
         }
