@@ -22,6 +22,7 @@ pub mod layout;
 pub mod storage;
 
 pub mod engine;
+pub mod inspect;
 pub mod transaction;
 
 pub mod config;
@@ -34,3 +35,4 @@ pub mod command;
 
 pub mod connection;
 pub mod node;
+pub mod store_commands;

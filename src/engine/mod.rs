@@ -318,6 +318,8 @@ impl Engine {
         let mut seal = Header::new(Kind::Seal, self.nonce(), node, seq);
         seal.now_through_ms = now_ms;
         seal.base = base;
+        // Everything is: should any of it be missing at the next start, it is lost.
+        seal.acked_through = seq - 1;
         let decided = self.create_marker(&name, seal).await;
         tracing::debug!(%name, ?decided, "sealed the log");
     }

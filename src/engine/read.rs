@@ -4,6 +4,7 @@ use super::Engine;
 use super::in_order::InOrder;
 use super::recovery::OpenError;
 use crate::layout::{FormatError, Header, ObjectName};
+use crate::storage::StoreError;
 use bytes::Bytes;
 
 /// An object that was read.
@@ -52,7 +53,7 @@ async fn read_part(engine: &Engine, name: ObjectName, part: Part) -> Result<Obje
             let Some(header) = header else {
                 return Ok(Object::Damaged(FormatError::Length("header")));
             };
-            return Ok(match check_identity(&header, name) {
+            return Ok(match header.check_name(name) {
                 Ok(()) => Object::Sound(header, bytes),
                 Err(error) => Object::Damaged(error),
             });
@@ -62,22 +63,6 @@ async fn read_part(engine: &Engine, name: ObjectName, part: Part) -> Result<Obje
             return Ok(Object::Damaged(FormatError::Length("object")));
         }
         bytes = longer;
-    }
-}
-
-/// Two objects that were swapped are each whole, but not what their names say.
-fn check_identity(header: &Header, name: ObjectName) -> Result<(), FormatError> {
-    let expected = match name {
-        ObjectName::Node(node) => (node, 0),
-        ObjectName::Log(node, n) | ObjectName::Blob(node, n) | ObjectName::Base(node, n) => {
-            (node, n)
-        }
-        ObjectName::View(n) => (0, n),
-    };
-    if (header.node, header.number) == expected {
-        Ok(())
-    } else {
-        Err(FormatError::Field("name in the header"))
     }
 }
 
@@ -111,7 +96,18 @@ impl<'e, I: Iterator<Item = ObjectName>> ReadAhead<'e, I> {
                 break;
             };
             let (engine, part) = (self.engine, self.part);
-            self.reading.push(async move { Ok((name, read_part(engine, name, part).await?)) });
+            self.reading.push(async move {
+                match read_part(engine, name, part).await {
+                    // The newest base names it, or the start has seen it: somebody else has
+                    // deleted it.
+                    Err(OpenError::Store(StoreError::NotFound))
+                        if part == Part::Whole || matches!(name, ObjectName::Base(..)) =>
+                    {
+                        Ok((name, Object::Damaged(FormatError::Missing)))
+                    }
+                    object => Ok((name, object?)),
+                }
+            });
         }
         self.reading.next().await.transpose()
     }

@@ -16,6 +16,8 @@ pub enum FormatError {
     Length(&'static str),
     /// A field holds what it may not.
     Field(&'static str),
+    /// Another object says that it is there, and it isn't.
+    Missing,
     /// It isn't the name of an object of ours.
     Name,
 }
@@ -32,6 +34,7 @@ impl fmt::Display for FormatError {
             Self::Checksum(part) => write!(f, "bad checksum of its {part}"),
             Self::Length(part) => write!(f, "wrong length of its {part}"),
             Self::Field(field) => write!(f, "impossible {field}"),
+            Self::Missing => f.write_str("is missing"),
             Self::Name => f.write_str("not a name of aft"),
         }
     }

@@ -48,7 +48,9 @@ impl Kind {
     }
 }
 
-/// The header of an object.
+/// The header of an object. Every later format keeps the magic, the number of the format, the
+/// length and, at the end of the header, the checksum: so a newer format can be told from a
+/// flipped bit.
 ///
 /// ```text
 /// magic 8 | format u16 | kind u8 | 0 u8 | header length u32 | nonce u128
@@ -175,11 +177,7 @@ impl Header {
         if reader.take(MAGIC.len())? != MAGIC {
             return Err(FormatError::Magic);
         }
-        let format = reader.u16()?;
-        if format > FORMAT_VERSION {
-            return Err(FormatError::Newer(format));
-        }
-        reader.take(2)?;
+        reader.take(4)?;
         let length = reader.u32()? as usize;
         if (FIXED_BYTES..=HEADER_BYTES_MAX).contains(&length) {
             Ok(length)
@@ -199,6 +197,9 @@ impl Header {
         let mut reader = Reader::new(fields, "header");
         reader.take(MAGIC.len())?;
         let format = reader.u16()?;
+        if format > FORMAT_VERSION {
+            return Err(FormatError::Newer(format));
+        }
         if format == 0 {
             return Err(FormatError::Field("format"));
         }

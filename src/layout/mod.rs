@@ -30,11 +30,13 @@
 //! trusted alone. A format is read by every later version of aft; a higher
 //! [`FORMAT_VERSION`] than ours is refused.
 
+pub mod checkpoint;
 pub mod codec;
 pub mod directory;
 pub mod group;
 pub mod header;
 
+pub use checkpoint::Checkpoint;
 pub use codec::FormatError;
 pub use directory::{Commit, Control, Directory, Place, Predecessor, Write};
 pub use group::GroupBuilder;

@@ -83,6 +83,11 @@ pub trait Store: Send + Sync + 'static {
     /// What this store can take.
     fn limits(&self) -> Limits;
 
+    /// What of the store itself is known to be unreadable, a line each: objects may be missing.
+    fn damage(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Writes a whole object under a new name, durably, or does nothing.
     ///
     /// Linearizable per name: of all creates of a name, ever, one is [`Created::Created`].

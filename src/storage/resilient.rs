@@ -162,6 +162,11 @@ impl ResilientStore {
         }
     }
 
+    /// What of the store itself is known to be unreadable.
+    pub fn damage(&self) -> Vec<String> {
+        self.store.damage()
+    }
+
     /// Reads a range of an object that is known to exist. [`StoreError::NotFound`] is
     /// tried again too (it may show late), until the deadline.
     pub async fn read(&self, name: &str, offset: u64, length: u64) -> Result<Bytes, StoreError> {

@@ -8,12 +8,12 @@ pub(crate) const LAYERS: &[&[&str]] = &[
     &["clock", "glob", "machine", "small_bytes"],
     &["config", "layout", "resp"],
     &["storage"],
-    &["engine"],
+    &["engine", "inspect"],
     &["server", "transaction"],
     &["session"],
     &["command"],
     &["connection"],
-    &["node"],
+    &["node", "store_commands"],
 ];
 
 /// The libraries of stores.

@@ -31,7 +31,8 @@ use super::version::{Inherited, ObjectId, RECOVERED, State, StoredValue, Value, 
 use crate::layout::directory::TYPE_STRING;
 use crate::layout::group::checked_directory;
 use crate::layout::{
-    Commit, CommitId, Control, FormatError, Header, Kind, NodeId, ObjectName, Place, Write,
+    Checkpoint, Commit, CommitId, Control, FormatError, Header, Kind, NodeId, ObjectName, Place,
+    Write,
 };
 use crate::storage::StoreError;
 use crate::storage::resilient::Decided;
@@ -135,6 +136,9 @@ pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
         lost: false,
         report: Recovered::default(),
     };
+    for damage in engine.store.damage() {
+        recovery.damage(format!("{damage}: what stood there is lost"));
+    }
     for damage in std::mem::take(&mut recovery.survey.damages) {
         recovery.damage(damage);
     }
@@ -175,7 +179,7 @@ async fn newest_node(engine: &Engine) -> Result<NodeId, OpenError> {
 impl Recovery<'_> {
     /// Step 3, the bases.
     async fn read_bases(&mut self) -> Result<(), OpenError> {
-        let survey::Checkpoint { base, trimmed, bases, swaps } = self.survey.checkpoint.clone();
+        let Checkpoint { base, trimmed, bases, swaps } = self.survey.checkpoint.clone();
         let engine = self.engine;
         engine.with_core(|core| core.recover_base(base, trimmed, &swaps));
         let names = bases.iter().map(|&(node, number)| ObjectName::Base(node, number));
@@ -365,7 +369,8 @@ impl Recovery<'_> {
         }
         self.lost |= installed.lost;
         if let Err(error) = read {
-            self.damage(format!("{name}: {error}"));
+            let lost = if is_base { "keys" } else { "transactions" };
+            self.damage(format!("{name}: {error}: the {lost} in it are lost"));
         }
     }
 

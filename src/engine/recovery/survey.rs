@@ -6,27 +6,12 @@
 //! at, nor are gaps in what was replaced losses.
 
 use super::super::Engine;
-use super::super::core::ledger::Place;
 use super::super::read::{Object, ReadAhead, read_object};
 use super::{Ends, OpenError, for_each_commit, in_time};
-use crate::layout::{Control, FormatError, Header, Kind, NodeId, ObjectName, Write};
+use crate::layout::{Checkpoint, Control, FormatError, Header, Kind, NodeId, ObjectName, Write};
 use crate::storage::StoreError;
 use crate::storage::resilient::Decided;
-use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What the newest base says of all others.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Checkpoint {
-    /// The newest base; `(0, 0)` if there is none.
-    pub(super) base: (NodeId, u64),
-    /// The last group that is replaced, and with it all logs before its own.
-    pub(super) trimmed: Place,
-    /// The bases that count, oldest first.
-    pub(super) bases: Vec<(NodeId, u64)>,
-    /// What numbers of databases meant there.
-    pub(super) swaps: Vec<(u8, u8)>,
-}
 
 /// All that recovery needs to know before it reads.
 #[derive(Debug, Default)]
@@ -137,7 +122,7 @@ impl Survey {
         let name = ObjectName::Base(base.0, base.1);
         let why = match read_object(engine, name).await {
             Ok(Object::Sound(header, bytes)) if header.kind == Kind::Base => {
-                match checkpoint_in(base, &header, &bytes) {
+                match Checkpoint::said_in(base, &header, &bytes) {
                     Ok(Some(checkpoint)) => {
                         self.checkpoint = checkpoint;
                         return Ok(());
@@ -154,6 +139,11 @@ impl Survey {
             Err(OpenError::Store(StoreError::NotFound)) => StoreError::NotFound.to_string(),
             Err(error) => return Err(error),
         };
+        if let Some(newer) = newer_base(engine, base).await? {
+            self.damages.push(format!("{name}: {why}: a newer base takes its place"));
+            self.checkpoint = newer;
+            return Ok(());
+        }
         self.damages.push(format!(
             "{name}: {why}: what it says of other bases is taken from the log, swaps of databases in it are lost"
         ));
@@ -175,7 +165,7 @@ impl Survey {
             if let Object::Sound(header, bytes) = object
                 && header.kind == Kind::Group
                 && header.base == base
-                && let Ok(Some(found)) = checkpoint_in(base, &header, &bytes)
+                && let Ok(Some(found)) = Checkpoint::said_in(base, &header, &bytes)
             {
                 self.checkpoint = found;
                 return Ok(());
@@ -225,49 +215,36 @@ impl Survey {
             Object::Damaged(_) => Ok(()),
             Object::Sound(header, bytes) => {
                 let known_ends = &mut self.known_ends;
-                let read = for_each_commit(&header, &bytes, |commit| {
+                // What can't be read is told when it is its turn.
+                let _ = for_each_commit(&header, &bytes, |commit| {
                     for write in &commit.writes {
                         if let Write::Control(Control::LogClosed { node, end }) = write {
                             known_ends.insert(*node, *end);
                         }
                     }
                 });
-                read.map_err(|error| OpenError::Format { name: name.to_string(), error })
+                Ok(())
             }
         }
     }
 }
 
-/// What an object says of bases, if it does.
-fn checkpoint_in(
-    base: (NodeId, u64),
-    header: &Header,
-    bytes: &Bytes,
-) -> Result<Option<Checkpoint>, FormatError> {
-    let mut found = None;
-    for_each_commit(header, bytes, |commit| {
-        for write in &commit.writes {
-            match *write {
-                Write::Control(Control::LogTrimmed { node, through }) => {
-                    let trimmed = (node, through);
-                    found = Some(Checkpoint { base, trimmed, ..Checkpoint::default() });
-                }
-                Write::Control(Control::Bases { node, first, last }) => {
-                    if let Some(checkpoint) = &mut found {
-                        checkpoint.bases.extend((first..=last).map(|number| (node, number)));
-                    }
-                }
-                Write::Swap { one, other } if header.kind == Kind::Base => {
-                    if let Some(checkpoint) = &mut found {
-                        checkpoint.swaps.push((one, other));
-                    }
-                }
-                _ => {}
-            }
+/// Where the newest header is damaged, the one before may name a base that has been replaced
+/// since. A newer one that no header names is as good: all that is alive in what it replaces
+/// is in it, and what it says of others was true when it was written.
+async fn newer_base(engine: &Engine, base: (NodeId, u64)) -> Result<Option<Checkpoint>, OpenError> {
+    for listed in engine.store.list(ObjectName::BASES).await?.iter().rev() {
+        let Ok(name @ ObjectName::Base(node, number)) = listed.parse() else {
+            continue;
+        };
+        if (node, number) <= base {
+            break;
         }
-    })?;
-    if let Some(checkpoint) = &mut found {
-        checkpoint.bases.push(base);
+        if let Object::Sound(header, bytes) = read_object(engine, name).await?
+            && let Ok(Some(found)) = Checkpoint::said_in((node, number), &header, &bytes)
+        {
+            return Ok(Some(found));
+        }
     }
-    Ok(found)
+    Ok(None)
 }

@@ -85,10 +85,14 @@ pub(super) fn examine<F: DiskFile>(
     let (decided, behind): (Vec<_>, Vec<_>) =
         walked.records.into_iter().filter(counts).partition(|record| record.at < decided_end);
     let tail = whole_prefix(&*file, behind, decided_end, &void)?;
+    // A segment has its whole length from its first moment.
+    let wanted = sealed_end.unwrap_or(header.capacity);
+    let cut_off = (length < wanted).then_some(length..u64::MAX);
     let damage = walked
         .gaps
         .into_iter()
-        .filter(|gap| gap.start < decided_end)
+        .chain(cut_off)
+        .filter(|gap| gap.start < decided_end || gap.end == u64::MAX)
         .filter(|gap| !void.iter().any(|v| v.start <= gap.start && gap.end <= v.end))
         .collect();
     Ok(Examined {

@@ -40,8 +40,11 @@ impl<F: DiskFile> Place<F> {
             StoreError::Unavailable(format!("{name} in segment {}: {why}", self.segment))
         };
         match read_full(&*self.file, &mut bytes, self.body_at + start) {
-            Ok(filled) if filled == bytes.len() => Ok(Bytes::from(bytes)),
-            Ok(_) => Err(failed("the file is too short".to_owned())),
+            // Where the file has been cut off, that is all there is.
+            Ok(filled) => {
+                bytes.truncate(filled);
+                Ok(Bytes::from(bytes))
+            }
             Err(error) => Err(failed(error.to_string())),
         }
     }

@@ -72,6 +72,7 @@
 //! | `recover`     | opening: what a crash left is decided             |
 //! | `examine`     | what of a segment counts                          |
 //! | `scan`        | from header to header                             |
+//! | `read_only`   | the directory for a look, nothing changed         |
 //! | `chores`      | the next segment, dead segments, late syncs       |
 //! | `moves`       | what outlives its segment                         |
 //! | `index`       | name to place                                     |
@@ -85,6 +86,7 @@ mod examine;
 mod format;
 mod index;
 mod moves;
+mod read_only;
 mod record;
 mod recover;
 mod run;
@@ -95,6 +97,7 @@ mod threads;
 
 pub use chores::{Chore, Finished};
 pub use disk::{Disk, DiskFile, SyncPoint};
+pub use read_only::ReadOnlyStore;
 pub use recover::Damage;
 pub use segments::{Done, Segments, Write};
 pub use system_disk::SystemDisk;
@@ -207,6 +210,10 @@ impl Store for EmbeddedStore {
             creates_in_flight: 4,
             survives_process: true,
         }
+    }
+
+    fn damage(&self) -> Vec<String> {
+        self.damage.iter().map(ToString::to_string).collect()
     }
 
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {

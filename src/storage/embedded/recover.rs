@@ -40,6 +40,7 @@ impl fmt::Display for Damage {
         let name = segment_name(self.segment);
         match self.bytes {
             Range { start: 0, .. } => write!(f, "{name} has no readable header"),
+            Range { start, end: u64::MAX } => write!(f, "{name} has been cut off at byte {start}"),
             Range { start, end } => write!(f, "{name} is unreadable from byte {start} to {end}"),
         }
     }
@@ -57,23 +58,7 @@ impl<D: Disk> Segments<D> {
         };
         let names = disk.list().map_err(|error| store_error("the directory", &error))?;
         check_or_write_format(&*disk, &names)?;
-        let numbers = names
-            .iter()
-            .filter_map(|name| segment_number(name).or_else(|| unfinished_number(name)));
-        let mut opened = Self {
-            disk,
-            options,
-            index: Arc::new(Index::new()),
-            segments: BTreeMap::new(),
-            head: None,
-            spare: Spare::Wanted { fill: true },
-            fences: Vec::new(),
-            in_doubt: None,
-            next_number: numbers.max().map_or(1, |last| last + 1),
-            removing: None,
-            looked_at: None,
-            damage: Vec::new(),
-        };
+        let mut opened = Self::unread(disk, options, &names);
         // What was being made when the process ended never counted.
         for name in names.iter().filter(|name| is_unfinished(name)) {
             let _ = opened.disk.remove(name);
@@ -86,6 +71,36 @@ impl<D: Disk> Segments<D> {
             opened.prepare_first()?;
         }
         Ok(opened)
+    }
+
+    /// Reads the directory as a start would, and changes nothing in it: what a crash left
+    /// undecided is told as the next start is going to decide it.
+    pub(super) fn look_at(disk: Arc<D>) -> Result<Self, StoreError> {
+        let names = disk.list().map_err(|error| store_error("the directory", &error))?;
+        let mut read = Self::unread(disk, EmbeddedOptions::default(), &names);
+        let examined = read.examine_all(&names)?;
+        read.replay(&examined);
+        Ok(read)
+    }
+
+    fn unread(disk: Arc<D>, options: EmbeddedOptions, names: &[String]) -> Self {
+        let numbers = names
+            .iter()
+            .filter_map(|name| segment_number(name).or_else(|| unfinished_number(name)));
+        Self {
+            disk,
+            options,
+            index: Arc::new(Index::new()),
+            segments: BTreeMap::new(),
+            head: None,
+            spare: Spare::Wanted { fill: true },
+            fences: Vec::new(),
+            in_doubt: None,
+            next_number: numbers.max().map_or(1, |last| last + 1),
+            removing: None,
+            looked_at: None,
+            damage: Vec::new(),
+        }
     }
 
     /// Reads all segments, youngest first: each knows where the older ones end. The

@@ -17,7 +17,8 @@ pub struct SystemDisk {
     directory: File,
     /// Locked as long as it is open, also against a fork of this process; the system
     /// unlocks it when the process ends, however that happens.
-    _lock: File,
+    _lock: Option<File>,
+    read_only: bool,
 }
 
 impl SystemDisk {
@@ -36,7 +37,24 @@ impl SystemDisk {
             .map_err(|error| about(path, store_error("opening the directory", &error)))?;
         // 3. The lock, before anything in it is read: the files are one process's.
         let lock = take_lock(path)?;
-        Ok(Self { path: path.to_owned(), directory, _lock: lock })
+        Ok(Self { path: path.to_owned(), directory, _lock: Some(lock), read_only: false })
+    }
+
+    /// Takes a directory that holds a store, to be read only: nothing in it changes, not
+    /// even what its `LOCK` says. `Fatal` as for [`SystemDisk::open`], or if there is none.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        let contents = fs::read(path.join(FORMAT_FILE))
+            .map_err(|error| about(path, store_error("no store of aft: reading FORMAT", &error)))?;
+        check_format(&contents).map_err(|error| about(path, error))?;
+        let directory = File::open(path)
+            .map_err(|error| about(path, store_error("opening the directory", &error)))?;
+        let lock = match File::open(path.join(LOCK_FILE)) {
+            Ok(lock) => Some(locked(path, lock)?),
+            // A copy of a directory may come without; then nobody has it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(about(path, store_error("taking LOCK", &error))),
+        };
+        Ok(Self { path: path.to_owned(), directory, _lock: lock, read_only: true })
     }
 }
 
@@ -91,16 +109,25 @@ fn make_directory(path: &Path) -> io::Result<()> {
 }
 
 fn take_lock(path: &Path) -> Result<File, StoreError> {
-    let failed = |error: io::Error| about(path, store_error("taking LOCK", &error));
-    let mut lock = OpenOptions::new()
+    let lock = OpenOptions::new()
         .create(true)
         .truncate(false)
         .read(true)
         .write(true)
         .open(path.join(LOCK_FILE))
-        .map_err(failed)?;
+        .map_err(|error| about(path, store_error("taking LOCK", &error)))?;
+    let mut lock = locked(path, lock)?;
+    // Only to tell a second process who it is; a full disk is no reason to stop.
+    let _ = lock
+        .set_len(0)
+        .and_then(|()| lock.write_all(format!("{}\n", std::process::id()).as_bytes()));
+    Ok(lock)
+}
+
+/// Locks the file, or says who has it.
+fn locked(path: &Path, mut lock: File) -> Result<File, StoreError> {
     match lock.try_lock() {
-        Ok(()) => {}
+        Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
             let read = lock.read_to_string(&mut pid);
@@ -108,18 +135,13 @@ fn take_lock(path: &Path) -> Result<File, StoreError> {
                 (Ok(1..), pid) => format!(" (pid {pid})"),
                 _ => String::new(),
             };
-            return Err(StoreError::Fatal(format!(
+            Err(StoreError::Fatal(format!(
                 "{} is in use by another aft process{pid}",
                 path.display()
-            )));
+            )))
         }
-        Err(TryLockError::Error(error)) => return Err(failed(error)),
+        Err(TryLockError::Error(error)) => Err(about(path, store_error("taking LOCK", &error))),
     }
-    // Only to tell a second process who it is; a full disk is no reason to stop.
-    let _ = lock
-        .set_len(0)
-        .and_then(|()| lock.write_all(format!("{}\n", std::process::id()).as_bytes()));
-    Ok(lock)
 }
 
 impl Disk for SystemDisk {
@@ -135,7 +157,7 @@ impl Disk for SystemDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).open(self.path.join(name))
+        OpenOptions::new().read(true).write(!self.read_only).open(self.path.join(name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -1,0 +1,177 @@
+//! A store seen from outside, by somebody who changes nothing in it.
+//!
+//! [`inspect`] reads what a start would read, or every byte, and says what is wrong: which
+//! object, what with it, and whom it affects. It finds by itself what recovery finds (which
+//! base counts, where logs end), so it needs no node and leaves no trace.
+//!
+//! | module    | what                                                       |
+//! |-----------|------------------------------------------------------------|
+//! | `survey`  | all names; which base counts; what is missing, what is left |
+//! | `objects` | reading objects and judging their bytes                    |
+//! | `keys`    | the newest version of each key, as far as hashes tell      |
+//! | `report`  | the findings as text and as JSON                           |
+
+mod keys;
+mod objects;
+mod report;
+mod survey;
+
+use crate::layout::{Header, ObjectName};
+use crate::storage::{Store, StoreError};
+use keys::Keys;
+use objects::{Examined, examine};
+use std::collections::BTreeMap;
+use survey::Survey;
+
+pub use report::{statistics_json, statistics_text, verification_json, verification_text};
+
+/// Keys and names that are shown; more are counted.
+const SHOWN_MAX: usize = 20;
+
+/// How much of each object is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Headers and directories, as a start does.
+    Directories,
+    /// Every byte.
+    Whole,
+}
+
+/// Something wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The object, or the part of the store.
+    pub object: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// Whom that affects.
+    pub affects: String,
+    /// Keys whose newest value is lost by it, at most [`SHOWN_MAX`], as `database:key`.
+    pub keys: Vec<String>,
+    /// How many such keys there are, as far as can be told.
+    pub keys_total: u64,
+}
+
+impl Fault {
+    fn new(object: impl ToString, what: impl ToString, affects: &str) -> Self {
+        Self {
+            object: object.to_string(),
+            what: what.to_string(),
+            affects: affects.to_owned(),
+            keys: Vec::new(),
+            keys_total: 0,
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// Objects read, and their bytes.
+    pub objects: u64,
+    /// Their length in bytes, as their headers say.
+    pub bytes: u64,
+    /// Groups that count.
+    pub groups: u64,
+    /// Bases that count.
+    pub bases: u64,
+    /// Logs with objects that count.
+    pub logs: u64,
+    /// Process starts.
+    pub starts: u64,
+    /// Keys alive.
+    pub keys: u64,
+    /// Bytes of their keys and values.
+    pub live_bytes: u64,
+    /// Bytes of groups and bases that count, dead ones among them.
+    pub counting_bytes: u64,
+    /// Bytes that a start reads: headers and directories of what counts.
+    pub start_bytes: u64,
+    /// The largest objects, largest first.
+    pub largest: Vec<(String, u64)>,
+    /// Objects that nothing needs: the next start deletes them.
+    pub leftovers: Vec<String>,
+    /// How many of them there are.
+    pub leftovers_total: u64,
+    /// What is wrong.
+    pub faults: Vec<Fault>,
+}
+
+impl Inspection {
+    fn count(&mut self, name: ObjectName, header: &Header, counts: bool) {
+        const LARGEST_MAX: usize = 5;
+        let bytes = header.object_bytes();
+        self.bytes += bytes;
+        self.largest.push((name.to_string(), bytes));
+        self.largest.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        self.largest.truncate(LARGEST_MAX);
+        if counts {
+            self.counting_bytes += bytes;
+            self.start_bytes += header.values_offset();
+        }
+    }
+
+    fn leave(&mut self, name: ObjectName) {
+        self.leftovers_total += 1;
+        if self.leftovers.len() < SHOWN_MAX {
+            self.leftovers.push(name.to_string());
+        }
+    }
+}
+
+/// Reads a store and says what is in it and what is wrong. `progress` is told how many objects
+/// of how many have been read. What has expired at `now_ms` counts as gone.
+///
+/// # Errors
+/// The store can't be read at all.
+pub async fn inspect(
+    store: &dyn Store,
+    depth: Depth,
+    now_ms: u64,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Inspection, StoreError> {
+    let mut found = Inspection::default();
+    for damage in store.damage() {
+        let affects = "objects that stood there are missing; each that is missed is named below";
+        found.faults.push(Fault::new("store", damage, affects));
+    }
+    let mut survey = Survey::of(store, &mut found.faults).await?;
+    let mut keys = Keys::new(&survey.checkpoint.swaps);
+    let names = survey.names();
+    let mut headers = BTreeMap::new();
+    for (at, &name) in names.iter().enumerate() {
+        progress(at as u64, names.len() as u64);
+        let counts = survey.counts(name);
+        let Examined { header, bytes, fault, bad_values } = examine(store, name, depth).await?;
+        found.objects += 1;
+        if let Some(header) = &header {
+            found.count(name, header, counts);
+            if counts && let Err(error) = keys.read(name, header, &bytes, &mut survey.known_ends) {
+                tracing::debug!(%name, %error, "its directory can't be read");
+            }
+        }
+        if let Some(error) = fault {
+            let affects = whom(name, counts, bad_values.is_empty());
+            keys.lose(found.faults.len(), bad_values);
+            found.faults.push(Fault::new(name, error, affects));
+        }
+        if let Some(header) = header {
+            headers.insert(name, header);
+        }
+    }
+    progress(names.len() as u64, names.len() as u64);
+    survey.check(&headers, &mut found);
+    keys.finish(now_ms, &mut found);
+    Ok(found)
+}
+
+/// Whom a damaged object affects, if its directory can or can't be read.
+fn whom(name: ObjectName, counts: bool, whole_object: bool) -> &'static str {
+    match name {
+        ObjectName::Node(_) => "nobody: that it is there is all it says",
+        _ if !counts => "nobody: it is not needed any more",
+        _ if !whole_object => "keys whose values are in it",
+        ObjectName::Base(..) => "all keys in it: which, it could only tell itself",
+        _ => "all transactions in it: which, it could only tell itself",
+    }
+}

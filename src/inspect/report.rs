@@ -1,0 +1,124 @@
+//! The findings, for people and for programs.
+
+use super::{Fault, Inspection, SHOWN_MAX};
+use std::fmt::Write;
+
+/// What is wrong, as text.
+pub fn verification_text(found: &Inspection) -> String {
+    let mut out = String::new();
+    for fault in &found.faults {
+        let _ = writeln!(out, "{}: {}", fault.object, fault.what);
+        let _ = writeln!(out, "    affects {}", fault.affects);
+        for key in &fault.keys {
+            let _ = writeln!(out, "    key {key}");
+        }
+        let more = fault.keys_total - fault.keys.len() as u64;
+        if more > 0 {
+            let _ = writeln!(out, "    and {more} more keys");
+        }
+    }
+    for name in &found.leftovers {
+        let _ = writeln!(out, "{name}: left over, harmless: a start without damage deletes it");
+    }
+    if found.leftovers_total > found.leftovers.len() as u64 {
+        let more = found.leftovers_total - found.leftovers.len() as u64;
+        let _ = writeln!(out, "and {more} more left over");
+    }
+    let verdict = match found.faults.len() {
+        0 => "nothing is wrong".to_owned(),
+        1 => "1 fault".to_owned(),
+        count => format!("{count} faults"),
+    };
+    let Inspection { objects, bytes, keys, .. } = found;
+    let _ = writeln!(out, "{objects} objects, {bytes} bytes, {keys} keys: {verdict}");
+    out
+}
+
+/// What is wrong, as JSON.
+pub fn verification_json(found: &Inspection) -> String {
+    let faults = found.faults.iter().map(fault_json).collect::<Vec<_>>().join(",");
+    format!(
+        "{{\"objects\":{},\"bytes\":{},\"keys\":{},\"faults\":[{faults}],\"leftovers\":{},\"leftovers_total\":{}}}\n",
+        found.objects,
+        found.bytes,
+        found.keys,
+        strings_json(&found.leftovers),
+        found.leftovers_total,
+    )
+}
+
+fn fault_json(fault: &Fault) -> String {
+    format!(
+        "{{\"object\":{},\"what\":{},\"affects\":{},\"keys\":{},\"keys_total\":{}}}",
+        string_json(&fault.object),
+        string_json(&fault.what),
+        string_json(&fault.affects),
+        strings_json(&fault.keys),
+        fault.keys_total,
+    )
+}
+
+/// The names and figures of `aft store stats`.
+fn statistics(found: &Inspection) -> [(&'static str, u64); 12] {
+    [
+        ("objects", found.objects),
+        ("bytes", found.bytes),
+        ("groups", found.groups),
+        ("bases", found.bases),
+        ("logs", found.logs),
+        ("starts", found.starts),
+        ("keys", found.keys),
+        ("live_bytes", found.live_bytes),
+        ("dead_bytes", found.counting_bytes.saturating_sub(found.live_bytes)),
+        ("start_reads_bytes", found.start_bytes),
+        ("leftovers", found.leftovers_total),
+        ("faults", found.faults.len() as u64),
+    ]
+}
+
+/// How large the store is and what is in it, as text.
+pub fn statistics_text(found: &Inspection) -> String {
+    let mut out = String::new();
+    for (name, figure) in statistics(found) {
+        let _ = writeln!(out, "{name:<18} {figure}");
+    }
+    for (name, bytes) in &found.largest {
+        let _ = writeln!(out, "{:<18} {bytes} {name}", "large object");
+    }
+    if !found.faults.is_empty() {
+        let _ = writeln!(out, "something is wrong: aft store verify says what");
+    }
+    out
+}
+
+/// The same as JSON.
+pub fn statistics_json(found: &Inspection) -> String {
+    let figures = statistics(found).map(|(name, figure)| format!("\"{name}\":{figure}"));
+    let largest = found
+        .largest
+        .iter()
+        .map(|(name, bytes)| format!("{{\"object\":{},\"bytes\":{bytes}}}", string_json(name)));
+    let largest = largest.collect::<Vec<_>>().join(",");
+    format!("{{{},\"largest\":[{largest}]}}\n", figures.join(","))
+}
+
+fn strings_json(strings: &[String]) -> String {
+    debug_assert!(strings.len() <= SHOWN_MAX);
+    let strings = strings.iter().map(|string| string_json(string)).collect::<Vec<_>>();
+    format!("[{}]", strings.join(","))
+}
+
+fn string_json(string: &str) -> String {
+    let mut out = String::from("\"");
+    for c in string.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
