@@ -64,7 +64,8 @@ impl Model {
             if let Some(before) = self.uncertain.remove(key) {
                 let found = get(client).map_or(Wanted::Gone, Wanted::Value);
                 let may_go = [&*wanted, &before].contains(&&Wanted::GoesSoon);
-                if may_go && !matches!((&found, &*wanted), (Wanted::Value(a), Wanted::Value(b)) if a == b)
+                if may_go
+                    && !matches!((&found, &*wanted), (Wanted::Value(a), Wanted::Value(b)) if a == b)
                 {
                     // Its time may come between two looks.
                     client.run(&["DEL", &name]);

@@ -118,6 +118,8 @@ struct Replaced {
     bytes: u64,
     /// Readers of older states may still need them.
     since: Position,
+    /// Nobody finds the way to them any more.
+    forgotten: bool,
 }
 
 /// Compacts for ever.
@@ -126,6 +128,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
     let mut replaced: VecDeque<Replaced> = VecDeque::new();
     // What is not worth another round: everything was moved, and it is no less.
     let mut floor = Size::default();
+    let mut bad = None;
     let mut sweep_at = engine.clock.monotonic() + SWEEP_FIRST;
     // At once for the first time: a process that never lives long leaves a log each time.
     let mut wait = Duration::ZERO;
@@ -142,7 +145,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
         while is_due(engine, floor) {
             let began = engine.clock.monotonic();
             number += 1;
-            let step = step(engine, number).await;
+            let step = step(engine, number, bad).await;
             note(engine, &step);
             match step {
                 Ok(Some(done)) => {
@@ -150,11 +153,16 @@ pub(super) async fn run(engine: &Engine) -> ! {
                     replaced.push_back(done);
                 }
                 Ok(None) => break,
-                Err(_) => tokio::time::sleep(RETRY_AFTER).await,
+                // What lies before it can go all the same.
+                Err(Failed::Damaged(name, _)) => bad = Some(name),
+                Err(Failed::Store(_)) => tokio::time::sleep(RETRY_AFTER).await,
             }
             delete_replaced(engine, &mut replaced).await;
             if moved_bytes > began_with.bytes {
-                floor = size(engine);
+                let now = size(engine);
+                if now.bytes > began_with.bytes / 8 * 7 {
+                    floor = now;
+                }
                 break;
             }
             pace(engine, began).await;
@@ -167,21 +175,25 @@ pub(super) async fn run(engine: &Engine) -> ! {
 struct Size {
     bytes: u64,
     groups: usize,
+    live_bytes: i64,
 }
 
 fn size(engine: &Engine) -> Size {
     engine.with_core(|core| {
         let ledger = core.ledger();
-        Size { bytes: ledger.bytes(), groups: ledger.count().groups }
+        let (bytes, groups) = (ledger.bytes(), ledger.count().groups);
+        Size { bytes, groups, live_bytes: core.live().bytes }
     })
 }
 
-/// Something should be compacted, and the store has grown since that last did not help.
+/// Something should be compacted, and since that last did not help the store has grown, or
+/// less of it is alive.
 fn is_due(engine: &Engine, floor: Size) -> bool {
     let now = size(engine);
-    let grown = now.bytes > floor.bytes + floor.bytes / 4
-        || now.groups > floor.groups + floor.groups / 4 + 4;
-    grown && engine.with_core(|core| core.compaction_is_due(&engine.compaction_limits()))
+    let changed = now.bytes > floor.bytes + floor.bytes / 4
+        || now.groups > floor.groups + floor.groups / 4 + 4
+        || now.live_bytes < floor.live_bytes / 8 * 7;
+    changed && engine.with_core(|core| core.compaction_is_due(&engine.compaction_limits()))
 }
 
 /// As long as the debt is small, half of the time is the commands' alone.
@@ -217,10 +229,14 @@ fn note(engine: &Engine, step: &Result<Option<Replaced>, Failed>) {
     }
 }
 
-async fn step(engine: &Engine, number: u64) -> Result<Option<Replaced>, Failed> {
+async fn step(
+    engine: &Engine,
+    number: u64,
+    bad: Option<ObjectName>,
+) -> Result<Option<Replaced>, Failed> {
     let limits = engine.compaction_limits();
     let planned = engine.with_core(|core| {
-        let plan = core.plan_compaction(&limits, number)?;
+        let plan = core.plan_compaction(&limits, number, bad)?;
         let controls = core.base_controls(&plan);
         Some((plan, controls))
     });
@@ -381,7 +397,8 @@ async fn publish(
     announce(engine, controls).await;
     engine.compaction.lock().unwrap_or_else(PoisonError::into_inner).bytes_written += bytes;
     let names = plan.names.iter().map(ToString::to_string).collect();
-    Ok(Replaced { count: plan.count, names, bytes: plan.bytes, since })
+    let (count, bytes) = (plan.count, plan.bytes);
+    Ok(Replaced { count, names, bytes, since, forgotten: false })
 }
 
 /// A group that names the base is acknowledged when this returns. In its directory stands
@@ -443,17 +460,23 @@ async fn sweep(engine: &Engine) {
 
 /// Step 5.
 async fn delete_replaced(engine: &Engine, replaced: &mut VecDeque<Replaced>) {
-    while let Some(oldest) = replaced.front() {
-        if !engine.with_core(|core| core.nobody_reads_before(oldest.since)) {
-            return;
+    while let Some(oldest) = replaced.front_mut() {
+        if !oldest.forgotten {
+            if !engine.with_core(|core| core.nobody_reads_before(oldest.since)) {
+                return;
+            }
+            // First this: who finds nothing there asks the index, and not the store again.
+            engine.with_core(|core| core.forget_replaced(oldest.count));
+            oldest.forgotten = true;
         }
-        for names in oldest.names.chunks(DELETE_NAMES_MAX) {
-            if let Err(error) = engine.store.delete(names).await {
+        while !oldest.names.is_empty() {
+            let some = oldest.names.len().min(DELETE_NAMES_MAX);
+            if let Err(error) = engine.store.delete(&oldest.names[..some]).await {
                 tracing::warn!(%error, "what was replaced could not be deleted yet");
                 return;
             }
+            oldest.names.drain(..some);
         }
-        engine.with_core(|core| core.forget_replaced(oldest.count));
         replaced.pop_front();
     }
 }

@@ -15,7 +15,7 @@
 
 use super::Engine;
 use super::core::{Departure, Health};
-use crate::layout::{Control, Header, Kind, ObjectName};
+use crate::layout::{Header, Kind, ObjectName};
 use crate::storage::StoreError;
 use crate::storage::resilient::Decided;
 use std::collections::VecDeque;
@@ -53,6 +53,12 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
             && let Some(departure) = engine.with_core(|core| core.depart())
         {
             flights.push_back(launch(engine, departure, in_flight_max as u32));
+        }
+        if flights.is_empty() && engine.with_core(|core| core.roll_is_wanted()) {
+            if let Err(stopped) = roll(engine).await {
+                return stopped;
+            }
+            continue;
         }
         let Some(oldest) = flights.front() else {
             engine.work.notified().await;
@@ -211,7 +217,38 @@ async fn seal_own(
     };
     engine.with_core(|core| {
         core.restart_as(next);
-        core.commit_controls(&[Control::LogClosed { node, end: refused.seq - 1 }]);
+        core.serve();
+    });
+    Ok(())
+}
+
+/// Closes the log behind all that is acknowledged and begins another, so that it can be
+/// compacted. Commits wait for as long as that takes.
+async fn roll(engine: &Engine) -> Result<(), Stopped> {
+    let (node, seq, now_ms, base) =
+        engine.with_core(|core| (core.node(), core.next_acked_seq(), core.now_ms(), core.base()));
+    let name = ObjectName::Log(node, seq).to_string();
+    let mut seal = Header::new(Kind::Seal, engine.nonce(), node, seq);
+    (seal.now_through_ms, seal.base) = (now_ms, base);
+    match patiently(engine, engine.create_marker(&name, seal)).await {
+        Decided::Ours => {}
+        // The log goes on; whoever wants it closed asks again.
+        Decided::Rejected(why) => {
+            tracing::warn!(%name, %why, "the log could not be closed");
+            engine.with_core(|core| core.give_up_rolling());
+            return Ok(());
+        }
+        Decided::Theirs(_) => {
+            return Err(fence(engine, format!("{name} was taken by another node")));
+        }
+        Decided::Fatal(why) => return Err(fence(engine, why)),
+    }
+    let next = match patiently(engine, engine.create_node(node)).await {
+        Ok(next) => next,
+        Err(error) => return Err(fence(engine, error.to_string())),
+    };
+    engine.with_core(|core| {
+        core.roll_to(next);
         core.serve();
     });
     Ok(())

@@ -23,6 +23,13 @@ pub struct CompactionLimits {
     pub step_bytes: u64,
 }
 
+/// A round moves all live data, so what it is good for must be worth that: so many bytes of
+/// live data allow one more group.
+const GROUP_LIVE_BYTES: u64 = 16 << 10;
+
+/// So many allow one more log.
+const LOG_LIVE_BYTES: u64 = 64 << 20;
+
 /// A step replaces so many objects at the least, unless they are large: it adds a base and
 /// a group itself.
 const STEP_OBJECTS_MIN: usize = 4;
@@ -87,20 +94,37 @@ impl Core {
 
     /// Whether something should be compacted.
     pub fn compaction_is_due(&self, limits: &CompactionLimits) -> bool {
+        let live = u64::try_from(self.live().bytes).unwrap_or(0);
+        let more = |every: u64| usize::try_from(live / every).unwrap_or(usize::MAX);
         self.options.logged
             && (self.compaction_debt_bytes(limits) > 0
-                || self.ledger.count().groups > limits.groups_max
-                || self.ledger.logs() > limits.logs_max)
+                || self.ledger.count().groups > limits.groups_max.max(more(GROUP_LIVE_BYTES))
+                || self.ledger.logs() > limits.logs_max.max(more(LOG_LIVE_BYTES)))
     }
 
     /// What to compact next; `None` if nothing is there.
-    pub fn plan_compaction(&self, limits: &CompactionLimits, number: u64) -> Option<Plan> {
+    ///
+    /// Nothing of a log that is still open: its names are never free while somebody may
+    /// have to find its end by creating in it. When only that is left, the log is to be
+    /// closed first, and the node goes on with another. Nothing from `bad` on, either.
+    pub fn plan_compaction(
+        &mut self,
+        limits: &CompactionLimits,
+        number: u64,
+        bad: Option<ObjectName>,
+    ) -> Option<Plan> {
+        let bytes_max = self.options.object_bytes_max / 4 * 3;
         let mut count = Count::default();
         let (mut bytes, mut names) = (0, Vec::new());
         let mut slots = self.replaced_slots.clone();
         for held in self.ledger.current() {
             let enough = names.len() >= STEP_OBJECTS_MIN || bytes >= limits.step_bytes * 4;
-            if bytes >= limits.step_bytes && enough {
+            let too_large = !names.is_empty() && bytes + held.bytes > bytes_max;
+            if (bytes >= limits.step_bytes && enough) || too_large || bad == Some(held.name) {
+                break;
+            }
+            if matches!(held.name, ObjectName::Log(node, _) if node == self.node) {
+                self.roll_wanted |= names.is_empty();
                 break;
             }
             bytes += held.bytes;

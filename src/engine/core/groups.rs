@@ -11,7 +11,10 @@ use crate::layout::{CommitId, Header, Kind, NodeId, ObjectName};
 impl Core {
     /// Whether a group waits to be sent.
     pub fn has_unsent(&self) -> bool {
-        !self.closed && (self.cut.back().is_some_and(|group| !group.sent) || self.open_is_wanted())
+        !self.closed
+            && (self.roll_wanted
+                || self.cut.back().is_some_and(|group| !group.sent)
+                || self.open_is_wanted())
     }
 
     /// Nothing is sent from now on: what this node does by itself must not meet its own seal.
@@ -25,7 +28,7 @@ impl Core {
 
     /// The next group to be sent, if there is one.
     pub fn depart(&mut self) -> Option<Departure> {
-        if self.health != Health::Serving || self.closed {
+        if self.health != Health::Serving || self.closed || self.roll_wanted {
             return None;
         }
         if self.cut.back().is_none_or(|group| group.sent) {
@@ -170,8 +173,38 @@ impl Core {
     /// all behind it never happened. It goes on as `node`, with a log of its own.
     pub fn restart_as(&mut self, node: NodeId) {
         self.fall_back_behind(|_| false);
+        self.go_on_as(node);
+    }
+
+    /// Whether the log is to be closed and another begun, as soon as no group is under way.
+    pub fn roll_is_wanted(&self) -> bool {
+        self.roll_wanted && self.health == Health::Serving && !self.closed
+    }
+
+    /// The log could not be closed; it goes on.
+    pub fn give_up_rolling(&mut self) {
+        self.roll_wanted = false;
+    }
+
+    /// The log was closed behind all that is acknowledged, and nothing is under way: what
+    /// waits to be sent goes to the log of `node`.
+    pub fn roll_to(&mut self, node: NodeId) {
+        debug_assert!(self.cut.iter().all(|group| !group.sent));
+        self.go_on_as(node);
+        self.roll_wanted = false;
+    }
+
+    /// The seal counts among what is stored; the first group of the new log tells of it.
+    fn go_on_as(&mut self, node: NodeId) {
+        let (closed, end) = (self.node, self.acked - self.log_begins);
+        let seal = Header::new(Kind::Seal, 0, closed, end + 1);
+        let name = ObjectName::Log(closed, end + 1);
+        let (place, bytes, swaps) = ((closed, end + 1), seal.object_bytes(), Vec::new());
+        let values_offset = seal.values_offset();
+        self.ledger.push(Held { name, place, bytes, values_offset, swaps });
         self.node = node;
         self.log_begins = self.acked;
+        self.note_closed(closed, end);
     }
 
     /// Somebody else has closed this node's log: pending writes are uncertain for good.

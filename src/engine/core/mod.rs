@@ -326,6 +326,8 @@ pub struct Core {
     health: Health,
     /// Nothing is sent any more: the log is about to be sealed.
     closed: bool,
+    /// The log is to be closed and another begun, so that it can be compacted.
+    roll_wanted: bool,
     /// For keys by chance.
     rng: StdRng,
     /// What is in the store.
@@ -364,6 +366,7 @@ impl Core {
             now_through_acked_ms: 0,
             health: Health::Serving,
             closed: false,
+            roll_wanted: false,
             rng: StdRng::seed_from_u64(options.hash_seed),
             ledger: Ledger::default(),
             base: (0, 0),

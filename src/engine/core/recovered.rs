@@ -97,6 +97,20 @@ impl Core {
         self.now_through_acked_ms = now_through_ms;
     }
 
+    /// The next group to be sent, the first of its log, says that another has ended.
+    pub(super) fn note_closed(&mut self, node: NodeId, end: u64) {
+        let id = self.draw_commit_id();
+        let commit = Commit { id, ..Commit::default() };
+        let now_ms = self.now.ms();
+        let first = self.cut.front_mut().unwrap_or(&mut self.open);
+        let before = first.builder.len();
+        first.builder.begin_commit(&commit, 1);
+        first.builder.write(&Write::Control(Control::LogClosed { node, end }));
+        first.largest_commit = first.largest_commit.max(id);
+        first.now_through_ms = first.now_through_ms.max(now_ms);
+        self.pending_bytes += first.builder.len() - before;
+    }
+
     /// Appends facts about other logs to the open group.
     pub fn commit_controls(&mut self, controls: &[Control]) -> Position {
         let id = self.draw_commit_id();
@@ -120,6 +134,11 @@ impl Core {
     /// The node that writes.
     pub fn node(&self) -> NodeId {
         self.node
+    }
+
+    /// The number in this node's log behind everything acknowledged.
+    pub fn next_acked_seq(&self) -> u64 {
+        self.acked + 1 - self.log_begins
     }
 
     /// The number in this node's log behind everything sent and acknowledged.

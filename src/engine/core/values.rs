@@ -17,7 +17,7 @@ use quick_cache::{OptionsBuilder, Weighter};
 use std::collections::HashMap;
 
 /// A place names one value for ever: nothing in the store is overwritten.
-type Key = (ObjectId, u32);
+type Key = StoredValue;
 
 /// What an entry of the cache takes beside the value: its key, its node, the hash table.
 const OVERHEAD_BYTES: u64 = 64;
@@ -82,7 +82,7 @@ impl Values {
     }
 
     pub(super) fn keep(&mut self, place: &StoredValue, value: SmallBytes) {
-        self.cache.insert((place.object, place.offset), value);
+        self.cache.insert(*place, value);
     }
 
     pub(super) fn capacity(&self) -> u64 {
@@ -97,7 +97,7 @@ impl Values {
 
     /// A value moves to another place.
     pub(super) fn moved(&mut self, from: &StoredValue, to: &StoredValue) {
-        if let Some((_, value)) = self.cache.remove(&(from.object, from.offset)) {
+        if let Some((_, value)) = self.cache.remove(from) {
             self.keep(to, value);
         }
     }
@@ -107,8 +107,8 @@ impl Core {
     /// A stored value, if it is in memory.
     #[inline]
     pub fn value_at(&self, place: &StoredValue) -> Option<Value> {
-        let cached = self.values.cache.get(&(place.object, place.offset));
-        let lent = || self.values.lent.get(&(place.object, place.offset));
+        let cached = self.values.cache.get(place);
+        let lent = || self.values.lent.get(place);
         cached.or_else(|| lent().map(|fetched| &fetched.value)).cloned().map(Value::String)
     }
 
@@ -122,7 +122,7 @@ impl Core {
 
     /// These values are there whatever the cache does, until [`Core::take_back`].
     pub fn lend(&mut self, values: Vec<Fetched>) {
-        let by_place = |lent: Fetched| ((lent.place.object, lent.place.offset), lent);
+        let by_place = |lent: Fetched| (lent.place, lent);
         self.values.lent.extend(values.into_iter().map(by_place));
     }
 

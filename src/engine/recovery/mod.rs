@@ -267,7 +267,11 @@ impl Recovery<'_> {
                 rest.insert(seq);
                 Ok(false)
             }
-            Decided::Ours => Ok(true),
+            Decided::Ours => {
+                let seal = Header::new(Kind::Seal, 0, node, seq);
+                self.hold(ObjectName::Log(node, seq), Some(&seal), Vec::new());
+                Ok(true)
+            }
             // It only showed late.
             Decided::Theirs(_) => {
                 rest.insert(seq);

@@ -68,6 +68,8 @@ impl Survey {
         engine: &Engine,
         node: NodeId,
     ) -> Result<Option<Header>, OpenError> {
+        // Listed or not: what has a recorded end is read up to that.
+        self.logs.entry(node).or_default();
         let mut newest = self.newest_listed(engine, node).await?;
         if self.known_ends.contains_key(&node) {
             return Ok(newest);
@@ -101,12 +103,19 @@ impl Survey {
         engine: &Engine,
         node: NodeId,
     ) -> Result<Option<Header>, OpenError> {
+        let mut damaged = false;
         for &seq in self.logs.get(&node).into_iter().flat_map(|seqs| seqs.iter().rev()) {
-            if let Object::Sound(header, _) =
+            let Object::Sound(mut header, _) =
                 read_object(engine, ObjectName::Log(node, seq)).await?
-            {
-                return Ok(Some(header));
+            else {
+                damaged = true;
+                continue;
+            };
+            // What is damaged may have named a newer base.
+            if damaged && let Some(newer) = newer_base(engine, header.base).await? {
+                header.base = newer.base;
             }
+            return Ok(Some(header));
         }
         Ok(None)
     }
