@@ -73,11 +73,16 @@ impl Node {
         let mut session = self.connect();
         let args: Vec<&[u8]> = line.iter().map(|arg| arg.as_bytes()).collect();
         let engine = &self.server.engine;
+        let mut lent = Vec::new();
         let reply = loop {
             let settings = self.server.settings();
             let execution = engine.with_core(|core| {
                 command::begin_turn(&mut session, core);
-                command::execute(&self.server, &settings, &mut session, core, &args)
+                core.lend(std::mem::take(&mut lent));
+                let execution =
+                    command::execute(&self.server, &settings, &mut session, core, &args);
+                core.take_back();
+                execution
             });
             command::end_turn(&self.server, &mut session);
             match execution {
@@ -89,14 +94,13 @@ impl Node {
                     break reply;
                 }
                 Execution::Fetch(missing) => {
-                    let fetched = match self.runtime.block_on(engine.fetch(&missing)) {
+                    lent = match self.runtime.block_on(engine.fetch(&missing)) {
                         Ok(fetched) => fetched,
                         Err(why) => {
                             self.server.disconnect(&session.client);
                             return Err(why);
                         }
                     };
-                    engine.with_core(|core| core.lend(fetched));
                 }
                 other => panic!("{line:?}: {other:?}"),
             }
@@ -107,7 +111,7 @@ impl Node {
 
     /// Lets what runs in the background do so, until nothing more comes of it.
     pub(crate) fn compact(&self) {
-        self.runtime.block_on(tokio::time::sleep(Duration::from_secs(20)));
+        self.runtime.block_on(async { tokio::time::sleep(Duration::from_secs(20)).await });
     }
 
     pub(crate) fn bases(&self) -> u64 {
