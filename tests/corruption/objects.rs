@@ -85,7 +85,10 @@ fn damage_is_named_and_costs_what_it_hit() {
     let objects = store.objects();
     let undamaged = verify(&*store);
     assert_eq!(undamaged.faults, [], "{undamaged:?}");
-    assert_eq!(undamaged.keys, history.keys().filter(|k| history.newest(k).is_some()).count() as u64);
+    assert_eq!(
+        undamaged.keys,
+        history.keys().filter(|k| history.newest(k).is_some()).count() as u64
+    );
     for kind in [Kind::Node, Kind::Group, Kind::Seal, Kind::Base] {
         assert!(objects.values().any(|o| Header::decode(o).unwrap().kind == kind), "no {kind:?}");
     }
@@ -127,9 +130,10 @@ fn check_start(
                 // Lost, or what it was before.
                 Ok(found) => {
                     assert!(touched.contains(key), "{damage:?}: {key} is {found:?}");
-                    let said = damage.names().iter().any(|name| {
-                        node.damages.iter().any(|line| line.contains(name.as_str()))
-                    });
+                    let said = damage
+                        .names()
+                        .iter()
+                        .any(|name| node.damages.iter().any(|line| line.contains(name.as_str())));
                     assert!(said, "{damage:?}: {key} is {found:?}: {:?}", node.damages);
                     if let Some(value) = found {
                         assert!(history.ever(key, &value), "{damage:?}: {key} is {value}");

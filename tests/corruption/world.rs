@@ -86,7 +86,8 @@ pub(crate) fn keys_in(object: &[u8]) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     while let Some(commit) = directory.next_commit().unwrap() {
         for write in commit.writes {
-            if let Write::Put { key, .. } | Write::Delete { key, .. } | Write::Meta { key, .. } = write
+            if let Write::Put { key, .. } | Write::Delete { key, .. } | Write::Meta { key, .. } =
+                write
             {
                 keys.insert(String::from_utf8(key.to_vec()).unwrap());
             }
