@@ -1,0 +1,58 @@
+//! `aft store` as a person or a script calls it.
+
+use crate::node::Time;
+use crate::temp_dir::TempDir;
+use crate::world::fill;
+use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+fn aft(args: &[&str], directory: &Path) -> Output {
+    let store = format!("embedded:{}", directory.display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aft"));
+    command.arg("store").args(args).args(["--store", &store]).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn verify_and_stats_say_what_is_there_and_what_is_wrong() {
+    let directory = TempDir::named("cli");
+    let options = EmbeddedOptions { segment_bytes: 1 << 20, ..EmbeddedOptions::default() };
+    fill(|| Arc::new(EmbeddedStore::open(directory.path(), options).unwrap()), Time::Real);
+
+    let verified = aft(&["verify"], directory.path());
+    assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+    assert!(said(&verified).ends_with("nothing is wrong\n"), "{verified:?}");
+    assert!(verified.stderr.is_empty(), "no progress where nobody watches: {verified:?}");
+    let stats = aft(&["stats", "--json"], directory.path());
+    assert_eq!(stats.status.code(), Some(0), "{stats:?}");
+    assert!(said(&stats).contains("\"starts\":3"), "{stats:?}");
+
+    // A node has it: nobody else looks.
+    let open = EmbeddedStore::open(directory.path(), options).unwrap();
+    let refused = aft(&["verify"], directory.path());
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("in use"), "{refused:?}");
+    drop(open);
+
+    // A large value loses a byte: its key is named.
+    let segment = directory.path().join("segment-1");
+    let mut contents = fs::read(&segment).unwrap();
+    let value = contents.windows(13).rposition(|bytes| bytes == b"11.10.xxxxxxx").unwrap();
+    contents[value + 50] ^= 1;
+    fs::write(&segment, contents).unwrap();
+    let verified = aft(&["verify"], directory.path());
+    assert_eq!(verified.status.code(), Some(1), "{verified:?}");
+    assert!(said(&verified).contains("bad checksum of its values"), "{verified:?}");
+    let json = said(&aft(&["verify", "--json"], directory.path()));
+    assert!(json.starts_with('{') && json.contains("\"faults\":[{\"object\":\"log/"), "{json}");
+
+    let nothing = aft(&["verify"], &directory.path().join("nowhere"));
+    assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
+    assert!(!directory.path().join("nowhere").exists());
+}
