@@ -25,6 +25,7 @@ pub(super) fn set(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
     match context.server.change_settings(|settings| change(settings, &pairs)) {
         Ok(()) => {
+            context.session.settings_changed = true;
             if pairs.iter().any(|(name, _)| config::is_secret(name)) {
                 set_default_password(context);
             }

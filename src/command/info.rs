@@ -185,7 +185,6 @@ fn stats(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .count("keyspace_hits", &counters.hits)
         .count("keyspace_misses", &counters.misses)
         .fixed(&[
-            ("evicted_clients", "0"),
             ("sync_full", "0"),
             ("sync_partial_ok", "0"),
             ("sync_partial_err", "0"),

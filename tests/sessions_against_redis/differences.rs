@@ -58,7 +58,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
 pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("sessions_against_redis/compare.rs", &[
         "| WATCH | any command", "| WATCH | a BITFIELD", "| WATCH | SWAPDB", "| HELLO inside MULTI |", "| DBSIZE, MEMORY USAGE",
-        "| CLIENT LIST, INFO | the flag", "| CLIENT LIST, INFO | fields", "| ACL LIST, GETUSER |", "| ACL CAT,", "| CONFIG GET | in no order",
+        "| CLIENT LIST, INFO | the flag", "| CLIENT LIST, INFO | fields", "| SLOWLOG inside MULTI |", "| ACL LIST, GETUSER |", "| ACL CAT,", "| CONFIG GET | in no order",
         "| INFO | no section", "| COMMAND, COMMAND INFO, DOCS |", "| COMMAND INFO, DOCS of",
     ]),
     ("sessions_against_redis/line.rs", &[

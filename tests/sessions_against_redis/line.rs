@@ -54,6 +54,12 @@ impl Line {
         request[0].is("exec") && self.queue.as_deref().unwrap_or_default().iter().any(ends)
     }
 
+    /// Whether an EXEC may make SLOWLOG differ.
+    pub(crate) fn changes_the_slowlog(&self, request: &Request) -> bool {
+        let mut queue = self.queue.iter().flatten();
+        request[0].is("exec") && queue.any(compare::changes_the_slowlog)
+    }
+
     pub(crate) fn letter(&self) -> char {
         name(self.who)
     }

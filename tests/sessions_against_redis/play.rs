@@ -174,7 +174,14 @@ impl Arena {
         let servers: Vec<&Server> = self.sides.iter().map(|side| &side.server).collect();
         let openings = session.openings.iter().enumerate();
         let lines = openings.map(|(who, opening)| Line::open(who, *opening, &servers)).collect();
-        let mut play = Play { arena: self, lines, said: String::new(), count: 0, expired: false };
+        let mut play = Play {
+            arena: self,
+            lines,
+            said: String::new(),
+            count: 0,
+            expired: false,
+            slowlog_differs: false,
+        };
         let mut ended = false;
         for step in &session.steps {
             let played = play.step(step);
@@ -203,6 +210,8 @@ struct Play<'a> {
     count: usize,
     /// Some key's time is over, perhaps.
     expired: bool,
+    /// An EXEC has made SLOWLOG differ.
+    slowlog_differs: bool,
 }
 
 /// What came instead of a reply.
@@ -303,6 +312,7 @@ impl Play<'_> {
                             queue: self.lines[who].queue.as_deref().unwrap_or_default(),
                             doubt: self.lines[who].doubt,
                             expired: self.expired,
+                            slowlog_differs: self.slowlog_differs,
                         };
                         compare::verdict(request, theirs, ours, &circumstances)
                     }
@@ -324,6 +334,7 @@ impl Play<'_> {
                 self.lines[who].closed = true;
                 break;
             };
+            self.slowlog_differs |= self.lines[who].changes_the_slowlog(request);
             if let Some(doubt) = self.lines[who].note(request, theirs) {
                 self.lines.iter_mut().for_each(|line| line.touched_perhaps(doubt));
             }
