@@ -180,6 +180,7 @@ fn stats(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .line("instantaneous_input_kbps", kib(rates.bytes_in))
         .line("instantaneous_output_kbps", kib(rates.bytes_out))
         .count("rejected_connections", &counters.rejected_connections)
+        .count("expired_keys", &context.server.engine.expired_keys)
         .line("evicted_keys", 0)
         .count("evicted_clients", &counters.evicted_clients)
         .count("keyspace_hits", &counters.hits)

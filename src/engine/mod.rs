@@ -112,6 +112,8 @@ pub struct Engine {
     options: EngineOptions,
     commit_deadline_ms: AtomicU64,
     expired_keys_per_turn: AtomicUsize,
+    /// Keys removed since their time was over, but for those that a start has removed.
+    pub expired_keys: AtomicU64,
     compaction: Mutex<CompactionReport>,
     cache_bytes: AtomicU64,
     /// Something was found damaged at the start: nothing is deleted that nobody names.
@@ -157,6 +159,7 @@ impl Engine {
             options,
             commit_deadline_ms: AtomicU64::new(options.commit_deadline.as_millis() as u64),
             expired_keys_per_turn: AtomicUsize::new(options.expired_keys_per_turn),
+            expired_keys: AtomicU64::new(0),
             compaction: Mutex::default(),
             cache_bytes: AtomicU64::new(options.cache_bytes),
             damaged: AtomicBool::new(false),
@@ -339,9 +342,13 @@ impl Engine {
         const REAP_EVERY: Duration = Duration::from_millis(100);
         loop {
             tokio::time::sleep(REAP_EVERY).await;
-            while self
-                .with_core(|core| core.reap(self.expired_keys_per_turn.load(Ordering::Relaxed)))
-            {
+            loop {
+                let limit = self.expired_keys_per_turn.load(Ordering::Relaxed);
+                let reaped = self.with_core(|core| core.reap(limit));
+                self.expired_keys.fetch_add(reaped.keys as u64, Ordering::Relaxed);
+                if !reaped.more {
+                    break;
+                }
                 tokio::task::yield_now().await;
             }
         }

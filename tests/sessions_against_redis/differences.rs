@@ -57,7 +57,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
 #[rustfmt::skip] // One row, one row.
 pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("sessions_against_redis/compare.rs", &[
-        "| WATCH | any command", "| WATCH | a BITFIELD", "| WATCH | SWAPDB", "| HELLO inside MULTI |", "| DBSIZE, MEMORY USAGE",
+        "| WATCH | any command", "| WATCH | a BITFIELD", "| WATCH | SWAPDB", "| HELLO inside MULTI |", "| DBSIZE, MEMORY USAGE, INFO",
         "| CLIENT LIST, INFO | the flag", "| CLIENT LIST, INFO | fields", "| SLOWLOG inside MULTI |", "| ACL LIST, GETUSER |", "| ACL CAT,", "| CONFIG GET | in no order",
         "| INFO | no section", "| COMMAND, COMMAND INFO, DOCS |", "| COMMAND INFO, DOCS of",
     ]),
@@ -67,7 +67,7 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("sessions_against_redis/play.rs", &["| CLIENT REPLY OFF, SKIP | what"]),
     ("sessions_against_redis/info.rs", &["| INFO | fields"]),
     ("scripts/client.txt", &["| CLIENT KILL | gone", "| CLIENT LIST | others"]),
-    ("scripts/config.txt", &["| CONFIG REWRITE |", "| CONFIG SET tls-cert-file"]),
+    ("scripts/config.txt", &["| CONFIG REWRITE |", "| CONFIG SET of a value", "| CONFIG SET tls-cert-file"]),
     ("scripts/absent.txt", &["| FUNCTION, SCRIPT, MODULE |"]),
     ("scripts/acl.txt", &["| ACL LOAD, SAVE |"]),
     ("scripts/latency.txt", &["| WAIT |", "| LATENCY |"]),
