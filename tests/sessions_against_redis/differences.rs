@@ -77,6 +77,7 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("resp_against_redis.rs", &["| a line longer", "| a pattern with more"]),
     ("simulation/main.rs", &["| writes | answered", "| MULTI … EXEC |"]),
     ("resilient.rs", &["| writes, when", "| reads, of a value the store", "| reads, of a key", "| reads, of a value that is lost"]),
+    ("front_door/held.rs", &["| DEBUG |"]),
     ("front_door/main.rs", &["| an idle connection |", "| MULTI | the query buffer", "| WATCH | no limit"]),
     ("abuse/main.rs", &["| `maxmemory-clients` |", "| a request beyond", "| a stranger that", "| `maxclients` beyond"]),
     ("tls/main.rs", &["| TLS | `tls-port`", "| TLS | tls-ca-cert-dir", "| TLS, one client", "| TLS, a client"]),

@@ -206,9 +206,10 @@ impl Line {
             "watch" if done => self.watching = true,
             "monitor" if done => self.monitoring = true,
             "exec" => {
+                // Without a MULTI it leaves watches as they are.
+                let queue = self.queue.take()?;
                 self.watching = false;
                 self.doubt = None;
-                let queue = self.queue.take()?;
                 let ran = matches!(reply, Reply::Array(_));
                 return queue
                     .iter()

@@ -150,8 +150,10 @@ impl Arena {
         let directory = TempDir::named("sessions");
         let aft = Options::memory();
         let durable = Options { dir: Some(directory.path().to_owned()), ..aft.clone() };
+        let mut redis = Options::new(Peer::Redis);
+        redis.extra = ["--enable-debug-command", "yes"].map(str::to_owned).to_vec();
         let sides = vec![
-            Side::start("redis-server", &Options::new(Peer::Redis)),
+            Side::start("redis-server", &redis),
             Side::start("aft, in memory", &aft),
             Side::start("aft, embedded store", &durable),
         ];
