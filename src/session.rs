@@ -127,6 +127,8 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// The connection ends once its replies are written.
     pub closing: bool,
+    /// It has changed settings: its turn ends, and what follows sees the new ones.
+    pub settings_changed: bool,
     /// The name of the last command.
     pub last_command: &'static str,
     /// Times its commands.
@@ -151,6 +153,7 @@ impl Session {
             watched_bytes: 0,
             reply_mode: ReplyMode::On,
             closing: false,
+            settings_changed: false,
             last_command: "NULL",
             meter: Meter::default(),
             waits_for: None,

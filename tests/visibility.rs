@@ -402,7 +402,7 @@ impl World {
                 self.core.acknowledge();
                 self.acked += 1;
             }
-            while self.core.reap(100) {}
+            while self.core.reap(100).more {}
         }
         self.check()?;
         for db in 0..DATABASES {
@@ -463,7 +463,7 @@ fn expired_keys_that_a_pin_holds_do_not_hold_up_others() {
     });
     assert_eq!(world.core.live_keys(0, world.core.visible()), 5, "the first one is gone");
     world.core.unpin(pin);
-    while world.core.reap(1) {}
+    while world.core.reap(1).more {}
     assert_eq!(world.core.live_keys(0, world.core.visible()), 0);
 }
 
@@ -548,7 +548,7 @@ fn a_flush_touches_a_watched_key_that_was_alive_and_none_that_had_expired() {
         transaction.unwatch(watched, &name(0));
         drop(transaction);
         world.step(&Step::Pass(100)).unwrap();
-        while world.core.reap(10) {}
+        while world.core.reap(10).more {}
         assert_eq!(world.core.live_keys(0, world.core.tip()), 0);
         assert_eq!(world.core.database(0, world.core.tip()).unwrap().index().len(), 0);
     }

@@ -112,6 +112,8 @@ pub(super) fn list(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
     let now_ms = context.server.uptime_ms();
     context.session.publish_now(now_ms);
     let mut clients = context.server.connected();
+    // One that was killed may not have noticed; in Redis it would be gone.
+    clients.retain(|client| !client.killed.load(Ordering::Acquire));
     match args[2..] {
         [] => {}
         [word, name] if word.eq_ignore_ascii_case(b"type") => {
@@ -267,7 +269,7 @@ pub(super) fn describe(client: &Client, now_ms: u64, text: &mut Vec<u8>) {
     let start = format!("id={} addr={address} laddr={local_address} fd=-1 name=", client.id);
     text.extend(start.bytes());
     text.extend(&state.name);
-    let flags = flags(client, &state);
+    let flags = flags(&state);
     let ClientState {
         database,
         input_bytes: input,
@@ -295,11 +297,10 @@ pub(super) fn describe(client: &Client, now_ms: u64, text: &mut Vec<u8>) {
     text.push(b'\n');
 }
 
-fn flags(client: &Client, state: &ClientState) -> String {
+fn flags(state: &ClientState) -> String {
     let flags: String = [
         ('O', state.monitoring),
         ('x', state.queued.is_some()),
-        ('A', client.killed.load(Ordering::Acquire)),
         ('e', state.no_evict),
         ('T', state.no_touch),
     ]

@@ -6,6 +6,7 @@ use crate::config::{self, SetError, Settings};
 use crate::machine;
 use crate::resp::Reply;
 use crate::server::users::Rules;
+use std::sync::atomic::Ordering;
 
 /// CONFIG GET pattern …
 pub(super) fn get(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
@@ -25,6 +26,7 @@ pub(super) fn set(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
     match context.server.change_settings(|settings| change(settings, &pairs)) {
         Ok(()) => {
+            context.session.settings_changed = true;
             if pairs.iter().any(|(name, _)| config::is_secret(name)) {
                 set_default_password(context);
             }
@@ -67,6 +69,7 @@ fn set_default_password(context: &Context<'_, '_>) {
 /// CONFIG RESETSTAT
 pub(super) fn resetstat(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
     context.server.counters.reset();
+    context.server.engine.expired_keys.store(0, Ordering::Relaxed);
     context.server.readings.clear();
     context.server.statistics().clear();
     Ok(Reply::Ok)

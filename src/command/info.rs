@@ -182,12 +182,12 @@ fn stats(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .line("instantaneous_input_kbps", kib(rates.bytes_in))
         .line("instantaneous_output_kbps", kib(rates.bytes_out))
         .count("rejected_connections", &counters.rejected_connections)
+        .count("expired_keys", &context.server.engine.expired_keys)
         .line("evicted_keys", 0)
         .count("evicted_clients", &counters.evicted_clients)
         .count("keyspace_hits", &counters.hits)
         .count("keyspace_misses", &counters.misses)
         .fixed(&[
-            ("evicted_clients", "0"),
             ("sync_full", "0"),
             ("sync_partial_ok", "0"),
             ("sync_partial_err", "0"),

@@ -173,6 +173,9 @@ fn named_docs(command: &Command) -> (Reply, Reply) {
     if !command.complexity.is_empty() {
         docs.push(text("complexity", command.complexity));
     }
+    if command.system {
+        docs.push((Reply::bulk("doc_flags"), Reply::Set(vec![Reply::simple("syscmd")])));
+    }
     if let Some((since, replaced_by)) = command.deprecated {
         let flags = vec![Reply::simple("deprecated")];
         docs.push((Reply::bulk("doc_flags"), Reply::Set(flags)));

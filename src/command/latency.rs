@@ -1,6 +1,6 @@
-//! TIME, WAIT and LATENCY.
+//! TIME, WAIT, DEBUG SLEEP and LATENCY.
 
-use super::parse::{integer, integer_arg};
+use super::parse::{integer, integer_arg, subcommand_syntax};
 use super::{CommandResult, Context, Hold};
 use crate::resp::Reply;
 use std::time::Duration;
@@ -28,6 +28,23 @@ pub(super) fn wait(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
         });
     }
     Ok(Reply::Integer(0))
+}
+
+/// DEBUG SLEEP seconds: nobody else has to wait. What is no time is none, as in Redis.
+pub(super) fn debug(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
+    let [_, word, seconds] = *args else {
+        return Err(subcommand_syntax("DEBUG", args[1]));
+    };
+    if !word.eq_ignore_ascii_case(b"sleep") {
+        return Err(subcommand_syntax("DEBUG", word));
+    }
+    let seconds = std::str::from_utf8(seconds).ok().and_then(|text| text.parse().ok());
+    let time = Duration::try_from_secs_f64(seconds.unwrap_or(0.0)).unwrap_or_default();
+    // Inside EXEC nothing waits.
+    if !time.is_zero() && !context.in_exec {
+        context.hold = Some(Hold::For(time));
+    }
+    Ok(Reply::Ok)
 }
 
 /// LATENCY LATEST, and LATENCY HISTORY of any event: none is sampled.

@@ -19,7 +19,7 @@
 //! | `client`        | CLIENT: this connection and the others                        |
 //! | `config`        | CONFIG: settings                                              |
 //! | `info`          | INFO: the state of the server                                 |
-//! | `latency`       | TIME, WAIT, LATENCY                                           |
+//! | `latency`       | TIME, WAIT, DEBUG SLEEP, LATENCY                              |
 //! | `introspection` | COMMAND: the table, told to clients                           |
 //! | `help`          | the HELP of containers                                        |
 //! | `acl`           | ACL: users, and what each may do                             |

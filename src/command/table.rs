@@ -41,6 +41,8 @@ pub struct Command {
     pub summary: &'static str,
     /// The version of Redis that advised against it, and what for.
     pub deprecated: Option<(&'static str, &'static str)>,
+    /// It is for tests of the server, not for applications.
+    pub system: bool,
     /// What it costs.
     pub complexity: &'static str,
     /// What clients in front of many servers should know, see COMMAND TIPS.
@@ -75,6 +77,11 @@ impl Command {
 
     const fn deprecated(mut self, since: &'static str, replaced_by: &'static str) -> Self {
         self.deprecated = Some((since, replaced_by));
+        self
+    }
+
+    const fn system(mut self) -> Self {
+        self.system = true;
         self
     }
 
@@ -116,6 +123,7 @@ const fn row(
         since,
         summary,
         deprecated: None,
+        system: false,
         complexity,
         tips: &[],
         arguments: &[],

@@ -421,6 +421,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             used += consumed;
             commands += 1;
+            if std::mem::take(&mut self.session.settings_changed) {
+                // What follows runs with the new ones, in a turn of its own.
+                self.more_to_run = true;
+                break;
+            }
         }
         server.counters.commands.fetch_add(commands, Ordering::Relaxed);
         self.input.advance(used);

@@ -118,6 +118,8 @@ pub struct Engine {
     options: EngineOptions,
     commit_deadline_ms: AtomicU64,
     expired_keys_per_turn: AtomicUsize,
+    /// Keys removed since their time was over, but for those that a start has removed.
+    pub expired_keys: AtomicU64,
     compaction: Mutex<CompactionReport>,
     cache_bytes: AtomicU64,
     memory_bytes_max: AtomicU64,
@@ -165,6 +167,7 @@ impl Engine {
             options,
             commit_deadline_ms: AtomicU64::new(options.commit_deadline.as_millis() as u64),
             expired_keys_per_turn: AtomicUsize::new(options.expired_keys_per_turn),
+            expired_keys: AtomicU64::new(0),
             compaction: Mutex::default(),
             cache_bytes: AtomicU64::new(options.cache_bytes),
             memory_bytes_max: AtomicU64::new(options.memory_bytes_max),
@@ -372,9 +375,13 @@ impl Engine {
             let cache_bytes = self.cache_bytes.load(Ordering::Relaxed);
             let memory_bytes_max = self.memory_bytes_max.load(Ordering::Relaxed);
             self.with_core(|core| core.set_space(cache_bytes, memory_bytes_max));
-            while self
-                .with_core(|core| core.reap(self.expired_keys_per_turn.load(Ordering::Relaxed)))
-            {
+            loop {
+                let limit = self.expired_keys_per_turn.load(Ordering::Relaxed);
+                let reaped = self.with_core(|core| core.reap(limit));
+                self.expired_keys.fetch_add(reaped.keys as u64, Ordering::Relaxed);
+                if !reaped.more {
+                    break;
+                }
                 tokio::task::yield_now().await;
             }
         }

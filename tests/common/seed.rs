@@ -13,6 +13,11 @@ pub(crate) fn from_env() -> u64 {
     }
 }
 
+/// `AFT_SEED`, or always the same choices.
+pub(crate) fn from_env_or(usual: u64) -> u64 {
+    if std::env::var_os("AFT_SEED").is_some() { from_env() } else { usual }
+}
+
 /// An independent stream per (seed, purpose), so that one worker's speed doesn't change another's
 /// choices.
 pub(crate) fn rng(seed: u64, stream: u64) -> StdRng {

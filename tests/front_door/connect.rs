@@ -76,6 +76,24 @@ fn rates(client: &mut Client) -> [f64; 3] {
 }
 
 #[test]
+fn info_counts_the_keys_that_have_expired() {
+    let server = Server::start(&Options::memory());
+    let mut client = server.client();
+    for key in ["a", "b", "c"] {
+        client.run(&["SET", key, "1", "PX", "1"]);
+    }
+    client.cmd("SET stays 1");
+    let counted = |client: &mut Client, count: u64| {
+        let info = client.cmd("INFO stats").text().expect("a text");
+        info.lines().any(|line| line == format!("expired_keys:{count}")).then_some(())
+    };
+    until("three keys are gone", PATIENCE, || counted(&mut client, 3));
+    assert_eq!(client.cmd("DBSIZE"), Reply::Int(1));
+    assert_eq!(client.cmd("CONFIG RESETSTAT"), Reply::ok());
+    counted(&mut client, 0).expect("the count begins anew");
+}
+
+#[test]
 fn client_kill_closes_the_other_connection() {
     let server = Server::start(&Options::memory());
     let (mut killer, mut victim) = (server.client(), server.client());

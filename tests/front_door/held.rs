@@ -1,4 +1,4 @@
-//! Replies that come later: WAIT holds its own connection and nobody else.
+//! Replies that come later: WAIT and DEBUG SLEEP hold their own connection and nobody else.
 
 use std::time::Duration;
 
@@ -36,6 +36,27 @@ fn wait_holds_what_is_behind_it_and_nobody_else() {
     assert!(took >= TIMEOUT, "it waited {took:?}");
     assert_eq!(waiting.read().expect("a reply"), Reply::ok());
     assert_eq!(waiting.read().expect("a reply"), Reply::bulk("1"));
+}
+
+#[test]
+fn debug_sleep_holds_what_is_behind_it_and_nobody_else() {
+    const TIME: Duration = Duration::from_millis(700);
+    let server = Server::start(&Options::memory());
+    let (mut sleeps, mut other) = (server.client(), server.client());
+    let start = wait::now();
+    for line in ["SET a 1", "DEBUG SLEEP 0.7", "SET b 1"] {
+        sleeps.queue(&line.split(' ').collect::<Vec<_>>());
+    }
+    sleeps.flush().expect("an open connection");
+    assert_eq!(sleeps.read().expect("a reply"), Reply::ok());
+    assert_eq!(other.cmd("EXISTS a b"), Reply::Int(1));
+    let soon = start.elapsed();
+    assert!(soon < TIME, "others waited {soon:?}");
+    assert_eq!(sleeps.read().expect("a reply"), Reply::ok());
+    let took = start.elapsed();
+    assert!(took >= TIME, "it slept {took:?}");
+    assert_eq!(sleeps.read().expect("a reply"), Reply::ok());
+    assert_eq!(other.cmd("EXISTS a b"), Reply::Int(2));
 }
 
 #[test]

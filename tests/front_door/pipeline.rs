@@ -46,6 +46,27 @@ fn a_hundred_thousand_commands_are_answered_in_order() {
     assert_eq!(server.client().cmd("GET count"), Reply::bulk((COMMANDS / 4).to_string()));
 }
 
+/// One by one, a client sees it anyway.
+#[test]
+fn what_follows_in_a_pipeline_sees_new_settings_and_no_killed_connections() {
+    let server = Server::start(&Options::memory());
+    let mut client = server.client();
+    let mut at_once = |lines: &[&str]| -> Vec<Reply> {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        lines.iter().for_each(|line| client.queue(&words(line)));
+        client.flush().expect("all is sent");
+        lines.iter().map(|_| client.read().expect("a reply")).collect()
+    };
+    let told = at_once(&["CONFIG SET slowlog-log-slower-than 0", "GET a", "SLOWLOG LEN"]);
+    assert_eq!(told, [Reply::ok(), Reply::NullBulk, Reply::Int(2)]);
+
+    let mut other = server.client();
+    let kill = format!("CLIENT KILL ID {}", other.cmd("CLIENT ID").int());
+    let told = at_once(&[&kill, "CLIENT LIST"]);
+    assert_eq!(told[0], Reply::Int(1));
+    assert_eq!(told[1].text().expect("lines").lines().count(), 1, "{told:?}");
+}
+
 #[test]
 fn transactions_interleave_with_commands_in_one_pipeline() {
     let server = Server::start(&Options::memory());

@@ -16,6 +16,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) doubt: Option<&'static str>,
     /// The time of some key is over, and nobody may have noticed.
     pub(crate) expired: bool,
+    /// SLOWLOG need not have the same entries.
+    pub(crate) slowlog_differs: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(crate) fn verdict(
         match (theirs, ours) {
             (Reply::Array(theirs), Reply::Array(ours)) if theirs.len() == ours.len() => {
                 let queue = circumstances.queue;
+                // What has run before in this EXEC stands there from its end on.
+                let circumstances = &Circumstances { slowlog_differs: true, ..*circumstances };
                 let greets = queue.iter().any(|request| request[0].is("hello"));
                 let mut items = queue.iter().zip(theirs).zip(ours);
                 let same = items.all(|((request, theirs), ours)| {
@@ -57,6 +61,7 @@ pub(crate) fn verdict(
         || common_form(&name, request, theirs) == common_form(&name, request, ours)
         || (is_a_time(&name) && about_the_same_time(theirs, ours, tolerance(&name)))
         || (counts_what_is_over(&name) && circumstances.expired && is_a_number(theirs))
+        || (shows_the_slowlog(&name) && circumstances.slowlog_differs && !theirs.is_error())
         || differences::is_meant(&name, request, theirs, ours);
     if same { Verdict::Same } else { Verdict::Different }
 }
@@ -89,6 +94,15 @@ pub(crate) fn about_the_same_time(one: &Reply, other: &Reply, tolerance: u64) ->
 /// Where Redis counts keys whose time is over, until somebody looks at them.
 fn counts_what_is_over(name: &str) -> bool {
     ["dbsize", "memory|usage"].contains(&name)
+}
+
+fn shows_the_slowlog(name: &str) -> bool {
+    ["slowlog|get", "slowlog|len"].contains(&name)
+}
+
+/// Whether it makes SLOWLOG differ for good inside EXEC, which notes what has run at its end.
+pub(crate) fn changes_the_slowlog(request: &Request) -> bool {
+    ["slowlog|reset", "config|set"].contains(&full_name(request).as_str())
 }
 
 fn is_a_number(reply: &Reply) -> bool {
@@ -162,7 +176,7 @@ fn common_form(name: &str, request: &Request, reply: &Reply) -> Reply {
             let entry = |entry| without(entry, &["age-seconds", "client-info"]);
             Reply::Array(entries.iter().map(entry).collect())
         }
-        // Rules of single commands come in the order of a hash table.
+        // Rules of single commands come in the order of a hash table, and only Redis has some.
         ("acl|list", Reply::Array(users)) => Reply::Array(users.iter().map(words).collect()),
         ("acl|getuser", _) if !reply.is_nil() => {
             let words = |(key, value)| pair((key, words(&value)));
@@ -224,10 +238,23 @@ fn is_greeting(args: &Reply) -> bool {
     matches!(items(args), [Reply::Bulk(name), ..] if names_a_password(name))
 }
 
-/// The words of a text.
-fn words(text: &Reply) -> Reply {
-    let Reply::Bulk(text) = text else { return text.clone() };
-    sorted(text.split(|byte| *byte == b' ').map(Reply::bulk).collect())
+/// The words of a user's rules, without those about commands that aft doesn't have.
+fn words(rules: &Reply) -> Reply {
+    let Reply::Bulk(rules) = rules else { return rules.clone() };
+    let words = rules.split(|byte| *byte == b' ');
+    sorted(words.filter(|word| !is_of_unknown_command(word)).map(Reply::bulk).collect())
+}
+
+/// Whether a rule allows or denies such a command.
+fn is_of_unknown_command(rule: &[u8]) -> bool {
+    match rule {
+        [b'+' | b'-', b'@', ..] => false,
+        [b'+' | b'-', name @ ..] => {
+            let name = name.strip_suffix(b")").unwrap_or(name);
+            table::by_full_name(name).is_none()
+        }
+        _ => false,
+    }
 }
 
 /// A map, or what stands for one in RESP2.
@@ -313,6 +340,8 @@ fn connections(text: &[u8]) -> String {
             let flags = flags.replace(['d', 'T', 'N'], "");
             Some(format!("flags={flags}"))
         }
+        // Redis has no name for what it doesn't know.
+        Some(("cmd", command)) if NOT_IN_REDIS.contains(&command) => Some("cmd=NULL".to_owned()),
         // Subcommands of CLUSTER are all one to aft.
         Some(("cmd", command)) if command.starts_with("cluster|") => Some("cmd=cluster".to_owned()),
         // Of a transaction that will be aborted aft keeps no commands.

@@ -57,8 +57,8 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
 #[rustfmt::skip] // One row, one row.
 pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("sessions_against_redis/compare.rs", &[
-        "| WATCH | any command", "| WATCH | a BITFIELD", "| WATCH | SWAPDB", "| HELLO inside MULTI |", "| DBSIZE, MEMORY USAGE",
-        "| CLIENT LIST, INFO | the flag", "| CLIENT LIST, INFO | fields", "| ACL LIST, GETUSER |", "| ACL CAT,", "| CONFIG GET | in no order",
+        "| WATCH | any command", "| WATCH | a BITFIELD", "| WATCH | SWAPDB", "| HELLO inside MULTI |", "| DBSIZE, MEMORY USAGE, INFO",
+        "| CLIENT LIST, INFO | the flag", "| CLIENT LIST, INFO | fields", "| SLOWLOG inside MULTI |", "| ACL LIST, GETUSER |", "| ACL CAT,", "| CONFIG GET | in no order",
         "| INFO | no section", "| COMMAND, COMMAND INFO, DOCS |", "| COMMAND INFO, DOCS of",
     ]),
     ("sessions_against_redis/line.rs", &[
@@ -67,7 +67,7 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("sessions_against_redis/play.rs", &["| CLIENT REPLY OFF, SKIP | what"]),
     ("sessions_against_redis/info.rs", &["| INFO | fields"]),
     ("scripts/client.txt", &["| CLIENT KILL | gone", "| CLIENT LIST | others"]),
-    ("scripts/config.txt", &["| CONFIG REWRITE |", "| CONFIG SET tls-cert-file"]),
+    ("scripts/config.txt", &["| CONFIG REWRITE |", "| CONFIG SET of a value", "| CONFIG SET tls-cert-file"]),
     ("scripts/absent.txt", &["| FUNCTION, SCRIPT, MODULE |"]),
     ("scripts/acl.txt", &["| ACL LOAD, SAVE |"]),
     ("scripts/latency.txt", &["| WAIT |", "| LATENCY |"]),
@@ -77,6 +77,7 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("resp_against_redis.rs", &["| a line longer", "| a pattern with more"]),
     ("simulation/main.rs", &["| writes | answered", "| MULTI … EXEC |"]),
     ("resilient.rs", &["| writes, when", "| reads, of a value the store", "| reads, of a key", "| reads, of a value that is lost"]),
+    ("front_door/held.rs", &["| DEBUG |"]),
     ("front_door/main.rs", &["| an idle connection |", "| MULTI | the query buffer", "| WATCH | no limit"]),
     ("abuse/main.rs", &["| `maxmemory-clients` |", "| a request beyond", "| a stranger that", "| `maxclients` beyond"]),
     ("tls/main.rs", &["| TLS | `tls-port`", "| TLS | tls-ca-cert-dir", "| TLS, one client", "| TLS, a client"]),

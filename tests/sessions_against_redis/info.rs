@@ -35,7 +35,6 @@ const LEFT_OUT: &[&str] = &[
     "current_save_keys_total",
     "dump_payload_sanitizations",
     "expire_cycle_cpu_milliseconds",
-    "expired_keys",
     "expired_stale_perc",
     "expired_time_cap_reached_count",
     "gcc_version",

@@ -54,6 +54,12 @@ impl Line {
         request[0].is("exec") && self.queue.as_deref().unwrap_or_default().iter().any(ends)
     }
 
+    /// Whether an EXEC may make SLOWLOG differ.
+    pub(crate) fn changes_the_slowlog(&self, request: &Request) -> bool {
+        let mut queue = self.queue.iter().flatten();
+        request[0].is("exec") && queue.any(compare::changes_the_slowlog)
+    }
+
     pub(crate) fn letter(&self) -> char {
         name(self.who)
     }
@@ -200,9 +206,10 @@ impl Line {
             "watch" if done => self.watching = true,
             "monitor" if done => self.monitoring = true,
             "exec" => {
+                // Without a MULTI it leaves watches as they are.
+                let queue = self.queue.take()?;
                 self.watching = false;
                 self.doubt = None;
-                let queue = self.queue.take()?;
                 let ran = matches!(reply, Reply::Array(_));
                 return queue
                     .iter()

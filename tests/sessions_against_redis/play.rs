@@ -150,8 +150,10 @@ impl Arena {
         let directory = TempDir::named("sessions");
         let aft = Options::memory();
         let durable = Options { dir: Some(directory.path().to_owned()), ..aft.clone() };
+        let mut redis = Options::new(Peer::Redis);
+        redis.extra = ["--enable-debug-command", "yes"].map(str::to_owned).to_vec();
         let sides = vec![
-            Side::start("redis-server", &Options::new(Peer::Redis)),
+            Side::start("redis-server", &redis),
             Side::start("aft, in memory", &aft),
             Side::start("aft, embedded store", &durable),
         ];
@@ -174,7 +176,14 @@ impl Arena {
         let servers: Vec<&Server> = self.sides.iter().map(|side| &side.server).collect();
         let openings = session.openings.iter().enumerate();
         let lines = openings.map(|(who, opening)| Line::open(who, *opening, &servers)).collect();
-        let mut play = Play { arena: self, lines, said: String::new(), count: 0, expired: false };
+        let mut play = Play {
+            arena: self,
+            lines,
+            said: String::new(),
+            count: 0,
+            expired: false,
+            slowlog_differs: false,
+        };
         let mut ended = false;
         for step in &session.steps {
             let played = play.step(step);
@@ -203,6 +212,8 @@ struct Play<'a> {
     count: usize,
     /// Some key's time is over, perhaps.
     expired: bool,
+    /// An EXEC has made SLOWLOG differ.
+    slowlog_differs: bool,
 }
 
 /// What came instead of a reply.
@@ -303,6 +314,7 @@ impl Play<'_> {
                             queue: self.lines[who].queue.as_deref().unwrap_or_default(),
                             doubt: self.lines[who].doubt,
                             expired: self.expired,
+                            slowlog_differs: self.slowlog_differs,
                         };
                         compare::verdict(request, theirs, ours, &circumstances)
                     }
@@ -324,6 +336,7 @@ impl Play<'_> {
                 self.lines[who].closed = true;
                 break;
             };
+            self.slowlog_differs |= self.lines[who].changes_the_slowlog(request);
             if let Some(doubt) = self.lines[who].note(request, theirs) {
                 self.lines.iter_mut().for_each(|line| line.touched_perhaps(doubt));
             }
@@ -355,6 +368,10 @@ impl Play<'_> {
         }
         all.push(words("ECHO last"));
         self.expired |= all.iter().any(compare::sets_what_is_over);
+        let mut doubts = all.iter().filter_map(|request| compare::touches_perhaps(request, false));
+        if let Some(doubt) = doubts.next() {
+            self.lines.iter_mut().for_each(|line| line.touched_perhaps(doubt));
+        }
         let replies = self.exchange_until(who, &all, &Reply::bulk("last"));
         let answered: Vec<Request> =
             all.iter().rev().take(replies[0].len()).rev().cloned().collect();

@@ -71,6 +71,7 @@ const ROWS: &[(&str, &str)] = &[
     ("object|help", ""),
     ("wait", "(0 0|0 <count>|1 1|x 0|0 -1)"),
     ("time", ""),
+    ("debug", "sleep (0|0.001|-1|x)"),
     ("memory|usage", "<any-key> [SAMPLES <count>]"),
     ("memory|help", ""),
     ("latency|latest", ""),
@@ -205,8 +206,12 @@ impl Spoil {
             return request;
         }
         // Its name stays, and what it would have to wait for for ever.
-        let fixed = request[0].is("wait") || last == 0;
+        let fixed = request[0].is("wait") || request[0].is("debug") || last == 0;
+        // Settings are UTF-8 to aft: a difference of its own, and a session would part there.
+        let is_text = |word: &Word| std::str::from_utf8(word.bytes()).is_ok();
+        let is_config = request[0].is("config");
         match self {
+            Self::Append(word) | Self::Replace(_, word) if is_config && !is_text(&word) => {}
             Self::DropLast if last > 0 => _ = request.pop(),
             Self::Append(word) => request.push(word),
             Self::Repeat(at) if !fixed => {

@@ -144,6 +144,7 @@ pub(super) static COMMANDS: &[Command] = &[
     container("object", "generic", "2.2.3", "A container for object introspection commands", OBJECT),
     row("wait", 3, Flags::NO_SCRIPT.and(Flags::CONNECTION), NO_KEYS, "generic", "3.0.0", "O(1)", "Wait for the synchronous replication of all the write commands sent in the context of the current connection", latency::wait).args(args::WAIT).tips(SHARDS_MIN),
     row("time", 1, ANY_TIME.and(Flags::FAST), NO_KEYS, "server", "2.6.0", "O(1)", "Return the current server time", latency::time).tips(VARIES),
+    row("debug", -2, CONTROL.and(Flags::ADMIN), NO_KEYS, "server", "1.0.0", "Depends on subcommand.", "A container for debugging commands", latency::debug).system(),
     container("memory", "server", "4.0.0", "A container for memory diagnostics commands", MEMORY),
     container("latency", "server", "2.8.13", "A container for latency diagnostics commands", LATENCY),
 

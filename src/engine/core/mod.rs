@@ -33,6 +33,7 @@ use super::now::Now;
 use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Version};
 pub use census::Census;
 pub use pins::Pin;
+pub use readers::Reaped;
 pub use values::Fetched;
 
 use crate::layout::header::HEADER_BYTES_MAX;

@@ -5,6 +5,15 @@ use super::super::version::{Snapshot, Version};
 use super::{Core, Database, Health, Pin};
 use rand::RngExt;
 
+/// What [`Core::reap`] has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reaped {
+    /// How many keys it removed.
+    pub keys: usize,
+    /// Whether more may be waiting.
+    pub more: bool,
+}
+
 impl Database {
     /// The version of one of its entries that a snapshot holds, dead or alive.
     #[inline]
@@ -68,16 +77,16 @@ impl Core {
         self.pins.oldest()
     }
 
-    /// Removes keys that have expired, at most `limit`; says whether more are waiting.
+    /// Removes keys that have expired, at most `limit`.
     ///
     /// No tombstone is written: the expiry stands in the log. A key only goes when a
     /// restart, too, would find it expired; until then the group that says so is asked for.
-    pub fn reap(&mut self, limit: usize) -> bool {
+    pub fn reap(&mut self, limit: usize) -> Reaped {
         let (pinned, pinned_ms) = self.oldest_pin().unwrap_or((self.acked, u64::MAX));
         let durable_ms = self.now_through_acked_ms();
         let now_ms = self.now.ms();
         let mut left = limit;
-        let (mut wanted, mut reaped) = (false, 0);
+        let (mut wanted, mut keys) = (false, 0);
         let watched = &self.watched;
         for (number, db) in self.databases.iter_mut().enumerate() {
             let due = db.take_due(now_ms, left);
@@ -102,12 +111,12 @@ impl Core {
                 db.remove(id);
                 db.live_tip -= alive;
                 db.live_visible -= alive;
-                reaped += 1;
+                keys += 1;
             }
         }
         if wanted && self.health == Health::Serving {
             self.want_group();
         }
-        left == 0 && reaped > 0
+        Reaped { keys, more: left == 0 && keys > 0 }
     }
 }

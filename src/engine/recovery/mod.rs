@@ -403,7 +403,7 @@ impl Recovery<'_> {
         }
         engine.with_core(|core| {
             core.acknowledge();
-            while core.reap(usize::MAX) {}
+            while core.reap(usize::MAX).more {}
             self.report.keys =
                 (0..core.databases()).map(|db| core.live_keys(db, core.visible())).sum();
         });
