@@ -151,7 +151,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
             }
             delete_replaced(engine, &mut replaced).await;
             if moved_bytes > began_with.bytes {
-                floor = size(engine);
+                floor = size(engine).min(began_with);
                 break;
             }
             pace(engine, began).await;
@@ -164,6 +164,13 @@ pub(super) async fn run(engine: &Engine) -> ! {
 struct Size {
     bytes: u64,
     groups: usize,
+}
+
+impl Size {
+    /// What has come while everything was moved is no sign that moving does not help.
+    fn min(self, other: Self) -> Self {
+        Self { bytes: self.bytes.min(other.bytes), groups: self.groups.min(other.groups) }
+    }
 }
 
 fn size(engine: &Engine) -> Size {

@@ -163,6 +163,7 @@ fn cold_values_are_right_under_overwrites_and_compaction() {
             reader.join().expect("a reader that found nothing wrong")
         });
         let grown = server.memory_bytes("VmHWM").saturating_sub(before);
+        if let Reply::Bulk(t) = client.cmd("INFO aft") { println!("{}", String::from_utf8_lossy(&t)); }
         wait::until("compaction has caught up", wait::PATIENCE, || {
             let debt = info(&mut client, "compaction_debt_bytes");
             (debt == 0 && info(&mut client, "compaction_objects_replaced") > 100).then_some(())

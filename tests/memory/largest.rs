@@ -40,7 +40,10 @@ fn get(client: &mut Client) {
 
 /// Waits until the process holds no more than that: an allocator gives back a little later.
 fn settles_at(server: &Server, bytes_max: u64) -> u64 {
+    let mut client = server.client();
     wait::until("memory is given back", wait::PATIENCE, || {
+        assert_eq!(client.cmd("PING"), Reply::Simple(b"PONG".to_vec()));
+        println!("{} MB", server.memory_bytes("VmRSS") >> 20);
         Some(server.memory_bytes("VmRSS")).filter(|bytes| *bytes <= bytes_max)
     })
 }
