@@ -135,6 +135,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
             sweep_at = engine.clock.monotonic() + SWEEP_EVERY;
         }
         let began_with = size(engine);
+        let written_before = engine.compaction().bytes_written;
         let mut moved_bytes = 0;
         while is_due(engine, floor) {
             let began = engine.clock.monotonic();
@@ -151,7 +152,10 @@ pub(super) async fn run(engine: &Engine) -> ! {
             }
             delete_replaced(engine, &mut replaced).await;
             if moved_bytes > began_with.bytes {
-                floor = size(engine).min(began_with);
+                // What has come meanwhile is no sign that moving does not help.
+                let kept = engine.compaction().bytes_written - written_before;
+                let now = size(engine);
+                floor = Size { bytes: kept.min(now.bytes), groups: now.groups };
                 break;
             }
             pace(engine, began).await;
@@ -164,13 +168,6 @@ pub(super) async fn run(engine: &Engine) -> ! {
 struct Size {
     bytes: u64,
     groups: usize,
-}
-
-impl Size {
-    /// What has come while everything was moved is no sign that moving does not help.
-    fn min(self, other: Self) -> Self {
-        Self { bytes: self.bytes.min(other.bytes), groups: self.groups.min(other.groups) }
-    }
 }
 
 fn size(engine: &Engine) -> Size {
