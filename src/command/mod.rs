@@ -238,13 +238,16 @@ fn admit(
     Ok(command)
 }
 
+/// Beside EXEC, what a MULTI can end with.
+const LEAVES_MULTI: [&str; 3] = ["discard", "quit", "reset"];
+
 /// Whether a command may need memory that it doesn't free: by itself, by what an EXEC runs, or
 /// because it would be queued.
 fn needs_memory(session: &Session, command: &Command) -> bool {
     match &session.multi {
         Some(multi) if command.flags.has(Flags::EXEC) => multi.needs_memory,
-        Some(_) if !command.flags.has(Flags::RUNS_IN_MULTI) => true,
-        _ => command.flags.has(Flags::DENY_OOM),
+        Some(_) => !LEAVES_MULTI.contains(&command.name),
+        None => command.flags.has(Flags::DENY_OOM),
     }
 }
 

@@ -402,10 +402,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 None => command::execute(server, &settings, &mut self.session, core, &args),
                 Some(why) => command::fetch_failed(&mut self.session, core, &why).into(),
             };
-            let lent = core.take_back();
             match execution {
                 Execution::Reply(reply, gate) => self.output.push(reply, &mut self.session, gate),
                 Execution::Held(reply, hold) => {
+                    core.keep_lent();
                     self.pause = Pause::hold(reply, hold);
                     used += consumed;
                     commands += 1;
@@ -413,12 +413,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Execution::Fetch(missing) => {
                     self.request = Some(consumed);
-                    self.fetched = lent;
+                    self.fetched = core.take_back();
                     server.counters.fetches.fetch_add(1, Ordering::Relaxed);
                     self.pause = Pause::Fetch(fetch(Arc::clone(&self.server), missing));
                     break;
                 }
             }
+            core.keep_lent();
             used += consumed;
             commands += 1;
             if std::mem::take(&mut self.session.settings_changed) {

@@ -141,6 +141,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
             sweep_at = engine.clock.monotonic() + SWEEP_EVERY;
         }
         let began_with = size(engine);
+        let written_before = engine.compaction().bytes_written;
         let mut moved_bytes = 0;
         while is_due(engine, floor) {
             let began = engine.clock.monotonic();
@@ -159,10 +160,10 @@ pub(super) async fn run(engine: &Engine) -> ! {
             }
             delete_replaced(engine, &mut replaced).await;
             if moved_bytes > began_with.bytes {
+                // What has come meanwhile is no sign that moving does not help.
+                let kept = engine.compaction().bytes_written - written_before;
                 let now = size(engine);
-                if now.bytes > began_with.bytes / 8 * 7 {
-                    floor = now;
-                }
+                floor = Size { bytes: kept.min(now.bytes), ..now };
                 break;
             }
             pace(engine, began).await;

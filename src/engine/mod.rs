@@ -221,7 +221,7 @@ impl Engine {
     }
 
     /// Reads values that commands miss. Whoever asked lends them to the state
-    /// ([`Core::lend`]) while the command runs again; the cache may not have kept them.
+    /// ([`Core::lend`]) while the command runs again.
     ///
     /// # Errors
     /// The store didn't give them in time, or gave bytes with a wrong checksum: the
@@ -268,9 +268,7 @@ impl Engine {
             let error = FormatError::Checksum("values");
             return Err(format!("{name}: {error}: the value of \"{}\"", key.escape_ascii()));
         }
-        let value = Fetched::new(*place, bytes.as_ref().into());
-        self.with_core(|core| core.keep(&value));
-        Ok(Some(value))
+        Ok(Some(Fetched::new(*place, bytes.as_ref().into())))
     }
 
     /// When old objects are compacted.

@@ -106,11 +106,18 @@ impl Node {
     pub(crate) fn run(&self, session: &mut Session, args: &[impl AsRef<[u8]>]) -> Reply {
         let args: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
         let engine = &self.server.engine;
+        let mut fetched = Vec::new();
         loop {
             let settings = self.server.settings();
             let execution = engine.with_core(|core| {
+                core.lend(std::mem::take(&mut fetched));
                 command::begin_turn(session, core);
-                command::execute(&self.server, &settings, session, core, &args)
+                let execution = command::execute(&self.server, &settings, session, core, &args);
+                match &execution {
+                    Execution::Fetch(_) => fetched = core.take_back(),
+                    _ => core.keep_lent(),
+                }
+                execution
             });
             command::end_turn(&self.server, session);
             match execution {
@@ -126,7 +133,7 @@ impl Node {
                 Execution::Held(reply, Hold::For(_)) => return session.filter_reply(reply),
                 Execution::Held(reply, Hold::ForEver) => panic!("{reply:?} never comes"),
                 Execution::Fetch(missing) => {
-                    self.runtime.block_on(engine.fetch(&missing)).unwrap();
+                    fetched.extend(self.runtime.block_on(engine.fetch(&missing)).unwrap());
                 }
             }
         }

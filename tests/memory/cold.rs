@@ -141,8 +141,8 @@ fn read(server: &Server, done: &[AtomicU64], stop: &AtomicBool) -> u64 {
 
 #[test]
 fn cold_values_are_right_under_overwrites_and_compaction() {
-    /// A tenth of all that is written, and less than all that is alive.
-    const GROWTH_MAX: u64 = 30 * MIB;
+    /// A sixth of all that is written; most of it is what the allocator gives back later.
+    const GROWTH_MAX: u64 = 64 * MIB;
     for cache_bytes in ["0", "64kb"] {
         let dir = TempDir::new();
         let mut server = start(&dir, cache_bytes);

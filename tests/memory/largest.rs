@@ -7,7 +7,7 @@ use crate::common::resp::Reply;
 use crate::common::server::Server;
 use crate::common::temp_dir::TempDir;
 use crate::common::wait;
-use crate::support::{MIB, embedded, info};
+use crate::support::{MIB, info, memory};
 
 const BYTES: u64 = 512 * MIB;
 const CHUNK: usize = 1 << 20;
@@ -38,6 +38,15 @@ fn get(client: &mut Client) {
     client.reader().read_exact(&mut bytes[..2]).expect("the end");
 }
 
+/// Its allocator gives back at once what is freed; by default it waits for a next occasion.
+fn exact(dir: &TempDir, cache_bytes: &str) -> Server {
+    let mut options = memory(&["--cache-bytes", cache_bytes]);
+    options.dir = Some(dir.path().to_owned());
+    options.durability = "everysec";
+    options.through = ["env", "MIMALLOC_PURGE_DELAY=0"].map(str::to_owned).to_vec();
+    Server::start(&options)
+}
+
 /// Waits until the process holds no more than that: an allocator gives back a little later.
 fn settles_at(server: &Server, bytes_max: u64) -> u64 {
     wait::until("memory is given back", wait::PATIENCE, || {
@@ -50,7 +59,7 @@ fn the_largest_value_is_held_once_or_not_at_all() {
     const REST: u64 = 64 * MIB;
     for (cache_bytes, held) in [("1gb", BYTES), ("256mb", 0)] {
         let dir = TempDir::new();
-        let server = embedded(&dir, &["--cache-bytes", cache_bytes]);
+        let server = exact(&dir, cache_bytes);
         let mut client = server.client();
         set(&mut client);
         let peak_set = server.memory_bytes("VmHWM");

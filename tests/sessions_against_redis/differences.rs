@@ -80,6 +80,7 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("front_door/held.rs", &["| DEBUG |"]),
     ("front_door/main.rs", &["| an idle connection |", "| MULTI | the query buffer", "| WATCH | no limit"]),
     ("abuse/main.rs", &["| `maxmemory-clients` |", "| a request beyond", "| a stranger that", "| `maxclients` beyond"]),
+    ("memory/main.rs", &["| CONFIG SET maxmemory-policy |", "| INFO used_memory |"]),
     ("tls/main.rs", &["| TLS | `tls-port`", "| TLS | tls-ca-cert-dir", "| TLS, one client", "| TLS, a client"]),
 ];
 

@@ -262,7 +262,7 @@ impl Client {
             });
             drop(history);
             let finished = transaction.finish(&meta);
-            core.take_back();
+            core.keep_lent();
             finished
         })
     }

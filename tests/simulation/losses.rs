@@ -71,7 +71,7 @@ pub(crate) async fn get(engine: &Engine, key: &str) -> Result<Option<String>, St
             let mut transaction = Transaction::begin(core, View::Visible, 1 << 20);
             let found = transaction.get(0, key.as_bytes());
             let finished = transaction.finish(&Commit::default());
-            core.take_back();
+            core.keep_lent();
             (found, finished)
         });
         match (found, finished) {

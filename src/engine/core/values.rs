@@ -113,7 +113,7 @@ impl Core {
     }
 
     /// Keeps a fetched value for whoever asks next, as far as there is room.
-    pub fn keep(&mut self, fetched: &Fetched) {
+    fn keep(&mut self, fetched: &Fetched) {
         if self.ledger.get(fetched.place.object).is_some() {
             self.fit_cache();
             self.values.keep(&fetched.place, fetched.value.clone());
@@ -126,7 +126,15 @@ impl Core {
         self.values.lent.extend(values.into_iter().map(by_place));
     }
 
-    /// Ends [`Core::lend`].
+    /// Ends [`Core::lend`]: the command has run, and whoever asks next may find them. Not
+    /// before, or they push out what the command has found in the cache, and it misses that.
+    pub fn keep_lent(&mut self) {
+        for lent in self.take_back() {
+            self.keep(&lent);
+        }
+    }
+
+    /// Ends [`Core::lend`] of a command that has to run again.
     pub fn take_back(&mut self) -> Vec<Fetched> {
         if self.values.lent.is_empty() {
             return Vec::new();
@@ -154,9 +162,7 @@ impl Core {
 
     /// A group is in the store: its large values are found there from now on.
     pub(super) fn store_values(&mut self, object: ObjectId, placed: &[Placed]) {
-        if !placed.is_empty() {
-            self.fit_cache();
-        }
+        self.fit_cache();
         for &Placed { slot, id, commit, offset, length, crc } in placed {
             let place = StoredValue { object, offset, length, crc };
             let db = &mut self.databases[usize::from(slot)];
