@@ -64,7 +64,8 @@ impl Model {
             if let Some(before) = self.uncertain.remove(key) {
                 let found = get(client).map_or(Wanted::Gone, Wanted::Value);
                 let may_go = [&*wanted, &before].contains(&&Wanted::GoesSoon);
-                if may_go && !matches!((&found, &*wanted), (Wanted::Value(a), Wanted::Value(b)) if a == b)
+                if may_go
+                    && !matches!((&found, &*wanted), (Wanted::Value(a), Wanted::Value(b)) if a == b)
                 {
                     // Its time may come between two looks.
                     client.run(&["DEL", &name]);
@@ -128,7 +129,7 @@ fn options(dir: &Path, logs_max: &str) -> Options {
     let settings = [
         ["--segment-bytes", "1mb"],
         ["--store-bytes-min", "1mb"],
-        ["--compaction-step-bytes", "256kb"],
+        ["--compaction-step-bytes", "1mb"],
         ["--cache-bytes", "1mb"],
         ["--logs-max", logs_max],
     ];
@@ -143,15 +144,11 @@ fn disk_bytes(dir: &Path) -> u64 {
     files.filter_map(|file| file.metadata().ok()).map(|file| file.blocks() * 512).sum()
 }
 
-/// Overwrites everything; the largest size of the store at the end of a batch.
-fn overwrite(model: &mut Model, server: &Server, dir: &Path, round: usize) -> u64 {
+fn overwrite(model: &mut Model, server: &Server, round: usize) {
     let mut client = server.client();
-    let mut largest = 0;
     for first in (0..KEYS).step_by(BATCH) {
         assert!(model.write(&mut client, round, first), "the server went away");
-        largest = largest.max(disk_bytes(dir));
     }
-    largest
 }
 
 /// The server is killed while a client writes.
@@ -178,10 +175,11 @@ fn a_store_that_is_overwritten_stays_as_small_as_what_is_alive() {
     let mut server = Server::start(&options(dir.path(), "4"));
     let mut model = Model::default();
     for round in 0..ROUNDS {
-        let largest = overwrite(&mut model, &server, dir.path(), round);
+        overwrite(&mut model, &server, round);
         // The head, the spare, and the oldest segment, in which the last object still lives.
         let bound = model.live_bytes() * 5 / 2 + 3 * MIB;
-        assert!(round == 0 || largest <= bound, "round {round}: {largest} bytes of {bound}");
+        let is_small = || (disk_bytes(dir.path()) <= bound).then_some(());
+        wait::until(&format!("space comes back in round {round}"), PATIENCE, is_small);
         if round % ROUNDS_A_LIFE == ROUNDS_A_LIFE - 1 {
             model.check(&mut server.client());
             kill_in_the_middle(&mut model, &mut server, round);
@@ -202,7 +200,7 @@ fn memory_does_not_grow_with_what_was_overwritten() {
     let mut model = Model::default();
     let mut rounds = |rounds: std::ops::Range<usize>| {
         let sizes = rounds.map(|round| {
-            overwrite(&mut model, &server, dir.path(), round);
+            overwrite(&mut model, &server, round);
             server.memory_bytes("VmRSS")
         });
         sizes.max().expect("rounds")
@@ -212,10 +210,11 @@ fn memory_does_not_grow_with_what_was_overwritten() {
     model.check(&mut server.client());
 }
 
-/// The logs and the bases in the store of a server that has ended.
-async fn logs_in(dir: &Path) -> usize {
+/// How many logs are in the store of a server that has ended.
+fn logs_in(dir: &Path) -> usize {
     let store = EmbeddedStore::open(dir, EmbeddedOptions::default()).expect("a closed store");
-    let names = store.list(ObjectName::LOGS, "", usize::MAX).await.expect("names");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let names = runtime.block_on(store.list(ObjectName::LOGS, "", usize::MAX)).expect("names");
     let logs = names.iter().filter_map(|name| match name.parse() {
         Ok(ObjectName::Log(node, _)) => Some(node),
         _ => None,
@@ -223,8 +222,8 @@ async fn logs_in(dir: &Path) -> usize {
     logs.collect::<BTreeSet<_>>().len()
 }
 
-#[tokio::test]
-async fn many_starts_leave_few_logs_and_take_no_longer() {
+#[test]
+fn many_starts_leave_few_logs_and_take_no_longer() {
     const STARTS: usize = 40;
     const LOGS_MAX: usize = 4;
     let dir = TempDir::named("starts");
@@ -242,16 +241,21 @@ async fn many_starts_leave_few_logs_and_take_no_longer() {
             assert!(server.terminate().success());
         }
     }
-    let mut server = Server::start(&options);
-    let mut client = server.client();
-    for start in 0..STARTS {
-        let name = format!("start:{start}");
-        assert_eq!(client.run(&["GET", &name]), Reply::bulk(&name));
-    }
-    assert!(server.terminate().success());
-    // The log of that last start, and those of starts too short for compaction.
-    let logs = logs_in(dir.path()).await;
-    assert!(logs <= LOGS_MAX + 4, "{logs} logs after {STARTS} starts");
+    // Compaction looks at once after a start; whether it has come to an end when the process
+    // does, is a matter of luck.
+    let few = wait::until("few logs", PATIENCE, || {
+        let mut server = Server::start(&options);
+        let mut client = server.client();
+        for start in 0..STARTS {
+            let name = format!("start:{start}");
+            assert_eq!(client.run(&["GET", &name]), Reply::bulk(&name));
+        }
+        assert!(server.terminate().success());
+        let logs = logs_in(dir.path());
+        // The log of that last start is one more.
+        (logs <= LOGS_MAX + 1).then_some(logs)
+    });
+    assert!(few > 0, "the last start has one");
     let quickest = |times: &[Duration]| times.iter().min().copied().expect("times");
     let (first, last) = (quickest(&times[..5]), quickest(&times[STARTS - 5..]));
     assert!(last <= first * 2 + Duration::from_millis(20), "{first:?} first, {last:?} last");

@@ -225,7 +225,12 @@ impl<D: Disk> Segments<D> {
 
     /// Sees to it that `more` bytes fit behind what is staged, in a new segment if
     /// need be; then what was staged has been written before.
-    pub(super) fn make_room(&mut self, batch: &mut Batch, more: u64, kind: Kind) -> Result<(), StoreError> {
+    pub(super) fn make_room(
+        &mut self,
+        batch: &mut Batch,
+        more: u64,
+        kind: Kind,
+    ) -> Result<(), StoreError> {
         if self.fits(batch.bytes + more, kind) {
             return Ok(());
         }
