@@ -1,6 +1,6 @@
 //! What the sequencer knows of compaction: when it is due, what is alive, what moved.
 //!
-//! The steps are taken by [`compactor`](super::super::compactor), which does the I/O.
+//! The steps are taken by the engine's `compactor`, which does the I/O.
 
 use super::super::index::{Entry, EntryId};
 use super::super::version::{Position, State, StoredValue};
