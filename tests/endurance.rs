@@ -1,6 +1,9 @@
 //! Years in seconds: a small store is overwritten many times over and started again and again.
 //! It stays as small as what is alive in it, and nothing of that is lost.
 
+// In a test, an expectation is an assertion.
+#![allow(clippy::expect_used)]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};

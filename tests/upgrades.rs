@@ -8,6 +8,9 @@
 //!
 //! `tests/upgrades/make` has made them and makes the next.
 
+// In a test, an expectation is an assertion.
+#![allow(clippy::expect_used)]
+
 mod common;
 
 use std::collections::BTreeMap;
