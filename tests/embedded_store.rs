@@ -41,6 +41,32 @@ fn this_test_in(path: &Path, test: &str, variable: &str) -> Command {
 }
 
 #[test]
+fn one_object_that_lives_for_ever_holds_back_no_space() {
+    let directory = TempDir::new();
+    let path = directory.path().join("store");
+    let store = open(&path);
+    run(async {
+        store.create("node/1", bytes(100, 7)).await.unwrap();
+        for number in 0..100 {
+            let name = format!("log/{number}");
+            store.create(&name, bytes(20 << 10, 1)).await.unwrap();
+            store.delete(&[name]).await.unwrap();
+        }
+    });
+    let segments = || {
+        let files = fs::read_dir(&path).unwrap().flatten();
+        files.filter(|f| f.file_name().to_string_lossy().starts_with("segment-")).count()
+    };
+    // The head, the spare, the one before, and one that is being removed.
+    common::wait::until("old segments go", common::wait::PATIENCE, || {
+        (segments() <= 4).then_some(())
+    });
+    assert_eq!(run(store.read("node/1", 0, u64::MAX)), Ok(bytes(100, 7)));
+    drop(store);
+    assert_eq!(run(open(&path).read("node/1", 0, u64::MAX)), Ok(bytes(100, 7)));
+}
+
+#[test]
 fn everything_is_there_after_reopening() {
     let directory = TempDir::new();
     for durability in [Durability::Always, Durability::EverySecond] {

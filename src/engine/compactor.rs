@@ -18,6 +18,7 @@
 //! Why nothing comes back, see [`ledger`](super::core::ledger).
 
 use super::Engine;
+use super::core::Core;
 use super::core::compaction::{Alive, Plan};
 use super::core::ledger::Count;
 use super::gate::Outcome;
@@ -116,6 +117,8 @@ struct Replaced {
     count: Count,
     names: Vec<String>,
     bytes: u64,
+    /// The size of the base that stands for them, in bytes.
+    base_bytes: u64,
     /// Readers of older states may still need them.
     since: Position,
     /// Nobody finds the way to them any more.
@@ -126,8 +129,8 @@ struct Replaced {
 pub(super) async fn run(engine: &Engine) -> ! {
     let mut number = 0;
     let mut replaced: VecDeque<Replaced> = VecDeque::new();
-    // What is not worth another round: everything was moved, and it is no less.
-    let mut floor = Size::default();
+    // It does not get smaller than that.
+    let mut floor = Floor::default();
     let mut bad = None;
     let mut sweep_at = engine.clock.monotonic() + SWEEP_FIRST;
     // At once for the first time: a process that never lives long leaves a log each time.
@@ -140,9 +143,8 @@ pub(super) async fn run(engine: &Engine) -> ! {
             sweep(engine).await;
             sweep_at = engine.clock.monotonic() + SWEEP_EVERY;
         }
-        let began_with = size(engine);
-        let written_before = engine.compaction().bytes_written;
-        let mut moved_bytes = 0;
+        let began_with = engine.with_core(|core| core.ledger().bytes());
+        let (mut replaced_bytes, mut base_bytes) = (0, 0);
         while is_due(engine, floor) {
             let began = engine.clock.monotonic();
             number += 1;
@@ -150,7 +152,8 @@ pub(super) async fn run(engine: &Engine) -> ! {
             note(engine, &step);
             match step {
                 Ok(Some(done)) => {
-                    moved_bytes += done.bytes;
+                    replaced_bytes += done.bytes;
+                    base_bytes += done.base_bytes;
                     replaced.push_back(done);
                 }
                 Ok(None) => break,
@@ -159,11 +162,12 @@ pub(super) async fn run(engine: &Engine) -> ! {
                 Err(Failed::Store(_)) => tokio::time::sleep(RETRY_AFTER).await,
             }
             delete_replaced(engine, &mut replaced).await;
-            if moved_bytes > began_with.bytes {
-                // What has come meanwhile is no sign that moving does not help.
-                let kept = engine.compaction().bytes_written - written_before;
-                let now = size(engine);
-                floor = Size { bytes: kept.min(now.bytes), ..now };
+            if replaced_bytes > began_with {
+                // Not the size of now: what is written meanwhile may be dead soon.
+                let live_bytes = engine.with_core(|core| live_bytes(core));
+                floor = Floor { bytes: base_bytes, live_bytes };
+                // Who writes fast doesn't wait for us.
+                wait = Duration::ZERO;
                 break;
             }
             pace(engine, began).await;
@@ -171,30 +175,25 @@ pub(super) async fn run(engine: &Engine) -> ! {
     }
 }
 
-/// How large the store is.
+/// What everything took when all had been moved, and how much of that was alive.
 #[derive(Debug, Default, Clone, Copy)]
-struct Size {
+struct Floor {
     bytes: u64,
-    groups: usize,
-    live_bytes: i64,
+    live_bytes: u64,
 }
 
-fn size(engine: &Engine) -> Size {
+/// Something should be compacted, and there is something to be gained by it.
+fn is_due(engine: &Engine, floor: Floor) -> bool {
+    let limits = engine.compaction_limits();
     engine.with_core(|core| {
-        let ledger = core.ledger();
-        let (bytes, groups) = (ledger.bytes(), ledger.count().groups);
-        Size { bytes, groups, live_bytes: core.live().bytes }
+        let fewer_alive = live_bytes(core) < floor.live_bytes / 4 * 3;
+        let shrinks = fewer_alive || core.ledger().bytes() > floor.bytes + floor.bytes / 4;
+        (shrinks && core.compaction_debt_bytes(&limits) > 0) || core.objects_are_too_many(&limits)
     })
 }
 
-/// Something should be compacted, and since that last did not help the store has grown, or
-/// less of it is alive.
-fn is_due(engine: &Engine, floor: Size) -> bool {
-    let now = size(engine);
-    let changed = now.bytes > floor.bytes + floor.bytes / 4
-        || now.groups > floor.groups + floor.groups / 4 + 4
-        || now.live_bytes < floor.live_bytes / 8 * 7;
-    changed && engine.with_core(|core| core.compaction_is_due(&engine.compaction_limits()))
+fn live_bytes(core: &Core) -> u64 {
+    u64::try_from(core.live().bytes).unwrap_or(0)
 }
 
 /// As long as the debt is small, half of the time is the commands' alone.
@@ -398,8 +397,7 @@ async fn publish(
     announce(engine, controls).await;
     engine.compaction.lock().unwrap_or_else(PoisonError::into_inner).bytes_written += bytes;
     let names = plan.names.iter().map(ToString::to_string).collect();
-    let (count, bytes) = (plan.count, plan.bytes);
-    Ok(Replaced { count, names, bytes, since, forgotten: false })
+    Ok(Replaced { count: plan.count, names, bytes: plan.bytes, base_bytes: bytes, since })
 }
 
 /// A group that names the base is acknowledged when this returns. In its directory stands

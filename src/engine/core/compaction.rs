@@ -92,14 +92,15 @@ impl Core {
         self.ledger.bytes().saturating_sub(allowed)
     }
 
-    /// Whether something should be compacted.
-    pub fn compaction_is_due(&self, limits: &CompactionLimits) -> bool {
+    /// Whether a start would have to read too many groups, or to ask about too many logs.
+    pub fn objects_are_too_many(&self, limits: &CompactionLimits) -> bool {
+        /// A step adds a group itself.
+        const GROUPS_MIN: usize = 4;
         let live = u64::try_from(self.live().bytes).unwrap_or(0);
         let more = |every: u64| usize::try_from(live / every).unwrap_or(usize::MAX);
-        self.options.logged
-            && (self.compaction_debt_bytes(limits) > 0
-                || self.ledger.count().groups > limits.groups_max.max(more(GROUP_LIVE_BYTES))
-                || self.ledger.logs() > limits.logs_max.max(more(LOG_LIVE_BYTES)))
+        let groups_max = limits.groups_max.max(GROUPS_MIN).max(more(GROUP_LIVE_BYTES));
+        let logs_max = limits.logs_max.max(more(LOG_LIVE_BYTES));
+        self.ledger.count().groups > groups_max || self.ledger.logs() > logs_max
     }
 
     /// What to compact next; `None` if nothing is there.

@@ -1,0 +1,182 @@
+//! Stores that earlier versions have written are read by this one, to the last key.
+//!
+//! | directory          | written by                                     | format |
+//! |--------------------|------------------------------------------------|--------|
+//! | `issue-2`          | 1d83e0d, the last before keyspace commands     | 1      |
+//! | `issue-3`          | 515bd24, with swaps of databases               | 2      |
+//! | `issue-4-format-3` | the first with bases                           | 3      |
+//!
+//! `tests/upgrades/make` has made them and makes the next.
+
+// In a test, an expectation is an assertion.
+#![allow(clippy::expect_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use aft::layout::{FORMAT_VERSION, Header, Kind, ObjectName};
+use aft::storage::Store;
+use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore};
+use bytes::Bytes;
+use common::client::Client;
+use common::resp::Reply;
+use common::server::{Options, Server};
+use common::temp_dir::TempDir;
+
+/// A key, and what must be found: whether it has an expiry, and its value.
+type Keys = BTreeMap<(String, String), Option<(bool, String)>>;
+
+fn stored(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/upgrades").join(name)
+}
+
+/// Unpacks a store; the directory that holds it.
+fn unpack(name: &str, dir: &TempDir) -> PathBuf {
+    let archive = stored(&format!("{name}.tar.gz"));
+    let status = Command::new("tar").arg("-C").arg(dir.path()).arg("-xzf").arg(archive).status();
+    assert!(status.expect("tar").success());
+    dir.path().join("store")
+}
+
+fn keys_of(name: &str) -> Keys {
+    let text = std::fs::read_to_string(stored(&format!("{name}.keys"))).expect("its keys");
+    let line = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let wanted = match words[2] {
+            "gone" => None,
+            state => Some((state == "expires", words[3].to_owned())),
+        };
+        ((words[0].to_owned(), words[1].to_owned()), wanted)
+    };
+    text.lines().map(line).collect()
+}
+
+fn check(client: &mut Client, keys: &Keys) {
+    let mut selected = "";
+    for ((database, key), wanted) in keys {
+        if selected != database {
+            assert_eq!(client.run(&["SELECT", database]), Reply::ok());
+            selected = database;
+        }
+        let value = client.run(&["GET", key]).text();
+        assert_eq!(value.as_ref(), wanted.as_ref().map(|(_, value)| value), "{database} {key}");
+        let expires = client.run(&["PTTL", key]).int();
+        let wanted_expiry = wanted.as_ref().map(|(expires, _)| *expires);
+        assert_eq!(wanted_expiry.unwrap_or(false), expires > 0, "{database} {key}: {expires}");
+    }
+    assert_eq!(client.run(&["SELECT", "0"]), Reply::ok());
+}
+
+fn small_steps(store: &Path) -> Options {
+    let mut options = Options::durable(store);
+    let settings = [
+        ["--segment-bytes", "1mb"],
+        ["--store-bytes-min", "0"],
+        ["--store-percent-max", "110"],
+        ["--compaction-step-bytes", "4kb"],
+        ["--groups-max", "4"],
+        ["--logs-max", "1"],
+    ];
+    options.extra = settings.concat().into_iter().map(str::to_owned).collect();
+    options
+}
+
+/// Changes some keys in the store and in the model alike.
+fn change(client: &mut Client, keys: &mut Keys, round: usize) {
+    for number in (1 + round..=40).step_by(3) {
+        let name = format!("large:{number}");
+        let value = format!("new-{round}-{}", "y".repeat(400));
+        assert_eq!(client.run(&["SET", &name, &value]), Reply::ok());
+        keys.insert(("0".to_owned(), name), Some((false, value)));
+    }
+    for number in (20 + round..=40).step_by(4) {
+        let name = format!("small:{number}");
+        let entry = keys.entry(("0".to_owned(), name.clone())).or_default();
+        let there = i64::from(entry.is_some());
+        assert_eq!(client.run(&["EXPIRE", &name, "100000"]).int(), there);
+        *entry = entry.take().map(|(_, value)| (true, value));
+    }
+    let name = format!("small:{}", 30 + round);
+    client.run(&["DEL", &name]);
+    keys.insert(("0".to_owned(), name), None);
+}
+
+fn upgrade(name: &str) {
+    let dir = TempDir::named(name);
+    let store = unpack(name, &dir);
+    let mut keys = keys_of(name);
+    assert!(keys.values().flatten().count() > 70, "{name} has keys");
+    let mut server = Server::start(&small_steps(&store));
+    check(&mut server.client(), &keys);
+    // What is old is changed, compacted with what is new, and read by the next start.
+    for round in 0..6 {
+        change(&mut server.client(), &mut keys, round);
+        check(&mut server.client(), &keys);
+        if round % 2 == 0 {
+            server.kill_9();
+        } else {
+            assert!(server.terminate().success());
+        }
+        server.restart();
+        check(&mut server.client(), &keys);
+    }
+}
+
+#[test]
+fn the_store_of_issue_2_is_read() {
+    upgrade("issue-2");
+}
+
+#[test]
+fn the_store_of_issue_3_is_read() {
+    upgrade("issue-3");
+}
+
+#[test]
+fn the_store_of_issue_4_is_read() {
+    upgrade("issue-4-format-3");
+}
+
+/// All files and their bytes; whoever looks holds the lock, and says so in it.
+fn contents(store: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = std::fs::read_dir(store).expect("a store").flatten();
+    let files = files.filter(|file| file.file_name() != "LOCK");
+    files.map(|file| (file.path(), std::fs::read(file.path()).expect("a file"))).collect()
+}
+
+/// An object as the next version of aft would write it.
+fn of_the_next_format(kind: Kind, node: u32, number: u64) -> Bytes {
+    let mut header = Header::new(kind, 1, node, number);
+    header.format = FORMAT_VERSION + 1;
+    let mut object = Vec::new();
+    header.encode(&mut object);
+    Bytes::from(object)
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_format_is_refused_and_left_as_it_is() {
+    for (name, object) in [
+        (ObjectName::Node(1000), of_the_next_format(Kind::Node, 1000, 0)),
+        (ObjectName::Log(1000, 1), of_the_next_format(Kind::Group, 1000, 1)),
+    ] {
+        let dir = TempDir::named("newer");
+        let path = unpack("issue-4-format-3", &dir);
+        let options = EmbeddedOptions { segment_bytes: 1 << 20, ..EmbeddedOptions::default() };
+        let store = EmbeddedStore::open(&path, options).expect("a store");
+        store.create(&name.to_string(), object).await.expect("an object more");
+        drop(store);
+        let before = contents(&path);
+        let refused = Server::try_start(&small_steps(&path)).err().expect("a refusal");
+        assert_ne!(refused.code, Some(0));
+        let said = refused.stderr.join("\n");
+        assert!(said.contains(&name.to_string()) && said.contains("newer"), "{said}");
+        let after = contents(&path);
+        for (file, bytes) in &before {
+            assert!(after.get(file) == Some(bytes), "{} has changed", file.display());
+        }
+        assert_eq!(before.len(), after.len(), "{name}");
+    }
+}
