@@ -397,7 +397,8 @@ async fn publish(
     announce(engine, controls).await;
     engine.compaction.lock().unwrap_or_else(PoisonError::into_inner).bytes_written += bytes;
     let names = plan.names.iter().map(ToString::to_string).collect();
-    Ok(Replaced { count: plan.count, names, bytes: plan.bytes, base_bytes: bytes, since })
+    let count = plan.count;
+    Ok(Replaced { count, names, bytes: plan.bytes, base_bytes: bytes, since, forgotten: false })
 }
 
 /// A group that names the base is acknowledged when this returns. In its directory stands
