@@ -48,6 +48,13 @@ const SWEEP_FIRST: Duration = Duration::from_secs(90);
 /// And so often after that.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
+/// Between two rounds under steady writes.
+const LOOK_SOON: Duration = Duration::from_millis(1);
+
+/// What a step leaves beside its base, in bytes, at most: the group that announces it; and
+/// what a log does that was closed for a round.
+const STEP_BYTES: u64 = 1 << 10;
+
 /// The pause after a step that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -131,6 +138,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
     let mut replaced: VecDeque<Replaced> = VecDeque::new();
     // It does not get smaller than that.
     let mut floor = Floor::default();
+    let mut round = None;
     let mut bad = None;
     let mut sweep_at = engine.clock.monotonic() + SWEEP_FIRST;
     // At once for the first time: a process that never lives long leaves a log each time.
@@ -143,8 +151,12 @@ pub(super) async fn run(engine: &Engine) -> ! {
             sweep(engine).await;
             sweep_at = engine.clock.monotonic() + SWEEP_EVERY;
         }
-        let began_with = engine.with_core(|core| core.ledger().bytes());
-        let (mut replaced_bytes, mut base_bytes) = (0, 0);
+        if !is_due(engine, floor) {
+            round = None;
+            continue;
+        }
+        let whole = engine.with_core(|core| core.ledger().bytes());
+        let at = round.get_or_insert(Round { whole, ..Round::default() });
         while is_due(engine, floor) {
             let began = engine.clock.monotonic();
             number += 1;
@@ -152,27 +164,40 @@ pub(super) async fn run(engine: &Engine) -> ! {
             note(engine, &step);
             match step {
                 Ok(Some(done)) => {
-                    replaced_bytes += done.bytes;
-                    base_bytes += done.base_bytes;
+                    at.replaced += done.bytes;
+                    at.bases += done.base_bytes + STEP_BYTES;
                     replaced.push_back(done);
                 }
+                // The log has to be closed first: the round goes on then.
                 Ok(None) => break,
                 // What lies before it can go all the same.
                 Err(Failed::Damaged(name, _)) => bad = Some(name),
                 Err(Failed::Store(_)) => tokio::time::sleep(RETRY_AFTER).await,
             }
             delete_replaced(engine, &mut replaced).await;
-            if replaced_bytes > began_with {
+            if at.replaced > at.whole {
                 // Not the size of now: what is written meanwhile may be dead soon.
                 let live_bytes = engine.with_core(|core| live_bytes(core));
-                floor = Floor { bytes: base_bytes, live_bytes };
+                floor = Floor { bytes: at.bases + STEP_BYTES, live_bytes };
+                round = None;
                 // Who writes fast doesn't wait for us.
-                wait = Duration::ZERO;
+                wait = LOOK_SOON;
                 break;
             }
             pace(engine, began).await;
         }
     }
+}
+
+/// How far it is until everything has been moved once, in bytes.
+#[derive(Debug, Default)]
+struct Round {
+    /// What there was when it began.
+    whole: u64,
+    /// What has been replaced since.
+    replaced: u64,
+    /// What stands for that.
+    bases: u64,
 }
 
 /// What everything took when all had been moved, and how much of that was alive.

@@ -32,7 +32,7 @@ const LOG_LIVE_BYTES: u64 = 64 << 20;
 
 /// A step replaces so many objects at the least, unless they are large: it adds a base and
 /// a group itself.
-const STEP_OBJECTS_MIN: usize = 4;
+const STEP_OBJECTS_MIN: usize = 64;
 
 /// The oldest objects, to be replaced by one base.
 #[derive(Debug, Clone)]
@@ -94,13 +94,17 @@ impl Core {
 
     /// Whether a start would have to read too many groups, or to ask about too many logs.
     pub fn objects_are_too_many(&self, limits: &CompactionLimits) -> bool {
-        /// A step adds a group itself.
-        const GROUPS_MIN: usize = 4;
+        /// A round adds a group for each of its bases, and some for a new log: they must not
+        /// ask for the next round.
+        const GROUPS_MIN: usize = 8;
+        const GROUPS_PER_BASE: usize = 4;
+        let count = self.ledger.count();
         let live = u64::try_from(self.live().bytes).unwrap_or(0);
         let more = |every: u64| usize::try_from(live / every).unwrap_or(usize::MAX);
-        let groups_max = limits.groups_max.max(GROUPS_MIN).max(more(GROUP_LIVE_BYTES));
+        let own = GROUPS_MIN + GROUPS_PER_BASE * count.bases;
+        let groups_max = limits.groups_max.max(own).max(more(GROUP_LIVE_BYTES));
         let logs_max = limits.logs_max.max(more(LOG_LIVE_BYTES));
-        self.ledger.count().groups > groups_max || self.ledger.logs() > logs_max
+        count.groups > groups_max || self.ledger.logs() > logs_max
     }
 
     /// What to compact next; `None` if nothing is there.

@@ -11,10 +11,11 @@ use crate::layout::{CommitId, Header, Kind, NodeId, ObjectName};
 impl Core {
     /// Whether a group waits to be sent.
     pub fn has_unsent(&self) -> bool {
-        !self.closed
-            && (self.roll_wanted
-                || self.cut.back().is_some_and(|group| !group.sent)
-                || self.open_is_wanted())
+        if self.roll_wanted {
+            // What is under way comes first.
+            return self.roll_is_wanted() && !self.cut.front().is_some_and(|group| group.sent);
+        }
+        !self.closed && (self.cut.back().is_some_and(|group| !group.sent) || self.open_is_wanted())
     }
 
     /// Nothing is sent from now on: what this node does by itself must not meet its own seal.
