@@ -75,6 +75,8 @@ impl Core {
         let place = (self.node, self.acked - self.log_begins);
         let name = ObjectName::Log(place.0, place.1);
         let swaps = std::mem::take(&mut group.swaps);
+        // The first of its log says where others have ended.
+        self.ended.clear();
         let object = self.ledger.push(Held { name, place, bytes, values_offset, swaps });
         self.pending_bytes = self.pending_bytes.saturating_sub(group.bytes);
         self.now_through_acked_ms = self.now_through_acked_ms.max(group.now_through_ms);
@@ -205,7 +207,8 @@ impl Core {
         self.ledger.push(Held { name, place, bytes, values_offset, swaps });
         self.node = node;
         self.log_begins = self.acked;
-        self.note_closed(closed, end);
+        self.ended.push((closed, end));
+        self.note_ended();
     }
 
     /// Somebody else has closed this node's log: pending writes are uncertain for good.

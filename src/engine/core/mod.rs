@@ -329,6 +329,9 @@ pub struct Core {
     closed: bool,
     /// The log is to be closed and another begun, so that it can be compacted.
     roll_wanted: bool,
+    /// Logs of this process that have ended, and where, until a group that says so is
+    /// acknowledged.
+    ended: Vec<(NodeId, u64)>,
     /// For keys by chance.
     rng: StdRng,
     /// What is in the store.
@@ -368,6 +371,7 @@ impl Core {
             health: Health::Serving,
             closed: false,
             roll_wanted: false,
+            ended: Vec::new(),
             rng: StdRng::seed_from_u64(options.hash_seed),
             ledger: Ledger::default(),
             base: (0, 0),

@@ -97,15 +97,17 @@ impl Core {
         self.now_through_acked_ms = now_through_ms;
     }
 
-    /// The next group to be sent, the first of its log, says that another has ended.
-    pub(super) fn note_closed(&mut self, node: NodeId, end: u64) {
+    /// The next group to be sent, the first of its log, says that others have ended.
+    pub(super) fn note_ended(&mut self) {
         let id = self.draw_commit_id();
         let commit = Commit { id, ..Commit::default() };
         let now_ms = self.now.ms();
         let first = self.cut.front_mut().unwrap_or(&mut self.open);
         let before = first.builder.len();
-        first.builder.begin_commit(&commit, 1);
-        first.builder.write(&Write::Control(Control::LogClosed { node, end }));
+        first.builder.begin_commit(&commit, self.ended.len());
+        for &(node, end) in &self.ended {
+            first.builder.write(&Write::Control(Control::LogClosed { node, end }));
+        }
         first.largest_commit = first.largest_commit.max(id);
         first.now_through_ms = first.now_through_ms.max(now_ms);
         self.pending_bytes += first.builder.len() - before;
