@@ -360,6 +360,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    fn commands_per_turn(&self, settings: &Settings) -> u64 {
+        match self.is_stranger() {
+            true => STRANGER_COMMANDS_PER_TURN.min(settings.pipeline_commands_per_turn),
+            false => settings.pipeline_commands_per_turn,
+        }
+    }
+
     fn run_turn(&mut self, server: &Server, core: &mut Core) {
         let settings = server.settings();
         if !Arc::ptr_eq(&settings, &self.settings) {
@@ -367,10 +374,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.settings = Arc::clone(&settings);
         }
         command::begin_turn(&mut self.session, core);
-        let commands_max = match self.is_stranger() {
-            true => STRANGER_COMMANDS_PER_TURN.min(settings.pipeline_commands_per_turn),
-            false => settings.pipeline_commands_per_turn,
-        };
+        let commands_max = self.commands_per_turn(&settings);
         let mut used = 0;
         let mut commands = 0;
         while !self.session.closing {

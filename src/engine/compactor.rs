@@ -176,9 +176,9 @@ pub(super) async fn run(engine: &Engine) -> ! {
             }
             delete_replaced(engine, &mut replaced).await;
             if at.replaced > at.whole {
-                // Not the size of now: what is written meanwhile may be dead soon.
-                let live_bytes = engine.with_core(|core| live_bytes(core));
-                floor = Floor { bytes: at.bases + STEP_BYTES, live_bytes };
+                // Where an eighth or more was dead, moving helps, and the next round will.
+                let helps = at.bases + STEP_BYTES < at.replaced / 8 * 7;
+                floor = if helps { Floor::default() } else { Floor::now(engine) };
                 round = None;
                 // Who writes fast doesn't wait for us.
                 wait = LOOK_SOON;
@@ -205,6 +205,12 @@ struct Round {
 struct Floor {
     bytes: u64,
     live_bytes: u64,
+}
+
+impl Floor {
+    fn now(engine: &Engine) -> Self {
+        engine.with_core(|core| Self { bytes: core.ledger().bytes(), live_bytes: live_bytes(core) })
+    }
 }
 
 /// Something should be compacted, and there is something to be gained by it.

@@ -3,8 +3,8 @@
 use crate::node::{Node, Time};
 use crate::temp_dir::TempDir;
 use crate::world::{fill, get, verify};
-use aft::storage::Store;
 use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore, ReadOnlyStore};
+use aft::storage::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,15 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 fn open(path: &Path) -> Arc<dyn Store> {
     let options = EmbeddedOptions { segment_bytes: 16 << 10, ..EmbeddedOptions::default() };
-    Arc::new(EmbeddedStore::open(path, options).unwrap())
+    // A test beside this one starts processes: between its fork and its exec a child has our
+    // files open, the lock of a store that we have just closed among them.
+    loop {
+        match EmbeddedStore::open(path, options) {
+            Ok(store) => return Arc::new(store),
+            Err(StoreError::Fatal(why)) if why.contains("in use") => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 fn files(path: &Path) -> Files {

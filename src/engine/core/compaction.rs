@@ -32,7 +32,7 @@ const LOG_LIVE_BYTES: u64 = 64 << 20;
 
 /// A step replaces so many objects at the least, unless they are large: it adds a base and
 /// a group itself.
-const STEP_OBJECTS_MIN: usize = 64;
+const STEP_OBJECTS_MIN: usize = 16;
 
 /// The oldest objects, to be replaced by one base.
 #[derive(Debug, Clone)]
@@ -123,7 +123,7 @@ impl Core {
         let (mut bytes, mut names) = (0, Vec::new());
         let mut slots = self.replaced_slots.clone();
         for held in self.ledger.current() {
-            let enough = names.len() >= STEP_OBJECTS_MIN || bytes >= limits.step_bytes * 4;
+            let enough = names.len() >= STEP_OBJECTS_MIN || bytes >= limits.step_bytes * 2;
             let too_large = !names.is_empty() && bytes + held.bytes > bytes_max;
             if (bytes >= limits.step_bytes && enough) || too_large || bad == Some(held.name) {
                 break;
