@@ -46,7 +46,7 @@ pub struct Fault {
     pub what: String,
     /// Whom that affects.
     pub affects: String,
-    /// Keys whose newest value is lost by it, at most [`SHOWN_MAX`], as `database:key`.
+    /// Keys whose newest value is lost by it, at most 20, as `database:key`.
     pub keys: Vec<String>,
     /// How many such keys there are, as far as can be told.
     pub keys_total: u64,
