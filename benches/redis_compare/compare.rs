@@ -32,6 +32,9 @@ pub(crate) async fn run(options: &Options, data: &Path) -> Result<Findings> {
     Ok(Findings { disk, rows })
 }
 
+/// redis-benchmark sometimes gives up at its very end; so often it is asked again.
+const TRIES_MORE: usize = 3;
+
 /// Neighbouring cells that can share servers: the same store, and keys and values of the
 /// same size, since these fill the servers.
 fn groups(cells: &[Cell]) -> impl Iterator<Item = &[Cell]> {
@@ -138,12 +141,20 @@ impl<'a> Pace<'a> {
         let in_time = (rate * self.options.seconds) as u64;
         let requests = self.options.requests.unwrap_or(in_time);
         let at_least = (cell.clients * cell.pipeline) as u64;
-        self.run_requests(port, cell, requests.max(at_least)).await
+        // redis-benchmark takes a rest of a pipeline for clients that have gone.
+        self.run_requests(port, cell, requests.max(at_least).next_multiple_of(at_least)).await
     }
 
     async fn run_requests(&mut self, port: u16, cell: &Cell, requests: u64) -> Result<Sample> {
         let limit = Duration::from_secs_f64(60.0 + 20.0 * self.options.seconds);
-        let sample = redis_benchmark::run(port, cell, requests, limit).await?;
+        let mut sample = redis_benchmark::run(port, cell, requests, limit).await;
+        for _ in 0..TRIES_MORE {
+            if !sample.as_ref().is_err_and(|error| redis_benchmark::gave_up(&**error)) {
+                break;
+            }
+            sample = redis_benchmark::run(port, cell, requests, limit).await;
+        }
+        let sample = sample?;
         self.rates.insert(port, sample.per_second);
         Ok(sample)
     }

@@ -34,6 +34,12 @@ pub(crate) async fn run(port: u16, cell: &Cell, requests: u64, limit: Duration) 
         .ok_or_else(|| format!("{cell}: redis-benchmark printed {stdout}").into())
 }
 
+/// Whether it ended by its own mistake: when its clock strikes between the last reply and
+/// the end, it takes its finished clients for lost ones.
+pub(crate) fn gave_up(error: &(dyn std::error::Error + Send + Sync)) -> bool {
+    error.to_string().contains("All clients disconnected")
+}
+
 /// What it prints at the end, shortened:
 ///
 /// ```text
