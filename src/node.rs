@@ -4,6 +4,7 @@
 //! no new connections, what was read is finished and made durable, the log is sealed.
 
 use crate::clock::{Clock, SystemClock};
+use crate::command;
 use crate::config::{self, LogLevel, Settings};
 use crate::connection::listener::Bound;
 use crate::engine::core::compaction::CompactionLimits;
@@ -69,6 +70,7 @@ pub async fn run(
     let port = listeners.first().map_or(0, |listener| listener.address().port());
     let run_id = format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>());
     let server = Arc::new(Server::new(Arc::clone(&engine), clock, settings, run_id, port));
+    command::load_users(&server).map_err(NodeError)?;
     server.set_recovered(recovered);
     let adjusted = Arc::clone(&engine);
     server.when_changed(move |settings| {

@@ -152,6 +152,8 @@ pub struct ClientState {
     pub protocol: u8,
     /// MONITOR.
     pub monitoring: bool,
+    /// Its reply is held back: WAIT, DEBUG SLEEP.
+    pub blocked: bool,
     /// CLIENT NO-EVICT.
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
