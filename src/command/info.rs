@@ -106,7 +106,7 @@ fn server(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .line("uptime_in_seconds", uptime_s)
         .line("uptime_in_days", uptime_s / (24 * 60 * 60))
         .line("executable", executable.display())
-        .line("config_file", "");
+        .line("config_file", server.config_file().display());
 }
 
 fn clients(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
