@@ -1,6 +1,7 @@
 //! A connection to a server, and what is done with one outside of a load.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -174,17 +175,24 @@ impl Info {
 
 /// Has redis-server write its append-only file anew, and waits for it.
 pub(crate) async fn rewrite_append_only_file(address: SocketAddr) -> Result<()> {
+    // One that it has begun by itself.
+    end_of_rewriting(address).await?;
     Connection::open(address).await?.ask(&[b"BGREWRITEAOF"]).await?;
+    match end_of_rewriting(address).await?.text("aof_last_bgrewrite_status")? {
+        "ok" => Ok(()),
+        other => Err(format!("BGREWRITEAOF ended with {other:?}").into()),
+    }
+}
+
+async fn end_of_rewriting(address: SocketAddr) -> Result<Info> {
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
     loop {
         let info = info(address, "persistence").await?;
         let waits =
             info.number("aof_rewrite_in_progress")? + info.number("aof_rewrite_scheduled")?;
         if waits == 0 {
-            return match info.text("aof_last_bgrewrite_status")? {
-                "ok" => Ok(()),
-                other => Err(format!("BGREWRITEAOF ended with {other:?}").into()),
-            };
+            return Ok(info);
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
