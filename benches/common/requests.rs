@@ -1,7 +1,9 @@
 //! Requests as they are on the wire.
 //!
 //! Keys and values are those of redis-benchmark (`key:` and twelve digits, x's), so that
-//! both clients can work on the same data.
+//! both clients can work on the same data; `value` is for who wants to know them again.
+
+use std::sync::LazyLock;
 
 /// What to ask for, again and again.
 pub(crate) trait Requests: Clone + Send + 'static {
@@ -42,14 +44,28 @@ fn digits(mut number: u64) -> [u8; DIGITS] {
     digits
 }
 
-/// A value of so many bytes that says what it is: a number, and which of the values that
-/// it has had.
+/// A value of so many bytes, at least 16, that says what it is: a number, and which of the
+/// values that it has had. What follows doesn't repeat itself: redis-server would compress
+/// that in its files.
 pub(crate) fn value(number: u64, version: u64, bytes: usize) -> Vec<u8> {
-    let mut value = digits(version)[DIGITS - 4..].to_vec();
+    let mut value = Vec::with_capacity(bytes);
+    value.extend_from_slice(&digits(version)[DIGITS - 4..]);
     value.extend_from_slice(&digits(number));
-    value.resize(bytes, b'x');
+    let from = (number.wrapping_mul(31) + version) as usize % (FILLER_BYTES / 2);
+    while value.len() < bytes {
+        let piece = &FILLER[from..];
+        value.extend_from_slice(&piece[..piece.len().min(bytes - value.len())]);
+    }
     value
 }
+
+const FILLER_BYTES: usize = 16 << 10;
+
+/// Random letters.
+static FILLER: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut dice = Dice::new(1);
+    (0..FILLER_BYTES).map(|_| b'a' + dice.below(26) as u8).collect()
+});
 
 /// Appends a command as an array of bulk strings. By hand, since a generator should cost
 /// little beside a server.

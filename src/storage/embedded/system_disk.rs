@@ -195,6 +195,13 @@ impl DiskFile for File {
         FileExt::read_at(self, buffer, offset)
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_at_once(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        use rustix::io::{ReadWriteFlags, preadv2};
+        let mut buffers = [io::IoSliceMut::new(buffer)];
+        Ok(preadv2(self, &mut buffers, offset, ReadWriteFlags::NOWAIT)?)
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         FileExt::write_at(self, bytes, offset)
     }
