@@ -24,6 +24,7 @@
 //! | [`now`]     | the engine's one time                                                    |
 //! | `flusher`   | brings groups to the store, several at a time, acknowledged in order     |
 //! | `compactor` | moves what is alive out of old objects, so that they can go              |
+//! | `sweep`     | deletes what nothing names                                               |
 //! | `recovery`  | reads bases and logs, closes those of earlier starts, begins a new one   |
 
 pub mod core;
@@ -38,6 +39,7 @@ mod flusher;
 mod in_order;
 mod read;
 mod recovery;
+mod sweep;
 
 pub use compactor::CompactionReport;
 pub use flusher::Stopped;
@@ -189,6 +191,7 @@ impl Engine {
             stopped = flusher::run(self) => stopped,
             never = self.reap_for_ever() => never,
             never = compactor::run(self), if self.logged => never,
+            never = sweep::run(self), if self.logged => never,
         }
     }
 

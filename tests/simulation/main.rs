@@ -14,6 +14,7 @@ mod clock;
 mod coverage;
 mod faults;
 mod findings;
+mod garbage;
 mod history;
 mod losses;
 mod model;
