@@ -1,13 +1,16 @@
 //! What compaction and sweeping owe, each as a small story.
 
 use crate::clock::{SimClock, virtual_now};
-use crate::losses::{get, open, put, store};
+use crate::losses::{get, open, open_with, put, store};
 use crate::store::SimStore;
 use aft::clock::Clock;
+use aft::engine::core::compaction::CompactionLimits;
+use aft::engine::version::Value;
 use aft::engine::{Engine, EngineOptions};
-use aft::layout::ObjectName;
+use aft::layout::{Commit, ObjectName};
 use aft::storage::resilient::{ResilientStore, RetryPolicy};
 use aft::storage::{Created, Limits, Store, StoreFuture};
+use aft::transaction::{Finished, Transaction, View};
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -137,4 +140,65 @@ async fn a_sweep_gives_the_state_back_between_names() {
     let asked = watched.asked.load(Ordering::Relaxed);
     assert!(asked as u64 >= LEFT_OVER / 64, "asked {asked} times");
     assert_eq!(get(&engine, "k").await, Ok(Some("1".to_owned())));
+}
+
+/// Moves something whenever there is anything to move.
+const EAGER: CompactionLimits = CompactionLimits {
+    store_percent_max: 0,
+    store_bytes_min: 0,
+    groups_max: 1,
+    logs_max: 1,
+    step_bytes: 4 << 20,
+};
+
+fn write(engine: &Engine, work: impl FnOnce(&mut Transaction<'_>)) -> Finished {
+    engine.with_core(|core| {
+        let bytes_max = core.transaction_bytes_max();
+        let mut transaction = Transaction::begin(core, View::Tip, bytes_max);
+        work(&mut transaction);
+        transaction.finish(&Commit::default())
+    })
+}
+
+/// The largest transaction that a store takes can be moved, too, although a base says more
+/// of each of its keys than its group did.
+#[tokio::test(start_paused = true)]
+async fn the_largest_transaction_can_be_moved() {
+    const TIGHT: u64 = 3 << 20;
+    let store = store();
+    store.limit_objects(TIGHT);
+    let options = EngineOptions { compaction: EAGER, ..EngineOptions::default() };
+    let (engine, _, _run) = open_with(&store, options).await;
+    let key = |at: usize| format!("{at:0200}");
+    let value = "v".repeat(65);
+    let put_all = |keys: usize| {
+        write(&engine, |transaction| {
+            for at in 0..keys {
+                transaction.put(0, key(at).as_bytes(), Value::String(value.as_str().into()), 0);
+            }
+        })
+    };
+    let mut keys = 12_000;
+    while let Finished::TooLarge = put_all(keys) {
+        keys -= 100;
+    }
+    assert!(keys > 1_000, "{keys}");
+    assert!(engine.drain().await);
+    for first in (0..keys).step_by(1_000) {
+        let finished = write(&engine, |transaction| {
+            for at in first..keys.min(first + 1_000) {
+                assert!(transaction.expire(0, key(at).as_bytes(), 1 << 50));
+            }
+        });
+        assert!(matches!(finished, Finished::Done { .. }), "{finished:?}");
+        assert!(engine.drain().await);
+    }
+    sleep(Duration::from_secs(60)).await;
+    let report = engine.compaction();
+    assert_eq!(report.failure, "");
+    let first = ObjectName::Log(1, 2).to_string();
+    assert!(!store.objects().contains_key(&first), "{report:?}");
+    for at in [0, keys / 2, keys - 1] {
+        assert_eq!(get(&engine, &key(at)).await, Ok(Some(value.clone())));
+    }
 }

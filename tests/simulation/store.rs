@@ -15,6 +15,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -73,6 +74,7 @@ struct World {
     began: Instant,
     kill: Notify,
     creates_in_flight: usize,
+    object_bytes_max: AtomicU64,
     mutant: Mutant,
 }
 
@@ -116,6 +118,7 @@ impl SimStore {
             began: virtual_now(),
             kill: Notify::new(),
             creates_in_flight,
+            object_bytes_max: AtomicU64::new(u64::MAX),
             mutant,
         };
         Self { world: Arc::new(world), life: 0 }
@@ -154,6 +157,11 @@ impl SimStore {
 
     pub(crate) fn set_faults(&self, faults: Faults) {
         self.state().faults = faults;
+    }
+
+    /// It takes no larger objects from now on.
+    pub(crate) fn limit_objects(&self, bytes_max: u64) {
+        self.world.object_bytes_max.store(bytes_max, Ordering::Relaxed);
     }
 
     pub(crate) fn mutant(&self) -> Mutant {
@@ -403,7 +411,7 @@ impl State {
 impl Store for SimStore {
     fn limits(&self) -> Limits {
         Limits {
-            object_bytes_max: u64::MAX,
+            object_bytes_max: self.world.object_bytes_max.load(Ordering::Relaxed),
             group_bytes_useful: 1 << 20,
             creates_in_flight: self.world.creates_in_flight,
             survives_process: true,
@@ -412,7 +420,12 @@ impl Store for SimStore {
 
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
         let name = name.to_owned();
-        Box::pin(self.request(Verb::Create, move |store| Ok(store.create_now(&name, &object))))
+        Box::pin(self.request(Verb::Create, move |store| {
+            if object.len() as u64 > store.limits().object_bytes_max {
+                return Err(StoreError::Rejected(format!("{name}: {} bytes", object.len())));
+            }
+            Ok(store.create_now(&name, &object))
+        }))
     }
 
     fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes> {
