@@ -20,6 +20,7 @@ mod losses;
 mod model;
 mod naming;
 mod order;
+mod pinned;
 mod planted;
 mod store;
 mod world;

@@ -318,7 +318,10 @@ impl SimStore {
     fn orphaned(&self) -> Option<Duration> {
         let mut state = self.state();
         let orphaned = state.life != self.life && state.rng.random_bool(0.5);
-        orphaned.then(|| Duration::from_millis(state.rng.random_range(0..5_000)))
+        orphaned.then(|| {
+            let latest_ms = [5_000, 5_000, 5_000, 60_000][state.rng.random_range(0..4)];
+            Duration::from_millis(state.rng.random_range(0..latest_ms))
+        })
     }
 
     /// The instant at which a create happens.
@@ -358,7 +361,7 @@ impl State {
 
     /// When the last request of a dying process arrives, if ever.
     fn last_words(&mut self) -> Option<Duration> {
-        let latest_ms = [0, 100, 6_000][self.rng.random_range(0..3)];
+        let latest_ms = [0, 100, 6_000, 60_000][self.rng.random_range(0..4)];
         let arrives = self.rng.random_range(0..=latest_ms);
         let leaves = self.rng.random_bool(0.7);
         leaves.then(|| Duration::from_millis(arrives))
