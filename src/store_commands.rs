@@ -59,6 +59,8 @@ fn command() -> Command {
     let json = Arg::new(JSON).long("json").action(ArgAction::SetTrue).help("Answers in JSON");
     let arguments = [store, json];
     Command::new("aft store")
+        // Its usage is that of the program, not of the first argument.
+        .bin_name("aft store")
         .about("Looks at a store that no node has open, and changes nothing in it")
         .subcommand_required(true)
         .subcommand(

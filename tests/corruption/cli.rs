@@ -19,6 +19,19 @@ fn said(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+/// The usage line is what can be typed.
+#[test]
+fn help_names_the_program() {
+    let aft = || Command::new(env!("CARGO_BIN_EXE_aft"));
+    for (args, usage) in [
+        (&["store", "--help"][..], "aft store"),
+        (&["store", "stats", "--help"], "aft store stats"),
+    ] {
+        let help = said(&aft().args(args).output().unwrap());
+        assert!(help.contains(&format!("\nUsage: {usage} ")), "{help}");
+    }
+}
+
 #[test]
 fn verify_and_stats_say_what_is_there_and_what_is_wrong() {
     let directory = TempDir::named("cli");
