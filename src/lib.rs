@@ -21,6 +21,7 @@ pub mod small_bytes;
 pub mod layout;
 pub mod storage;
 
+pub mod backup;
 pub mod engine;
 pub mod inspect;
 pub mod transaction;

@@ -8,7 +8,7 @@ pub(crate) const LAYERS: &[&[&str]] = &[
     &["clock", "glob", "machine", "small_bytes"],
     &["config", "layout", "resp"],
     &["storage"],
-    &["engine", "inspect"],
+    &["backup", "engine", "inspect"],
     &["server", "transaction"],
     &["session"],
     &["command"],
