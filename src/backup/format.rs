@@ -236,17 +236,19 @@ impl<R: Read> DumpReader<R> {
         let (at, crc) = (self.bytes, self.crc);
         let (kind, payload) = self.record()?;
         match kind {
-            KEY => self.entry(at, payload).map(Item::Entry),
-            AGAIN if payload.len() == 1 => {
-                self.keys = 0;
-                Ok(Item::Again)
-            }
+            KEY => self.entry(at, payload),
+            AGAIN if payload.len() == 1 => Ok(self.again()),
             END => self.end(at, crc, &payload),
             _ => Err(damaged(at, "a record that does not belong there")),
         }
     }
 
-    fn entry(&mut self, at: u64, payload: Vec<u8>) -> Result<Entry, BackupError> {
+    fn again(&mut self) -> Item {
+        self.keys = 0;
+        Item::Again
+    }
+
+    fn entry(&mut self, at: u64, payload: Vec<u8>) -> Result<Item, BackupError> {
         let bad = |error: FormatError| damaged(at, &error.to_string());
         let mut reader = Reader::new(&payload, "record");
         let mut fields = || -> Result<_, FormatError> {
@@ -271,6 +273,8 @@ impl<R: Read> DumpReader<R> {
                     value.reserve_exact((value_bytes as usize).saturating_sub(value.len()));
                     value.extend_from_slice(&part[1..]);
                 }
+                // It was begun for nothing, like all before it.
+                (AGAIN, payload) if payload.len() == 1 => return Ok(self.again()),
                 _ => return Err(damaged(at, "a part of a value is missing")),
             }
         }
@@ -278,7 +282,7 @@ impl<R: Read> DumpReader<R> {
             return Err(bad(FormatError::Length("value")));
         }
         self.keys += 1;
-        Ok(Entry { database, key, expires_ms, value })
+        Ok(Item::Entry(Entry { database, key, expires_ms, value }))
     }
 
     fn end(&mut self, at: u64, crc: u32, payload: &[u8]) -> Result<Item, BackupError> {
