@@ -35,5 +35,6 @@ pub mod session;
 pub mod command;
 
 pub mod connection;
+pub mod import;
 pub mod node;
 pub mod store_commands;

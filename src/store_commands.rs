@@ -1,8 +1,11 @@
 //! `aft store`: a store without its node. It can be looked at (`verify`, `stats`), copied while
-//! a node serves it (`dump`), and filled (`load`).
+//! a node serves it (`dump`), and filled (`load`, `aft import`).
 
 mod backup;
+mod import;
 mod progress;
+
+pub use import::run_import;
 
 use crate::backup::BackupError;
 use crate::clock::{Clock, SystemClock};

@@ -13,7 +13,8 @@ pub(crate) const LAYERS: &[&[&str]] = &[
     &["session"],
     &["command"],
     &["connection"],
-    &["node", "store_commands"],
+    &["import", "node"],
+    &["store_commands"],
 ];
 
 /// The libraries of stores.
