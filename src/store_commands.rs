@@ -101,6 +101,7 @@ fn command() -> Command {
         .action(ArgAction::SetTrue)
         .help("Replaces what the store holds, all of it");
     Command::new("aft store")
+        .bin_name("aft store")
         .about("Looks at a store, copies it, fills it")
         .subcommand_required(true)
         .subcommand(
@@ -117,7 +118,7 @@ fn command() -> Command {
         .subcommand(
             Command::new(DUMP)
                 .about("Writes all keys, as of one moment, while a node serves them or not")
-                .arg(store("The store"))
+                .arg(store("The store; a node may be serving it"))
                 .arg(file(OUTPUT, "Where to, instead of stdout: there when it is whole")),
         )
         .subcommand(

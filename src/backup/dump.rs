@@ -128,7 +128,6 @@ impl<S: Store, W: io::Write> Dump<'_, S, W> {
                 return Err(BackupError::Damaged(what).into());
             }
         }
-        progress(1, 1);
         Ok(())
     }
 

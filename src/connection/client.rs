@@ -110,13 +110,14 @@ impl<S: Read + Write> Stream for S {}
 
 /// A connection.
 pub struct Client {
+    address: ServerAddress,
     reader: BufReader<Box<dyn Stream>>,
     unsent: Vec<u8>,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Client")
+        write!(f, "Client({})", self.address)
     }
 }
 
@@ -125,26 +126,24 @@ impl Client {
     /// TLS, in PEM; if none are named, those that the system trusts.
     ///
     /// # Errors
-    /// The server is not there, is another, or refuses us.
+    /// The server is not there, is another, or refuses us. All errors name the server.
     pub fn connect(address: &ServerAddress, authorities: Option<&Path>) -> io::Result<Self> {
         /// Replies come in large pieces.
         const BUFFER_BYTES: usize = 256 << 10;
-        let stream = connect_any(&address.host, address.port)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
-        let stream: Box<dyn Stream> = match address.tls {
-            true => Box::new(encrypted(&address.host, stream, authorities)?),
-            false => Box::new(stream),
-        };
+        let stream = open(address, authorities).map_err(|error| about(address, error))?;
         let reader = BufReader::with_capacity(BUFFER_BYTES, stream);
-        let mut client = Self { reader, unsent: Vec::new() };
-        let login = [address.user.as_deref(), address.password.as_deref()];
-        let login: Vec<&[u8]> = login.into_iter().flatten().map(str::as_bytes).collect();
-        if address.password.is_some() {
-            client.expect_ok(&[&[&b"AUTH"[..]], &login[..]].concat())?;
-        } else if address.user.is_some() {
-            return Err(io::Error::other("a user is named without a password"));
+        let mut client = Self { address: address.clone(), reader, unsent: Vec::new() };
+        let (user, password) = (address.user.as_deref(), address.password.as_deref());
+        match (user, password) {
+            (None, None) => {}
+            (None, Some(password)) => client.expect_ok(&[b"AUTH", password.as_bytes()])?,
+            (Some(user), Some(password)) => {
+                client.expect_ok(&[b"AUTH", user.as_bytes(), password.as_bytes()])?;
+            }
+            (Some(_), None) => {
+                let why = io::Error::other("a user is named without a password");
+                return Err(about(address, why));
+            }
         }
         Ok(client)
     }
@@ -166,10 +165,9 @@ impl Client {
     /// The connection failed.
     pub fn send(&mut self) -> io::Result<()> {
         let stream = self.reader.get_mut();
-        stream.write_all(&self.unsent)?;
-        stream.flush()?;
+        let sent = stream.write_all(&self.unsent).and_then(|()| stream.flush());
         self.unsent.clear();
-        Ok(())
+        sent.map_err(|error| about(&self.address, error))
     }
 
     /// The next reply.
@@ -177,11 +175,13 @@ impl Client {
     /// # Errors
     /// The connection failed, or the server says what is no reply.
     pub fn read(&mut self) -> io::Result<Reply> {
-        read_reply(&mut self.reader).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                io::Error::other(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))
-            }
-            _ => error,
+        read_reply(&mut self.reader).map_err(|error| {
+            let late = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+            let error = match late {
+                true => io::Error::other(format!("no answer in {} s", ANSWER_TIMEOUT.as_secs())),
+                false => error,
+            };
+            about(&self.address, error)
         })
     }
 
@@ -202,21 +202,36 @@ impl Client {
     pub fn expect_ok(&mut self, command: &[&[u8]]) -> io::Result<()> {
         match self.call(command)? {
             Reply::Ok => Ok(()),
-            reply => Err(unexpected(command[0], &reply)),
+            reply => Err(self.unexpected(command[0], &reply)),
         }
+    }
+
+    /// The reply to a command was none that it may have; an error is told as the server says it.
+    pub fn unexpected(&self, command: &[u8], reply: &Reply) -> io::Error {
+        let command = command.escape_ascii();
+        let why = match reply {
+            Reply::Error(line) => {
+                format!("{command}: {}", String::from_utf8_lossy(line.as_bytes()))
+            }
+            _ => format!("the reply to {command} is not what it should be"),
+        };
+        about(&self.address, io::Error::other(why))
     }
 }
 
-/// The reply to a command was none that it may have; an error is told as the server says it.
-pub fn unexpected(command: &[u8], reply: &Reply) -> io::Error {
-    let command = command.escape_ascii();
-    match reply {
-        Reply::Error(line) => {
-            let line = String::from_utf8_lossy(line.as_bytes());
-            io::Error::other(format!("{command}: {line}"))
-        }
-        _ => io::Error::other(format!("the reply to {command} is not what it should be")),
-    }
+fn about(address: &ServerAddress, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{address}: {error}"))
+}
+
+fn open(address: &ServerAddress, authorities: Option<&Path>) -> io::Result<Box<dyn Stream>> {
+    let stream = connect_any(&address.host, address.port)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+    Ok(match address.tls {
+        true => Box::new(encrypted(&address.host, stream, authorities)?),
+        false => Box::new(stream),
+    })
 }
 
 fn connect_any(host: &str, port: u16) -> io::Result<TcpStream> {

@@ -1,7 +1,7 @@
 //! Where an import goes.
 
 use crate::backup::{BackupError, Entry, Restore, Restored};
-use crate::connection::client::{Client, unexpected};
+use crate::connection::client::Client;
 use crate::resp::Reply;
 use crate::storage::embedded::EmbeddedStore;
 use std::io;
@@ -62,7 +62,7 @@ fn set(client: &mut Client, entries: &[Entry]) -> io::Result<()> {
     for _ in entries {
         match client.read()? {
             Reply::Ok => {}
-            reply => return Err(unexpected(b"SET", &reply)),
+            reply => return Err(client.unexpected(b"SET", &reply)),
         }
     }
     Ok(())

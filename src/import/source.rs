@@ -1,7 +1,7 @@
 //! The Redis that is read.
 
 use crate::backup::Entry;
-use crate::connection::client::{Client, unexpected};
+use crate::connection::client::Client;
 use crate::resp::Reply;
 use crate::small_bytes::SmallBytes;
 use std::collections::BTreeMap;
@@ -71,7 +71,7 @@ impl Source {
         let tells_time = match client.call(&[b"PEXPIRETIME", b"?"])? {
             Reply::Integer(_) => true,
             Reply::Error(line) if line.as_bytes().starts_with(b"ERR unknown command") => false,
-            reply => return Err(unexpected(b"PEXPIRETIME", &reply)),
+            reply => return Err(client.unexpected(b"PEXPIRETIME", &reply)),
         };
         let left_out = LeftOut::default();
         Ok(Self { client, database: 0, only, cursor: None, tells_time, left_out })
@@ -84,7 +84,7 @@ impl Source {
     pub fn databases(&mut self) -> io::Result<Vec<(u32, u64)>> {
         let info = match self.client.call(&[b"INFO", b"keyspace"])? {
             Reply::Bulk(info) => String::from_utf8_lossy(&info).into_owned(),
-            reply => return Err(unexpected(b"INFO", &reply)),
+            reply => return Err(self.client.unexpected(b"INFO", &reply)),
         };
         let databases = info.lines().filter_map(|line| {
             let (number, rest) = line.strip_prefix("db")?.split_once(":keys=")?;
@@ -116,17 +116,17 @@ impl Source {
         };
         let reply = self.client.call(&[b"SCAN", &cursor, b"COUNT", PAGE_KEYS])?;
         let Reply::Array(parts) = &reply else {
-            return Err(unexpected(b"SCAN", &reply));
+            return Err(self.client.unexpected(b"SCAN", &reply));
         };
         let [Reply::Bulk(next), Reply::Array(keys)] = &parts[..] else {
-            return Err(unexpected(b"SCAN", &reply));
+            return Err(self.client.unexpected(b"SCAN", &reply));
         };
         self.cursor = (**next != *b"0").then(|| next.clone());
         let mut page = Vec::with_capacity(keys.len());
         for key in keys {
             match key {
                 Reply::Bulk(key) => page.push(key.clone()),
-                _ => return Err(unexpected(b"SCAN", &reply)),
+                _ => return Err(self.client.unexpected(b"SCAN", &reply)),
             }
         }
         Ok(Some(page))
@@ -149,7 +149,7 @@ impl Source {
                     others.push(key);
                     continue;
                 }
-                reply => return Err(unexpected(b"STRLEN", &reply)),
+                reply => return Err(self.client.unexpected(b"STRLEN", &reply)),
             };
             match batches.last_mut().filter(|_| length <= room) {
                 Some(batch) => {
@@ -176,7 +176,7 @@ impl Source {
                     let kind = String::from_utf8_lossy(kind.as_bytes()).into_owned();
                     self.left_out.add(kind, self.shown(key));
                 }
-                reply => return Err(unexpected(b"TYPE", &reply)),
+                reply => return Err(self.client.unexpected(b"TYPE", &reply)),
             }
         }
         Ok(())
@@ -211,9 +211,13 @@ impl Source {
                 let values = replies.split_off(1);
                 (replies.pop(), values)
             }
-            (reply, refused) => return Err(unexpected(b"MULTI", &refused.unwrap_or(reply))),
+            (reply, refused) => return Err(self.client.unexpected(b"MULTI", &refused.unwrap_or(reply))),
         };
-        let now_ms = if self.tells_time { 0 } else { wall_ms(time.as_ref())? };
+        let now_ms = match (self.tells_time, time.as_ref().and_then(wall_ms)) {
+            (true, _) => 0,
+            (false, Some(now_ms)) => now_ms,
+            (false, None) => return Err(self.client.unexpected(b"TIME", &Reply::Null)),
+        };
         let mut entries = Vec::with_capacity(keys.len());
         let mut replies = replies.into_iter();
         for key in keys {
@@ -225,13 +229,13 @@ impl Source {
                     self.leave_out(std::slice::from_ref(key))?;
                     continue;
                 }
-                reply => return Err(unexpected(b"GET", &reply)),
+                reply => return Err(self.client.unexpected(b"GET", &reply)),
             };
             let expires_ms = match expiry {
                 Reply::Integer(-1) => 0,
                 // Over in this millisecond.
                 Reply::Integer(ms) => u64::try_from(ms).unwrap_or(0).saturating_add(now_ms).max(1),
-                reply => return Err(unexpected(b"PEXPIRETIME", &reply)),
+                reply => return Err(self.client.unexpected(b"PEXPIRETIME", &reply)),
             };
             let (key, value) = (key.to_vec(), value.to_vec());
             entries.push(Entry { database: self.database, key, expires_ms, value });
@@ -251,16 +255,10 @@ impl Source {
 }
 
 /// The source's own clock: it is what its expiries are measured with.
-fn wall_ms(time: Option<&Reply>) -> io::Result<u64> {
-    let parsed = match time {
-        Some(Reply::Array(parts)) => match &parts[..] {
-            [Reply::Bulk(seconds), Reply::Bulk(micros)] => number(seconds).zip(number(micros)),
-            _ => None,
-        },
-        _ => None,
-    };
-    let (seconds, micros) = parsed.ok_or_else(|| unexpected(b"TIME", &Reply::Null))?;
-    Ok(seconds.saturating_mul(1000).saturating_add(micros / 1000))
+fn wall_ms(time: &Reply) -> Option<u64> {
+    let Reply::Array(parts) = time else { return None };
+    let [Reply::Bulk(seconds), Reply::Bulk(micros)] = &parts[..] else { return None };
+    Some(number(seconds)?.saturating_mul(1000).saturating_add(number(micros)? / 1000))
 }
 
 fn number(text: &[u8]) -> Option<u64> {

@@ -9,7 +9,6 @@ use crate::connection::client::{Client, ServerAddress};
 use crate::import::{Imported, Sink, Source, import};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use std::ffi::OsString;
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -39,14 +38,15 @@ pub fn run_import(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn command() -> Command {
     let address = |arg: Arg| {
-        arg.value_name("redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]")
+        arg.value_name("redis://…")
             .value_parser(|text: &str| text.parse::<ServerAddress>())
     };
     Command::new("aft import")
+        .bin_name("aft import")
         .about("Copies all strings of a live Redis, with their expiries")
         .arg(
             address(Arg::new(SOURCE).required(true))
-                .help("The Redis; one database, if one is named, else all (rediss: with TLS)"),
+                .help("The Redis; one database, if one is named, else all"),
         )
         .arg(
             Arg::new(STORE)
@@ -75,7 +75,8 @@ fn command() -> Command {
                 .help("Who may vouch for a server with TLS, in PEM, instead of the system's list"),
         )
         .after_help(format!(
-            "Passwords may also stand in the environment: {SOURCE_PASSWORD}, {TO_PASSWORD}.\n\
+            "Addresses are redis://[user:password@]host[:port][/database], or rediss:// with TLS.\n\
+             Passwords may also stand in the environment: {SOURCE_PASSWORD}, {TO_PASSWORD}.\n\
              Each key is taken as it was at some moment of the import. Running it again is safe."
         ))
 }
@@ -87,14 +88,13 @@ fn copy(matches: &ArgMatches) -> Result<(Imported, Restored), BackupError> {
         let address = matches.get_one::<ServerAddress>(name)?;
         let address = address.clone().or_password(std::env::var(variable).ok());
         let client = Client::connect(&address, authorities);
-        Some(client.map(|client| (client, address.clone())).map_err(|error| about(&address, error)))
+        Some(client.map(|client| (client, address.database)))
     };
-    let (client, address) = connect(SOURCE, SOURCE_PASSWORD).ok_or_else(missing)??;
-    let source_failed = |error| about(&address, error);
-    let mut source = Source::new(client, address.database).map_err(source_failed)?;
+    let (client, database) = connect(SOURCE, SOURCE_PASSWORD).ok_or_else(missing)??;
+    let mut source = Source::new(client, database)?;
     if let Some(target) = connect(TO, TO_PASSWORD) {
-        let (client, to) = target?;
-        if to.database.is_some() {
+        let (client, database) = target?;
+        if database.is_some() {
             let why = "keys keep the numbers of their databases: name none in --to";
             return Err(BackupError::Refused(why.to_owned()));
         }
@@ -116,10 +116,6 @@ fn pour(source: &mut Source, mut sink: Sink<'_>) -> Result<(Imported, Restored),
         let imported = import(source, &mut sink, show).await?;
         Ok((imported, sink.finish().await?))
     })
-}
-
-fn about(address: &ServerAddress, error: io::Error) -> BackupError {
-    BackupError::Io(io::Error::new(error.kind(), format!("{address}: {error}")))
 }
 
 fn summary(imported: &Imported, restored: &Restored) -> ExitCode {
