@@ -156,7 +156,8 @@ impl<'s, S: Store> Restore<'s, S> {
     pub fn again(&mut self) {
         self.base = GroupBuilder::default();
         let next = self.bases.end() + 1;
-        self.replaced.extend(self.bases.clone().map(|n| ObjectName::Base(self.node, n).to_string()));
+        self.replaced
+            .extend(self.bases.clone().map(|n| ObjectName::Base(self.node, n).to_string()));
         self.bases = next..=next - 1;
         self.restored = Restored::default();
     }

@@ -9,8 +9,9 @@
 //!    had been replaced by a base that a header in the listing names, or a later one does.
 //! 2. What a later log records of the end of an earlier one decides, listed or not: else a
 //!    listing that saw the new log and not the last group of the old would tear the order.
-//! 3. An object that must be there and is not means that it has been replaced since: the
-//!    moment has passed ([`Failed::Vanished`]).
+//! 3. An object that was listed, or must be there, and is not has been replaced since: the
+//!    moment has passed ([`Failed::Vanished`]). A log that is gone must not look like one that
+//!    ends early.
 
 use super::BackupError;
 use crate::layout::group::checked_directory;
@@ -94,7 +95,9 @@ impl Snapshot {
         for seq in first..=last {
             let name = ObjectName::Log(node, seq);
             let Some(header) = read_header(store, name).await? else {
-                if end.is_some() || acknowledged_behind(store, node, seq, listed).await? >= seq {
+                // Was it there before, or must it have been? Only then is it gone.
+                let was_there = end.is_some() || listed.contains(&seq);
+                if was_there || acknowledged_behind(store, node, seq, listed).await? >= seq {
                     return Err(Failed::Vanished(name));
                 }
                 return Ok(());
@@ -103,7 +106,10 @@ impl Snapshot {
                 Kind::Group => self.learn(name, &header),
                 Kind::Seal if end.is_none() => return Ok(()),
                 Kind::Hole => {
-                    return Err(damaged(name, "a hole: what was here was lost before an earlier start"));
+                    return Err(damaged(
+                        name,
+                        "a hole: what was here was lost before an earlier start",
+                    ));
                 }
                 other => return Err(damaged(name, format_args!("is a {other:?}"))),
             }
@@ -121,9 +127,9 @@ async fn acknowledged_behind(
 ) -> Result<u64, Failed> {
     let mut acknowledged = 0;
     for &seq in listed.range(gap + 1..) {
-        if let Some(header) = read_header(store, ObjectName::Log(node, seq)).await? {
-            acknowledged = acknowledged.max(header.acked_through);
-        }
+        let name = ObjectName::Log(node, seq);
+        let header = read_header(store, name).await?.ok_or(Failed::Vanished(name))?;
+        acknowledged = acknowledged.max(header.acked_through);
     }
     Ok(acknowledged)
 }

@@ -21,9 +21,7 @@ impl Sink<'_> {
         match self {
             // Entries say it themselves.
             Self::Store(_) => Ok(()),
-            Self::Server(client) => {
-                client.expect_ok(&[b"SELECT", database.to_string().as_bytes()])
-            }
+            Self::Server(client) => client.expect_ok(&[b"SELECT", database.to_string().as_bytes()]),
         }
     }
 

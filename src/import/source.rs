@@ -211,7 +211,9 @@ impl Source {
                 let values = replies.split_off(1);
                 (replies.pop(), values)
             }
-            (reply, refused) => return Err(self.client.unexpected(b"MULTI", &refused.unwrap_or(reply))),
+            (reply, refused) => {
+                return Err(self.client.unexpected(b"MULTI", &refused.unwrap_or(reply)));
+            }
         };
         let now_ms = match (self.tells_time, time.as_ref().and_then(wall_ms)) {
             (true, _) => 0,

@@ -23,7 +23,9 @@ pub(super) fn dump(matches: &ArgMatches) -> Result<(), BackupError> {
     let dumped = match output {
         Some(path) => dump_to_file(store, path)?,
         None if io::stdout().is_terminal() => {
-            return Err(refused("a dump is not for a terminal: name a file with --output, or use a pipe"));
+            return Err(refused(
+                "a dump is not for a terminal: name a file with --output, or use a pipe",
+            ));
         }
         None => {
             let stdout = io::stdout().lock();

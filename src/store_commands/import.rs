@@ -38,8 +38,7 @@ pub fn run_import(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn command() -> Command {
     let address = |arg: Arg| {
-        arg.value_name("redis://…")
-            .value_parser(|text: &str| text.parse::<ServerAddress>())
+        arg.value_name("redis://…").value_parser(|text: &str| text.parse::<ServerAddress>())
     };
     Command::new("aft import")
         .bin_name("aft import")

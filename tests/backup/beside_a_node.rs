@@ -11,7 +11,9 @@ use crate::common::server::{Options, Server};
 use crate::common::temp_dir::TempDir;
 use crate::common::wait::{self, PATIENCE};
 use crate::common::{seed, server::Peer};
-use crate::tool::{aft, data_in, data_of, dump_to, fill, load_from, serve, store_of, verified_keys};
+use crate::tool::{
+    aft, assert_same, data_in, data_of, dump_to, fill, load_from, serve, store_of, verified_keys,
+};
 
 const ACCOUNTS: usize = 20;
 const EACH: i64 = 1_000;
@@ -63,7 +65,9 @@ fn info(client: &mut Client, field: &str) -> u64 {
 }
 
 fn counts(client: &mut Client) -> Vec<u64> {
-    let count = |n| client.run(&["GET", &format!("count:{n}")]).text().map_or(0, |text| text.parse().unwrap());
+    let count = |n| {
+        client.run(&["GET", &format!("count:{n}")]).text().map_or(0, |text| text.parse().unwrap())
+    };
     (0..TRANSFERS).map(count).collect()
 }
 
@@ -131,10 +135,10 @@ fn a_store_moves_into_another_whole() {
     // While it is served, and with what was answered last: a pipe, as one would write it.
     let dump = aft(&["store", "dump", "--store", &store_of(from.path())]);
     assert!(dump.status.success(), "{dump:?}");
-    assert_eq!(data_of(&dump.stdout), data);
+    assert_same(&data_of(&dump.stdout), &data);
     assert!(server.terminate().success());
     let stopped = aft(&["store", "dump", "--store", &store_of(from.path())]);
-    assert_eq!(data_of(&stopped.stdout), data);
+    assert_same(&data_of(&stopped.stdout), &data);
     let file = from.path().join("dump");
     std::fs::write(&file, &dump.stdout).unwrap();
     load_from(to.path(), &file);
@@ -142,7 +146,7 @@ fn a_store_moves_into_another_whole() {
     // The new store is one to live in: it takes writes, compacts, and starts again.
     let mut server = Server::start(&restless(&to));
     let mut client = server.client();
-    assert_eq!(data_in(&mut client, 0..6), data);
+    assert_same(&data_in(&mut client, 0..6), &data);
     let mut rounds = 0;
     wait::until("compaction", PATIENCE, || {
         rounds += 1;
@@ -152,7 +156,7 @@ fn a_store_moves_into_another_whole() {
     client.cmd("DEL filler");
     server.kill_9();
     server.restart();
-    assert_eq!(data_in(&mut server.client(), 0..6), data);
+    assert_same(&data_in(&mut server.client(), 0..6), &data);
     assert!(server.terminate().success());
     assert_eq!(verified_keys(to.path()), data.len() as u64);
 }

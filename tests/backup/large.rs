@@ -28,12 +28,14 @@ fn a_value_of_512_mb_passes() {
     let (from, to) = (TempDir::named("from"), TempDir::named("to"));
     let (mut server, mut client) = serve(from.path());
     let last = VALUE_BYTES - 1;
-    assert_eq!(client.run(&["SETRANGE", "large", &last.to_string(), "!"]).int(), VALUE_BYTES as i64);
+    assert_eq!(
+        client.run(&["SETRANGE", "large", &last.to_string(), "!"]).int(),
+        VALUE_BYTES as i64
+    );
     client.cmd("SET small 1");
     let file = from.path().join("dump");
     let store = store_of(from.path());
-    let dumping =
-        watched(spawn(&["store", "dump", "--store", &store, "--output", text(&file)]));
+    let dumping = watched(spawn(&["store", "dump", "--store", &store, "--output", text(&file)]));
     assert!(dumping < 100 << 20, "a dump took {} MB", dumping >> 20);
     assert!(server.terminate().success());
 

@@ -1,6 +1,10 @@
 //! Backups and imports, as an operator makes them: the program itself, real servers, real files.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a failed expectation is how a test fails")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a failed expectation is how a test fails"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -6,14 +6,13 @@ use std::process::Stdio;
 use crate::common::small_disk::SmallDisk;
 use crate::common::temp_dir::TempDir;
 use crate::tool::{
-    aft, command, data_in, data_of, dump_to, expect, fill, load_from, serve, spawn, store_of, text,
-    verified_keys,
+    aft, assert_same, command, data_in, data_of, dump_to, expect, fill, load_from, serve, spawn,
+    store_of, text, verified_keys,
 };
 
 #[test]
 fn a_damaged_dump_loads_nothing_and_replaces_nothing() {
-    let (from, to, kept) =
-        (TempDir::named("from"), TempDir::named("to"), TempDir::named("kept"));
+    let (from, to, kept) = (TempDir::named("from"), TempDir::named("to"), TempDir::named("kept"));
     let (_server, mut client) = serve(from.path());
     fill(&mut client);
     let file = from.path().join("dump");
@@ -48,11 +47,13 @@ fn a_damaged_dump_loads_nothing_and_replaces_nothing() {
     // What was begun so often is in nobody's way.
     load_from(to.path(), &file);
     assert_eq!(verified_keys(to.path()), data_of(&whole).len() as u64);
-    let replaced =
-        expect(0, &["store", "load", "--input", text(&file), "--replace", "--store", &store_of(kept.path())]);
+    let replaced = expect(
+        0,
+        &["store", "load", "--input", text(&file), "--replace", "--store", &store_of(kept.path())],
+    );
     assert!(replaced.starts_with("loaded "), "{replaced}");
     let (_server, mut client) = serve(kept.path());
-    assert_eq!(data_in(&mut client, 0..6), data_of(&whole));
+    assert_same(&data_in(&mut client, 0..6), &data_of(&whole));
 }
 
 #[test]
@@ -70,7 +71,8 @@ fn a_store_that_holds_something_or_is_served_is_not_loaded_into() {
     let (mut server, mut client) = serve(to.path());
     client.cmd("SET b 1");
     assert!(server.terminate().success());
-    let said = expect(2, &["store", "load", "--input", text(&file), "--store", &store_of(to.path())]);
+    let said =
+        expect(2, &["store", "load", "--input", text(&file), "--store", &store_of(to.path())]);
     assert!(said.contains("holds 1 keys") && said.contains("--replace"), "{said}");
     // Nothing alive in it: that is empty.
     server.restart();
@@ -122,7 +124,8 @@ fn wrong_arguments_are_told_and_leave_nothing() {
         assert!(said.starts_with("aft: ") || said.starts_with("error: "), "{words:?}: {said}");
         assert!(!nowhere.exists(), "{words:?}");
     }
-    for words in [&["store", "dump", "--help"][..], &["store", "load", "--help"], &["import", "-h"]] {
+    for words in [&["store", "dump", "--help"][..], &["store", "load", "--help"], &["import", "-h"]]
+    {
         let output = aft(words);
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && said.contains("Usage: aft "), "{said}");
@@ -167,9 +170,16 @@ fn a_full_disk_is_told_and_leaves_the_older_dump_alone() {
     let inside = disk.path().join("dump");
     let store = store_of(directory.path());
     let mut words: Vec<&str> = through.iter().map(String::as_str).collect();
-    words.extend([env!("CARGO_BIN_EXE_aft"), "store", "dump", "--store", &store, "--output", text(&inside)]);
-    let output =
-        std::process::Command::new(words[0]).args(&words[1..]).output().unwrap();
+    words.extend([
+        env!("CARGO_BIN_EXE_aft"),
+        "store",
+        "dump",
+        "--store",
+        &store,
+        "--output",
+        text(&inside),
+    ]);
+    let output = std::process::Command::new(words[0]).args(&words[1..]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("dump.unfinished: No space left"), "{said}");

@@ -1,11 +1,11 @@
 //! The program as it is called, and what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use aft::backup::format::{DumpReader, Item};
 use aft::backup::Entry;
+use aft::backup::format::{DumpReader, Item};
 
 use crate::common::client::Client;
 use crate::common::resp::Reply;
@@ -77,6 +77,23 @@ pub(crate) fn data_of(dump: &[u8]) -> Data {
             }
         }
     }
+}
+
+/// They are the same, or some of what is not is named.
+#[track_caller]
+pub(crate) fn assert_same(left: &Data, right: &Data) {
+    let keys: BTreeSet<_> = left.keys().chain(right.keys()).collect();
+    let differ = keys.into_iter().filter(|key| left.get(key) != right.get(key));
+    let shown = differ.take(5).map(|key| {
+        let brief = |data: &Data| {
+            data.get(key).map(|(expires_ms, value)| {
+                (*expires_ms, value.len(), value[..value.len().min(20)].escape_ascii().to_string())
+            })
+        };
+        format!("{}:{} {:?} {:?}", key.0, key.1.escape_ascii(), brief(left), brief(right))
+    });
+    let shown: Vec<String> = shown.collect();
+    assert!(shown.is_empty(), "{shown:#?}");
 }
 
 /// A server on a directory, and a client of it.

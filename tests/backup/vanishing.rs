@@ -11,7 +11,7 @@ use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::common::temp_dir::TempDir;
-use crate::tool::{Data, data_of, dump_to, fill, serve};
+use crate::tool::{Data, assert_same, data_of, dump_to, fill, serve};
 
 /// A store whose objects are all gone after some reads.
 struct Vanishing {
@@ -85,7 +85,7 @@ fn what_vanishes_makes_a_dump_begin_again_and_mixes_nothing() {
     let (before, after) = (TempDir::named("before"), TempDir::named("after"));
     let older = filled(&before, "older");
     let newer = filled(&after, "newer");
-    assert_ne!(older, newer);
+    assert!(older != newer);
     let opened = Cell::new(0);
     let (mut began_again, mut whole) = (0, false);
     for reads in 0.. {
@@ -101,11 +101,11 @@ fn what_vanishes_makes_a_dump_begin_again_and_mixes_nothing() {
         run(open, &mut bytes).unwrap();
         let data = data_of(&bytes);
         if opened.get() == 1 {
-            assert_eq!(data, older);
+            assert_same(&data, &older);
             whole = true;
             break;
         }
-        assert_eq!(data, newer, "after {reads} reads");
+        assert_same(&data, &newer);
         began_again += 1;
     }
     assert!(whole && began_again > 5, "{began_again}");
