@@ -52,8 +52,7 @@ pub async fn dump<S: Store>(
         if let Some(damage) = store.damage().into_iter().next() {
             return Err(BackupError::Damaged(damage));
         }
-        let mut dump = Dump { store: &store, out: &mut out, now_ms, read: 0 };
-        match dump.whole(KEYS_MAX, &mut progress).await {
+        match dump_in_parts(&store, &mut out, now_ms, KEYS_MAX, &mut progress).await {
             Ok(()) => {
                 let keys = out.keys();
                 let (_, bytes) = out.end()?;
@@ -88,6 +87,43 @@ pub(super) async fn count_keys(
     Ok(keys)
 }
 
+/// Writes what is in a store, as many keys at a time as are allowed.
+pub(super) async fn dump_in_parts<S: Store>(
+    store: &S,
+    out: &mut DumpWriter<impl io::Write>,
+    now_ms: u64,
+    keys_max: usize,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<(), Failed> {
+    let snapshot = Snapshot::of(store).await?;
+    let now_ms = now_ms.max(snapshot.now_through_ms);
+    let mut dump = Dump { store, out, now_ms, read: 0 };
+    let objects = snapshot.objects.len() as u64;
+    let mut parts = vec![Part::default()];
+    // Twice all objects for each part; how many parts it will be shows as they are cut.
+    let mut all = 2 * objects;
+    while let Some(part) = parts.pop() {
+        let mut versions = NewestVersions::new(part, keys_max, &snapshot.swaps);
+        for &name in &snapshot.objects {
+            progress(dump.read, all);
+            let (header, bytes) = dump.directory(name).await?;
+            versions.read(name, &header, &bytes)?;
+        }
+        all += 2 * objects * versions.others.len() as u64;
+        parts.append(&mut versions.others);
+        for &name in &snapshot.objects {
+            progress(dump.read, all);
+            dump.write(name, &mut versions).await?;
+        }
+        let missed = versions.missed(now_ms);
+        if missed > 0 {
+            let what = format!("the values of {missed} keys are missing");
+            return Err(BackupError::Damaged(what).into());
+        }
+    }
+    Ok(())
+}
+
 struct Dump<'a, S, W> {
     store: &'a S,
     out: &'a mut DumpWriter<W>,
@@ -96,41 +132,6 @@ struct Dump<'a, S, W> {
 }
 
 impl<S: Store, W: io::Write> Dump<'_, S, W> {
-    async fn whole(
-        &mut self,
-        keys_max: usize,
-        progress: &mut impl FnMut(u64, u64),
-    ) -> Result<(), Failed> {
-        let snapshot = Snapshot::of(self.store).await?;
-        self.now_ms = self.now_ms.max(snapshot.now_through_ms);
-        let mut parts = vec![Part::default()];
-        let mut smallest = Part::default();
-        while let Some(part) = parts.pop() {
-            let mut versions = NewestVersions::new(part, keys_max, &snapshot.swaps);
-            for &name in &snapshot.objects {
-                let all = 2 * smallest.whole() * snapshot.objects.len() as u64;
-                progress(self.read.min(all), all);
-                let (header, bytes) = self.directory(name).await?;
-                versions.read(name, &header, &bytes)?;
-                if versions.part().whole() > smallest.whole() {
-                    smallest = versions.part();
-                }
-            }
-            parts.append(&mut versions.others);
-            for &name in &snapshot.objects {
-                let all = 2 * smallest.whole() * snapshot.objects.len() as u64;
-                progress(self.read.min(all), all);
-                self.write(name, &mut versions).await?;
-            }
-            let missed = versions.missed(self.now_ms);
-            if missed > 0 {
-                let what = format!("the values of {missed} keys are missing");
-                return Err(BackupError::Damaged(what).into());
-            }
-        }
-        Ok(())
-    }
-
     async fn directory(&mut self, name: ObjectName) -> Result<(Header, Bytes), Failed> {
         self.read += 1;
         read_directory(self.store, name).await?.ok_or(Failed::Vanished(name))

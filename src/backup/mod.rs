@@ -35,6 +35,9 @@ use crate::storage::StoreError;
 use std::fmt;
 use std::io;
 
+/// A node has so many databases at most; their numbers begin at 0.
+pub const DATABASES_MAX: u8 = 255;
+
 /// One key with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -91,3 +94,6 @@ impl From<io::Error> for BackupError {
         Self::Io(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,11 +36,6 @@ impl Part {
         self.depth += 1;
         other
     }
-
-    /// So many parts of this size make a whole.
-    pub(super) fn whole(self) -> u64 {
-        1 << self.depth
-    }
 }
 
 /// A commit's id in 12 bytes.
@@ -111,11 +106,6 @@ impl NewestVersions {
         swaps.iter().for_each(|&(one, other)| slots.swap(one.into(), other.into()));
         let flushes = vec![0; DATABASES_MAX];
         Self { part, keys_max, others: Vec::new(), keys: HashMap::default(), flushes, slots }
-    }
-
-    /// The part that is looked at, as small as it has become.
-    pub(super) fn part(&self) -> Part {
-        self.part
     }
 
     /// Learns what an object's directory says. They come in the order in which a start reads

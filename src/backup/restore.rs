@@ -12,7 +12,7 @@
 
 use super::dump::count_keys;
 use super::snapshot::{Failed, Snapshot, list};
-use super::{BackupError, Entry};
+use super::{BackupError, DATABASES_MAX, Entry};
 use crate::layout::{
     Commit, CommitId, Control, GroupBuilder, Header, Kind, NodeId, ObjectName, Write,
 };
@@ -132,8 +132,12 @@ impl<'s, S: Store> Restore<'s, S> {
     /// Adds an entry. Of two of one key the later counts.
     ///
     /// # Errors
-    /// The store failed.
+    /// The store failed, or no node can have such a database.
     pub async fn add(&mut self, entry: &Entry) -> Result<(), BackupError> {
+        if entry.database >= DATABASES_MAX {
+            let why = format!("no node has a database {}", entry.database);
+            return Err(BackupError::Refused(why));
+        }
         if entry.is_expired(self.now_ms) {
             self.restored.expired += 1;
             return Ok(());

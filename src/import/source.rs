@@ -1,6 +1,6 @@
 //! The Redis that is read.
 
-use crate::backup::Entry;
+use crate::backup::{DATABASES_MAX, Entry};
 use crate::connection::client::Client;
 use crate::resp::Reply;
 use crate::small_bytes::SmallBytes;
@@ -97,10 +97,12 @@ impl Source {
     /// Begins with a database.
     ///
     /// # Errors
-    /// As for [`Self::new`]; a dump and a store know 256 databases.
+    /// As for [`Self::new`], or no node can have such a database.
     pub fn select(&mut self, database: u32) -> io::Result<()> {
         self.database = u8::try_from(database)
-            .map_err(|_| io::Error::other(format!("database {database} is beyond 255")))?;
+            .ok()
+            .filter(|number| *number < DATABASES_MAX)
+            .ok_or_else(|| io::Error::other(format!("aft has no database {database}")))?;
         self.client.expect_ok(&[b"SELECT", database.to_string().as_bytes()])?;
         self.cursor = Some(SmallBytes::from("0"));
         Ok(())
