@@ -10,8 +10,8 @@ use crate::storage::{Store, StoreError};
 use bytes::Bytes;
 use std::io;
 
-/// Keys that are held at once: some 120 MB at most.
-const KEYS_MAX: usize = 1 << 20;
+/// Keys that are held at once: as many as a table of 60 MB takes.
+const KEYS_MAX: usize = 900_000;
 
 /// How much is read of an object's values at once, in bytes.
 const WINDOW_BYTES: u64 = 4 << 20;
@@ -117,7 +117,8 @@ pub(super) async fn dump_in_parts<S: Store>(
         }
         let missed = versions.missed(now_ms);
         if missed > 0 {
-            let what = format!("the values of {missed} keys are missing");
+            let what =
+                format!("the values of {missed} keys are missing: aft store verify names them");
             return Err(BackupError::Damaged(what).into());
         }
     }

@@ -36,7 +36,7 @@ use std::fmt;
 use std::io;
 
 /// A node has so many databases at most; their numbers begin at 0.
-pub const DATABASES_MAX: u8 = 255;
+pub const DATABASES_MAX: u32 = 255;
 
 /// One key with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The newest version of each key, without the keys.
 //!
 //! A key is known by 128 bits of its SHA-256, so no two keys are ever taken for one. That and
-//! what has to be known of its version take some 60 to 120 bytes, so a store of any size needs
+//! what has to be known of its version take 57 bytes in a table with room, so a large store needs
 //! more than one look at its directories: a *part* is all keys whose hash begins with some bits,
 //! and a part that turns out too large is cut in two while it is being read.
 

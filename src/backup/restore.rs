@@ -20,7 +20,7 @@ use crate::storage::{Created, Store, StoreError};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
-use std::ops::RangeInclusive;
+use std::ops::Range;
 
 /// A base is written when it has so many bytes; a larger value makes one of its own.
 const BASE_BYTES: usize = 4 << 20;
@@ -47,7 +47,7 @@ pub struct Restore<'s, S> {
     /// What was there before.
     replaced: Vec<String>,
     /// Bases that count; those before them were begun for nothing.
-    bases: RangeInclusive<u64>,
+    bases: Range<u64>,
     base: GroupBuilder,
     last_commit: u64,
     restored: Restored,
@@ -95,7 +95,7 @@ impl<'s, S: Store> Restore<'s, S> {
             now_ms,
             node: 0,
             replaced: Vec::new(),
-            bases: 1..=0,
+            bases: 1..1,
             base: GroupBuilder::default(),
             last_commit: first_commit,
             restored: Restored::default(),
@@ -134,7 +134,7 @@ impl<'s, S: Store> Restore<'s, S> {
     /// # Errors
     /// The store failed, or no node can have such a database.
     pub async fn add(&mut self, entry: &Entry) -> Result<(), BackupError> {
-        if entry.database >= DATABASES_MAX {
+        if u32::from(entry.database) >= DATABASES_MAX {
             let why = format!("no node has a database {}", entry.database);
             return Err(BackupError::Refused(why));
         }
@@ -159,21 +159,20 @@ impl<'s, S: Store> Restore<'s, S> {
     /// What was added so far does not count.
     pub fn again(&mut self) {
         self.base = GroupBuilder::default();
-        let next = self.bases.end() + 1;
-        self.replaced
-            .extend(self.bases.clone().map(|n| ObjectName::Base(self.node, n).to_string()));
-        self.bases = next..=next - 1;
+        let given_up = std::mem::replace(&mut self.bases, 0..0);
+        self.bases = given_up.end..given_up.end;
+        self.replaced.extend(given_up.map(|n| ObjectName::Base(self.node, n).to_string()));
         self.restored = Restored::default();
     }
 
     /// Step 2.
     async fn write_base(&mut self) -> Result<(), BackupError> {
-        let number = self.bases.end() + 1;
+        let number = self.bases.end;
         let base = std::mem::take(&mut self.base);
         let header = self.header(Kind::Base, self.node, number);
         let name = ObjectName::Base(self.node, number);
         self.create_new(name, header, base).await?;
-        self.bases = *self.bases.start()..=number;
+        self.bases.end = number + 1;
         Ok(())
     }
 
@@ -188,14 +187,14 @@ impl<'s, S: Store> Restore<'s, S> {
         }
         let node = self.node;
         let mut controls = vec![Control::LogTrimmed { node, through: 0 }];
-        let (first, last) = self.bases.clone().into_inner();
-        if first <= last {
+        if !self.bases.is_empty() {
+            let (first, last) = (self.bases.start, self.bases.end - 1);
             controls.push(Control::Bases { node, first, last });
         }
         self.add_controls(&controls);
         self.write_base().await?;
         self.add_controls(&controls);
-        let base = (node, *self.bases.end());
+        let base = (node, self.bases.end - 1);
         let mut group = self.header(Kind::Group, node, 1);
         group.base = base;
         group.window = 1;

@@ -101,7 +101,7 @@ impl Source {
     pub fn select(&mut self, database: u32) -> io::Result<()> {
         self.database = u8::try_from(database)
             .ok()
-            .filter(|number| *number < DATABASES_MAX)
+            .filter(|_| database < DATABASES_MAX)
             .ok_or_else(|| io::Error::other(format!("aft has no database {database}")))?;
         self.client.expect_ok(&[b"SELECT", database.to_string().as_bytes()])?;
         self.cursor = Some(SmallBytes::from("0"));
