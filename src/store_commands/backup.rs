@@ -39,6 +39,16 @@ pub(super) fn dump(matches: &ArgMatches) -> Result<(), BackupError> {
 
 /// The file has its name when the dump is whole and durable, and not before.
 fn dump_to_file(store: &Path, path: &Path) -> Result<Dumped, BackupError> {
+    // A pipe or a device is written to, and never replaced.
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        let shown = path.display().to_string();
+        return OpenOptions::new()
+            .write(true)
+            .open(path)
+            .map_err(BackupError::from)
+            .and_then(|pipe| write_dump(store, BufWriter::with_capacity(BUFFER_BYTES, pipe)))
+            .map_err(|error| about(&shown, error));
+    }
     let unfinished = path.with_added_extension("unfinished");
     let shown = unfinished.display().to_string();
     let failed = |error: io::Error| about(&shown, error.into());

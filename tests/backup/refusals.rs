@@ -211,3 +211,21 @@ fn two_dumps_do_not_write_one_file() {
     assert!(child.wait().unwrap().success());
     assert_eq!(data_of(&fs::read(&file).unwrap()).len(), 1);
 }
+
+#[test]
+fn a_pipe_is_written_to_and_not_replaced() {
+    let directory = TempDir::named("pipe");
+    let (_server, mut client) = serve(directory.path());
+    client.run(&["SET", "key", "x"]);
+    let pipe = directory.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let store = store_of(directory.path());
+    let mut child = spawn(&["store", "dump", "--store", &store, "--output", text(&pipe)]);
+    assert_eq!(data_of(&fs::read(&pipe).unwrap()).len(), 1);
+    assert!(child.wait().unwrap().success());
+    let kind = std::os::unix::fs::FileTypeExt::is_fifo(&fs::metadata(&pipe).unwrap().file_type());
+    assert!(kind, "it is still a pipe");
+    let said = expect(2, &["store", "dump", "--store", &store, "--output", text(directory.path())]);
+    assert!(said.contains("directory"), "{said}");
+}
