@@ -105,12 +105,8 @@ impl Snapshot {
             match header.kind {
                 Kind::Group => self.learn(name, &header),
                 Kind::Seal if end.is_none() => return Ok(()),
-                Kind::Hole => {
-                    return Err(damaged(
-                        name,
-                        "a hole: what was here was lost before an earlier start",
-                    ));
-                }
+                // What was here is lost, and a start has said so; the log goes on behind it.
+                Kind::Hole => {}
                 other => return Err(damaged(name, format_args!("is a {other:?}"))),
             }
         }

@@ -1,8 +1,12 @@
 use super::dump::dump_in_parts;
 use super::format::{DumpReader, DumpWriter, Item};
+use super::snapshot::Failed;
 use super::*;
+use crate::layout::directory::TYPE_STRING;
+use crate::layout::{Commit, CommitId, GroupBuilder, Header, Kind, ObjectName};
 use crate::storage::Store;
 use crate::storage::memory::MemoryStore;
+use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -120,5 +124,51 @@ fn what_is_replaced_is_gone_and_what_was_begun_never_was() {
         restore(&store, std::iter::empty(), true).await.unwrap();
         assert_eq!(dumped(&store, 10).await, []);
         restore(&store, (0..3).map(entry), false).await.unwrap();
+    });
+}
+
+/// A group in the log of node 2 that sets the key of its number.
+async fn log_group(store: &MemoryStore, seq: u64, acked_through: u64) {
+    let mut builder = GroupBuilder::default();
+    let id = CommitId { time: (NOW_MS << 17) + seq, node: 2 };
+    builder.begin_commit(&Commit { id, ..Commit::default() }, 1);
+    builder.put(0, format!("group {seq}").as_bytes(), TYPE_STRING, None, b"value");
+    let mut header = Header::new(Kind::Group, 0, 2, seq);
+    header.acked_through = acked_through;
+    // What the restore of node 1 has published.
+    header.base = (1, 2);
+    let name = ObjectName::Log(2, seq).to_string();
+    store.create(&name, builder.finish(header).1).await.unwrap();
+}
+
+fn is_dumped(entries: &[Entry], seq: u64) -> bool {
+    entries.iter().any(|entry| entry.key == format!("group {seq}").into_bytes())
+}
+
+#[test]
+fn a_log_goes_as_far_as_it_has_no_gap() {
+    let store = MemoryStore::new();
+    run(async {
+        restore(&store, (0..10).map(entry), false).await.unwrap();
+        log_group(&store, 1, 0).await;
+        // Lost long ago: what is behind it counts.
+        let mut hole = Vec::new();
+        Header::new(Kind::Hole, 0, 2, 2).encode(&mut hole);
+        let name = ObjectName::Log(2, 2).to_string();
+        store.create(&name, Bytes::from(hole)).await.unwrap();
+        log_group(&store, 3, 0).await;
+        // Sent before the fourth was there.
+        log_group(&store, 5, 2).await;
+        let entries = dumped(&store, 100).await;
+        assert_eq!(entries.len(), 12);
+        assert!(is_dumped(&entries, 1) && is_dumped(&entries, 3) && !is_dumped(&entries, 5));
+        // The fourth was acknowledged, and is not there: nothing is made of that.
+        log_group(&store, 6, 5).await;
+        let mut writer = DumpWriter::new(Vec::new(), "").unwrap();
+        let dumped = dump_in_parts(&store, &mut writer, NOW_MS, 100, |_, _| {}).await;
+        assert!(matches!(dumped, Err(Failed::Vanished(ObjectName::Log(2, 4)))), "{dumped:?}");
+        // It only showed late.
+        log_group(&store, 4, 0).await;
+        assert_eq!(self::dumped(&store, 100).await.len(), 15);
     });
 }
