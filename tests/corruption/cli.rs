@@ -20,8 +20,8 @@ fn said(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// The usage line is what can be typed.
-#[test]
+/// The usage line is what can be typed. No test of its own: between fork and exec a child has
+/// the files of all tests beside it open, and with them the locks of their stores.
 fn help_names_the_program() {
     let aft = || Command::new(env!("CARGO_BIN_EXE_aft"));
     for (args, usage) in [
@@ -45,6 +45,7 @@ fn process_starts(directory: &Path) -> u32 {
 
 #[test]
 fn verify_and_stats_say_what_is_there_and_what_is_wrong() {
+    help_names_the_program();
     let directory = TempDir::named("cli");
     let options = EmbeddedOptions { segment_bytes: 1 << 20, ..EmbeddedOptions::default() };
     fill(|| Arc::new(EmbeddedStore::open(directory.path(), options).unwrap()), Time::Real);
