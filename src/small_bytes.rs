@@ -1,5 +1,6 @@
 //! Byte strings that are mostly short: keys, and values as they sit in the index.
 
+use bytes::Bytes;
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -8,6 +9,10 @@ use std::sync::Arc;
 
 /// The longest string that needs no allocation, in bytes.
 pub const INLINE_BYTES_MAX: usize = 22;
+
+/// From so many bytes on a string stays where it came to be (in the request that brought
+/// it, say) instead of being copied: what is allocated for that is little beside it.
+pub const LARGE_BYTES_MIN: usize = 16 << 10;
 
 /// An immutable byte string of 24 bytes: short ones live inside, longer ones are
 /// shared, so that a clone never copies more than those 24 bytes.
@@ -18,6 +23,7 @@ pub struct SmallBytes(Repr);
 enum Repr {
     Inline(u8, [u8; INLINE_BYTES_MAX]),
     Shared(Arc<[u8]>),
+    Large(Arc<Bytes>),
 }
 
 const _: () = assert!(size_of::<SmallBytes>() == 24);
@@ -34,6 +40,16 @@ impl SmallBytes {
         match &self.0 {
             Repr::Inline(length, bytes) => &bytes[..usize::from(*length)],
             Repr::Shared(bytes) => bytes,
+            Repr::Large(bytes) => bytes,
+        }
+    }
+
+    /// The same bytes for those who need [`Bytes`]; only short ones are copied.
+    pub fn to_bytes(&self) -> Bytes {
+        match &self.0 {
+            Repr::Inline(..) => Bytes::copy_from_slice(self),
+            Repr::Shared(bytes) => Bytes::from_owner(Arc::clone(bytes)),
+            Repr::Large(bytes) => Bytes::clone(bytes),
         }
     }
 
@@ -43,6 +59,7 @@ impl SmallBytes {
             Repr::Inline(..) => 0,
             // The two reference counts of an Arc sit before the bytes.
             Repr::Shared(bytes) => bytes.len() + 2 * size_of::<usize>(),
+            Repr::Large(bytes) => bytes.len() + size_of::<Bytes>() + 2 * size_of::<usize>(),
         }
     }
 }
@@ -74,8 +91,30 @@ impl From<&str> for SmallBytes {
 
 impl From<Vec<u8>> for SmallBytes {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::from(bytes.as_slice())
+        if is_mostly(bytes.len(), bytes.capacity()) {
+            Self::from(Bytes::from(bytes))
+        } else {
+            Self::from(bytes.as_slice())
+        }
     }
+}
+
+/// Large ones stay where they are, and keep alive whatever they are a part of: see
+/// [`is_mostly`].
+impl From<Bytes> for SmallBytes {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.len() >= LARGE_BYTES_MIN {
+            Self(Repr::Large(Arc::new(bytes)))
+        } else {
+            Self::from(bytes.as_ref())
+        }
+    }
+}
+
+/// Whether so many bytes may stay in a buffer of that size for as long as they live: a
+/// quarter of it at the most is kept alive for nothing.
+pub fn is_mostly(length: usize, buffer_bytes: usize) -> bool {
+    length >= buffer_bytes / 4 * 3
 }
 
 impl Deref for SmallBytes {
@@ -134,7 +173,8 @@ impl fmt::Debug for SmallBytes {
 
 #[cfg(test)]
 mod tests {
-    use super::{INLINE_BYTES_MAX, SmallBytes};
+    use super::{INLINE_BYTES_MAX, LARGE_BYTES_MIN, SmallBytes};
+    use bytes::Bytes;
 
     #[test]
     fn every_length_around_the_inline_limit_round_trips() {
@@ -144,6 +184,25 @@ mod tests {
             assert_eq!(small.as_slice(), bytes);
             assert_eq!(small.clone(), small);
             assert_eq!(small.heap_bytes() > 0, length > INLINE_BYTES_MAX);
+            assert_eq!(small.to_bytes(), bytes);
         }
+    }
+
+    #[test]
+    fn large_ones_stay_where_they_are() {
+        for length in [LARGE_BYTES_MIN - 1, LARGE_BYTES_MIN] {
+            let bytes = Bytes::from(vec![b'v'; length]);
+            let small = SmallBytes::from(bytes.clone());
+            assert_eq!(small.as_slice(), bytes);
+            assert_eq!(small.as_ptr() == bytes.as_ptr(), length >= LARGE_BYTES_MIN);
+            assert_eq!(small.to_bytes().as_ptr(), small.as_ptr());
+        }
+        let vec = vec![b'v'; LARGE_BYTES_MIN];
+        let place = vec.as_ptr();
+        assert_eq!(SmallBytes::from(vec).as_ptr(), place);
+        let mut roomy = Vec::with_capacity(2 * LARGE_BYTES_MIN);
+        roomy.resize(LARGE_BYTES_MIN, b'v');
+        let place = roomy.as_ptr();
+        assert_ne!(SmallBytes::from(roomy).as_ptr(), place, "it would keep twice its size alive");
     }
 }

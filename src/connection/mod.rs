@@ -17,7 +17,7 @@ mod buffers;
 mod output;
 mod tls;
 
-use crate::command::{self, Execution, Hold};
+use crate::command::{self, Execution, Hold, Request};
 use crate::config::Settings;
 use crate::engine::core::{Core, Fetched, Missing};
 use crate::engine::gate::Gate;
@@ -25,8 +25,8 @@ use crate::resp::{Decoded, Decoder, Reply, RequestLimits};
 use crate::server::held::UNIT_BYTES;
 use crate::server::{Client, Server};
 use crate::session::Session;
-use buffers::READ_BYTES;
-use bytes::{Buf, BufMut, BytesMut};
+use buffers::{Input, READ_BYTES};
+use bytes::{BufMut, Bytes};
 use output::Output;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -71,6 +71,20 @@ impl Pause {
     }
 }
 
+/// A whole request.
+struct Whole {
+    /// So many bytes at the start of the input.
+    consumed: usize,
+    /// Unless it is large: then it was taken out of there.
+    apart: Option<Bytes>,
+}
+
+impl Whole {
+    fn apart_bytes(&self) -> usize {
+        self.apart.as_ref().map_or(0, Bytes::len)
+    }
+}
+
 struct Connection<S> {
     server: Arc<Server>,
     stream: S,
@@ -78,12 +92,11 @@ struct Connection<S> {
     decoder: Decoder,
     /// Those that the decoder's limits are from.
     settings: Arc<Settings>,
-    input: BytesMut,
-    /// More bytes that the unfinished request misses, as far as that is known.
-    wanted: usize,
-    /// A whole request stands at the start of `input`, of so many bytes, and has yet to
-    /// be run (again).
-    request: Option<usize>,
+    input: Input,
+    /// What the unfinished request misses.
+    missing: buffers::Missing,
+    /// A whole request has yet to be run (again).
+    request: Option<Whole>,
     /// Input is left that could not be run in this turn.
     more_to_run: bool,
     /// What the server knows that this connection holds.
@@ -113,8 +126,8 @@ where
         session,
         decoder: Decoder::new(request_limits(&settings)),
         settings,
-        input: BytesMut::new(),
-        wanted: 0,
+        input: Input::default(),
+        missing: buffers::Missing::default(),
         request: None,
         more_to_run: false,
         held_bytes: 0,
@@ -148,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.take_feed(client);
             self.run_commands();
             self.take_feed(client);
-            self.output.settle(&self.session);
+            self.output.settle(self.session.protocol);
             if self.passed_output_limit() {
                 self.server.counters.output_limit_closes.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
@@ -178,13 +191,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         client.output_bytes.store(waiting_bytes as u64, Ordering::Relaxed);
         let is_due = self.output.waits_for().is_some() || !matches!(self.pause, Pause::No);
         client.is_due.store(is_due, Ordering::Relaxed);
-        let requests = self.input.len() + self.decoder.held_bytes() + self.session.held_bytes();
+        let requests = self.input_bytes() + self.decoder.held_bytes() + self.session.held_bytes();
         let held_bytes = (waiting_bytes + requests) as u64;
         let held_bytes = held_bytes - held_bytes % UNIT_BYTES;
         if held_bytes != self.held_bytes {
             self.held_bytes = held_bytes;
             self.server.hold(client, held_bytes);
         }
+    }
+
+    /// What has arrived and was not run yet.
+    fn input_bytes(&self) -> usize {
+        self.input.len() + self.request.as_ref().map_or(0, Whole::apart_bytes)
     }
 
     /// Whether it is nobody yet.
@@ -278,13 +296,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Writes what may be written, as far as to the system; `true` if that was the last of it.
     fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        while !self.output.sendable().is_empty() {
-            let sendable = self.output.sendable();
-            match Pin::new(&mut self.stream).poll_write(context, sendable) {
+        loop {
+            let stream = Pin::new(&mut self.stream);
+            let (length, written) = match self.output.sendable().as_slice() {
+                [] => break,
+                [piece] => (piece.len(), stream.poll_write(context, piece)),
+                pieces => {
+                    let length = pieces.iter().map(|piece| piece.len()).sum();
+                    (length, stream.poll_write_vectored(context, pieces))
+                }
+            };
+            match written {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     // Usually all goes at once, right after it was asked for.
-                    let takes_long = count < sendable.len() || self.output.is_partly_written();
+                    let takes_long = count < length || self.output.is_partly_written();
                     self.output.wrote(count);
                     self.server.counters.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
                     if takes_long {
@@ -311,11 +337,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads once; `true` if that brought bytes or the end.
     fn poll_read(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let room = buffers::lend_input(&mut self.input, self.wanted);
-        let mut buffer = (&mut self.input).limit(room);
+        let (buffer, room) = self.input.lend(self.missing);
+        let mut buffer = buffer.limit(room);
         let read = pin!(self.stream.read_buf(&mut buffer)).poll(context);
         if !matches!(read, Poll::Ready(Ok(1..))) {
-            buffers::return_input(&mut self.input);
+            self.input.take_back();
         }
         match read {
             Poll::Pending => Ok(false),
@@ -331,7 +357,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(true)
             }
             Poll::Ready(Ok(count)) => {
-                self.wanted = self.wanted.saturating_sub(count);
+                self.missing.bytes = self.missing.bytes.saturating_sub(count);
                 let now_ms = self.server.uptime_ms();
                 self.session.client.last_ms.store(now_ms, Ordering::Relaxed);
                 self.server.counters.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
@@ -344,19 +370,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn run_commands(&mut self) {
         self.more_to_run = false;
         let may_run = !self.session.closing && matches!(self.pause, Pause::No);
-        if may_run && !self.input.is_empty() {
+        if may_run && self.input_bytes() > 0 {
             self.run_input();
         }
-        buffers::return_input(&mut self.input);
+        self.input.take_back();
     }
 
     fn run_input(&mut self) {
         let server = Arc::clone(&self.server);
-        let before = self.input.len();
+        let before = self.input_bytes();
         server.engine.with_core(|core| self.run_turn(&server, core));
-        if self.input.len() != before {
+        if self.input_bytes() != before {
             command::end_turn(&server, &mut self.session);
-            self.session.publish(self.input.len());
+            self.session.publish(self.input_bytes());
         }
     }
 
@@ -367,12 +393,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn run_turn(&mut self, server: &Server, core: &mut Core) {
+    /// The settings of this turn, which are the decoder's, too.
+    fn take_settings(&mut self, server: &Server) -> Arc<Settings> {
         let settings = server.settings();
         if !Arc::ptr_eq(&settings, &self.settings) {
             self.decoder.set_limits(request_limits(&settings));
             self.settings = Arc::clone(&settings);
         }
+        settings
+    }
+
+    fn run_turn(&mut self, server: &Server, core: &mut Core) {
+        let settings = self.take_settings(server);
         command::begin_turn(&mut self.session, core);
         let commands_max = self.commands_per_turn(&settings);
         let mut used = 0;
@@ -388,10 +420,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.pause = Pause::Backlog(gate);
                 break;
             }
-            let Some(consumed) = self.next_request(&mut used) else {
+            let Some(whole) = self.next_request(&mut used) else {
                 break;
             };
-            let args = self.decoder.args(&self.input[used..]).to_slices();
+            let bytes = whole.apart.as_deref().unwrap_or(&self.input[used..]);
+            let args = self.decoder.args(bytes).to_slices();
+            let request = Request::new(&args, whole.apart.as_ref());
             if command::is_cross_protocol_attack(&args) {
                 tracing::warn!(client = self.session.client.id, "closed: it speaks HTTP");
                 self.session.closing = true;
@@ -403,20 +437,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 core.lend(std::mem::take(&mut self.fetched));
             }
             let execution = match self.fetch_error.take() {
-                None => command::execute(server, &settings, &mut self.session, core, &args),
+                None => command::execute(server, &settings, &mut self.session, core, request),
                 Some(why) => command::fetch_failed(&mut self.session, core, &why).into(),
             };
+            drop(args);
             match execution {
                 Execution::Reply(reply, gate) => self.output.push(reply, &mut self.session, gate),
                 Execution::Held(reply, hold) => {
                     core.keep_lent();
                     self.pause = Pause::hold(reply, hold);
-                    used += consumed;
+                    used += whole.consumed;
                     commands += 1;
                     break;
                 }
                 Execution::Fetch(missing) => {
-                    self.request = Some(consumed);
+                    self.request = Some(whole);
                     self.fetched = core.take_back();
                     server.counters.fetches.fetch_add(1, Ordering::Relaxed);
                     self.pause = Pause::Fetch(fetch(Arc::clone(&self.server), missing));
@@ -424,7 +459,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
             core.keep_lent();
-            used += consumed;
+            used += whole.consumed;
             commands += 1;
             if std::mem::take(&mut self.session.settings_changed) {
                 // What follows runs with the new ones, in a turn of its own.
@@ -436,20 +471,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.input.advance(used);
     }
 
-    /// How many bytes the next request takes; `None` if it isn't whole, or is none.
-    fn next_request(&mut self, used: &mut usize) -> Option<usize> {
-        if let Some(consumed) = self.request.take() {
-            return Some(consumed);
+    /// The next request; `None` if it isn't whole, or is none.
+    fn next_request(&mut self, used: &mut usize) -> Option<Whole> {
+        if let Some(whole) = self.request.take() {
+            return Some(whole);
         }
         // A stranger may send but little.
         let may_enter = !self.is_stranger();
         loop {
             let rest = &self.input[*used..];
             match self.decoder.decode(rest, may_enter) {
-                Ok(Decoded::Request { consumed }) => return Some(consumed),
+                Ok(Decoded::Request { consumed }) => {
+                    let longest = || self.decoder.args(rest).iter().map(<[u8]>::len).max();
+                    if self.input.is_mostly(consumed)
+                        && longest().is_some_and(|longest| self.input.is_mostly(longest))
+                    {
+                        let apart = self.input.take_apart(*used + consumed);
+                        let apart = Some(apart.slice(std::mem::take(used)..));
+                        return Some(Whole { consumed: 0, apart });
+                    }
+                    return Some(Whole { consumed, apart: None });
+                }
                 Ok(Decoded::Empty { consumed }) => *used += consumed,
                 Ok(Decoded::NeedMore { bytes }) => {
-                    self.wanted = bytes;
+                    let of_one_argument = self.decoder.is_mostly_one_argument();
+                    self.missing = buffers::Missing { bytes, of_one_argument };
                     return None;
                 }
                 Err(error) => {

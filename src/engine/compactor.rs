@@ -369,7 +369,7 @@ impl Collection {
                     .get(from as usize..(from + length) as usize)
                     .ok_or(FormatError::Length("values"))?;
                 // As it stands there: should it have rotted, whoever reads it is told.
-                let place = self.base.value(value, crc);
+                let place = self.base.value(bytes.slice_ref(value), crc);
                 if let Place::Values { offset, .. } = place {
                     let (slot, key, put) = (database, key.into(), id);
                     self.moved.push(Moved { slot, key, put, offset, length, crc });

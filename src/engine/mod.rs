@@ -268,7 +268,7 @@ impl Engine {
             let error = FormatError::Checksum("values");
             return Err(format!("{name}: {error}: the value of \"{}\"", key.escape_ascii()));
         }
-        Ok(Some(Fetched::new(*place, bytes.as_ref().into())))
+        Ok(Some(Fetched::new(*place, bytes.into())))
     }
 
     /// When old objects are compacted.

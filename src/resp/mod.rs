@@ -56,5 +56,5 @@
 pub mod reply;
 pub mod request;
 
-pub use reply::{Line, Protocol, Reply};
+pub use reply::{Line, Protocol, Reply, Sink};
 pub use request::{Args, Decoded, Decoder, ProtocolError, RequestLimits};

@@ -225,6 +225,11 @@ impl Decoder {
         }
     }
 
+    /// Whether most of the unfinished request is the argument that is arriving.
+    pub fn is_mostly_one_argument(&self) -> bool {
+        self.bulk_length.is_some_and(|length| self.position <= length as usize / 8)
+    }
+
     fn decode_inline(&mut self, input: &[u8]) -> Result<Decoded, ProtocolError> {
         let Some(newline) = self.find_in_line(input, b'\n', ProtocolError::TooBigInline)? else {
             return Ok(Decoded::NeedMore { bytes: 1 });

@@ -1,7 +1,7 @@
 //! A node without sockets on a store that may be damaged.
 
 use aft::clock::{Clock, SystemClock};
-use aft::command::{self, Execution};
+use aft::command::{self, Execution, Request};
 use aft::config::Settings;
 use aft::engine::core::compaction::CompactionLimits;
 use aft::engine::gate::Outcome;
@@ -79,8 +79,13 @@ impl Node {
             let execution = engine.with_core(|core| {
                 command::begin_turn(&mut session, core);
                 core.lend(std::mem::take(&mut lent));
-                let execution =
-                    command::execute(&self.server, &settings, &mut session, core, &args);
+                let execution = command::execute(
+                    &self.server,
+                    &settings,
+                    &mut session,
+                    core,
+                    Request::new(&args, None),
+                );
                 core.take_back();
                 execution
             });

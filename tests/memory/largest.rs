@@ -1,4 +1,4 @@
-//! Values of 512 MB that are in the store: held once at the most when nothing is under way.
+//! Values of 512 MB: held once at the most, on their way in and out too.
 
 use std::io::{Read, Write};
 
@@ -42,7 +42,6 @@ fn get(client: &mut Client) {
 fn exact(dir: &TempDir, cache_bytes: &str) -> Server {
     let mut options = memory(&["--cache-bytes", cache_bytes]);
     options.dir = Some(dir.path().to_owned());
-    options.durability = "everysec";
     options.through = ["env", "MIMALLOC_PURGE_DELAY=0"].map(str::to_owned).to_vec();
     Server::start(&options)
 }
@@ -70,7 +69,8 @@ fn the_largest_value_is_held_once_or_not_at_all() {
         let after_get = settles_at(&server, held + REST);
         let megabytes = [peak_set, after_set, peak_get, after_get].map(|bytes| bytes / MIB);
         println!("cache {cache_bytes}: SET peak, after, GET peak, after, in MB: {megabytes:?}");
-        // The request, the value, the group, and the object made of it.
-        assert!(peak_get.max(peak_set) < BYTES * 4 + REST);
+        // The request is the value, the value a part of the group, and that is written from
+        // where it is; what is read back is the reply.
+        assert!(peak_get.max(peak_set) < BYTES / 10 * 11 + REST);
     }
 }

@@ -103,6 +103,7 @@ pub use segments::{Done, Segments, Write};
 pub use system_disk::SystemDisk;
 
 use super::{Created, Limits, Store, StoreError, StoreFuture};
+use crate::rope::Rope;
 use bytes::Bytes;
 use index::Index;
 use std::fs::File;
@@ -217,6 +218,10 @@ impl Store for EmbeddedStore {
     }
 
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
+        self.create_in_pieces(name, object.into())
+    }
+
+    fn create_in_pieces<'a>(&'a self, name: &'a str, object: Rope) -> StoreFuture<'a, Created> {
         Box::pin(async move {
             let create = Write::Create { name: name.to_owned(), body: object };
             Ok(match self.write(create).await? {

@@ -39,7 +39,7 @@ impl<D: Disk> Segments<D> {
         let mut batch = Batch::new();
         for (name, place) in left {
             let moved = place.read(&name, 0, u64::MAX).and_then(|body| {
-                let item = Item::new(Kind::Object, name.as_bytes(), body, None);
+                let item = Item::new(Kind::Object, name.as_bytes(), body.into(), None);
                 self.stage_move(&mut batch, item)
             });
             if let Err(error) = moved {

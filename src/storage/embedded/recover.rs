@@ -270,7 +270,7 @@ impl<D: Disk> Segments<D> {
                 copies.push(Item::new(
                     record.head.kind,
                     &record.head.name,
-                    Bytes::from(body),
+                    Bytes::from(body).into(),
                     None,
                 ));
             }

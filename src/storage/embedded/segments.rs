@@ -10,6 +10,7 @@ use super::record::{DATA_START, Fence, Kind, NAME_BYTES_MAX, SegmentHeader};
 use super::recover::Damage;
 use super::run::{Batch, Item, write_items};
 use super::{Durability, EmbeddedOptions, OBJECT_BYTES_MAX};
+use crate::rope::Rope;
 use crate::storage::StoreError;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ pub enum Write {
         /// Its name.
         name: String,
         /// Its bytes.
-        body: Bytes,
+        body: Rope,
     },
     /// Objects to be gone.
     Delete {
@@ -165,7 +166,7 @@ impl<D: Disk> Segments<D> {
             return;
         }
         let Some(head) = &self.head else { return };
-        let mark = Item::new(Kind::Mark, b"", Bytes::new(), None);
+        let mark = Item::new(Kind::Mark, b"", Rope::default(), None);
         let fits = head.position + mark.record_bytes() <= head.header.capacity;
         if fits && head.synced > DATA_START {
             let salt = head.header.salt;
@@ -173,7 +174,7 @@ impl<D: Disk> Segments<D> {
         }
     }
 
-    fn stage_create(&mut self, batch: &mut Batch, name: String, body: Bytes) {
+    fn stage_create(&mut self, batch: &mut Batch, name: String, body: Rope) {
         let answer = batch.answers.len();
         batch.answers.push(Ok(Done::Created));
         if let Err(error) = check_create(&name, &body) {
@@ -207,7 +208,7 @@ impl<D: Disk> Segments<D> {
                 }
                 continue;
             }
-            let item = Item::new(Kind::Delete, name.as_bytes(), Bytes::new(), Some(answer));
+            let item = Item::new(Kind::Delete, name.as_bytes(), Rope::default(), Some(answer));
             match self.make_room(batch, item.record_bytes(), Kind::Delete) {
                 Ok(()) => batch.push(item),
                 Err(error) => batch.fail(answer, &error),
@@ -473,7 +474,7 @@ fn unknown_outcome(error: &io::Error) -> StoreError {
     StoreError::Unavailable(format!("a write may or may not be durable: {error}"))
 }
 
-fn check_create(name: &str, body: &Bytes) -> Result<(), StoreError> {
+fn check_create(name: &str, body: &Rope) -> Result<(), StoreError> {
     let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/');
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(allowed) {
         return Err(StoreError::Rejected(format!(
