@@ -191,6 +191,30 @@ fn a_store_that_is_overwritten_stays_as_small_as_what_is_alive() {
     model.check(&mut server.client());
 }
 
+/// With the settings that a user starts with: their files are made for larger stores.
+#[test]
+fn a_small_store_is_small_on_the_disk_by_default() {
+    const KEYS: usize = 10_000;
+    const VALUE_BYTES: usize = 4_000;
+    const ROUNDS: usize = 8;
+    let dir = TempDir::named("small");
+    let server = Server::start(&Options::durable(dir.path()));
+    let mut client = server.client();
+    for round in 0..ROUNDS {
+        let value = format!("{round}").repeat(VALUE_BYTES);
+        for first in (0..KEYS).step_by(BATCH) {
+            for key in first..first + BATCH {
+                client.queue(&["SET", &format!("key:{key}"), &value]);
+            }
+            client.flush().expect("an open connection");
+            (0..BATCH).for_each(|_| assert_eq!(client.read().expect("a reply"), Reply::ok()));
+        }
+        let live = (KEYS * VALUE_BYTES) as u64;
+        let small = || Some(disk_bytes(dir.path())).filter(|bytes| *bytes <= live * 5 / 2);
+        wait::until(&format!("space comes back in round {round}"), PATIENCE, small);
+    }
+}
+
 #[test]
 fn memory_does_not_grow_with_what_was_overwritten() {
     // Of the 120 MB that are overwritten in the later rounds; the rest is the allocator's.

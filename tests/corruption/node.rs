@@ -45,12 +45,16 @@ impl Node {
         let policy = RetryPolicy { read_deadline, ..RetryPolicy::default() };
         let store = Arc::new(ResilientStore::new(store, policy, &mut rng));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let compaction = CompactionLimits {
-            store_percent_max: 150,
-            store_bytes_min: 8 << 10,
-            groups_max: 24,
-            logs_max: 3,
-            step_bytes: 2 << 10,
+        let compaction = match time {
+            Time::Virtual => CompactionLimits {
+                store_percent_max: 150,
+                store_bytes_min: 8 << 10,
+                groups_max: 24,
+                logs_max: 3,
+                step_bytes: 2 << 10,
+            },
+            // How often it would be due depends on how fast the disk is.
+            Time::Real => EngineOptions::default().compaction,
         };
         let options = EngineOptions { compaction, cache_bytes: 0, ..EngineOptions::default() };
         let opened = Engine::open(store, Arc::clone(&clock), options, &mut rng);

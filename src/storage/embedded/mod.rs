@@ -133,7 +133,8 @@ pub enum Durability {
 /// How the store is to work.
 #[derive(Debug, Clone, Copy)]
 pub struct EmbeddedOptions {
-    /// The length of a segment file in bytes. Two of them are taken ahead of need.
+    /// The greatest length of a segment file in bytes. A store that is small has smaller ones,
+    /// down to a sixteenth.
     pub segment_bytes: u64,
     /// When a write is acknowledged.
     pub durability: Durability,

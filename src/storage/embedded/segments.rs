@@ -54,6 +54,8 @@ pub enum Done {
 pub(super) struct Segment {
     /// How many objects in it are in the index.
     pub(super) live: u64,
+    /// Its length in bytes.
+    pub(super) bytes: u64,
 }
 
 /// The segment that is written to.
@@ -113,6 +115,8 @@ pub struct Segments<D: Disk> {
     /// ([`Durability::EverySecond`]): nothing is acknowledged until they are copied.
     pub(super) in_doubt: Option<Head<D::File>>,
     pub(super) next_number: u64,
+    /// The largest record of late, in bytes: the next segment should have room for such.
+    pub(super) largest: u64,
     /// The segment whose removal is under way, or failed in the time of this head.
     pub(super) removing: Option<u64>,
     /// The oldest segment and what lived in it when it was last seen that it has to stay.
@@ -259,8 +263,9 @@ impl<D: Disk> Segments<D> {
         let fences = (self.fences.len() as u64 + 1) * Fence::RECORD_BYTES;
         let next = self.next_head(more + fences)?;
         // 3. The seal is the first thing in it, in one sync with what follows.
-        self.segments.insert(next.header.number, Segment { live: 0 });
+        self.segments.insert(next.header.number, Segment { live: 0, bytes: next.header.capacity });
         self.removing = None;
+        self.largest /= 2;
         if let Some(old) = self.head.replace(next) {
             self.seal(&old);
         }
@@ -288,7 +293,7 @@ impl<D: Disk> Segments<D> {
         }
         let least = DATA_START + more;
         let least = least + reserve_bytes(least) + reserve_bytes(0);
-        let capacity = self.options.segment_bytes.max(least.next_multiple_of(8));
+        let capacity = self.next_capacity().max(least.next_multiple_of(8));
         let header = self.new_header(capacity);
         let made = make_segment(&*self.disk, header, false)
             .map_err(|error| store_error("a new segment", &error))?;
@@ -338,6 +343,8 @@ impl<D: Disk> Segments<D> {
         let fences = run.len();
         run.extend_from_slice(items);
         let bytes: u64 = run.iter().map(Item::record_bytes).sum();
+        let largest = run.iter().map(Item::record_bytes).max();
+        self.largest = self.largest.max(largest.unwrap_or(0));
 
         let salt = head.header.salt;
         let bodies = match write_items(&*head.file, salt, head.position, head.synced, &run) {
