@@ -16,19 +16,76 @@ pub const LARGE_BYTES_MIN: usize = 16 << 10;
 
 /// An immutable byte string of 24 bytes: short ones live inside, longer ones are
 /// shared, so that a clone never copies more than those 24 bytes.
+pub type SmallBytes = Small<Shared>;
+
+/// A byte string like that with one owner: a long one takes no more than its own length.
+/// Keys in the index are such.
+pub type SmallKey = Small<Box<[u8]>>;
+
+/// A short byte string, or what a long one is in.
 #[derive(Clone)]
-pub struct SmallBytes(Repr);
+pub struct Small<L>(Repr<L>);
 
 #[derive(Clone)]
-enum Repr {
+enum Repr<L> {
     Inline(u8, [u8; INLINE_BYTES_MAX]),
-    Shared(Arc<[u8]>),
+    Long(L),
+}
+
+/// Bytes with several owners.
+#[derive(Clone)]
+pub enum Shared {
+    /// A copy of their own.
+    Copied(Arc<[u8]>),
+    /// Where they came to be.
     Large(Arc<Bytes>),
 }
 
-const _: () = assert!(size_of::<SmallBytes>() == 24);
+const _: () = assert!(size_of::<SmallBytes>() == 24 && size_of::<SmallKey>() == 24);
 
-impl SmallBytes {
+/// What holds a long byte string.
+pub trait Long: Deref<Target = [u8]> + for<'b> From<&'b [u8]> {
+    /// What it takes beside the bytes themselves and its place in [`Small`], in bytes.
+    fn extra_bytes(&self) -> usize;
+}
+
+impl Long for Box<[u8]> {
+    fn extra_bytes(&self) -> usize {
+        0
+    }
+}
+
+impl Deref for Shared {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Large(bytes) => bytes,
+        }
+    }
+}
+
+impl From<&[u8]> for Shared {
+    #[inline]
+    fn from(bytes: &[u8]) -> Self {
+        Self::Copied(Arc::from(bytes))
+    }
+}
+
+impl Long for Shared {
+    fn extra_bytes(&self) -> usize {
+        // An Arc has two counts.
+        let counts = 2 * size_of::<usize>();
+        match self {
+            Self::Copied(_) => counts,
+            Self::Large(_) => counts + size_of::<Bytes>(),
+        }
+    }
+}
+
+impl<L: Long> Small<L> {
     /// The empty string.
     pub const fn empty() -> Self {
         Self(Repr::Inline(0, [0; INLINE_BYTES_MAX]))
@@ -39,17 +96,7 @@ impl SmallBytes {
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
             Repr::Inline(length, bytes) => &bytes[..usize::from(*length)],
-            Repr::Shared(bytes) => bytes,
-            Repr::Large(bytes) => bytes,
-        }
-    }
-
-    /// The same bytes for those who need [`Bytes`]; only short ones are copied.
-    pub fn to_bytes(&self) -> Bytes {
-        match &self.0 {
-            Repr::Inline(..) => Bytes::copy_from_slice(self),
-            Repr::Shared(bytes) => Bytes::from_owner(Arc::clone(bytes)),
-            Repr::Large(bytes) => Bytes::clone(bytes),
+            Repr::Long(bytes) => bytes,
         }
     }
 
@@ -57,14 +104,23 @@ impl SmallBytes {
     pub fn heap_bytes(&self) -> usize {
         match &self.0 {
             Repr::Inline(..) => 0,
-            // The two reference counts of an Arc sit before the bytes.
-            Repr::Shared(bytes) => bytes.len() + 2 * size_of::<usize>(),
-            Repr::Large(bytes) => bytes.len() + size_of::<Bytes>() + 2 * size_of::<usize>(),
+            Repr::Long(bytes) => bytes.len() + bytes.extra_bytes(),
         }
     }
 }
 
-impl From<&[u8]> for SmallBytes {
+impl SmallBytes {
+    /// The same bytes for those who need [`Bytes`]; only short ones are copied.
+    pub fn to_bytes(&self) -> Bytes {
+        match &self.0 {
+            Repr::Inline(..) => Bytes::copy_from_slice(self),
+            Repr::Long(Shared::Copied(bytes)) => Bytes::from_owner(Arc::clone(bytes)),
+            Repr::Long(Shared::Large(bytes)) => Bytes::clone(bytes),
+        }
+    }
+}
+
+impl<L: Long> From<&[u8]> for Small<L> {
     #[inline]
     fn from(bytes: &[u8]) -> Self {
         if bytes.len() <= INLINE_BYTES_MAX {
@@ -72,18 +128,18 @@ impl From<&[u8]> for SmallBytes {
             inline[..bytes.len()].copy_from_slice(bytes);
             Self(Repr::Inline(bytes.len() as u8, inline))
         } else {
-            Self(Repr::Shared(Arc::from(bytes)))
+            Self(Repr::Long(L::from(bytes)))
         }
     }
 }
 
-impl<const N: usize> From<&[u8; N]> for SmallBytes {
+impl<L: Long, const N: usize> From<&[u8; N]> for Small<L> {
     fn from(bytes: &[u8; N]) -> Self {
         Self::from(bytes.as_slice())
     }
 }
 
-impl From<&str> for SmallBytes {
+impl<L: Long> From<&str> for Small<L> {
     fn from(text: &str) -> Self {
         Self::from(text.as_bytes())
     }
@@ -104,7 +160,7 @@ impl From<Vec<u8>> for SmallBytes {
 impl From<Bytes> for SmallBytes {
     fn from(bytes: Bytes) -> Self {
         if bytes.len() >= LARGE_BYTES_MIN {
-            Self(Repr::Large(Arc::new(bytes)))
+            Self(Repr::Long(Shared::Large(Arc::new(bytes))))
         } else {
             Self::from(bytes.as_ref())
         }
@@ -117,7 +173,7 @@ pub fn is_mostly(length: usize, buffer_bytes: usize) -> bool {
     length >= buffer_bytes / 4 * 3
 }
 
-impl Deref for SmallBytes {
+impl<L: Long> Deref for Small<L> {
     type Target = [u8];
 
     #[inline]
@@ -126,46 +182,46 @@ impl Deref for SmallBytes {
     }
 }
 
-impl AsRef<[u8]> for SmallBytes {
+impl<L: Long> AsRef<[u8]> for Small<L> {
     fn as_ref(&self) -> &[u8] {
         self
     }
 }
 
-impl Borrow<[u8]> for SmallBytes {
+impl<L: Long> Borrow<[u8]> for Small<L> {
     fn borrow(&self) -> &[u8] {
         self
     }
 }
 
-impl PartialEq for SmallBytes {
+impl<L: Long> PartialEq for Small<L> {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
         self.as_slice() == other.as_slice()
     }
 }
 
-impl Eq for SmallBytes {}
+impl<L: Long> Eq for Small<L> {}
 
-impl PartialOrd for SmallBytes {
+impl<L: Long> PartialOrd for Small<L> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for SmallBytes {
+impl<L: Long> Ord for Small<L> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.as_slice().cmp(other)
     }
 }
 
-impl Hash for SmallBytes {
+impl<L: Long> Hash for Small<L> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_slice().hash(state);
     }
 }
 
-impl fmt::Debug for SmallBytes {
+impl<L: Long> fmt::Debug for Small<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.escape_ascii())
     }
@@ -173,7 +229,7 @@ impl fmt::Debug for SmallBytes {
 
 #[cfg(test)]
 mod tests {
-    use super::{INLINE_BYTES_MAX, LARGE_BYTES_MIN, SmallBytes};
+    use super::{INLINE_BYTES_MAX, LARGE_BYTES_MIN, SmallBytes, SmallKey};
     use bytes::Bytes;
 
     #[test]
@@ -185,6 +241,9 @@ mod tests {
             assert_eq!(small.clone(), small);
             assert_eq!(small.heap_bytes() > 0, length > INLINE_BYTES_MAX);
             assert_eq!(small.to_bytes(), bytes);
+            let key = SmallKey::from(bytes.as_slice());
+            assert_eq!(key.as_slice(), bytes);
+            assert_eq!(key.heap_bytes(), if length > INLINE_BYTES_MAX { length } else { 0 });
         }
     }
 

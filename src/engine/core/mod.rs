@@ -38,7 +38,7 @@ pub use values::Fetched;
 
 use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{CommitId, GroupBuilder, NodeId};
-use crate::small_bytes::SmallBytes;
+use crate::small_bytes::{SmallBytes, SmallKey};
 use ledger::Ledger;
 use pins::{Pins, WatchedKeys};
 use rand::SeedableRng;
@@ -171,7 +171,7 @@ impl Database {
         &mut self,
         found: Option<EntryId>,
         hash: u64,
-        key: SmallBytes,
+        key: SmallKey,
         version: Version,
         keep: Keep,
     ) -> Option<EntryId> {
