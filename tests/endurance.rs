@@ -215,6 +215,52 @@ fn a_small_store_is_small_on_the_disk_by_default() {
     }
 }
 
+/// A field of INFO aft.
+fn info(client: &mut Client, field: &str) -> u64 {
+    let text = client.run(&["INFO", "aft"]).text().expect("INFO");
+    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    value.expect("the field").trim().parse().expect("a number")
+}
+
+#[test]
+fn writes_that_outrun_compaction_wait_for_it() {
+    const ROUNDS: usize = 30;
+    let largest = |debt_percent_max: &str| {
+        let dir = TempDir::named("pressure");
+        let mut options = Options::durable(dir.path());
+        let settings = [
+            ["--segment-bytes", "1mb"],
+            ["--store-bytes-min", "1mb"],
+            // Steps as small as they can be: it can't keep up.
+            ["--compaction-step-bytes", "4kb"],
+            ["--compaction-debt-percent-max", debt_percent_max],
+        ];
+        options.extra = settings.concat().into_iter().map(str::to_owned).collect();
+        let server = Server::start(&options);
+        let mut model = Model::default();
+        let mut client = server.client();
+        let mut largest = 0;
+        for round in 0..ROUNDS {
+            overwrite(&mut model, &server, round);
+            largest = largest.max(info(&mut client, "store_bytes"));
+        }
+        model.check(&mut client);
+        let delayed = info(&mut client, "delayed_writes");
+        println!("debt up to {debt_percent_max} %: {largest} bytes at most, {delayed} delayed");
+        // When it has caught up nobody waits.
+        wait::until("no pressure", PATIENCE, || {
+            (info(&mut client, "write_pressure_percent") == 0).then_some(())
+        });
+        (largest, delayed)
+    };
+    let live = (KEYS * VALUE_BYTES) as u64;
+    let (unbounded, none) = largest("1000000");
+    let (bounded, delayed) = largest("20");
+    assert!(none == 0 && delayed > 0);
+    assert!(bounded <= live * 4, "{bounded} bytes");
+    assert!(unbounded > live * 4, "{unbounded} bytes: nothing was outrun");
+}
+
 #[test]
 fn memory_does_not_grow_with_what_was_overwritten() {
     // Of the 120 MB that are overwritten in the later rounds; the rest is the allocator's.

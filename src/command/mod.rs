@@ -76,13 +76,21 @@ pub struct Request<'a> {
     args: &'a [&'a [u8]],
     /// Where the arguments lie, if that may be kept alive for the sake of the largest of them.
     bytes: Option<&'a Bytes>,
+    /// It has waited for room.
+    has_waited: bool,
 }
 
 impl<'a> Request<'a> {
     /// A request of these arguments. With `bytes`, of which all of them are parts, a value that
     /// is nearly all of that is not copied.
     pub fn new(args: &'a [&'a [u8]], bytes: Option<&'a Bytes>) -> Self {
-        Self { args, bytes }
+        Self { args, bytes, has_waited: false }
+    }
+
+    /// The same once it has waited for room in the store: it is its turn.
+    #[must_use]
+    pub fn after_waiting(self, has_waited: bool) -> Self {
+        Self { has_waited, ..self }
     }
 
     /// The largest argument as a part of where it lies, and its number.
@@ -178,6 +186,9 @@ pub enum Execution {
     Fetch(Vec<Missing>),
     /// It is done, but the reply comes later.
     Held(Reply, Hold),
+    /// Nothing happened: it would add to the store, and compaction is far behind. It runs again
+    /// when there is [room](crate::engine::Engine::room_to_write).
+    NoRoom,
 }
 
 impl From<Reply> for Execution {
@@ -218,6 +229,9 @@ pub fn execute(
     {
         let text = format!("ERR this aft node was stopped: {why}");
         return Reply::error(text).into();
+    }
+    if core.writes_must_wait() && !request.has_waited && needs_memory(session, command) {
+        return Execution::NoRoom;
     }
     let view = if command.flags.has(Flags::WRITE) || transactions::needs_tip(session, command) {
         View::Tip

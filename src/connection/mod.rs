@@ -55,6 +55,8 @@ enum Pause {
     Fetch(Fetching),
     /// Too much is sequenced and not acknowledged.
     Backlog(Arc<Gate>),
+    /// Compaction is far behind.
+    Room(Pin<Box<dyn Future<Output = ()> + Send>>),
     /// This reply's time has not come; without a time it never does.
     Held(Reply, Option<Pin<Box<Sleep>>>),
 }
@@ -107,6 +109,8 @@ struct Connection<S> {
     pause: Pause,
     /// Values that `request` needs, from the store.
     fetched: Vec<Fetched>,
+    /// `request` has waited for room in the store.
+    has_waited: bool,
     /// Why they could not be fetched.
     fetch_error: Option<String>,
     /// The client, or the server, sends no more requests this way.
@@ -135,6 +139,7 @@ where
         unflushed: false,
         pause: Pause::No,
         fetched: Vec::new(),
+        has_waited: false,
         fetch_error: None,
         input_ended: false,
     };
@@ -226,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Whether everything is answered and nothing more can come.
     fn is_done(&self) -> bool {
         // Nobody is there any more to whom a held reply could be told.
-        let waits = matches!(self.pause, Pause::Fetch(_) | Pause::Backlog(_));
+        let waits = matches!(self.pause, Pause::Fetch(_) | Pause::Backlog(_) | Pause::Room(_));
         let idle = !waits && !self.more_to_run;
         let no_more = self.session.closing || (self.input_ended && idle);
         no_more && self.output.waiting_bytes() == 0 && !self.unflushed
@@ -258,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Pause::No => true,
                 // To notice when the client goes.
                 Pause::Held(..) => self.input.len() < HELD_INPUT_BYTES_MAX,
-                Pause::Fetch(_) | Pause::Backlog(_) => false,
+                Pause::Fetch(_) | Pause::Backlog(_) | Pause::Room(_) => false,
             };
         if wants_input {
             progress |= self.poll_read(context)?;
@@ -270,6 +275,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let over = match &mut self.pause {
             Pause::No => false,
             Pause::Backlog(gate) => gate.poll(context).is_ready(),
+            Pause::Room(room) => {
+                self.has_waited = room.as_mut().poll(context).is_ready();
+                self.has_waited
+            }
             Pause::Held(_, time) => {
                 time.as_mut().is_some_and(|time| time.as_mut().poll(context).is_ready())
             }
@@ -425,7 +434,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             };
             let bytes = whole.apart.as_deref().unwrap_or(&self.input[used..]);
             let args = self.decoder.args(bytes).to_slices();
-            let request = Request::new(&args, whole.apart.as_ref());
+            let request = Request::new(&args, whole.apart.as_ref()).after_waiting(self.has_waited);
             if command::is_cross_protocol_attack(&args) {
                 tracing::warn!(client = self.session.client.id, "closed: it speaks HTTP");
                 self.session.closing = true;
@@ -450,6 +459,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     commands += 1;
                     break;
                 }
+                Execution::NoRoom => {
+                    self.request = Some(whole);
+                    self.fetched = core.take_back();
+                    let server = Arc::clone(&self.server);
+                    let room = async move { server.engine.room_to_write().await };
+                    self.pause = Pause::Room(Box::pin(room));
+                    break;
+                }
                 Execution::Fetch(missing) => {
                     self.request = Some(whole);
                     self.fetched = core.take_back();
@@ -459,6 +476,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
             core.keep_lent();
+            self.has_waited = false;
             used += whole.consumed;
             commands += 1;
             if std::mem::take(&mut self.session.settings_changed) {

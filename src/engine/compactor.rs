@@ -152,16 +152,20 @@ pub(super) async fn run(engine: &Engine) -> ! {
             sweep_at = engine.clock.monotonic() + SWEEP_EVERY;
         }
         if !is_due(engine, floor) {
+            engine.pace_writes(None);
             round = None;
             continue;
         }
         let whole = engine.with_core(|core| core.ledger().bytes());
         let at = round.get_or_insert(Round { whole, ..Round::default() });
+        engine.pace_writes(Some(0));
         while is_due(engine, floor) {
             let began = engine.clock.monotonic();
             number += 1;
             let step = step(engine, number, bad).await;
             note(engine, &step);
+            // It gets no smaller by waiting where nothing can be moved.
+            engine.pace_writes(step.as_ref().ok().map(|done| done.as_ref().map_or(0, |d| d.bytes)));
             match step {
                 Ok(Some(done)) => {
                     at.replaced += done.bytes;

@@ -137,6 +137,7 @@ impl Node {
                 // As if its time had come.
                 Execution::Held(reply, Hold::For(_)) => return session.filter_reply(reply),
                 Execution::Held(reply, Hold::ForEver) => panic!("{reply:?} never comes"),
+                Execution::NoRoom => self.runtime.block_on(engine.room_to_write()),
                 Execution::Fetch(missing) => {
                     fetched.extend(self.runtime.block_on(engine.fetch(&missing)).unwrap());
                 }

@@ -51,6 +51,7 @@ impl Node {
                 store_bytes_min: 8 << 10,
                 groups_max: 24,
                 logs_max: 3,
+                debt_percent_max: 20,
                 step_bytes: 2 << 10,
             },
             // How often it would be due depends on how fast the disk is.

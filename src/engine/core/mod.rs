@@ -21,6 +21,7 @@ pub mod compaction;
 mod groups;
 pub mod ledger;
 mod memory;
+mod pace;
 mod pins;
 mod readers;
 mod recovered;
@@ -341,6 +342,7 @@ pub struct Core {
     /// The swaps in all that has been replaced, as one permutation of slots.
     replaced_slots: Vec<u8>,
     values: Values,
+    pace: pace::Pace,
     /// What cached values may take, if that is there.
     cache_bytes: u64,
     /// What all data may take; 0 is no limit.
@@ -377,6 +379,7 @@ impl Core {
             base: (0, 0),
             replaced_slots: (0..=u8::MAX).collect(),
             values: Values::new(options.cache_bytes, options.hash_seed),
+            pace: pace::Pace::default(),
             cache_bytes: options.cache_bytes,
             memory_bytes_max: 0,
         }
