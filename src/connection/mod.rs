@@ -45,6 +45,7 @@ const STRANGER_COMMANDS_PER_TURN: u64 = 64;
 /// Input that is read while a reply is held back, to notice when the client goes.
 const HELD_INPUT_BYTES_MAX: usize = 4 << 20;
 
+type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Fetching = Pin<Box<dyn Future<Output = Result<Vec<Fetched>, String>> + Send>>;
 
 /// What the connection waits for before it runs further commands.
@@ -56,7 +57,7 @@ enum Pause {
     /// Too much is sequenced and not acknowledged.
     Backlog(Arc<Gate>),
     /// Compaction is far behind.
-    Room(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Room(Waiting),
     /// This reply's time has not come; without a time it never does.
     Held(Reply, Option<Pin<Box<Sleep>>>),
 }
@@ -418,7 +419,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let commands_max = self.commands_per_turn(&settings);
         let mut used = 0;
         let mut commands = 0;
-        while !self.session.closing {
+        while !self.session.closing && matches!(self.pause, Pause::No) {
             if commands == commands_max || self.passed_output_limit() {
                 self.more_to_run = true;
                 break;
@@ -452,26 +453,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             drop(args);
             match execution {
                 Execution::Reply(reply, gate) => self.output.push(reply, &mut self.session, gate),
-                Execution::Held(reply, hold) => {
-                    core.keep_lent();
-                    self.pause = Pause::hold(reply, hold);
-                    used += whole.consumed;
-                    commands += 1;
-                    break;
-                }
+                Execution::Held(reply, hold) => self.pause = Pause::hold(reply, hold),
                 Execution::NoRoom => {
-                    self.request = Some(whole);
-                    self.fetched = core.take_back();
-                    let server = Arc::clone(&self.server);
-                    let room = async move { server.engine.room_to_write().await };
-                    self.pause = Pause::Room(Box::pin(room));
+                    self.postpone(core, whole, Pause::Room(room(Arc::clone(&self.server))));
                     break;
                 }
                 Execution::Fetch(missing) => {
-                    self.request = Some(whole);
-                    self.fetched = core.take_back();
                     server.counters.fetches.fetch_add(1, Ordering::Relaxed);
-                    self.pause = Pause::Fetch(fetch(Arc::clone(&self.server), missing));
+                    let fetching = fetch(Arc::clone(&self.server), missing);
+                    self.postpone(core, whole, Pause::Fetch(fetching));
                     break;
                 }
             }
@@ -487,6 +477,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         server.counters.commands.fetch_add(commands, Ordering::Relaxed);
         self.input.advance(used);
+    }
+
+    /// The request runs again when the pause is over.
+    fn postpone(&mut self, core: &mut Core, whole: Whole, pause: Pause) {
+        self.request = Some(whole);
+        self.fetched = core.take_back();
+        self.pause = pause;
     }
 
     /// The next request; `None` if it isn't whole, or is none.
@@ -533,6 +530,10 @@ fn request_limits(settings: &Settings) -> RequestLimits {
         request_bytes_max: settings.query_buffer_bytes_max,
         ..RequestLimits::default()
     }
+}
+
+fn room(server: Arc<Server>) -> Waiting {
+    Box::pin(async move { server.engine.room_to_write().await })
 }
 
 fn fetch(server: Arc<Server>, missing: Vec<Missing>) -> Fetching {
