@@ -297,6 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         if over {
             if let Pause::Held(reply, _) = std::mem::replace(&mut self.pause, Pause::No) {
+                self.session.client.state().blocked = false;
                 self.output.push(reply, &mut self.session, None);
             }
             self.more_to_run = true;
@@ -451,9 +452,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Some(why) => command::fetch_failed(&mut self.session, core, &why).into(),
             };
             drop(args);
+            if std::mem::take(&mut self.session.monitored) {
+                self.output.push_bytes(&self.session.client.take_feed());
+            }
             match execution {
                 Execution::Reply(reply, gate) => self.output.push(reply, &mut self.session, gate),
-                Execution::Held(reply, hold) => self.pause = Pause::hold(reply, hold),
+                Execution::Held(reply, hold) => {
+                    self.pause = Pause::hold(reply, hold);
+                    self.session.client.state().blocked = true;
+                }
                 Execution::NoRoom => {
                     self.postpone(core, whole, Pause::Room(room(Arc::clone(&self.server))));
                     break;
@@ -475,7 +482,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 break;
             }
         }
-        server.counters.commands.fetch_add(commands, Ordering::Relaxed);
         self.input.advance(used);
     }
 
