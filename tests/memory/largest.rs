@@ -74,3 +74,36 @@ fn the_largest_value_is_held_once_or_not_at_all() {
         assert!(peak_get.max(peak_set) < BYTES / 10 * 11 + REST);
     }
 }
+
+/// What stays in the request that brought it is the value, whichever command it came with, and
+/// however often that has to run.
+#[test]
+fn large_arguments_are_values_in_every_command() {
+    let dir = TempDir::new();
+    let server = exact(&dir, "0");
+    let mut client = server.client();
+    let large = |byte: u8| vec![byte; 1 << 20];
+    let run = |client: &mut Client, args: &[&[u8]]| {
+        client.queue(args);
+        client.flush().expect("an open connection");
+        client.read().expect("a reply")
+    };
+    let check = |client: &mut Client, key: &[u8], value: &[u8]| {
+        assert!(run(client, &[b"GET", key]) == Reply::bulk(value), "{}", key.escape_ascii());
+    };
+    assert_eq!(run(&mut client, &[b"SET", b"a", &large(b'1')]), Reply::ok());
+    assert_eq!(run(&mut client, &[b"MSET", b"b", &large(b'2'), b"c", b"small"]), Reply::ok());
+    assert_eq!(run(&mut client, &[b"SETEX", b"d", b"1000", &large(b'3')]), Reply::ok());
+    assert_eq!(run(&mut client, &[b"MULTI"]), Reply::ok());
+    run(&mut client, &[b"SET", b"e", &large(b'4'), b"EX", b"1000"]);
+    run(&mut client, &[b"STRLEN", b"e"]);
+    run(&mut client, &[b"EXEC"]);
+    // The old value comes from the store: the request waits for it, and runs again.
+    let old = run(&mut client, &[b"SET", b"a", &large(b'5'), b"GET"]);
+    assert!(old == Reply::bulk(large(b'1')));
+    assert!(run(&mut client, &[b"GETSET", b"b", &large(b'6')]) == Reply::bulk(large(b'2')));
+    for (key, byte) in [(b"a", b'5'), (b"b", b'6'), (b"d", b'3'), (b"e", b'4')] {
+        check(&mut client, key, &large(byte));
+    }
+    check(&mut client, b"c", b"small");
+}
