@@ -504,7 +504,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match self.decoder.decode(rest, may_enter) {
                 Ok(Decoded::Request { consumed }) => {
                     let longest = || self.decoder.args(rest).iter().map(<[u8]>::len).max();
-                    if self.input.is_mostly(consumed)
+                    if self.decoder.args_are_in_input()
+                        && self.input.is_mostly(consumed)
                         && longest().is_some_and(|longest| self.input.is_mostly(longest))
                     {
                         let apart = self.input.take_apart(*used + consumed);
