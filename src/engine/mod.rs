@@ -77,6 +77,8 @@ pub struct EngineOptions {
     pub commit_deadline: Duration,
     /// How many objects recovery reads at once.
     pub recovery_reads_in_flight: usize,
+    /// Recovery installs keys on `1 << recovery_share_bits` threads.
+    pub recovery_share_bits: u32,
     /// How many expired keys are removed in one go.
     pub expired_keys_per_turn: usize,
     /// How many bytes of values that are in the store are kept in memory, too.
@@ -98,6 +100,7 @@ impl Default for EngineOptions {
             groups_in_flight_max: 2,
             commit_deadline: Duration::from_secs(10),
             recovery_reads_in_flight: 64,
+            recovery_share_bits: 1,
             expired_keys_per_turn: 200,
             cache_bytes: 256 << 20,
             memory_bytes_max: 0,
@@ -121,7 +124,9 @@ pub struct Engine {
     work: Notify,
     /// Compaction has come further: who waits to write may look again.
     room: Notify,
-    /// Commands that have waited for that.
+    /// A log was closed, and may be compacted.
+    rolled: Notify,
+    /// Commands that have waited for compaction.
     pub delayed_writes: AtomicU64,
     store: Arc<ResilientStore>,
     clock: Arc<dyn Clock>,
@@ -174,6 +179,7 @@ impl Engine {
             core: Mutex::new(core),
             work: Notify::new(),
             room: Notify::new(),
+            rolled: Notify::new(),
             delayed_writes: AtomicU64::new(0),
             store,
             clock,

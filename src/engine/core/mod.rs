@@ -29,12 +29,13 @@ mod swaps;
 mod values;
 
 use super::gate::Gate;
-use super::index::{Entry, EntryId, Index, hash_key};
+use super::index::{Entry, EntryId, Index, Share, hash_key};
 use super::now::Now;
 use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Version};
 pub use census::Census;
 pub use pins::Pin;
 pub use readers::Reaped;
+pub use recovered::Recovering;
 pub use values::Fetched;
 
 use crate::layout::header::HEADER_BYTES_MAX;
@@ -75,8 +76,13 @@ pub struct Database {
 
 impl Database {
     fn new(seed: u64) -> Self {
+        Self::of_share(seed, 0)
+    }
+
+    /// For keys whose hashes have their first `share_bits` in common.
+    fn of_share(seed: u64, share_bits: u32) -> Self {
         Self {
-            index: Index::new(seed),
+            index: Index::of_share(seed, share_bits),
             flushes: Vec::new(),
             live_tip: Census::default(),
             live_visible: Census::default(),
@@ -85,6 +91,15 @@ impl Database {
             looked_at: (0, 0),
             written: RECOVERED,
         }
+    }
+
+    /// Takes in the keys of the next share.
+    fn append(&mut self, next: Self, share: Share) {
+        let moved_by = self.index.append(next.index, share);
+        self.live_tip += next.live_tip;
+        let expiries = next.expiries.into_iter();
+        self.expiries.extend(expiries.map(|(time, id)| (time, id + moved_by)));
+        self.expiries_sum_ms += next.expiries_sum_ms;
     }
 
     /// The keys.
