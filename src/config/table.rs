@@ -267,7 +267,7 @@ settings! {
     EmbeddedStore {
         segment_bytes: u64 = 64 << 20,
             bytes(MIB, 4 * GIB), AtStart, None,
-            "Size at which the embedded store starts a new file, once it holds sixteen times as much; less before, down to a sixteenth.",
+            "Size at which the embedded store starts a new file, once it holds 32 times as much; less before, down to a 32nd.",
             "Space comes back a whole file at a time, so smaller is sooner; every file is one to open at the start, so larger is fewer.";
     }
 }
