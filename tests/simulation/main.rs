@@ -22,6 +22,7 @@ mod naming;
 mod order;
 mod pinned;
 mod planted;
+mod starts;
 mod store;
 mod world;
 
