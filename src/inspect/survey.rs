@@ -95,11 +95,11 @@ impl Survey {
                 let Some((header, _)) = sound(store, name).await? else {
                     continue;
                 };
-                // A log that never had a group says nothing.
+                // A seal that names none says nothing by itself: the group before it does, and a
+                // log that never had one is passed by.
                 if header.kind == Kind::Group || header.base != (0, 0) {
                     return Ok((header.base != (0, 0)).then_some(header.base));
                 }
-                break;
             }
         }
         Ok(None)

@@ -5,6 +5,7 @@ use crate::garbage::EAGER;
 use crate::losses::{get, open, open_with, put, store};
 use crate::store::SimStore;
 use aft::engine::{Engine, EngineOptions, Recovered};
+use aft::inspect::{Depth, inspect};
 use aft::layout::{Header, Kind, NodeId, ObjectName};
 use aft::storage::resilient::{ResilientStore, RetryPolicy};
 use aft::storage::{Created, Limits, Store, StoreFuture};
@@ -46,6 +47,8 @@ async fn what_came_late_behind_a_recorded_end_names_no_base() {
     // The third start died when it had closed the second's log. Its seal names no base.
     let behind = of_log(&store, 2).len() as u64 + 1;
     leave(&store, Kind::Seal, 2, behind, (0, 0)).await;
+    let inspected = inspect(&store, Depth::Whole, 0, |_, _| ()).await.unwrap();
+    assert_eq!(inspected.faults, Vec::new());
 
     let (engine, recovered, _run) = open(&store).await;
     assert_eq!(recovered.damages, Vec::<String>::new());
