@@ -121,6 +121,7 @@ fn adjust(engine: &Engine, settings: &Settings) {
     let read = Duration::from_millis(settings.read_deadline_ms);
     engine.adjust(commit, read, settings.expired_keys_per_turn as usize);
     let compaction = compaction_limits(settings);
+    engine.adjust_outcomes(Duration::from_millis(settings.outcomes_keep_ms));
     engine.adjust_space(settings.cache_bytes, settings.memory_bytes_max, compaction);
 }
 
@@ -210,6 +211,7 @@ async fn open_engine(
         commit_deadline: Duration::from_millis(settings.commit_deadline_ms),
         recovery_reads_in_flight: settings.recovery_reads_in_flight as usize,
         expired_keys_per_turn: settings.expired_keys_per_turn as usize,
+        outcomes_keep: Duration::from_millis(settings.outcomes_keep_ms),
         cache_bytes: settings.cache_bytes,
         memory_bytes_max: settings.memory_bytes_max,
         compaction: compaction_limits(settings),

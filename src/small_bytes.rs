@@ -72,6 +72,12 @@ impl From<&str> for SmallBytes {
     }
 }
 
+impl From<String> for SmallBytes {
+    fn from(text: String) -> Self {
+        Self::from(text.as_bytes())
+    }
+}
+
 impl From<Vec<u8>> for SmallBytes {
     fn from(bytes: Vec<u8>) -> Self {
         Self::from(bytes.as_slice())

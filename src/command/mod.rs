@@ -15,6 +15,8 @@
 //! | `object`        | OBJECT, MEMORY                                                |
 //! | `expiry`        | EXPIRE, TTL … PERSIST                                         |
 //! | `transactions`  | MULTI, EXEC, DISCARD, WATCH, UNWATCH                          |
+//! | `interactive`   | AFT.BEGIN, AFT.COMMIT …: transactions over many commands         |
+//! | `inside`        | what differs for commands in one of those                     |
 //! | `connection`    | HELLO, AUTH, SELECT, PING …                                   |
 //! | `client`        | CLIENT: this connection and the others                        |
 //! | `config`        | CONFIG: settings                                              |
@@ -38,6 +40,8 @@ mod connection;
 mod expiry;
 mod help;
 mod info;
+mod inside;
+mod interactive;
 mod introspection;
 mod keys;
 mod latency;
@@ -63,7 +67,7 @@ use crate::layout::Commit;
 use crate::resp::Reply;
 use crate::server::{Counters, Server};
 use crate::session::{Queued, Session};
-use crate::transaction::{Finished, ReadError, Transaction, View};
+use crate::transaction::{Bounds, Finished, ReadError, Transaction, View};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -141,6 +145,8 @@ pub enum Execution {
     Reply(Reply, Option<Arc<Gate>>),
     /// Nothing happened: these values have to be fetched, then it runs again.
     Fetch(Vec<Missing>),
+    /// Nothing happened: it runs again once this gate has opened.
+    Wait(Arc<Gate>),
     /// It is done, but the reply comes later.
     Held(Reply, Hold),
 }
@@ -182,6 +188,9 @@ pub fn execute(
     {
         let text = format!("ERR this aft node was stopped: {why}");
         return Reply::error(text).into();
+    }
+    if let Some(gate) = inside::must_wait(session, core, command) {
+        return Execution::Wait(gate);
     }
     let view = if command.flags.has(Flags::WRITE) || transactions::needs_tip(session, command) {
         View::Tip
@@ -236,6 +245,7 @@ fn admit(
         // Redis takes whoever watches for a kind of replica.
         return Err(Reply::error("ERR Replica can't interact with the keyspace"));
     }
+    inside::admit(session, core, command)?;
     Ok(command)
 }
 
@@ -317,7 +327,18 @@ fn run(
     // Whatever becomes of it. An EXEC without MULTI leaves watches as they are.
     let ends_multi = command.flags.has(Flags::EXEC) && session.multi.is_some();
     let bytes_max = core.transaction_bytes_max().min(settings.transaction_bytes_max as usize);
-    let mut transaction = Transaction::begin(core, view, bytes_max);
+    let mut transaction = match inside::token(session, command) {
+        None => Transaction::begin(core, view, bytes_max),
+        Some(token) => {
+            let all_bytes_max = settings.transactions_bytes_max as usize;
+            let bounds = Bounds { transaction_bytes_max: bytes_max, all_bytes_max };
+            match Transaction::inside(core, token, bounds) {
+                Some(transaction) => transaction,
+                None => return inside::not_open().into(),
+            }
+        }
+    };
+    transaction.reads_to_write(command.flags.has(Flags::WRITE));
     let mut context = Context {
         server,
         settings,
@@ -350,6 +371,7 @@ fn run(
         Finished::Refused(refused) => not_committed(&refused.0).into(),
         Finished::ExpiryUnknown(refused) => expiry_unknown(&refused.0).into(),
         Finished::TooLarge => too_large().into(),
+        Finished::TooManyOpen => inside::too_many_bytes().into(),
     };
     if ends_multi {
         transactions::end(session, core);

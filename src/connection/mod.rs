@@ -53,7 +53,7 @@ enum Pause {
     No,
     /// A value is on its way from the store.
     Fetch(Fetching),
-    /// Too much is sequenced and not acknowledged.
+    /// Too much is sequenced and not acknowledged, or the next command needs what is.
     Backlog(Arc<Gate>),
     /// This reply's time has not come; without a time it never does.
     Held(Reply, Option<Pin<Box<Sleep>>>),
@@ -368,12 +368,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn run_turn(&mut self, server: &Server, core: &mut Core) {
+    /// The settings of this turn.
+    fn take_settings(&mut self, server: &Server) -> Arc<Settings> {
         let settings = server.settings();
         if !Arc::ptr_eq(&settings, &self.settings) {
             self.decoder.set_limits(request_limits(&settings));
             self.settings = Arc::clone(&settings);
         }
+        settings
+    }
+
+    fn run_turn(&mut self, server: &Server, core: &mut Core) {
+        let settings = self.take_settings(server);
         command::begin_turn(&mut self.session, core);
         let commands_max = self.commands_per_turn(&settings);
         let mut used = 0;
@@ -410,8 +416,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if std::mem::take(&mut self.session.monitored) {
                 self.output.push_bytes(&self.session.client.take_feed());
             }
-            match execution {
-                Execution::Reply(reply, gate) => self.output.push(reply, &mut self.session, gate),
+            let again = match execution {
+                Execution::Reply(reply, gate) => {
+                    self.output.push(reply, &mut self.session, gate);
+                    None
+                }
                 Execution::Held(reply, hold) => {
                     core.keep_lent();
                     self.pause = Pause::hold(reply, hold);
@@ -419,13 +428,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     used += consumed;
                     break;
                 }
-                Execution::Fetch(missing) => {
-                    self.request = Some(consumed);
-                    self.fetched = core.take_back();
-                    server.counters.fetches.fetch_add(1, Ordering::Relaxed);
-                    self.pause = Pause::Fetch(fetch(Arc::clone(&self.server), missing));
-                    break;
-                }
+                Execution::Wait(gate) => Some(Pause::Backlog(gate)),
+                Execution::Fetch(missing) => Some(fetch(&self.server, missing)),
+            };
+            if let Some(pause) = again {
+                self.request = Some(consumed);
+                self.fetched = core.take_back();
+                self.pause = pause;
+                break;
             }
             core.keep_lent();
             used += consumed;
@@ -474,6 +484,8 @@ fn request_limits(settings: &Settings) -> RequestLimits {
     }
 }
 
-fn fetch(server: Arc<Server>, missing: Vec<Missing>) -> Fetching {
-    Box::pin(async move { server.engine.fetch(&missing).await })
+fn fetch(server: &Arc<Server>, missing: Vec<Missing>) -> Pause {
+    server.counters.fetches.fetch_add(1, Ordering::Relaxed);
+    let server = Arc::clone(server);
+    Pause::Fetch(Box::pin(async move { server.engine.fetch(&missing).await }))
 }

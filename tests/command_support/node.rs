@@ -129,6 +129,9 @@ impl Node {
                     }
                     return reply;
                 }
+                Execution::Wait(gate) => {
+                    self.runtime.block_on(poll_fn(|c| gate.poll(c)));
+                }
                 // As if its time had come.
                 Execution::Held(reply, Hold::For(_)) => return session.filter_reply(reply),
                 Execution::Held(reply, Hold::ForEver) => panic!("{reply:?} never comes"),

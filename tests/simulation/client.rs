@@ -194,7 +194,7 @@ impl Client {
                     Reply::Known(Outcome::Failed)
                 }
                 Finished::Refused(_) | Finished::ExpiryUnknown(_) => Reply::Known(Outcome::Refused),
-                Finished::TooLarge => {
+                Finished::TooManyOpen | Finished::TooLarge => {
                     self.complain("TooLarge");
                     Reply::Known(Outcome::Failed)
                 }
@@ -204,7 +204,7 @@ impl Client {
                     watching
                         .watched
                         .iter()
-                        .for_each(|(key, watched)| core.unwatch(watched.slot(), &key.name()));
+                        .for_each(|(key, watched)| watched.let_go(core, &key.name()));
                 });
             }
             self.replies.push_back((id, reply));
@@ -306,7 +306,7 @@ impl Client {
         }
         let Some(reads) = reads else {
             self.engine.with_core(|core| {
-                watched.iter().for_each(|(key, watched)| core.unwatch(watched.slot(), &key.name()));
+                watched.iter().for_each(|(key, watched)| watched.let_go(core, &key.name()));
             });
             return;
         };

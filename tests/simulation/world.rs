@@ -94,6 +94,7 @@ impl World {
                 [150, 1_000, 3_000, 10_000][rng.random_range(0..4)],
             ),
             recovery_reads_in_flight: [1, 3, 64][rng.random_range(0..3)],
+            outcomes_keep: Duration::from_secs(24 * 60 * 60),
             expired_keys_per_turn: [1, 200][rng.random_range(0..2)],
             cache_bytes: [0, 200, 1 << 20][rng.random_range(0..3)],
             memory_bytes_max: [0, 1, 200 << 10][rng.random_range(0..3)],

@@ -355,6 +355,7 @@ impl Recovery<'_> {
         let is_base = header.kind == Kind::Base;
         let read = self.engine.with_core(|core| {
             for_each_commit(header, bytes, |commit| {
+                core.recover_outcome(commit);
                 for write in &commit.writes {
                     match *write {
                         // A base tells them all at once, and the newest base for all.
