@@ -209,14 +209,14 @@ impl Core {
         let visible = self.visible();
         let count = |database| (database, self.live_keys(database, visible));
         let keys = (0..self.databases()).map(count).filter(|(_, keys)| *keys > 0).collect();
-        Pinned { pin: self.pin(), keys }
+        Pinned { pin: self.hold(), keys }
     }
 
     /// Ends a transaction that was taken out: nothing that it wrote happens.
     pub fn end_interactive(&mut self, open: &Open) {
         self.interactive.registry.end(open);
         if let Some(pinned) = &open.snapshot {
-            self.unpin(pinned.pin);
+            self.let_go(pinned.pin);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a transaction can take back of its writes: those of a command that has to run again,
 //! and those of a step that is begun again.
 
-use super::{Change, WRITE_BYTES, WriteSet, change_bytes};
+use super::{Change, WriteSet, change_bytes, key_bytes};
 
 /// What takes a write back.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl WriteSet {
 
     fn drop_newest(&mut self) {
         let Some(write) = self.writes.pop() else { return };
-        self.bytes -= write.key.len() + WRITE_BYTES + change_bytes(&write.change);
+        self.bytes -= key_bytes(&write.key) + change_bytes(&write.change);
         let at = self.writes.len() as u32;
         if let Some(places) = &mut self.places
             && let Ok(found) = places.find_entry(write.hash, |&place| place == at)
