@@ -93,7 +93,7 @@ pub struct Transaction<'c> {
     missing: Vec<Missing>,
     bytes_max: usize,
     /// The interactive transaction that it is a part of.
-    inside: Option<Inside>,
+    inside: Option<Box<Inside>>,
 }
 
 impl<'c> Transaction<'c> {
@@ -341,7 +341,8 @@ impl<'c> Transaction<'c> {
     }
 
     /// Commits, if there is anything to commit.
-    pub fn finish(mut self, meta: &Commit<'_>) -> Finished {
+    #[inline]
+    pub fn finish(self, meta: &Commit<'_>) -> Finished {
         if self.inside.is_some() {
             return self.finish_inside();
         }
@@ -352,27 +353,15 @@ impl<'c> Transaction<'c> {
             return Finished::TooLarge;
         }
         if self.writes.is_empty() {
-            let saw = self.saw;
-            return self.answer(None, saw);
+            return answer(self.core, self.saw, self.saw_expired_ms);
         }
-        match self.core.commit(std::mem::take(&mut self.writes), meta) {
+        match self.core.commit(self.writes, meta) {
             Ok((id, position)) => {
                 let gate = self.core.gate(position);
                 Finished::Done { gate, waits_for: position, commit: Some(id) }
             }
             Err(refused) => Finished::Refused(refused),
         }
-    }
-
-    /// What a transaction answers that has read, as far as `waits_for`, and not written.
-    fn answer(&mut self, commit: Option<CommitId>, mut waits_for: Position) -> Finished {
-        if self.saw_expired_ms > self.core.now_through_acked_ms() {
-            if let Health::Refusing(why) = self.core.health() {
-                return Finished::ExpiryUnknown(Refused(why.clone()));
-            }
-            waits_for = self.core.want_group();
-        }
-        Finished::Done { gate: self.core.gate(waits_for), waits_for, commit }
     }
 
     /// What a database's number was when the transaction began, and a key's hash.
@@ -418,6 +407,18 @@ impl<'c> Transaction<'c> {
         }
         Some(version)
     }
+}
+
+/// What a transaction answers that has read, as far as `saw` and an expiry, and not written.
+fn answer(core: &mut Core, saw: Position, saw_expired_ms: u64) -> Finished {
+    let mut waits_for = saw;
+    if saw_expired_ms > core.now_through_acked_ms() {
+        if let Health::Refusing(why) = core.health() {
+            return Finished::ExpiryUnknown(Refused(why.clone()));
+        }
+        waits_for = core.want_group();
+    }
+    Finished::Done { gate: core.gate(waits_for), waits_for, commit: None }
 }
 
 /// What WATCH remembers of a key.

@@ -9,7 +9,7 @@
 //! - A command that has to run again takes its writes back first.
 //! - Keys that the commit depends on are noted as they are read.
 
-use super::{Finished, Transaction, Watched};
+use super::{Finished, Transaction, Watched, answer};
 use crate::engine::core::{Core, Refused};
 use crate::engine::interactive::{Open, Pinned, Token};
 use crate::engine::version::{Position, Snapshot};
@@ -76,7 +76,7 @@ impl<'c> Transaction<'c> {
         transaction.now_ms = transaction.core.now_ms();
         transaction.writes = std::mem::take(&mut inside.open.writes);
         inside.mark = transaction.writes.keep_journal();
-        transaction.inside = Some(inside);
+        transaction.inside = Some(Box::new(inside));
         Some(transaction)
     }
 
@@ -146,7 +146,7 @@ impl<'c> Transaction<'c> {
     /// Leaves what was written in the transaction, or takes it back.
     pub(super) fn finish_inside(mut self) -> Finished {
         let Some(mut inside) = self.inside.take() else {
-            return self.answer(None, 0);
+            return answer(self.core, 0, 0);
         };
         let open = &mut inside.open;
         open.writes = std::mem::take(&mut self.writes);
@@ -172,10 +172,7 @@ impl<'c> Transaction<'c> {
         match (too_large, too_many) {
             (true, _) => Finished::TooLarge,
             (_, true) => Finished::TooManyOpen,
-            _ => {
-                let saw = self.saw;
-                self.answer(None, saw)
-            }
+            _ => answer(self.core, self.saw, self.saw_expired_ms),
         }
     }
 
