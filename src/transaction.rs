@@ -8,7 +8,7 @@
 mod inside;
 mod keyspace;
 
-pub use inside::{Bounds, NotCommitted};
+pub use inside::NotCommitted;
 pub use keyspace::Scan;
 
 use crate::engine::core::{Core, Health, Missing, Pin, Refused};

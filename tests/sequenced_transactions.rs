@@ -10,12 +10,11 @@ use aft::engine::gate::Outcome;
 use aft::engine::interactive::{Terms, Token};
 use aft::engine::version::Value;
 use aft::layout::{Commit, CommitId};
-use aft::transaction::{Bounds, Finished, NotCommitted, Transaction, View};
+use aft::transaction::{Finished, NotCommitted, Transaction, View};
 use std::sync::Arc;
 use std::time::Duration;
 
 const BYTES_MAX: usize = 1 << 20;
-const BOUNDS: Bounds = Bounds { transaction_bytes_max: BYTES_MAX, all_bytes_max: BYTES_MAX };
 const ROOM: Room = Room { open_max: 10, open_bytes_max: BYTES_MAX, outcome_bytes_max: BYTES_MAX };
 const USER: &[u8] = b"default";
 
@@ -58,20 +57,16 @@ fn begun(core: &mut Core, id: u128, request: Option<&str>) -> Token {
 
 /// Sets a key, inside of a transaction or outside.
 fn set(core: &mut Core, inside: Option<Token>, key: &str, value: &str) {
-    let mut transaction = match inside {
-        Some(token) => Transaction::inside(core, token, BOUNDS).expect("it is open"),
-        None => Transaction::begin(core, View::Tip, BYTES_MAX),
-    };
+    let mut transaction = Transaction::begin(core, View::Tip, BYTES_MAX);
+    assert!(inside.is_none_or(|token| transaction.enter(token, BYTES_MAX)), "it is open");
     transaction.put(0, key.as_bytes(), Value::String(value.into()), 0);
     assert!(matches!(transaction.finish(&Commit::default()), Finished::Done { .. }));
 }
 
 /// Reads a key, inside of a transaction or what is visible; to write, or only to know.
 fn get(core: &mut Core, inside: Option<Token>, key: &str, to_write: bool) -> Option<String> {
-    let mut transaction = match inside {
-        Some(token) => Transaction::inside(core, token, BOUNDS).expect("it is open"),
-        None => Transaction::begin(core, View::Visible, BYTES_MAX),
-    };
+    let mut transaction = Transaction::begin(core, View::Visible, BYTES_MAX);
+    assert!(inside.is_none_or(|token| transaction.enter(token, BYTES_MAX)), "it is open");
     transaction.reads_to_write(to_write);
     let found = transaction.get(0, key.as_bytes()).expect("it is in memory");
     assert!(matches!(transaction.finish(&Commit::default()), Finished::Done { .. }));

@@ -67,7 +67,7 @@ use crate::layout::Commit;
 use crate::resp::Reply;
 use crate::server::{Counters, Server};
 use crate::session::{Queued, Session};
-use crate::transaction::{Bounds, Finished, ReadError, Transaction, View};
+use crate::transaction::{Finished, ReadError, Transaction, View};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -327,18 +327,13 @@ fn run(
     // Whatever becomes of it. An EXEC without MULTI leaves watches as they are.
     let ends_multi = command.flags.has(Flags::EXEC) && session.multi.is_some();
     let bytes_max = core.transaction_bytes_max().min(settings.transaction_bytes_max as usize);
-    let mut transaction = match inside::token(session, command) {
-        None => Transaction::begin(core, view, bytes_max),
-        Some(token) => {
-            let all_bytes_max = settings.transactions_bytes_max as usize;
-            let bounds = Bounds { transaction_bytes_max: bytes_max, all_bytes_max };
-            match Transaction::inside(core, token, bounds) {
-                Some(transaction) => transaction,
-                None => return inside::not_open().into(),
-            }
+    let mut transaction = Transaction::begin(core, view, bytes_max);
+    if let Some(token) = inside::token(session, command) {
+        if !transaction.enter(token, settings.transactions_bytes_max as usize) {
+            return inside::not_open().into();
         }
-    };
-    transaction.reads_to_write(command.flags.has(Flags::WRITE));
+        transaction.reads_to_write(command.flags.has(Flags::WRITE));
+    }
     let mut context = Context {
         server,
         settings,

@@ -10,7 +10,7 @@
 //! - Keys that the commit depends on are noted as they are read.
 
 use super::{Finished, Transaction, Watched, answer};
-use crate::engine::core::{Core, Refused};
+use crate::engine::core::Refused;
 use crate::engine::interactive::{Open, Pinned, Token};
 use crate::engine::version::{Position, Snapshot};
 use crate::layout::CommitId;
@@ -33,15 +33,6 @@ pub(super) struct Inside {
     reads_to_write: bool,
 }
 
-/// How much a command may leave behind.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// Writes of one transaction, in bytes.
-    pub transaction_bytes_max: usize,
-    /// What all open transactions may take, in bytes.
-    pub all_bytes_max: usize,
-}
-
 /// Why a transaction was not committed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NotCommitted {
@@ -57,27 +48,30 @@ pub enum NotCommitted {
     Refused(Refused),
 }
 
-impl<'c> Transaction<'c> {
-    /// Goes on inside of an open transaction; `None` if that isn't there.
-    pub fn inside(core: &'c mut Core, token: Token, bounds: Bounds) -> Option<Self> {
-        let all_bytes = core.interactive().registry.bytes();
-        let open = core.take_interactive(token)?;
-        let snapshot = open.snapshot.as_ref().map_or_else(|| core.visible(), Pinned::snapshot);
-        let mut inside = Inside {
+impl Transaction<'_> {
+    /// Goes on inside of an open transaction, before anything else is done. All that are open
+    /// may take `all_bytes_max` bytes. `false` if it isn't there.
+    pub fn enter(&mut self, token: Token, all_bytes_max: usize) -> bool {
+        let bytes = self.core.interactive().registry.bytes();
+        let Some(mut open) = self.core.take_interactive(token) else {
+            return false;
+        };
+        let pinned = open.snapshot.as_ref().map(Pinned::snapshot);
+        self.snapshot = pinned.unwrap_or_else(|| self.core.visible());
+        self.now_ms = self.core.now_ms();
+        self.writes = std::mem::take(&mut open.writes);
+        let mark = self.writes.keep_journal();
+        let inside = Inside {
             open,
             token,
-            mark: 0,
-            bytes: all_bytes,
-            all_bytes_max: bounds.all_bytes_max,
+            mark,
+            bytes,
+            all_bytes_max,
             looked: false,
             reads_to_write: false,
         };
-        let mut transaction = Self::at(core, snapshot, bounds.transaction_bytes_max);
-        transaction.now_ms = transaction.core.now_ms();
-        transaction.writes = std::mem::take(&mut inside.open.writes);
-        inside.mark = transaction.writes.keep_journal();
-        transaction.inside = Some(Box::new(inside));
-        Some(transaction)
+        self.inside = Some(Box::new(inside));
+        true
     }
 
     /// Whether what is read from now on decides what is written: then the commit of an
