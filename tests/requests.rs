@@ -13,6 +13,7 @@ use common::temp_dir::TempDir;
 use common::wait;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 fn options(store: &Path, settings: &[&str]) -> Options {
@@ -254,4 +255,42 @@ fn a_hundred_thousand_open_transactions_fit_in_a_gigabyte() {
     let bytes = server.memory_bytes("VmHWM");
     println!("{COUNT} open transactions: {} bytes each", bytes / COUNT as u64);
     assert!(bytes < 1 << 30, "{bytes}");
+}
+
+fn aft_store(words: &[&str]) -> Output {
+    let mut aft = Command::new(env!("CARGO_BIN_EXE_aft"));
+    let output = aft.arg("store").args(words).output().expect("aft");
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    output
+}
+
+#[test]
+fn tools_know_what_committed_and_a_dump_leaves_it_out() {
+    let dir = TempDir::named("tools");
+    let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+    let mut server = Server::start(&options(&old, &[]));
+    let mut client = server.client();
+    for number in 0..3 {
+        begun(&mut client, &format!("REQUEST request-{number}"));
+        assert_eq!(client.cmd("INCR applied").int(), number + 1);
+        commit(&mut client, "RESULT fine");
+    }
+    begun(&mut client, "REQUEST never");
+    assert_eq!(client.cmd("SET applied wrong"), Reply::ok());
+    assert!(server.terminate().success());
+    let [from, to] = [&old, &new].map(|path| format!("embedded:{}", path.display()));
+    let stats = aft_store(&["stats", "--json", "--store", &from]).stdout;
+    let stats = String::from_utf8(stats).expect("text");
+    assert!(stats.contains("\"keys\":1,\"outcomes\":3,"), "{stats}");
+    let verified = aft_store(&["verify", "--store", &from]).stdout;
+    assert!(verified.ends_with(b"nothing is wrong\n"), "{verified:?}");
+
+    let dump = dir.path().join("dump").display().to_string();
+    aft_store(&["dump", "--store", &from, "--output", &dump]);
+    aft_store(&["load", "--store", &to, "--input", &dump]);
+    let server = Server::start(&options(&new, &[]));
+    let mut client = server.client();
+    assert_eq!(client.cmd("GET applied").text().as_deref(), Some("3"));
+    assert_eq!(info(&mut client, "outcomes"), 0);
+    begun(&mut client, "REQUEST request-0");
 }

@@ -219,3 +219,25 @@ fn a_snapshot_stays_as_long_as_its_transaction_is_used() {
     assert_eq!(core.check_token(idle, USER), Err(Unusable::NotOpen));
     assert!(core.oldest_pin().is_none());
 }
+
+#[test]
+fn a_command_that_is_refused_writes_nothing() {
+    let mut core = core(Duration::MAX);
+    let mut transaction = Transaction::begin(&mut core, View::Tip, BYTES_MAX);
+    transaction.put(0, b"k", Value::String("old".into()), 900_000);
+    assert!(matches!(transaction.finish(&Commit::default()), Finished::Done { .. }));
+    acknowledge(&mut core);
+    let token = begun(&mut core, 1, None);
+    // A restart might not know yet that its time is over, and nobody can tell it now.
+    core.advance(1_000_000, Duration::from_secs(999));
+    core.refuse("the store is away".to_owned());
+    let mut transaction = Transaction::begin(&mut core, View::Visible, BYTES_MAX);
+    assert!(transaction.enter(token, BYTES_MAX));
+    assert_eq!(transaction.get(0, b"k"), Ok(None));
+    transaction.put(0, b"k", Value::String("new".into()), 0);
+    assert!(matches!(transaction.finish(&Commit::default()), Finished::ExpiryUnknown(_)));
+    core.serve();
+    let open = core.interactive().registry.get(token.id).expect("it is open");
+    assert!(open.writes.is_empty(), "the client was told that it failed");
+    assert!(commit(&mut core, token).0.is_ok());
+}

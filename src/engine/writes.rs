@@ -4,7 +4,7 @@ mod homes;
 mod journal;
 
 use super::version::Value;
-use crate::small_bytes::SmallBytes;
+use crate::small_bytes::SmallKey;
 use hashbrown::HashTable;
 use homes::Homes;
 use journal::{Journal, Undo};
@@ -18,7 +18,7 @@ pub struct KeyWrite {
     /// The key's hash in that database's index.
     pub hash: u64,
     /// The key.
-    pub key: SmallBytes,
+    pub key: SmallKey,
     /// What becomes of it.
     pub change: Change,
     /// Which of all writes of its transaction it was: WATCH inside of one compares it.
@@ -138,7 +138,7 @@ impl WriteSet {
     }
 
     /// Records a write; an earlier one to the same key is replaced.
-    pub fn record(&mut self, database: u8, hash: u64, key: SmallBytes, change: Change) {
+    pub fn record(&mut self, database: u8, hash: u64, key: SmallKey, change: Change) {
         self.bytes += change_bytes(&change);
         self.revision = self.revision.wrapping_add(1);
         let revision = self.revision;

@@ -14,7 +14,7 @@ use crate::engine::core::Refused;
 use crate::engine::interactive::{Open, Pinned, Token};
 use crate::engine::version::{Position, Snapshot};
 use crate::layout::CommitId;
-use crate::small_bytes::SmallBytes;
+use crate::small_bytes::{SmallBytes, SmallKey};
 
 /// What a command changes of the transaction that it runs in.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub enum NotCommitted {
     /// It isn't open.
     NotOpen,
     /// Somebody has changed this key since it was read: the transaction has ended.
-    Conflict(SmallBytes),
+    Conflict(SmallKey),
     /// This step of it is not done: it is open still.
     Unfinished(SmallBytes),
     /// With its result it is more than there is room for: it is open still.
@@ -147,7 +147,9 @@ impl Transaction<'_> {
         let too_large = open.writes.bytes() > self.bytes_max;
         let all_bytes = self.core.interactive().registry.bytes() + open.bytes();
         let too_many = all_bytes > inside.all_bytes_max && all_bytes > inside.bytes;
-        let stands = self.missing.is_empty() && !too_large && !too_many;
+        let answered = answer(self.core, self.saw, self.saw_expired_ms);
+        let fails = !matches!(answered, Finished::Done { .. });
+        let stands = self.missing.is_empty() && !too_large && !too_many && !fails;
         if !stands {
             open.writes.take_back_to(inside.mark);
         } else if open.writes.journal_len() > inside.mark {
@@ -166,7 +168,7 @@ impl Transaction<'_> {
         match (too_large, too_many) {
             (true, _) => Finished::TooLarge,
             (_, true) => Finished::TooManyOpen,
-            _ => answer(self.core, self.saw, self.saw_expired_ms),
+            _ => answered,
         }
     }
 
@@ -220,7 +222,7 @@ impl Transaction<'_> {
 
     /// A key that the commit depends on and that is not as it was read. What it is now counts
     /// as read: a refusal, too, tells of it.
-    fn conflict(&mut self, open: &Open) -> Option<SmallBytes> {
+    fn conflict(&mut self, open: &Open) -> Option<SmallKey> {
         let before = open.snapshot.as_ref()?.snapshot();
         let changed = open.checks.iter().find(|(database, key)| {
             let was = self.version_of(*database, key, before);

@@ -1,7 +1,7 @@
 //! A node without sockets: requests go to `command::execute`, replies come back.
 
 use aft::clock::{Clock, SystemClock};
-use aft::command::{self, Execution, Hold};
+use aft::command::{self, Execution, Hold, Request};
 use aft::config::Settings;
 use aft::engine::gate::{Gate, Outcome};
 use aft::engine::{Engine, EngineOptions};
@@ -87,16 +87,19 @@ impl Node {
         self.server.disconnect(&session.client);
     }
 
-    /// What a connection would answer to a request, and the gate it waits for. Nothing is
-    /// brought to the store meanwhile: the node's tasks run only while somebody waits.
-    pub(crate) fn send(&self, session: &mut Session, line: &str) -> (Reply, Option<Arc<Gate>>) {
+    /// What becomes of a request at once. Nothing is brought to the store meanwhile: the node's
+    /// tasks run only while somebody waits.
+    pub(crate) fn execute(&self, session: &mut Session, line: &str) -> Execution {
         let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let settings = self.server.settings();
-        let execution = self
-            .server
-            .engine
-            .with_core(|core| command::execute(&self.server, &settings, session, core, &args));
-        match execution {
+        self.server.engine.with_core(|core| {
+            command::execute(&self.server, &settings, session, core, Request::new(&args, None))
+        })
+    }
+
+    /// What a connection would answer to a request, and the gate it waits for.
+    pub(crate) fn send(&self, session: &mut Session, line: &str) -> (Reply, Option<Arc<Gate>>) {
+        match self.execute(session, line) {
             Execution::Reply(reply, gate) => (reply, gate),
             other => panic!("{line}: {other:?}"),
         }
@@ -112,7 +115,13 @@ impl Node {
             let execution = engine.with_core(|core| {
                 core.lend(std::mem::take(&mut fetched));
                 command::begin_turn(session, core);
-                let execution = command::execute(&self.server, &settings, session, core, &args);
+                let execution = command::execute(
+                    &self.server,
+                    &settings,
+                    session,
+                    core,
+                    Request::new(&args, None),
+                );
                 match &execution {
                     Execution::Fetch(_) => fetched = core.take_back(),
                     _ => core.keep_lent(),
@@ -135,6 +144,7 @@ impl Node {
                 // As if its time had come.
                 Execution::Held(reply, Hold::For(_)) => return session.filter_reply(reply),
                 Execution::Held(reply, Hold::ForEver) => panic!("{reply:?} never comes"),
+                Execution::NoRoom => self.runtime.block_on(engine.room_to_write()),
                 Execution::Fetch(missing) => {
                     fetched.extend(self.runtime.block_on(engine.fetch(&missing)).unwrap());
                 }

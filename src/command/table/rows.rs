@@ -37,6 +37,7 @@ const EXEC: Flags = CONTROL
     .and(Flags::RUNS_IN_MULTI)
     .and(Flags::EXEC);
 const INTERACTIVE: Flags = CONTROL.and(Flags::FAST).and(Flags::TRANSACTION).and(Flags::NO_MULTI);
+const COMMIT: Flags = INTERACTIVE.and(Flags::COMMIT);
 const LOOK_AT_ALL: Flags = CONTROL.and(Flags::ADMIN).and(Flags::TRANSACTION).and(Flags::NO_MULTI);
 const OPEN: Flags = BUSY.and(Flags::NO_AUTH).and(Flags::CONNECTION);
 const LEAVE: Flags = OPEN.and(Flags::RUNS_IN_MULTI);
@@ -171,7 +172,7 @@ pub(super) static COMMANDS: &[Command] = &[
     row("aft.join", 2, INTERACTIVE, NO_KEYS, "transactions", "0.1.0", "O(1)", "Work in an open transaction on this connection, too", interactive::join).args(args::TOKEN),
     row("aft.leave", 1, INTERACTIVE, NO_KEYS, "transactions", "0.1.0", "O(1)", "Work in no transaction on this connection", interactive::leave),
     row("aft.done", -1, INTERACTIVE, NO_KEYS, "transactions", "0.1.0", "O(1)", "End a step of a request", interactive::done).args(args::AFT_ENDING),
-    row("aft.commit", -1, INTERACTIVE, NO_KEYS, "transactions", "0.1.0", "O(N) where N is the number of keys written or checked", "Make all writes of a transaction visible at one instant, or none", interactive::commit).args(args::AFT_ENDING).tips(VARIES),
+    row("aft.commit", -1, COMMIT, NO_KEYS, "transactions", "0.1.0", "O(N) where N is the number of keys written or checked", "Make all writes of a transaction visible at one instant, or none", interactive::commit).args(args::AFT_ENDING).tips(VARIES),
     row("aft.abort", -1, INTERACTIVE, NO_KEYS, "transactions", "0.1.0", "O(N) where N is the number of keys written", "Drop a transaction and all its writes", interactive::abort).args(args::OPTIONAL_TOKEN),
     row("aft.status", -2, INTERACTIVE, NO_KEYS, "transactions", "0.1.0", "O(N) where N is the number of client connections", "What is known of a transaction or a request", interactive::status).args(args::AFT_STATUS).tips(VARIES),
     row("aft.list", 1, LOOK_AT_ALL, NO_KEYS, "transactions", "0.1.0", "O(N*M) where N is the number of open transactions and M that of client connections", "All open transactions", interactive::list).tips(VARIES),

@@ -22,6 +22,7 @@ mod groups;
 pub mod interactive;
 pub mod ledger;
 mod memory;
+mod pace;
 mod pins;
 mod readers;
 mod recovered;
@@ -40,7 +41,7 @@ pub use values::Fetched;
 
 use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{CommitId, GroupBuilder, NodeId};
-use crate::small_bytes::SmallBytes;
+use crate::small_bytes::{SmallBytes, SmallKey};
 use interactive::Interactive;
 use ledger::Ledger;
 use pins::{Pins, WatchedKeys};
@@ -177,7 +178,7 @@ impl Database {
         &mut self,
         found: Option<EntryId>,
         hash: u64,
-        key: SmallBytes,
+        key: SmallKey,
         version: Version,
         keep: Keep,
     ) -> Option<EntryId> {
@@ -350,6 +351,7 @@ pub struct Core {
     replaced_slots: Vec<u8>,
     values: Values,
     interactive: Interactive,
+    pace: pace::Pace,
     /// What cached values may take, if that is there.
     cache_bytes: u64,
     /// What all data may take; 0 is no limit.
@@ -393,6 +395,7 @@ impl Core {
                 registry: Registry::new(options.hash_seed),
                 outcomes: Outcomes::new(options.hash_seed),
             },
+            pace: pace::Pace::default(),
             cache_bytes: options.cache_bytes,
             memory_bytes_max: 0,
         }

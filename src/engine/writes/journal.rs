@@ -101,11 +101,11 @@ impl WriteSet {
 mod tests {
     use super::super::{Change, Own, WriteSet};
     use crate::engine::version::Value;
-    use crate::small_bytes::SmallBytes;
+    use crate::small_bytes::SmallKey;
 
     fn put(writes: &mut WriteSet, key: usize, value: &str) {
         let value = Value::String(value.into());
-        let key = SmallBytes::from(format!("key:{key}").as_str());
+        let key = SmallKey::from(format!("key:{key}").as_str());
         writes.record(0, key.len() as u64, key, Change::Put { value, expires_ms: 0 });
     }
 
