@@ -118,6 +118,7 @@ impl Client {
         match self.rng.random_range(0..100) {
             0..10 => return self.watch_and_exec().await,
             10..12 => return self.read_pinned().await,
+            12..20 => return self.work_inside().await,
             _ => {}
         }
         let ops = random_ops(&mut self.rng);
@@ -394,6 +395,7 @@ pub(crate) fn answer(
             transaction.flush(database);
             Ok(Seen::Nothing)
         }
+        Op::Mark | Op::TakeBack => Ok(Seen::Nothing),
     }
 }
 
@@ -411,7 +413,7 @@ fn random_ttl(rng: &mut StdRng) -> u64 {
     rng.random_range(1..=longest)
 }
 
-fn random_op(rng: &mut StdRng) -> Op {
+pub(crate) fn random_op(rng: &mut StdRng) -> Op {
     let key = random_key(rng);
     match rng.random_range(0..100) {
         0..30 => Op::Put(key, random_length(rng), None),

@@ -50,6 +50,7 @@ impl Story {
         self.commits.push(Committed {
             id: CommitId { time: self.commits.len() as u64 + 1, node: 1 },
             txn: id,
+            request: txn.inside.as_ref().and_then(|inside| inside.request),
             group: (1, 1),
             writes: flushed.into_iter().map(Stored::Flush).chain(writes).collect(),
         });

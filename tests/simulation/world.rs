@@ -440,10 +440,13 @@ async fn at_rest(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
     Err(Violation::new("StoreNotClean", what))
 }
 
-/// No snapshot is held any more, and nothing in memory for its sake.
+/// No snapshot is held any more, and nothing in memory for its sake: transactions that somebody
+/// has left open are gone, too.
 fn nothing_old(engine: &Engine) -> Result<(), Violation> {
     let found = engine.with_core(|core| {
         let mut found: Vec<String> = core.oldest_pin().iter().map(|p| format!("{p:?}")).collect();
+        let open = core.interactive().registry.all();
+        found.extend(open.iter().map(|open| format!("{open:?}")));
         for number in 0..core.databases() {
             let db = core.database(number, core.visible());
             let entries = db.into_iter().flat_map(|db| db.index().entries());

@@ -101,8 +101,12 @@ impl Core {
                 if open.terms.user != terms.user {
                     return Err(Unusable::Foreign);
                 }
+                let goes_on = attempt.step.is_some() || attempt.resume;
+                if goes_on && terms.serializable && !open.terms.serializable {
+                    return Err(Unusable::OtherTerms);
+                }
                 if attempt.step.is_some() {
-                    return self.begin_step(id, &terms, attempt);
+                    return self.begin_step(id, attempt);
                 }
                 if attempt.resume {
                     return Ok(Began::Open(token));
@@ -116,29 +120,22 @@ impl Core {
         }
         self.check_room(&terms, room)?;
         let now = self.monotonic();
-        self.interactive.registry.begin(fresh, terms.clone(), now);
+        self.interactive.registry.begin(fresh, terms, now);
         match attempt.step {
             None => Ok(Began::Begun(fresh)),
-            Some(_) => self.begin_step(fresh.id, &terms, attempt),
+            Some(_) => self.begin_step(fresh.id, attempt),
         }
     }
 
-    fn begin_step(
-        &mut self,
-        id: u128,
-        terms: &Terms,
-        attempt: Attempt<'_>,
-    ) -> Result<Began, Unusable> {
+    fn begin_step(&mut self, id: u128, attempt: Attempt<'_>) -> Result<Began, Unusable> {
         let now = self.monotonic();
         let Some(mut open) = self.interactive.registry.take(id) else {
             return Err(Unusable::NotOpen);
         };
         let token = open.token;
-        let other_terms = terms.serializable && !open.terms.serializable;
         let began =
             match open.steps.begin(attempt.step.unwrap_or_default(), attempt.after, attempt.resume)
             {
-                _ if other_terms => Err(Unusable::OtherTerms),
                 Stepped::Begun { part, again } => {
                     if again {
                         open.writes.take_back_to(0);
