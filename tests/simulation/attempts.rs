@@ -73,11 +73,12 @@ impl Checker<'_> {
             return Err(Violation::of("ConflictIgnored", txn, what));
         };
         if inside.conflict && txn.outcome == Outcome::NotCommitted && inside.told.is_some() {
-            let last = self.commits.len();
-            let nobody = fits
-                .iter()
-                .all(|(point, touched)| (*point..=last).all(|until| unchanged(touched, until)));
-            if nobody {
+            let untouched = |(point, touched): &(usize, Vec<Touched>)| {
+                let mut bound = touched.iter().filter(|version| version.binds);
+                unchanged(touched, *point)
+                    && bound.all(|version| self.model.after(version.key, *point).is_empty())
+            };
+            if fits.iter().all(untouched) {
                 return Err(Violation::of("ConflictWithNobody", txn, format!("{txn}")));
             }
         }
