@@ -6,6 +6,8 @@ use crate::model::{Effect, effects};
 use crate::order::{Committed, Stored};
 use aft::layout::CommitId;
 
+mod inside;
+
 const A: Key = Key { database: 0, number: 0 };
 const B: Key = Key { database: 0, number: 1 };
 
