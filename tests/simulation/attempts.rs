@@ -15,16 +15,16 @@ impl Checker<'_> {
     /// No request has committed twice, and what was told of attempts is so.
     pub(crate) fn requests(&self) -> Result<(), Violation> {
         let mut committed: BTreeMap<usize, TxnId> = BTreeMap::new();
-        for txn in self.txns {
-            let Some(inside) = &txn.inside else { continue };
-            let place = self.place(txn);
-            if let (Some(_), Some(request)) = (place, inside.request)
-                && let Some(first) = committed.insert(request, txn.id)
-            {
+        let attempts = || self.txns.iter().filter_map(|txn| Some((txn, txn.inside.as_ref()?)));
+        for (txn, inside) in attempts().filter(|(txn, _)| self.place(txn).is_some()) {
+            let Some(request) = inside.request else { continue };
+            if let Some(first) = committed.insert(request, txn.id) {
                 let what = format!("t{first} and t{} are both of request {request}", txn.id);
                 return Err(Violation::of("RequestCommittedTwice", txn, what));
             }
-            let id = place.map(|place| self.commits[place].id);
+        }
+        for (txn, inside) in attempts() {
+            let id = self.place(txn).map(|place| self.commits[place].id);
             let name = match (inside.told, id) {
                 (Some(Told::Never), Some(_)) => "RuledOutYetCommitted",
                 (Some(Told::Committed(told)), id) if id != Some(told) => "LostOutcome",

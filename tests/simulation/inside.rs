@@ -140,8 +140,10 @@ impl Client {
         let longest = [self.think_ms_max, 50, 1_000, 4_000][self.rng.random_range(0..4)];
         let pause = self.rng.random_range(0..=longest);
         self.pause(pause).await;
-        let op = self.random_op_inside(work.id);
-        self.run_inside(work, op).await
+        // Now and then several in one go, as EXEC runs them.
+        let count = if self.rng.random_bool(0.2) { self.rng.random_range(2..=4) } else { 1 };
+        let ops: Vec<Op> = (0..count).map(|_| self.random_op_inside(work.id)).collect();
+        self.run_inside(work, &ops).await
     }
 
     fn random_op_inside(&mut self, id: TxnId) -> Op {
@@ -289,8 +291,8 @@ impl Client {
         Start::Work(Work { id, token })
     }
 
-    /// Runs one command inside; `false` if the function can't go on.
-    async fn run_inside(&mut self, work: Work, op: Op) -> bool {
+    /// Runs commands inside, all or none; `false` if the function can't go on.
+    async fn run_inside(&mut self, work: Work, ops: &[Op]) -> bool {
         let mut fetched = Vec::new();
         loop {
             let tried = self.engine.with_core(|core| {
@@ -299,7 +301,7 @@ impl Client {
                     return Err(unusable);
                 }
                 core.lend(fetched.clone());
-                let finished = self.try_inside(core, work, op);
+                let finished = self.try_inside(core, work, ops);
                 core.keep_lent();
                 Ok(finished)
             });
@@ -329,21 +331,28 @@ impl Client {
         }
     }
 
-    fn try_inside(&self, core: &mut Core, work: Work, op: Op) -> Finished {
+    fn try_inside(&self, core: &mut Core, work: Work, ops: &[Op]) -> Finished {
         let mut transaction = Transaction::begin(core, View::Visible, BYTES_MAX);
         if !transaction.enter(work.token, ROOM.open_bytes_max) {
             self.complain("an open transaction can't be entered");
         }
-        let to_write = op.writes_or_reads_to_write() && self.mutant != Mutant::ForgetsWhatWasRead;
-        transaction.reads_to_write(to_write);
-        let at = self.history.lock().unwrap().txn_mut(work.id).ops.len();
+        let first = self.history.lock().unwrap().txn_mut(work.id).ops.len();
         let now_ms = transaction.now_ms();
-        let seen = answer(&mut transaction, work.id, at, op);
-        if seen == Err(ReadError::Lost) {
-            self.complain("a value inside is lost");
+        let mut seen = Vec::new();
+        for (at, op) in (first..).zip(ops) {
+            let to_write = op.writes_or_reads_to_write();
+            transaction.reads_to_write(to_write && self.mutant != Mutant::ForgetsWhatWasRead);
+            match answer(&mut transaction, work.id, at, *op) {
+                Ok(answered) => seen.push(answered),
+                // It runs again.
+                Err(ReadError::Missing) => seen.push(Seen::Nothing),
+                Err(ReadError::Lost) => self.complain("a value inside is lost"),
+            }
         }
         let finished = transaction.finish(&Commit::default());
-        let (Ok(seen), Finished::Done { .. }) = (seen, &finished) else { return finished };
+        if !matches!(finished, Finished::Done { .. }) {
+            return finished;
+        }
         let open = core.interactive().registry.get(work.token.id);
         let pin = open.and_then(|open| open.snapshot.as_ref()).map(|pinned| pinned.pin);
         if let Some(pin) = pin
@@ -355,14 +364,14 @@ impl Client {
         let mut history = self.history.lock().unwrap();
         let tick = history.tick();
         let txn = history.txn_mut(work.id);
-        txn.ops.push(op);
-        txn.seen.push(seen);
+        txn.ops.extend(ops);
+        txn.seen.extend(seen);
         if let (None, Some((_, pinned_ms))) = (txn.pinned, pin) {
             txn.pinned = Some(tick);
             txn.now_ms = pinned_ms;
         }
         if let Some(inside) = &mut txn.inside {
-            inside.nows_ms.push(now_ms);
+            inside.nows_ms.extend(ops.iter().map(|_| now_ms));
             inside.used = used;
             if inside.over {
                 history.complaints.push(format!("t{} goes on although it is over", work.id));
