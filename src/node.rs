@@ -122,6 +122,7 @@ fn adjust(engine: &Engine, settings: &Settings) {
     let read = Duration::from_millis(settings.read_deadline_ms);
     engine.adjust(commit, read, settings.expired_keys_per_turn as usize);
     let compaction = compaction_limits(settings);
+    engine.adjust_outcomes(Duration::from_millis(settings.outcomes_keep_ms));
     engine.adjust_space(settings.cache_bytes, settings.memory_bytes_max, compaction);
 }
 
@@ -212,6 +213,7 @@ async fn open_engine(
         recovery_reads_in_flight: settings.recovery_reads_in_flight as usize,
         recovery_share_bits: recovery_share_bits(),
         expired_keys_per_turn: settings.expired_keys_per_turn as usize,
+        outcomes_keep: Duration::from_millis(settings.outcomes_keep_ms),
         cache_bytes: settings.cache_bytes,
         memory_bytes_max: settings.memory_bytes_max,
         compaction: compaction_limits(settings),

@@ -308,6 +308,10 @@ impl Collection {
             let commit = directory.next_commit()?;
             let over = commit.is_none();
             if let Some(commit) = commit {
+                if commit.token.is_some() && engine.with_core(|core| core.outcome_is_alive(&commit))
+                {
+                    self.base.begin_commit(&commit, 0);
+                }
                 slice.extend(commit.writes.into_iter().map(|write| (commit.id, write)));
             }
             if slice.len() < SLICE_WRITES && !over {

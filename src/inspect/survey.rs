@@ -6,7 +6,7 @@ use crate::layout::{Checkpoint, FormatError, Header, Kind, NodeId, ObjectName};
 use crate::storage::{Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 
-const KEYS_LOST: &str = "all keys in it: which, it could only tell itself";
+const KEYS_LOST: &str = "all keys and outcomes in it: which, it could only tell itself";
 const TRANSACTIONS_LOST: &str = "all transactions in it: which, it could only tell itself";
 const NOBODY: &str = "nobody";
 

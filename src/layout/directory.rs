@@ -30,7 +30,8 @@
 //! The directory of a base begins with a commit of controls: what of the logs is replaced,
 //! which other bases count, and the swaps that lead to the numbers as they were there. Then
 //! come live versions, each put in a commit of its own id, and behind it, if a later commit
-//! changed the key's expiry, that meta.
+//! changed the key's expiry, that meta. What became of an interactive transaction is a commit
+//! with its token, request and result, and without writes (from format 4 on).
 
 use super::codec::{FormatError, Reader, put_bytes, put_varint};
 use super::{CommitId, NodeId};

@@ -38,6 +38,12 @@ pub(crate) enum Mutant {
     /// The server remembers own writes on their way, but not what else it has answered
     /// from the tip.
     ForgetsOwnReads,
+    /// The server doesn't note what an interactive transaction reads to write.
+    ForgetsWhatWasRead,
+    /// It begins a request anew, whatever became of it before.
+    ForgetsRequests,
+    /// It lets go of the snapshot of an interactive transaction while that is open.
+    LetsGoOfSnapshots,
 }
 
 struct Object {

@@ -19,6 +19,7 @@ mod census;
 mod commits;
 pub mod compaction;
 mod groups;
+pub mod interactive;
 pub mod ledger;
 mod memory;
 mod pace;
@@ -30,6 +31,7 @@ mod values;
 
 use super::gate::Gate;
 use super::index::{Entry, EntryId, Index, Share, hash_key};
+use super::interactive::{Outcomes, Registry};
 use super::now::Now;
 use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Version};
 pub use census::Census;
@@ -41,6 +43,7 @@ pub use values::Fetched;
 use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{CommitId, GroupBuilder, NodeId};
 use crate::small_bytes::{SmallBytes, SmallKey};
+use interactive::Interactive;
 use ledger::Ledger;
 use pins::{Pins, WatchedKeys};
 use rand::SeedableRng;
@@ -362,6 +365,7 @@ pub struct Core {
     /// The swaps in all that has been replaced, as one permutation of slots.
     replaced_slots: Vec<u8>,
     values: Values,
+    interactive: Interactive,
     pace: pace::Pace,
     /// What cached values may take, if that is there.
     cache_bytes: u64,
@@ -402,6 +406,10 @@ impl Core {
             base: (0, 0),
             replaced_slots: (0..=u8::MAX).collect(),
             values: Values::new(options.cache_bytes, options.hash_seed),
+            interactive: Interactive {
+                registry: Registry::new(options.hash_seed),
+                outcomes: Outcomes::new(options.hash_seed),
+            },
             pace: pace::Pace::default(),
             cache_bytes: options.cache_bytes,
             memory_bytes_max: 0,
@@ -453,6 +461,14 @@ impl Core {
     /// Whether the node takes writes.
     pub fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// Why the node takes no writes, if it doesn't.
+    pub fn takes_no_writes(&self) -> Option<String> {
+        match &self.health {
+            Health::Serving => None,
+            Health::Refusing(why) | Health::Fenced(why) => Some(why.clone()),
+        }
     }
 
     /// Bytes sequenced and not yet acknowledged.

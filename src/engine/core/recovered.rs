@@ -152,6 +152,7 @@ impl Core {
         for db in &mut self.databases {
             db.live_visible = db.live_tip;
         }
+        self.interactive.outcomes.sort_recovered();
         self.node = node;
         self.first_node = node;
         self.last_commit_time = self.last_commit_time.max(largest_commit.time);

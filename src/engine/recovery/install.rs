@@ -17,6 +17,7 @@
 
 use super::super::core::{Core, Recovering};
 use super::super::index::{Share, hash_key};
+use super::super::interactive::Outcome;
 use super::super::version::{Inherited, ObjectId, RECOVERED, State, StoredValue, Value, Version};
 use crate::layout::directory::TYPE_STRING;
 use crate::layout::group::checked_directory;
@@ -123,6 +124,7 @@ impl Installers {
                     swaps.iter().for_each(|&(one, other)| core.recover_swap(one, other));
                     core.recover_swaps_of(object, swaps);
                 }
+                core.recover_outcomes(installed.outcomes.into_iter());
             }
             shares.push(installed.keys);
         }
@@ -139,6 +141,8 @@ struct Installing {
     keys: Recovering,
     /// The swaps in each object that has any.
     swaps: Vec<(ObjectId, Vec<(u8, u8)>)>,
+    /// Of interactive transactions; the first share alone gathers them.
+    outcomes: Vec<Outcome>,
     shown: Shown,
 }
 
@@ -152,7 +156,8 @@ struct Found<'a> {
 impl Installing {
     fn new(hash_seed: u64, share: Share) -> Self {
         let keys = Recovering::new(hash_seed, share);
-        Self { hash_seed, share, keys, swaps: Vec::new(), shown: Shown::default() }
+        let (swaps, outcomes) = (Vec::new(), Vec::new());
+        Self { hash_seed, share, keys, swaps, outcomes, shown: Shown::default() }
     }
 
     fn run(mut self, batches: &Receiver<Batch>) -> Self {
@@ -180,6 +185,9 @@ impl Installing {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
+            if self.share.number == 0 {
+                self.outcomes.extend(Outcome::of_stored(&commit));
+            }
             for write in &commit.writes {
                 match *write {
                     Write::Put { key, .. }
