@@ -17,22 +17,19 @@
 //!
 //! Why nothing comes back, see [`ledger`](super::core::ledger).
 
+mod collect;
+
 use super::Engine;
 use super::core::Core;
-use super::core::compaction::{Alive, Plan};
+use super::core::compaction::Plan;
 use super::core::ledger::Count;
 use super::gate::Outcome;
-use super::read::{Object, ReadAhead};
 use super::recovery::OpenError;
 use super::sweep::DELETE_NAMES_MAX;
 use super::version::{Position, StoredValue};
-use crate::layout::group::checked_directory;
-use crate::layout::{
-    Commit, CommitId, FormatError, GroupBuilder, Header, Kind, ObjectName, Place, Write,
-};
-use crate::small_bytes::SmallBytes;
+use crate::layout::{FormatError, Header, Kind, ObjectName, Write};
 use crate::storage::resilient::Decided;
-use bytes::Bytes;
+use collect::{Collection, Moved, collect};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -91,23 +88,6 @@ impl From<OpenError> for Failed {
     fn from(error: OpenError) -> Self {
         Self::Store(error.to_string())
     }
-}
-
-/// A value that moves to the base.
-struct Moved {
-    slot: u8,
-    key: SmallBytes,
-    put: CommitId,
-    offset: u64,
-    length: u64,
-    crc: u32,
-}
-
-/// A base while it is being collected.
-#[derive(Default)]
-struct Collection {
-    base: GroupBuilder,
-    moved: Vec<Moved>,
 }
 
 /// Objects that have been replaced and wait for their last readers.
@@ -270,120 +250,6 @@ async fn step(
     };
     let collection = collect(engine, &plan, &controls).await?;
     publish(engine, &plan, &controls, collection).await.map(Some)
-}
-
-/// Step 2, as far as the reading goes.
-async fn collect(
-    engine: &Engine,
-    plan: &Plan,
-    controls: &[Write<'_>],
-) -> Result<Collection, Failed> {
-    let mut collection = Collection::default();
-    let first = Commit { id: plan.largest_commit, ..Commit::default() };
-    collection.base.begin_commit(&first, controls.len());
-    controls.iter().for_each(|control| collection.base.write(control));
-    let mut objects = ReadAhead::whole(engine, plan.names.iter().copied());
-    while let Some((name, object)) = objects.next().await? {
-        let (header, bytes) = match object {
-            Object::Sound(header, bytes) => (header, bytes),
-            Object::Damaged(error) => return Err(Failed::Damaged(name, error)),
-        };
-        let collected = collection.add(engine, &header, &bytes).await;
-        collected.map_err(|error| Failed::Damaged(name, error))?;
-    }
-    Ok(collection)
-}
-
-impl Collection {
-    /// What is alive of an object.
-    async fn add(
-        &mut self,
-        engine: &Engine,
-        header: &Header,
-        bytes: &Bytes,
-    ) -> Result<(), FormatError> {
-        let mut directory = checked_directory(header, bytes)?;
-        let mut slice: Vec<(CommitId, Write<'_>)> = Vec::with_capacity(SLICE_WRITES);
-        loop {
-            let commit = directory.next_commit()?;
-            let over = commit.is_none();
-            if let Some(commit) = commit {
-                if commit.token.is_some() && engine.with_core(|core| core.outcome_is_alive(&commit))
-                {
-                    self.base.begin_commit(&commit, 0);
-                }
-                slice.extend(commit.writes.into_iter().map(|write| (commit.id, write)));
-            }
-            if slice.len() < SLICE_WRITES && !over {
-                continue;
-            }
-            for part in slice.chunks(SLICE_WRITES) {
-                let alive: Vec<Alive> = engine.with_core(|core| {
-                    part.iter()
-                        .map(|(commit, write)| match *write {
-                            Write::Put { database, key, .. } => {
-                                core.put_is_alive(database, key, *commit)
-                            }
-                            Write::Meta { database, key, .. } => {
-                                core.expiry_is_alive(database, key, *commit)
-                            }
-                            _ => Alive::Nothing,
-                        })
-                        .collect()
-                });
-                for ((commit, write), alive) in part.iter().zip(alive) {
-                    self.take(header, bytes, *commit, write, alive)?;
-                }
-                tokio::task::yield_now().await;
-            }
-            slice.clear();
-            if over {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Moves a write, if it is alive.
-    fn take(
-        &mut self,
-        header: &Header,
-        bytes: &Bytes,
-        id: CommitId,
-        write: &Write<'_>,
-        alive: Alive,
-    ) -> Result<(), FormatError> {
-        if alive == Alive::Nothing {
-            return Ok(());
-        }
-        self.base.begin_commit(&Commit { id, ..Commit::default() }, 1);
-        let Write::Put { database, key, value_type, expires_ms, place } = *write else {
-            self.base.write(write);
-            return Ok(());
-        };
-        let place = match place {
-            Place::Values { offset, length, crc } => {
-                let from = header.values_offset() + offset;
-                let value = bytes
-                    .get(from as usize..(from + length) as usize)
-                    .ok_or(FormatError::Length("values"))?;
-                // As it stands there: should it have rotted, whoever reads it is told.
-                let place = self.base.value(bytes.slice_ref(value), crc);
-                if let Place::Values { offset, .. } = place {
-                    let (slot, key, put) = (database, key.into(), id);
-                    self.moved.push(Moved { slot, key, put, offset, length, crc });
-                }
-                place
-            }
-            place => place,
-        };
-        self.base.write(&Write::Put { database, key, value_type, expires_ms, place });
-        if let Alive::WithExpiry(commit, expires_ms) = alive {
-            self.base.begin_commit(&Commit { id: commit, ..Commit::default() }, 1);
-            let expires_ms = (expires_ms != 0).then_some(expires_ms);
-            self.base.write(&Write::Meta { database, key, predecessor: id, expires_ms });
-        }
-        Ok(())
-    }
 }
 
 /// Steps 2 to 4: the base is written, and counts.

@@ -15,6 +15,9 @@ pub(super) enum Object {
     Damaged(FormatError),
 }
 
+/// Covers header and directory of most groups in one read.
+const FIRST_READ: u64 = 64 << 10;
+
 /// How much of an object is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -28,8 +31,6 @@ pub(super) async fn read_object(engine: &Engine, name: ObjectName) -> Result<Obj
 }
 
 async fn read_part(engine: &Engine, name: ObjectName, part: Part) -> Result<Object, OpenError> {
-    /// Covers header and directory of most groups in one read.
-    const FIRST_READ: u64 = 64 << 10;
     let text = name.to_string();
     let first = if part == Part::Whole { u64::MAX } else { FIRST_READ };
     let mut bytes = engine.store.read(&text, 0, first).await?;
@@ -71,6 +72,8 @@ pub(super) struct ReadAhead<'e, I> {
     engine: &'e Engine,
     names: I,
     part: Part,
+    /// An object that isn't there is damaged, and no error of the store.
+    all_exist: bool,
     in_flight_max: usize,
     reading: InOrder<'e, Result<(ObjectName, Object), OpenError>>,
 }
@@ -79,15 +82,20 @@ impl<'e, I: Iterator<Item = ObjectName>> ReadAhead<'e, I> {
     /// Headers and directories.
     pub(super) fn new(engine: &'e Engine, names: I) -> Self {
         let in_flight_max = engine.options.recovery_reads_in_flight.max(1);
-        Self { engine, names, part: Part::Directory, in_flight_max, reading: InOrder::default() }
+        let (part, all_exist) = (Part::Directory, false);
+        Self { engine, names, part, all_exist, in_flight_max, reading: InOrder::default() }
     }
 
-    /// Whole objects: fewer at a time, since they are held until it is their turn.
-    pub(super) fn whole(engine: &'e Engine, names: I) -> Self {
+    /// Objects of which some values are going to be moved: as whole objects, unless the store
+    /// reads parts of them as well. Fewer at a time, since they are held until it is their turn.
+    pub(super) fn for_moving(engine: &'e Engine, names: I) -> Self {
         /// Hides the latency of a store, and is little beside what clients may ask for.
         const IN_FLIGHT_MAX: usize = 8;
         let in_flight_max = engine.options.recovery_reads_in_flight.clamp(1, IN_FLIGHT_MAX);
-        Self { engine, names, part: Part::Whole, in_flight_max, reading: InOrder::default() }
+        let in_parts = engine.store.limits().read_gap_bytes <= FIRST_READ;
+        let part = if in_parts { Part::Directory } else { Part::Whole };
+        let all_exist = true;
+        Self { engine, names, part, all_exist, in_flight_max, reading: InOrder::default() }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<(ObjectName, Object)>, OpenError> {
@@ -95,13 +103,13 @@ impl<'e, I: Iterator<Item = ObjectName>> ReadAhead<'e, I> {
             let Some(name) = self.names.next() else {
                 break;
             };
-            let (engine, part) = (self.engine, self.part);
+            let (engine, part, all_exist) = (self.engine, self.part, self.all_exist);
             self.reading.push(async move {
                 match read_part(engine, name, part).await {
                     // The newest base names it, or the start has seen it: somebody else has
                     // deleted it.
                     Err(OpenError::Store(StoreError::NotFound))
-                        if part == Part::Whole || matches!(name, ObjectName::Base(..)) =>
+                        if all_exist || matches!(name, ObjectName::Base(..)) =>
                     {
                         Ok((name, Object::Damaged(FormatError::Missing)))
                     }

@@ -31,6 +31,7 @@ impl Store for MemoryStore {
             object_bytes_max: u64::MAX,
             group_bytes_useful: 1 << 20,
             creates_in_flight: 4,
+            read_gap_bytes: 0,
             survives_process: false,
         }
     }

@@ -42,6 +42,8 @@ pub struct Limits {
     pub group_bytes_useful: usize,
     /// How many creates may usefully be under way at once.
     pub creates_in_flight: usize,
+    /// To read so many bytes more costs about as much as another read.
+    pub read_gap_bytes: u64,
     /// Whether what it holds outlives this process. If not, the engine doesn't write
     /// its log there at all: nobody could ever read it.
     pub survives_process: bool,

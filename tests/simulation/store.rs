@@ -80,6 +80,8 @@ struct World {
     began: Instant,
     kill: Notify,
     creates_in_flight: usize,
+    /// By chance: values are moved one by one, a few at a time, or with their whole object.
+    read_gap_bytes: u64,
     object_bytes_max: AtomicU64,
     mutant: Mutant,
 }
@@ -107,8 +109,9 @@ impl SimStore {
         faults: Faults,
         creates_in_flight: usize,
         mutant: Mutant,
-        rng: StdRng,
+        mut rng: StdRng,
     ) -> Self {
+        let read_gap_bytes = [0, 200, u64::MAX][rng.random_range(0..3)];
         let state = State {
             objects: BTreeMap::new(),
             deleted: BTreeMap::new(),
@@ -124,6 +127,7 @@ impl SimStore {
             began: virtual_now(),
             kill: Notify::new(),
             creates_in_flight,
+            read_gap_bytes,
             object_bytes_max: AtomicU64::new(u64::MAX),
             mutant,
         };
@@ -424,6 +428,7 @@ impl Store for SimStore {
             object_bytes_max: self.world.object_bytes_max.load(Ordering::Relaxed),
             group_bytes_useful: 1 << 20,
             creates_in_flight: self.world.creates_in_flight,
+            read_gap_bytes: self.world.read_gap_bytes,
             survives_process: true,
         }
     }

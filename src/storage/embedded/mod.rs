@@ -116,6 +116,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 pub const OBJECT_BYTES_MAX: u64 = 1 << 30;
 /// The smallest segments that [`EmbeddedOptions::segment_bytes`] can ask for.
 pub const SEGMENT_BYTES_MIN: u64 = 8 << 10;
+/// As long as a system call and its way through our queue take, so many bytes are copied.
+const READ_GAP_BYTES: u64 = 8 << 10;
 /// How many writes, and how many reads, may be queued; more wait.
 const QUEUE_MAX: usize = 1024;
 
@@ -210,6 +212,7 @@ impl Store for EmbeddedStore {
             object_bytes_max: OBJECT_BYTES_MAX,
             group_bytes_useful: 1 << 20,
             creates_in_flight: 4,
+            read_gap_bytes: READ_GAP_BYTES,
             survives_process: true,
         }
     }

@@ -7,7 +7,7 @@
 
 use super::index::Index;
 use super::segments::Segments;
-use super::{OBJECT_BYTES_MAX, SystemDisk};
+use super::{OBJECT_BYTES_MAX, READ_GAP_BYTES, SystemDisk};
 use crate::storage::{Created, Limits, Store, StoreError, StoreFuture};
 use bytes::Bytes;
 use std::fs::File;
@@ -77,6 +77,7 @@ impl Store for ReadOnlyStore {
             object_bytes_max: OBJECT_BYTES_MAX,
             group_bytes_useful: 0,
             creates_in_flight: 0,
+            read_gap_bytes: READ_GAP_BYTES,
             survives_process: true,
         }
     }

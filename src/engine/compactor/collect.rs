@@ -1,0 +1,224 @@
+//! What is alive of objects that are to be replaced is read and put into a base.
+
+use super::super::Engine;
+use super::super::core::compaction::{Alive, Plan};
+use super::super::in_order::InOrder;
+use super::super::read::{Object, ReadAhead};
+use super::{Failed, SLICE_WRITES};
+use crate::layout::group::checked_directory;
+use crate::layout::{
+    Commit, CommitId, FormatError, GroupBuilder, Header, ObjectName, Place, Write,
+};
+use crate::small_bytes::SmallBytes;
+use crate::storage::StoreError;
+use bytes::Bytes;
+use std::ops::Range;
+
+/// Parts of an object that are read at a time at the most.
+const PARTS_IN_FLIGHT: usize = 8;
+
+/// A value that moves to the base.
+pub(super) struct Moved {
+    pub(super) slot: u8,
+    pub(super) key: SmallBytes,
+    pub(super) put: CommitId,
+    pub(super) offset: u64,
+    pub(super) length: u64,
+    pub(super) crc: u32,
+}
+
+/// A base while it is being collected.
+#[derive(Default)]
+pub(super) struct Collection {
+    pub(super) base: GroupBuilder,
+    pub(super) moved: Vec<Moved>,
+}
+
+/// A write that has to be moved.
+struct Found<'a> {
+    commit: CommitId,
+    write: Write<'a>,
+    alive: Alive,
+}
+
+/// Parts of an object, in order.
+struct Parts(Vec<(u64, Bytes)>);
+
+/// Step 2, as far as the reading goes.
+pub(super) async fn collect(
+    engine: &Engine,
+    plan: &Plan,
+    controls: &[Write<'_>],
+) -> Result<Collection, Failed> {
+    let mut collection = Collection::default();
+    let first = Commit { id: plan.largest_commit, ..Commit::default() };
+    collection.base.begin_commit(&first, controls.len());
+    controls.iter().for_each(|control| collection.base.write(control));
+    let mut objects = ReadAhead::for_moving(engine, plan.names.iter().copied());
+    while let Some((name, object)) = objects.next().await? {
+        let (header, bytes) = match object {
+            Object::Sound(header, bytes) => (header, bytes),
+            Object::Damaged(error) => return Err(Failed::Damaged(name, error)),
+        };
+        collection.add(engine, name, &header, bytes).await?;
+    }
+    Ok(collection)
+}
+
+impl Collection {
+    /// What is alive of an object, of which header and directory have been read at least.
+    async fn add(
+        &mut self,
+        engine: &Engine,
+        name: ObjectName,
+        header: &Header,
+        bytes: Bytes,
+    ) -> Result<(), Failed> {
+        let damaged = |error| Failed::Damaged(name, error);
+        let found = self.find_alive(engine, header, &bytes).await.map_err(damaged)?;
+        let gap = engine.store.limits().read_gap_bytes;
+        let missing = missing_parts(&found, header, bytes.len() as u64, gap);
+        let mut parts = Parts(vec![(0, bytes.clone())]);
+        let mut missing = missing.into_iter();
+        let text = name.to_string();
+        let mut reading = InOrder::default();
+        loop {
+            while reading.len() < PARTS_IN_FLIGHT
+                && let Some(Range { start, end }) = missing.next()
+            {
+                let read = engine.store.read(&text, start, end - start);
+                reading.push(async move { (start, read.await) });
+            }
+            match reading.next().await {
+                Some((start, Ok(part))) => parts.0.push((start, part)),
+                Some((_, Err(StoreError::NotFound))) => return Err(damaged(FormatError::Missing)),
+                Some((_, Err(error))) => return Err(Failed::Store(error.to_string())),
+                None => break,
+            }
+        }
+        for found in &found {
+            self.take(header, &parts, found).map_err(damaged)?;
+        }
+        Ok(())
+    }
+
+    /// The writes in an object that have to be moved. An outcome is moved at once.
+    async fn find_alive<'a>(
+        &mut self,
+        engine: &Engine,
+        header: &Header,
+        bytes: &'a [u8],
+    ) -> Result<Vec<Found<'a>>, FormatError> {
+        let mut directory = checked_directory(header, bytes)?;
+        let mut slice: Vec<(CommitId, Write<'a>)> = Vec::with_capacity(SLICE_WRITES);
+        let mut found = Vec::new();
+        loop {
+            let commit = directory.next_commit()?;
+            let over = commit.is_none();
+            if let Some(commit) = commit {
+                if commit.token.is_some() && engine.with_core(|core| core.outcome_is_alive(&commit))
+                {
+                    self.base.begin_commit(&commit, 0);
+                }
+                slice.extend(commit.writes.iter().map(|write| (commit.id, *write)));
+                directory.reuse(commit);
+            }
+            if slice.len() < SLICE_WRITES && !over {
+                continue;
+            }
+            for part in slice.chunks(SLICE_WRITES) {
+                engine.with_core(|core| {
+                    found.extend(part.iter().filter_map(|&(commit, write)| {
+                        let alive = match write {
+                            Write::Put { database, key, .. } => {
+                                core.put_is_alive(database, key, commit)
+                            }
+                            Write::Meta { database, key, .. } => {
+                                core.expiry_is_alive(database, key, commit)
+                            }
+                            _ => Alive::Nothing,
+                        };
+                        (alive != Alive::Nothing).then_some(Found { commit, write, alive })
+                    }));
+                });
+                tokio::task::yield_now().await;
+            }
+            slice.clear();
+            if over {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Moves a write.
+    fn take(
+        &mut self,
+        header: &Header,
+        parts: &Parts,
+        found: &Found<'_>,
+    ) -> Result<(), FormatError> {
+        let Found { commit: id, write, alive } = *found;
+        self.base.begin_commit(&Commit { id, ..Commit::default() }, 1);
+        let Write::Put { database, key, value_type, expires_ms, place } = write else {
+            self.base.write(&write);
+            return Ok(());
+        };
+        let place = match place {
+            Place::Values { offset, length, crc } => {
+                let value = parts.find(header.values_offset() + offset, length)?;
+                // As it stands there: should it have rotted, whoever reads it is told.
+                let place = self.base.value(value, crc);
+                if let Place::Values { offset, .. } = place {
+                    let (slot, key, put) = (database, key.into(), id);
+                    self.moved.push(Moved { slot, key, put, offset, length, crc });
+                }
+                place
+            }
+            place => place,
+        };
+        self.base.write(&Write::Put { database, key, value_type, expires_ms, place });
+        if let Alive::WithExpiry(commit, expires_ms) = alive {
+            self.base.begin_commit(&Commit { id: commit, ..Commit::default() }, 1);
+            let expires_ms = (expires_ms != 0).then_some(expires_ms);
+            self.base.write(&Write::Meta { database, key, predecessor: id, expires_ms });
+        }
+        Ok(())
+    }
+}
+
+/// Where the values lie that have not been read: less than `gap` between two is read, too.
+fn missing_parts(found: &[Found<'_>], header: &Header, read: u64, gap: u64) -> Vec<Range<u64>> {
+    let mut missing: Vec<Range<u64>> = Vec::new();
+    for found in found {
+        let Write::Put { place: Place::Values { offset, length, .. }, .. } = found.write else {
+            continue;
+        };
+        let start = header.values_offset().saturating_add(offset);
+        let end = start.saturating_add(length);
+        match missing.last_mut() {
+            _ if end <= read => {}
+            Some(last) if last.start <= start && start <= last.end.saturating_add(gap) => {
+                last.end = last.end.max(end);
+            }
+            _ => missing.push(start..end),
+        }
+    }
+    missing
+}
+
+impl Parts {
+    /// A value at its place in the object.
+    fn find(&self, start: u64, length: u64) -> Result<Bytes, FormatError> {
+        let cut = FormatError::Length("values");
+        // The first part is what was read with the directory.
+        let (first, others) = self.0.split_first().ok_or(cut)?;
+        let behind = others.partition_point(|(at, _)| *at <= start);
+        let other = behind.checked_sub(1).map(|at| &others[at]);
+        let whole = |(at, bytes): &(u64, Bytes)| {
+            let start = usize::try_from(start.checked_sub(*at)?).ok()?;
+            let end = start.checked_add(usize::try_from(length).ok()?)?;
+            (end <= bytes.len()).then(|| bytes.slice(start..end))
+        };
+        whole(first).or_else(|| whole(other?)).ok_or(cut)
+    }
+}
