@@ -2,15 +2,17 @@
 //! left as it is.
 
 use crate::clock::{Clock, SystemClock};
+use crate::config;
 use crate::inspect::{
     self, Depth, Inspection, statistics_json, statistics_text, verification_json, verification_text,
 };
-use crate::storage::StoreError;
 use crate::storage::embedded::ReadOnlyStore;
+#[cfg(feature = "redis")]
+use crate::storage::redis::{RedisOptions, RedisStore};
+use crate::storage::{Store, StoreError};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 const VERIFY: &str = "verify";
@@ -52,9 +54,12 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 fn command() -> Command {
     let store = Arg::new(STORE)
         .long("store")
-        .value_name("embedded:DIR")
+        .value_name("embedded:DIR|redis://HOST")
         .required(true)
-        .value_parser(directory)
+        .value_parser(|text: &str| match text.parse() {
+            Ok(config::Store::Memory) => Err("memory: keeps nothing to look at".to_owned()),
+            store => store,
+        })
         .help("The store, which no node may have open");
     let json = Arg::new(JSON).long("json").action(ArgAction::SetTrue).help("Answers in JSON");
     let arguments = [store, json];
@@ -74,27 +79,33 @@ fn command() -> Command {
         )
 }
 
-fn directory(text: &str) -> Result<PathBuf, String> {
-    match text.split_once(':') {
-        Some(("embedded", directory)) if !directory.is_empty() => Ok(directory.into()),
-        _ => Err("use embedded:DIR".to_owned()),
-    }
-}
-
 fn look(what: &str, matches: &ArgMatches) -> Result<Inspection, StoreError> {
     let failed = |why: String| StoreError::Fatal(why);
-    let Some(path) = matches.get_one::<PathBuf>(STORE) else {
+    let Some(address) = matches.get_one::<config::Store>(STORE) else {
         return Err(failed("no store is named".to_owned()));
     };
-    let store = ReadOnlyStore::open(path)?;
-    let depth = if what == VERIFY { Depth::Whole } else { Depth::Directories };
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
         .build()
         .map_err(|error| failed(error.to_string()))?;
+    let depth = if what == VERIFY { Depth::Whole } else { Depth::Directories };
     let mut progress = Progress::new();
     let now_ms = SystemClock::new().wall_ms();
-    let found = inspect::inspect(&store, depth, now_ms, |done, all| progress.show(done, all));
-    runtime.block_on(found)
+    runtime.block_on(async {
+        let store = open(address).await?;
+        inspect::inspect(&*store, depth, now_ms, |done, all| progress.show(done, all)).await
+    })
+}
+
+async fn open(address: &config::Store) -> Result<Box<dyn Store>, StoreError> {
+    match address {
+        config::Store::Embedded { dir } => Ok(Box::new(ReadOnlyStore::open(dir)?)),
+        #[cfg(feature = "redis")]
+        config::Store::Redis(address) => {
+            Ok(Box::new(RedisStore::look(address, RedisOptions::default()).await?))
+        }
+        other => Err(StoreError::Fatal(format!("this build can't look at {}", other.shown()))),
+    }
 }
 
 /// One line on a terminal, written over and over.

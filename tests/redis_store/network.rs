@@ -1,0 +1,92 @@
+//! A network between aft and its Redis that delays, cuts, and loses replies after the work was
+//! done.
+
+use crate::common::backing::Backing;
+use crate::common::proxy::{Proxy, Weather};
+use crate::common::server::Server;
+use crate::common::temp_dir::TempDir;
+use crate::common::wait::{self, PATIENCE};
+use crate::load::{Progress, Writes, under_load};
+use crate::{at, impatient};
+use std::time::Duration;
+
+struct World {
+    server: Server,
+    proxy: Proxy,
+    _backing: Backing,
+    _dir: TempDir,
+}
+
+impl World {
+    fn start() -> Self {
+        let dir = TempDir::named("network");
+        let backing = Backing::redis(dir.path(), &[]);
+        let proxy = Proxy::start(backing.servers()[0].addr());
+        let server = Server::start(&impatient(at(&format!("redis://{}", proxy.addr()))));
+        Self { server, proxy, _backing: backing, _dir: dir }
+    }
+
+    fn check(&mut self, writes: &[Writes]) {
+        assert!(self.server.is_running());
+        writes.iter().for_each(|writes| writes.check(&mut self.server.client()));
+        self.server.kill_9();
+        self.server.restart();
+        writes.iter().for_each(|writes| writes.check(&mut self.server.client()));
+    }
+}
+
+fn more_are_done(progress: &Progress) {
+    let before = progress.done();
+    wait::until("writes are acknowledged", PATIENCE, || {
+        (progress.done() > before + 20).then_some(())
+    });
+}
+
+fn some_are_refused(progress: &Progress) {
+    let before = progress.refused();
+    wait::until("writes are refused", PATIENCE, || {
+        (progress.refused() > before + 20).then_some(())
+    });
+}
+
+fn in_weather(weather: Weather, lasts: impl Fn(&Progress, &Proxy)) {
+    let mut world = World::start();
+    let writes = under_load(world.server.addr(), |progress| {
+        for _ in 0..3 {
+            more_are_done(progress);
+            world.proxy.set(weather);
+            lasts(progress, &world.proxy);
+            world.proxy.set(Weather::Fair);
+        }
+        more_are_done(progress);
+    });
+    world.check(&writes);
+}
+
+fn a_reply_is_lost(proxy: &Proxy, before: u64) {
+    wait::until("a reply is lost", PATIENCE, || (proxy.replies_lost() > before).then_some(()));
+}
+
+#[test]
+fn delays_are_delays() {
+    in_weather(Weather::Slow(Duration::from_millis(30)), |progress, _| more_are_done(progress));
+}
+
+#[test]
+fn cut_connections_come_back() {
+    in_weather(Weather::Cut, |_, _| ());
+    in_weather(Weather::Cut, |progress, _| some_are_refused(progress));
+}
+
+#[test]
+fn a_reply_lost_with_its_connection_is_asked_for_again() {
+    in_weather(Weather::CutAtReply, |_, proxy| a_reply_is_lost(proxy, proxy.replies_lost()));
+    in_weather(Weather::CutAtReply, |progress, _| some_are_refused(progress));
+}
+
+/// The connection is there and says nothing, for ever: TCP would take minutes to notice.
+#[test]
+fn a_connection_that_has_fallen_silent_is_given_up() {
+    in_weather(Weather::Silent, |_, proxy| a_reply_is_lost(proxy, proxy.replies_lost()));
+    in_weather(Weather::Silent, |progress, _| some_are_refused(progress));
+}
