@@ -97,6 +97,14 @@ impl Backing {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// From now on it forces to its disk once a second.
+    pub(crate) fn everysec(&self) {
+        for server in self.servers().iter() {
+            let reply = server.client().cmd("CONFIG SET appendfsync everysec");
+            assert_eq!(reply, Reply::ok());
+        }
+    }
+
     /// As a crash of all of it.
     pub(crate) fn kill_9(&self) {
         self.servers().iter_mut().for_each(Server::kill_9);

@@ -76,11 +76,16 @@ impl Options {
 
     /// On the kind of store that `AFT_TEST_STORE` names, with its data in this directory.
     pub(crate) fn durable(dir: &Path) -> Self {
-        let options = Self { dir: Some(dir.to_owned()), ..Self::memory() };
+        let options = Self::in_directory(dir);
         match (options.peer, Kind::from_env()) {
             (Peer::Redis, _) | (_, Kind::Embedded) => options,
             (Peer::Aft, kind) => Self { backing: Some(Backing::start(kind, dir)), ..options },
         }
+    }
+
+    /// On files in this directory, for tests that are about those.
+    pub(crate) fn in_directory(dir: &Path) -> Self {
+        Self { dir: Some(dir.to_owned()), ..Self::memory() }
     }
 
     /// On this store.

@@ -48,6 +48,9 @@ impl From<&ServerError> for Fault {
                 "{said}: give user and password as in redis://user:password@host"
             )),
             "NOPERM" => Self::Refused(format!("{said}: docs/stores.md says what aft needs")),
+            "ERR" if details.contains("cluster support disabled") => {
+                Self::Refused("this is no Redis Cluster: use redis://".to_owned())
+            }
             "ERR" if !details.starts_with("max number of clients") => Self::Refused(said),
             _ => Self::Passing(said),
         }
