@@ -74,7 +74,8 @@ impl Link {
             let mut builder = ClusterClient::builder(infos(address).map_err(said)?)
                 .use_protocol(ProtocolVersion::RESP2)
                 .connection_timeout(connect_timeout)
-                .response_timeout(attempt_timeout)
+                // Whoever has waited long enough drops the request, and with it the connection.
+                .response_timeout(Duration::MAX)
                 .tcp_settings(TcpSettings::default().set_nodelay(true))
                 // For redirections; everything else is tried again by who asks.
                 .retries(3);
