@@ -8,6 +8,14 @@ use crate::common::temp_dir::TempDir;
 use crate::common::wait::{self, PATIENCE};
 use crate::load::{Progress, Writes, under_load};
 use crate::{at, impatient};
+use aft::config::Store;
+use aft::layout::{Header, Kind};
+use aft::storage::redis::{RedisOptions, RedisStore};
+use aft::storage::resilient::{Decided, ResilientStore, RetryPolicy};
+use bytes::Bytes;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::sync::Arc;
 use std::time::Duration;
 
 struct World {
@@ -89,4 +97,45 @@ fn a_reply_lost_with_its_connection_is_asked_for_again() {
 fn a_connection_that_has_fallen_silent_is_given_up() {
     in_weather(Weather::Silent, |_, proxy| a_reply_is_lost(proxy, proxy.replies_lost()));
     in_weather(Weather::Silent, |progress, _| some_are_refused(progress));
+}
+
+/// The verbs themselves, each with its reply lost on the wire after the work was done.
+#[test]
+fn each_verb_survives_a_lost_reply() {
+    let dir = TempDir::named("lost");
+    let backing = Backing::redis(dir.path(), &[]);
+    let proxy = Proxy::start(backing.servers()[0].addr());
+    let store = format!("redis://{}", proxy.addr());
+    let Ok(Store::Redis(address)) = store.parse() else { panic!("{store}") };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let store = RedisStore::open(&address, RedisOptions::default()).await.expect("a store");
+        let rng = &mut StdRng::seed_from_u64(1);
+        let store = ResilientStore::new(Arc::new(store), RetryPolicy::default(), rng);
+        let mut object = Vec::new();
+        Header::new(Kind::Seal, 7, 1, 1).encode(&mut object);
+        let object = Bytes::from(object);
+        let name = "log/1".to_owned();
+        let created = losing(&proxy, store.create(&name, object.clone(), 7)).await;
+        assert_eq!(created, Decided::Ours);
+        assert_eq!(losing(&proxy, store.read(&name, 0, u64::MAX)).await, Ok(object));
+        assert_eq!(losing(&proxy, store.list("log/")).await.expect("names"), [name.clone()]);
+        let names = [name.clone()];
+        assert_eq!(losing(&proxy, store.delete(&names)).await, Ok(()));
+        assert_eq!(store.list("log/").await, Ok(Vec::new()));
+    });
+}
+
+/// Does it while replies are lost, until one was.
+async fn losing<T>(proxy: &Proxy, work: impl Future<Output = T>) -> T {
+    let before = proxy.replies_lost();
+    proxy.set(Weather::CutAtReply);
+    let lost = async {
+        while proxy.replies_lost() == before {
+            tokio::task::yield_now().await;
+        }
+        proxy.set(Weather::Fair);
+    };
+    tokio::join!(work, lost).0
 }

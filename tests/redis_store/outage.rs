@@ -8,6 +8,7 @@ use crate::common::temp_dir::TempDir;
 use crate::common::wait::{self, PATIENCE};
 use crate::load::{Progress, under_load};
 use crate::{impatient, inside};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A cluster decides by votes, after a timeout of its own.
@@ -39,10 +40,32 @@ fn killed_and_started_again(
     });
     assert!(server.is_running());
     writes.iter().for_each(|writes| writes.check(&mut server.client()));
+    assert_eq!(server.terminate().code(), Some(0));
+    every_object_is_listed_and_nothing_else(&backing);
     // And so it is in the store.
+    server.restart();
     server.kill_9();
     server.restart();
     writes.iter().for_each(|writes| writes.check(&mut server.client()));
+}
+
+/// However often it was killed between the two.
+fn every_object_is_listed_and_nothing_else(backing: &Backing) {
+    let texts = |reply: Reply| -> BTreeSet<String> {
+        reply.items().iter().filter_map(Reply::text).collect()
+    };
+    let (mut objects, mut listed) = (BTreeSet::new(), BTreeSet::new());
+    for redis in backing.servers().iter() {
+        let mut client = redis.client();
+        objects.extend(texts(client.cmd("KEYS {aft:*}:o:*")));
+        for index in texts(client.cmd("KEYS {aft:*}:index")) {
+            let names = texts(client.run(&["ZRANGE", &index, "0", "-1"]));
+            let shard = index.strip_suffix("index").expect("an index").to_owned();
+            listed.extend(names.iter().map(|name| format!("{shard}o:{name}")));
+        }
+    }
+    assert!(objects.len() > 10, "{objects:?}");
+    assert_eq!(listed, objects);
 }
 
 #[test]
