@@ -36,7 +36,7 @@ pub(super) struct Link {
 
 enum Target {
     One(Client),
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
 }
 
 #[derive(Default)]
@@ -82,7 +82,7 @@ impl Link {
             if address.tls {
                 builder = builder.certs(certificates);
             }
-            Target::Cluster(builder.build().map_err(said)?)
+            Target::Cluster(Box::new(builder.build().map_err(said)?))
         } else {
             let info = infos(address).map_err(said)?.remove(0);
             Target::One(match address.tls {

@@ -209,8 +209,9 @@ impl RedisStore {
             cmd("SET").arg(&key).arg(object).arg("NX").take(),
         ];
         if let Some(confirmation) = &self.confirmation {
-            // To wait is to wait for the last write of this connection: should the object be
-            // there already, this one stands behind it.
+            // WAIT is promised for the writes of this connection only. Should the object be there
+            // already, from an earlier one, this write stands behind it. (Redis 7.0 would do
+            // without: there any command counts.)
             let nudge = cmd("INCR").arg(self.keys.waited(shard)).take();
             commands.extend([nudge, cmd("EXEC"), confirmation.command.clone()]);
         } else {
