@@ -19,8 +19,8 @@ fn main() -> ExitCode {
     let start = aft::config::start(std::env::args_os(), &|name| std::env::var_os(name), &|path| {
         std::fs::read_to_string(path)
     });
-    let settings = match start {
-        Ok(Start::Serve(effective)) => effective.settings,
+    let effective = match start {
+        Ok(Start::Serve(effective)) => *effective,
         Ok(Start::Print(text)) => {
             print!("{text}");
             return ExitCode::SUCCESS;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let (filter, reload) = reload::Layer::new(level(settings.log_level));
+    let (filter, reload) = reload::Layer::new(level(effective.settings.log_level));
     let stderr = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(aft::node::run(settings, set_log_level)) {
+    match runtime.block_on(aft::node::run(effective, set_log_level)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("aft: {error}");

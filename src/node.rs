@@ -4,7 +4,8 @@
 //! no new connections, what was read is finished and made durable, the log is sealed.
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, LogLevel, Settings};
+use crate::command;
+use crate::config::{self, Effective, LogLevel, Settings};
 use crate::connection::listener::Bound;
 use crate::engine::core::compaction::CompactionLimits;
 use crate::engine::{Engine, EngineOptions, OpenError, Recovered, Stopped};
@@ -51,11 +52,12 @@ impl From<io::Error> for NodeError {
 /// # Errors
 /// It can't start, or it had to stop.
 pub async fn run(
-    mut settings: Settings,
+    effective: Effective,
     set_log_level: impl Fn(LogLevel) + Send + Sync + 'static,
 ) -> Result<(), NodeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let Effective { mut settings, file, .. } = effective;
     fit_to_file_limit(&mut settings);
     let bound = Bound::to(&settings).map_err(NodeError)?;
     println!("aft {}", env!("CARGO_PKG_VERSION"));
@@ -71,18 +73,15 @@ pub async fn run(
     let port = listeners.first().map_or(0, |listener| listener.address().port());
     let run_id = format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>());
     let server = Arc::new(Server::new(Arc::clone(&engine), clock, settings, run_id, port));
+    command::load_users(&server).map_err(NodeError)?;
     server.set_recovered(recovered);
+    if let Some(file) = file {
+        server.set_config_file(file);
+    }
     let adjusted = Arc::clone(&engine);
     server.when_changed(move |settings| {
         set_log_level(settings.log_level);
-        let commit = Duration::from_millis(settings.commit_deadline_ms);
-        let read = Duration::from_millis(settings.read_deadline_ms);
-        adjusted.adjust(commit, read, settings.expired_keys_per_turn as usize);
-        adjusted.adjust_space(
-            settings.cache_bytes,
-            settings.memory_bytes_max,
-            compaction_limits(settings),
-        );
+        adjust(&adjusted, settings);
     });
     let mut accepting = Vec::new();
     for listener in listeners {
@@ -116,6 +115,15 @@ pub async fn run(
         drained = drain(&server, shutdown) => drained,
         Stopped(why) = &mut running => Err(NodeError(why)),
     }
+}
+
+/// Gives the engine those of its settings that may change.
+fn adjust(engine: &Engine, settings: &Settings) {
+    let commit = Duration::from_millis(settings.commit_deadline_ms);
+    let read = Duration::from_millis(settings.read_deadline_ms);
+    engine.adjust(commit, read, settings.expired_keys_per_turn as usize);
+    let compaction = compaction_limits(settings);
+    engine.adjust_space(settings.cache_bytes, settings.memory_bytes_max, compaction);
 }
 
 /// Finishes what was read, makes it durable and seals the log, each within `patience`.

@@ -18,6 +18,7 @@ use rates::Readings;
 use slowlog::Slowlog;
 use statistics::CommandStatistics;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -152,6 +153,8 @@ pub struct ClientState {
     pub protocol: u8,
     /// MONITOR.
     pub monitoring: bool,
+    /// Its reply is held back: WAIT, DEBUG SLEEP.
+    pub blocked: bool,
     /// CLIENT NO-EVICT.
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
@@ -212,6 +215,7 @@ pub struct Server {
     next_client: AtomicU64,
     memory: MemoryGauge,
     recovered: OnceLock<Recovered>,
+    config_file: OnceLock<PathBuf>,
     draining: AtomicBool,
     /// Somebody has disconnected.
     departed: Notify,
@@ -252,9 +256,21 @@ impl Server {
             next_client: AtomicU64::new(1),
             memory: MemoryGauge::default(),
             recovered: OnceLock::new(),
+            config_file: OnceLock::new(),
             draining: AtomicBool::new(false),
             departed: Notify::new(),
         }
+    }
+
+    /// Remembers for INFO which file the settings were read from.
+    pub fn set_config_file(&self, path: PathBuf) {
+        // The first one stands: a process starts once.
+        let _ = self.config_file.set(path);
+    }
+
+    /// The file that the settings were read from; empty without one.
+    pub fn config_file(&self) -> &Path {
+        self.config_file.get().map_or(Path::new(""), PathBuf::as_path)
     }
 
     /// Remembers for INFO what the start found in the store.

@@ -119,6 +119,8 @@ pub struct Session {
     pub executing: Option<(usize, usize)>,
     /// It is told of every command.
     pub monitoring: bool,
+    /// It was until its latest command: what it was told by then goes before that reply.
+    pub monitored: bool,
     /// Watched keys.
     pub watches: Vec<Watch>,
     /// Bytes of the watched keys.
@@ -149,6 +151,7 @@ impl Session {
             multi: None,
             executing: None,
             monitoring: false,
+            monitored: false,
             watches: Vec::new(),
             watched_bytes: 0,
             reply_mode: ReplyMode::On,

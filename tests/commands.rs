@@ -208,7 +208,7 @@ fn info_has_what_clients_and_monitoring_read() {
         ("total_error_replies", "3"),
         ("errorstat_ERR", "count=2"),
         ("errorstat_WRONGPASS", "count=1"),
-        ("db0", "keys=2,expires=1,avg_ttl=0"),
+        ("db0", "keys=2,expires=1,avg_ttl=100000"),
         ("db2", "keys=2,expires=0,avg_ttl=0"),
         ("health", "serving"),
         ("pending_bytes", "0"),

@@ -330,3 +330,18 @@ fn a_full_disk_refuses_writes_reads_go_on_and_space_is_enough_to_recover() {
     server.restart();
     full.check(&mut server.client());
 }
+
+#[test]
+fn info_names_the_file_of_settings() {
+    if !is_aft() {
+        return;
+    }
+    let dir = TempDir::named("settings");
+    let file = dir.path().join("aft.toml");
+    std::fs::write(&file, "databases = 3\n").expect("a file");
+    let extra = vec!["--config".to_owned(), file.display().to_string()];
+    let server = Server::start(&Options { extra, ..Options::memory() });
+    let info = server.client().cmd("INFO server").text().expect("a text");
+    assert!(info.contains(&format!("config_file:{}\r\n", file.display())), "{info}");
+    assert!(server.client().cmd("SELECT 3").is_error());
+}

@@ -237,7 +237,9 @@ fn monitor_is_told_what_redis_tells() {
     assert_eq!(String::from_utf8(ours).unwrap(), answers.join("\r\n") + "\r\n");
     let again = node.run(&mut watching.session, &["MONITOR"]);
     assert_eq!(again, aft::resp::Reply::None);
+    assert!(!watching.session.monitored);
     node.run(&mut watching.session, &["RESET"]);
+    assert!(watching.session.monitored && !watching.session.client.take_feed().is_empty());
     pair.ask("PING");
     assert!(watching.session.client.take_feed().is_empty());
     assert!(!node.server.monitors.any());

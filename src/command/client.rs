@@ -301,6 +301,7 @@ fn flags(state: &ClientState) -> String {
     let flags: String = [
         ('O', state.monitoring),
         ('x', state.queued.is_some()),
+        ('b', state.blocked),
         ('e', state.no_evict),
         ('T', state.no_touch),
     ]

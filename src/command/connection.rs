@@ -135,6 +135,8 @@ pub(super) fn is_plain(name: &[u8]) -> bool {
 /// QUIT
 pub(super) fn quit(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
     context.session.closing = true;
+    // Nothing follows the reply, not even the line that a monitor would get about this.
+    context.server.monitors.remove(&context.session.client);
     Ok(Reply::Ok)
 }
 
@@ -149,7 +151,7 @@ pub(super) fn reset(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult
     session.log_out(context.server);
     if std::mem::take(&mut session.monitoring) {
         context.server.monitors.remove(&session.client);
-        drop(session.client.take_feed());
+        session.monitored = true;
     }
     session.client.state().name.clear();
     Ok(Reply::simple("RESET"))

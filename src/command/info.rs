@@ -91,6 +91,7 @@ pub(super) fn info(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
 fn server(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
     let server = context.server;
     let uptime_s = server.uptime_ms() / 1000;
+    let executable = std::env::current_exe().unwrap_or_default();
     lines
         .line("redis_version", REDIS_VERSION)
         .line("aft_version", env!("CARGO_PKG_VERSION"))
@@ -104,15 +105,19 @@ fn server(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .line("server_time_usec", server.wall_ms() * 1000)
         .line("uptime_in_seconds", uptime_s)
         .line("uptime_in_days", uptime_s / (24 * 60 * 60))
-        .fixed(&[("executable", ""), ("config_file", "")]);
+        .line("executable", executable.display())
+        .line("config_file", server.config_file().display());
 }
 
 fn clients(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
+    let connected = context.server.connected();
+    let blocked = connected.iter().filter(|client| client.state().blocked);
     lines
         .line("connected_clients", context.server.connected_count())
         .line("cluster_connections", 0)
         .line("maxclients", context.settings.clients_max)
-        .fixed(&[("blocked_clients", "0"), ("tracking_clients", "0")]);
+        .line("blocked_clients", blocked.count())
+        .line("tracking_clients", 0);
 }
 
 fn memory(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
@@ -289,7 +294,8 @@ fn keyspace(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         let expires = core.expiring_keys(number, core.visible());
         if keys > 0 || expires > 0 {
             let name = format!("db{number}");
-            lines.line(&name, format_args!("keys={keys},expires={expires},avg_ttl=0"));
+            let ttl_ms = core.mean_ttl_ms(number, core.visible());
+            lines.line(&name, format_args!("keys={keys},expires={expires},avg_ttl={ttl_ms}"));
         }
     }
 }

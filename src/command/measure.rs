@@ -12,6 +12,7 @@ use crate::server::Server;
 use crate::server::slowlog::{self, SlowCommand};
 use crate::server::statistics::Call;
 use crate::session::{Multi, Session};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A brief command with more bytes of arguments isn't.
@@ -208,6 +209,7 @@ impl Inside {
             statistics.ran(&[timed.call], timed.took);
         }
         drop(statistics);
+        server.counters.commands.fetch_add(self.calls.len() as u64, Ordering::Relaxed);
         for timed in &self.calls {
             if server.monitors.any() || is_slow(settings, timed.took) {
                 let args = multi.queue[timed.at].args();

@@ -53,6 +53,7 @@ mod slowlog;
 mod strings;
 pub mod transactions;
 
+pub use acl::load_at_start as load_users;
 pub use measure::{begin_turn, end_turn};
 
 use crate::config::Settings;

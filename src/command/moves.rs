@@ -53,6 +53,8 @@ pub(super) fn copy(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
     if from == to {
         return Err(same_object());
     }
+    let exists = context.transaction.exists(from.0, from.1);
+    context.looked_up(exists);
     let copied = transfer(context, from, to, target, false)?;
     Ok(Reply::Integer(i64::from(copied)))
 }

@@ -17,6 +17,7 @@ const SHARED_INTEGERS: i64 = 10_000;
 /// The value of a key, if there is one.
 fn value(context: &mut Context<'_, '_>, key: &[u8]) -> Result<Option<SmallBytes>, super::Stop> {
     let found = context.transaction.get(context.session.database, key)?;
+    context.looked_up(found.is_some());
     Ok(found.map(|Found { value: Value::String(bytes), .. }| bytes))
 }
 
@@ -55,7 +56,9 @@ pub(super) fn freq(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
 }
 
 fn untracked(context: &mut Context<'_, '_>, key: &[u8], text: &'static str) -> CommandResult {
-    if context.transaction.exists(context.session.database, key) {
+    let exists = context.transaction.exists(context.session.database, key);
+    context.looked_up(exists);
+    if exists {
         return Err(Reply::error(text).into());
     }
     Ok(Reply::Null)

@@ -148,6 +148,9 @@ pub(super) fn set(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
     let old = if needs_value { context.transaction.get(database, key)? } else { None };
     let old_expiry = context.transaction.expires_ms(database, key);
     let old_value = old.map(|Found { value: Value::String(bytes), .. }| bytes);
+    if options.get {
+        context.looked_up(old_value.is_some());
+    }
     let holds = match options.condition {
         Condition::Always => true,
         Condition::IfAbsent => old_expiry.is_none(),

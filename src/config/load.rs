@@ -26,6 +26,8 @@ pub enum Start {
 pub struct Effective {
     /// Their values.
     pub settings: Settings,
+    /// The file that was read, an absolute path.
+    pub file: Option<PathBuf>,
     origins: HashMap<&'static str, Origin>,
 }
 
@@ -97,7 +99,8 @@ pub fn start(
         Asked::Text(text) => return Ok(Start::Print(text)),
         Asked::Matches(matches) => matches,
     };
-    let mut effective = Effective { settings: Settings::default(), origins: HashMap::new() };
+    let mut effective =
+        Effective { settings: Settings::default(), file: None, origins: HashMap::new() };
     // From the weakest to the strongest: each overwrites what it gives.
     if let Some((path, origin)) = config_file(&matches, env) {
         let file = read_file(&path).map_err(|error| ConfigError::File {
@@ -106,6 +109,7 @@ pub fn start(
             reason: error.to_string(),
         })?;
         take_file(&mut effective, &path, &file)?;
+        effective.file = Some(std::path::absolute(&path).unwrap_or(path));
     }
     for setting in SETTINGS {
         let variable = setting.variable();

@@ -86,6 +86,10 @@ settings! {
             Kind::Secret, Live, Some("requirepass"),
             "Password that clients must give with AUTH or HELLO; empty for none.",
             "Prefer the environment or the file: every user of the machine can read a flag. It is never logged.";
+        acl_file: Option<PathBuf> = None,
+            Kind::File, AtStart, Some("aclfile"),
+            "A file of users and what each may do: `user name rules` a line, as for ACL SETUSER; empty for none.",
+            "Users made by ACL SETUSER are gone after a restart, unless ACL SAVE has written them there.";
         log_level: LogLevel = LogLevel::Info,
             Kind::Choice(LogLevel::WORDS), Live, None,
             "The least important messages that are logged.",

@@ -105,10 +105,12 @@ impl Listener {
                     if let Err(error) = prepare(&server, &stream) {
                         tracing::debug!(%error, "a socket option could not be set");
                     }
+                    // Before anything else runs: others may mean it already, by CLIENT KILL.
+                    let place = Place::take(&server, &stream, peer);
                     let server = Arc::clone(&server);
                     match &self.tls {
-                        None => tokio::spawn(admit(server, stream, peer)),
-                        Some(tls) => tokio::spawn(admit_tls(server, stream, peer, tls.clone())),
+                        None => tokio::spawn(admit(server, stream, place)),
+                        Some(tls) => tokio::spawn(admit_tls(server, stream, place, tls.clone())),
                     };
                 }
                 Err(error) => {
@@ -159,8 +161,8 @@ impl Drop for Place {
     }
 }
 
-async fn admit(server: Arc<Server>, mut stream: TcpStream, peer: SocketAddr) {
-    match Place::take(&server, &stream, peer) {
+async fn admit(server: Arc<Server>, mut stream: TcpStream, place: Option<Place>) {
+    match place {
         Some(place) => serve(server, stream, Arc::clone(&place.client)).await,
         None => {
             // Whether the refused client reads it is its own affair.
@@ -169,10 +171,10 @@ async fn admit(server: Arc<Server>, mut stream: TcpStream, peer: SocketAddr) {
     }
 }
 
-async fn admit_tls(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, tls: Tls) {
+async fn admit_tls(server: Arc<Server>, stream: TcpStream, place: Option<Place>, tls: Tls) {
     // Who is one too many is told nothing, as in Redis: that would take the handshake that
     // there is no place for.
-    let Some(place) = Place::take(&server, &stream, peer) else {
+    let Some(place) = place else {
         return;
     };
     let Some(mut stream) = tls.handshake(&server, &place.client, stream).await else {

@@ -269,6 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         if over {
             if let Pause::Held(reply, _) = std::mem::replace(&mut self.pause, Pause::No) {
+                self.session.client.state().blocked = false;
                 self.output.push(reply, &mut self.session, None);
             }
             self.more_to_run = true;
@@ -406,13 +407,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 None => command::execute(server, &settings, &mut self.session, core, &args),
                 Some(why) => command::fetch_failed(&mut self.session, core, &why).into(),
             };
+            if std::mem::take(&mut self.session.monitored) {
+                self.output.push_bytes(&self.session.client.take_feed());
+            }
             match execution {
                 Execution::Reply(reply, gate) => self.output.push(reply, &mut self.session, gate),
                 Execution::Held(reply, hold) => {
                     core.keep_lent();
                     self.pause = Pause::hold(reply, hold);
+                    self.session.client.state().blocked = true;
                     used += consumed;
-                    commands += 1;
                     break;
                 }
                 Execution::Fetch(missing) => {
@@ -432,7 +436,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 break;
             }
         }
-        server.counters.commands.fetch_add(commands, Ordering::Relaxed);
         self.input.advance(used);
     }
 

@@ -7,6 +7,7 @@
 use crate::server::Server;
 use crate::server::statistics::Call;
 use smallvec::SmallVec;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// So many commands are timed together at most.
@@ -60,6 +61,7 @@ impl Meter {
         };
         let took_each = if calls == 1 { took } else { took / calls };
         server.statistics().ran(&self.run, took_each);
+        server.counters.commands.fetch_add(u64::from(calls), Ordering::Relaxed);
         self.run.clear();
         took_each
     }

@@ -68,6 +68,7 @@ fn names_of_redis_show_the_settings() {
         ("tls-key-file", ""),
         ("tls-ca-cert-file", ""),
         ("tls-auth-clients", "yes"),
+        ("aclfile", ""),
         ("dir", "/data"),
         ("save", ""),
         ("appendonly", "yes"),

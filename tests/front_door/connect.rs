@@ -93,6 +93,99 @@ fn info_counts_the_keys_that_have_expired() {
     counted(&mut client, 0).expect("the count begins anew");
 }
 
+/// Nothing that was refused or only queued counts as processed, and each look-up counts once.
+#[test]
+fn counts_are_those_of_redis() {
+    let servers = [Peer::Aft, Peer::Redis].map(|peer| Server::start(&Options::new(peer)));
+    let counts = servers.map(|server| {
+        let mut client = server.client();
+        let names = ["total_commands_processed", "keyspace_hits", "keyspace_misses"];
+        let mut look = || -> Vec<i64> {
+            let info = client.cmd("INFO stats").text().expect("a text");
+            let field = |name: &str| {
+                let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+                line.expect("a field").parse().expect("a number")
+            };
+            names.map(field).to_vec()
+        };
+        let mut others = server.client();
+        let mut deltas = Vec::new();
+        for command in COUNTED {
+            let before = look();
+            others.cmd(command);
+            let after = look();
+            let delta: Vec<i64> = after.iter().zip(before).map(|(a, b)| a - b).collect();
+            deltas.push((*command, delta));
+        }
+        deltas
+    });
+    assert_eq!(counts[0], counts[1]);
+}
+
+const COUNTED: &[&str] = &[
+    "SET k v",
+    "GET k",
+    "GET none",
+    "SET k w GET",
+    "SET none w NX GET",
+    "GET a b",
+    "NOSUCH",
+    "INCR",
+    "EXISTS k none",
+    "OBJECT ENCODING k",
+    "OBJECT ENCODING gone",
+    "OBJECT FREQ k",
+    "COPY k c",
+    "COPY gone d",
+    "MGET k gone",
+    "STRLEN k",
+    "TTL k",
+    "TYPE k",
+    "MULTI",
+    "GET k",
+    "NOSUCH x",
+    "EXEC",
+    "WATCH k",
+    "MULTI",
+    "GET k",
+    "INCR n",
+    "EXEC",
+    "PING",
+    "GETRANGE k 0 1",
+    "TOUCH k gone",
+];
+
+#[test]
+fn a_blocked_client_is_shown_as_one() {
+    let server = Server::start(&Options::memory());
+    let (mut client, mut waits) = (server.client(), server.client());
+    waits.queue(&["WAIT", "1", "0"]);
+    waits.flush().expect("sent");
+    let blocked = |client: &mut Client| {
+        let info = client.cmd("INFO clients").text().expect("a text");
+        info.lines().any(|line| line == "blocked_clients:1").then_some(())
+    };
+    until("a blocked client", PATIENCE, || blocked(&mut client));
+    let list = client.cmd("CLIENT LIST").text().expect("a text");
+    assert!(list.lines().any(|line| line.contains(" flags=b ")), "{list}");
+}
+
+/// Whoever has connected can be meant, before it has said anything.
+#[test]
+fn client_kill_finds_a_client_that_has_said_nothing() {
+    let server = Server::start(&Options::memory());
+    let mut killer = server.client();
+    for _ in 0..50 {
+        let mut victim = server.client();
+        let address = victim.stream().local_addr().expect("an address").to_string();
+        let killed = |killer: &mut Client| {
+            (killer.run(&["CLIENT", "KILL", &address]) == Reply::ok()).then_some(())
+        };
+        until("the client is accepted", PATIENCE, || killed(&mut killer));
+        assert_eq!(victim.read_to_close().expect("closed"), b"");
+    }
+}
+
 #[test]
 fn client_kill_closes_the_other_connection() {
     let server = Server::start(&Options::memory());
@@ -232,4 +325,33 @@ fn settings_change_while_the_server_runs() {
     assert_eq!(refused, Reply::Error(expected));
     assert_eq!(other.cmd("CONFIG SET loglevel debug timeout 7"), Reply::ok());
     assert_eq!(other.cmd("CONFIG GET timeout").items().last(), Some(&Reply::bulk("7")));
+}
+
+/// Lines about commands of the same pipeline come before the reply that ends the watching, so
+/// that nothing follows it.
+#[test]
+fn monitor_is_told_up_to_its_end() {
+    for peer in [Peer::Aft, Peer::Redis] {
+        let server = Server::start(&Options::new(peer));
+        let mut client = server.client();
+        assert_eq!(client.cmd("MONITOR"), Reply::ok());
+        for words in [&["PING", "told"] as &[&str], &["RESET"], &["PING", "after"]] {
+            client.queue(words);
+        }
+        client.flush().expect("sent");
+        let mut seen = Vec::new();
+        while seen.last() != Some(&Reply::bulk("after")) {
+            seen.push(client.read().expect("a reply"));
+        }
+        let is_line = |reply: &Reply| matches!(reply, Reply::Simple(text) if text.contains(&b'"'));
+        let end = seen.iter().position(|reply| *reply == Reply::Simple(b"RESET".to_vec()));
+        let end = end.expect("RESET is answered");
+        assert_eq!(seen.len(), end + 2, "{peer:?}: {seen:?}");
+        assert_eq!(seen[..end].iter().filter(|reply| is_line(reply)).count(), 1, "{seen:?}");
+
+        assert_eq!(client.cmd("MONITOR"), Reply::ok());
+        client.queue(&["QUIT"]);
+        client.flush().expect("sent");
+        assert_eq!(client.read_to_close().expect("closed"), b"+OK\r\n", "{peer:?}");
+    }
 }

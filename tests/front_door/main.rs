@@ -14,4 +14,5 @@ mod large;
 mod pipeline;
 mod slow;
 mod transactions;
+mod users;
 mod wire;

@@ -46,6 +46,46 @@ fn a_multi_that_comes_with_its_exec_is_answered_in_one_piece() {
     assert_eq!(client.cmd("EXEC"), Reply::Array(vec![Reply::Int(21)]));
 }
 
+/// Beyond them a client gets an error at once, EXEC carries out nothing, and it can go on.
+#[test]
+fn what_a_client_may_queue_and_watch_is_bounded() {
+    let mut options = Options::memory();
+    let limits =
+        [["--multi-commands-max", "3"], ["--multi-bytes-max", "1mb"], ["--watched-keys-max", "2"]];
+    options.extra = limits.concat().into_iter().map(str::to_owned).collect();
+    let server = Server::start(&options);
+    let mut client = server.client();
+    let too_much = Reply::Error(
+        b"ERR too much is queued in this MULTI, see multi-bytes-max and multi-commands-max"
+            .to_vec(),
+    );
+    let aborted =
+        Reply::Error(b"EXECABORT Transaction discarded because of previous errors.".to_vec());
+
+    client.cmd("MULTI");
+    for _ in 0..3 {
+        assert_eq!(client.cmd("INCR k"), Reply::queued());
+    }
+    assert_eq!(client.cmd("INCR k"), too_much);
+    assert_eq!(client.cmd("EXEC"), aborted);
+
+    client.cmd("MULTI");
+    assert_eq!(client.cmd("SET k 1"), Reply::queued());
+    assert_eq!(client.run(&["SET", "k", &"x".repeat(1 << 20)]), too_much);
+    assert_eq!(client.cmd("EXEC"), aborted);
+    assert_eq!(client.cmd("EXISTS k"), Reply::Int(0));
+
+    assert_eq!(client.cmd("WATCH a b"), Reply::ok());
+    assert_eq!(client.cmd("WATCH a"), Reply::ok());
+    let too_many = Reply::Error(b"ERR too many keys are watched, see watched-keys-max".to_vec());
+    assert_eq!(client.cmd("WATCH c"), too_many);
+    assert_eq!(client.cmd("UNWATCH"), Reply::ok());
+    assert_eq!(client.cmd("WATCH c"), Reply::ok());
+    client.cmd("MULTI");
+    client.cmd("INCR k");
+    assert_eq!(client.cmd("EXEC"), Reply::Array(vec![Reply::Int(1)]));
+}
+
 const MULTI: &[Scenario] = &[
     scenario(
         "a block of commands",

@@ -140,6 +140,7 @@ const ROWS: &[(&str, &str)] = &[
     ("client|setinfo", "(lib-name|LIB-VER|x) <message>"),
     ("client|setname", "(me|you|<message>)"),
     ("client|trackinginfo", ""),
+    ("asking", ""),
     ("readonly", ""),
     ("readwrite", ""),
     ("cluster", "info"),

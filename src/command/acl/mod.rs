@@ -6,13 +6,17 @@
 //! | `describe`   | the same words, told of a user                    |
 //! | `categories` | which commands belong together                    |
 //! | `check`      | whether a user may run a command                  |
+//! | `file`       | users in a file, as in Redis' `aclfile`           |
 
 mod categories;
 mod check;
 mod describe;
+mod file;
 mod rules;
 
 pub(super) use check::{Place, admit, login_denied};
+pub use file::load_at_start;
+pub(super) use file::{load, save};
 
 use super::parse::{integer_arg, repeating, subcommand_syntax};
 use super::table::{self, by_number};
@@ -204,10 +208,4 @@ fn describe_denial(denial: &Denial, now_ms: u64) -> Reply {
         (Reply::bulk("age-seconds"), Reply::Double(age_s)),
         (Reply::bulk("client-info"), Reply::bulk(denial.client.as_slice())),
     ])
-}
-
-/// ACL LOAD, ACL SAVE: there is no file of users.
-pub(super) fn no_file(_: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
-    let text = "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.";
-    Err(Reply::error(text).into())
 }

@@ -174,6 +174,7 @@ pub(super) static COMMANDS: &[Command] = &[
     row("reset", 1, LEAVE, NO_KEYS, "connection", "6.2.0", "O(1)", "Reset the connection", connection::reset),
     container("client", "connection", "2.4.0", "A container for client connection commands", CLIENT),
 
+    row("asking", 1, Flags::FAST.and(Flags::CONNECTION), NO_KEYS, "cluster", "3.0.0", "O(1)", "Sent by cluster clients after an -ASK redirect", absent::no_cluster),
     row("readonly", 1, FAST, NO_KEYS, "cluster", "3.0.0", "O(1)", "Enables read queries for a connection to a cluster replica node", absent::no_cluster),
     row("readwrite", 1, FAST, NO_KEYS, "cluster", "3.0.0", "O(1)", "Disables read queries for a connection to a cluster replica node", absent::no_cluster),
     row("cluster", -2, Flags::NONE, NO_KEYS, "cluster", "3.0.0", "Depends on subcommand.", "A container for cluster commands", absent::no_cluster),

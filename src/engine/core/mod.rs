@@ -64,6 +64,8 @@ pub struct Database {
     live_visible: Census,
     /// The tip's keys that expire, by time.
     expiries: BTreeSet<(u64, EntryId)>,
+    /// Their times, added up.
+    expiries_sum_ms: u128,
     /// Where the last look for expired keys ended.
     looked_at: (u64, EntryId),
     /// Where it was last written.
@@ -78,6 +80,7 @@ impl Database {
             live_tip: Census::default(),
             live_visible: Census::default(),
             expiries: BTreeSet::new(),
+            expiries_sum_ms: 0,
             looked_at: (0, 0),
             written: RECOVERED,
         }
@@ -106,15 +109,15 @@ impl Database {
 
     fn forget_expiry(&mut self, id: EntryId) {
         let expires_ms = self.expiry_of(id);
-        if expires_ms != 0 {
-            self.expiries.remove(&(expires_ms, id));
+        if expires_ms != 0 && self.expiries.remove(&(expires_ms, id)) {
+            self.expiries_sum_ms -= u128::from(expires_ms);
         }
     }
 
     fn remember_expiry(&mut self, id: EntryId) {
         let expires_ms = self.expiry_of(id);
-        if expires_ms != 0 {
-            self.expiries.insert((expires_ms, id));
+        if expires_ms != 0 && self.expiries.insert((expires_ms, id)) {
+            self.expiries_sum_ms += u128::from(expires_ms);
         }
     }
 
@@ -485,6 +488,15 @@ impl Core {
             }
         });
         u64::try_from(keys).unwrap_or(0)
+    }
+
+    /// How long keys that expire have to live on average, in milliseconds; 0 if there are none.
+    pub fn mean_ttl_ms(&self, database: u8, snapshot: Snapshot) -> u64 {
+        let mean = self
+            .database(database, snapshot)
+            .and_then(|db| db.expiries_sum_ms.checked_div(db.expiries.len() as u128));
+        let mean = mean.map_or(0, |mean| u64::try_from(mean).unwrap_or(u64::MAX));
+        mean.saturating_sub(self.now.ms())
     }
 
     /// How many keys of a database have an expiry, once all that is on its way has arrived.
