@@ -120,8 +120,8 @@ fn each_verb_survives_a_lost_reply() {
         let created = losing(&proxy, store.create(&name, object.clone(), 7)).await;
         assert_eq!(created, Decided::Ours);
         assert_eq!(losing(&proxy, store.read(&name, 0, u64::MAX)).await, Ok(object));
-        assert_eq!(losing(&proxy, store.list("log/")).await.expect("names"), [name.clone()]);
-        let names = [name.clone()];
+        let names = [name];
+        assert_eq!(losing(&proxy, store.list("log/")).await.expect("names"), names);
         assert_eq!(losing(&proxy, store.delete(&names)).await, Ok(()));
         assert_eq!(store.list("log/").await, Ok(Vec::new()));
     });

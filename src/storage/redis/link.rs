@@ -35,7 +35,7 @@ pub(super) struct Link {
 }
 
 enum Target {
-    One(Client),
+    One(Box<Client>),
     Cluster(Box<ClusterClient>),
 }
 
@@ -85,10 +85,10 @@ impl Link {
             Target::Cluster(Box::new(builder.build().map_err(said)?))
         } else {
             let info = infos(address).map_err(said)?.remove(0);
-            Target::One(match address.tls {
+            Target::One(Box::new(match address.tls {
                 true => Client::build_with_tls(info, certificates).map_err(said)?,
                 false => Client::open(info).map_err(said)?,
-            })
+            }))
         };
         let (current, doubted) = (Mutex::default(), AtomicU64::new(0));
         Ok(Self { target, connect_timeout, current, doubted, landmark: None })
