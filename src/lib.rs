@@ -21,6 +21,7 @@ pub mod small_bytes;
 pub mod layout;
 pub mod storage;
 
+pub mod backup;
 pub mod engine;
 pub mod inspect;
 pub mod transaction;
@@ -34,5 +35,6 @@ pub mod session;
 pub mod command;
 
 pub mod connection;
+pub mod import;
 pub mod node;
 pub mod store_commands;

@@ -12,9 +12,15 @@ use tracing_subscriber::util::SubscriberInitExt;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Not among the flags: what it does has nothing to do with a node's settings.
-    if std::env::args_os().nth(1).is_some_and(|first| first == "store") {
-        return aft::store_commands::run(std::env::args_os().skip(1));
+    // Not among the flags: what they do has nothing to do with a node's settings.
+    match std::env::args_os().nth(1) {
+        Some(first) if first == "store" => {
+            return aft::store_commands::run(std::env::args_os().skip(1));
+        }
+        Some(first) if first == "import" => {
+            return aft::store_commands::run_import(std::env::args_os().skip(1));
+        }
+        _ => {}
     }
     let start = aft::config::start(std::env::args_os(), &|name| std::env::var_os(name), &|path| {
         std::fs::read_to_string(path)

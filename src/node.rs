@@ -202,6 +202,7 @@ async fn open_engine(
         cache_bytes: settings.cache_bytes,
         memory_bytes_max: settings.memory_bytes_max,
         compaction: compaction_limits(settings),
+        ..EngineOptions::default()
     };
     let opened = Engine::open(store, Arc::clone(clock), options, rng).await;
     let (engine, mut recovered) = opened.map_err(|error: OpenError| {

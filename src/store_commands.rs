@@ -1,6 +1,13 @@
-//! `aft store verify` and `aft store stats`: a store that no node has open, looked at and
-//! left as it is.
+//! `aft store`: a store without its node. It can be looked at (`verify`, `stats`), copied while
+//! a node serves it (`dump`), and filled (`load`, `aft import`).
 
+mod backup;
+mod import;
+mod progress;
+
+pub use import::run_import;
+
+use crate::backup::BackupError;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::inspect::{
@@ -11,14 +18,21 @@ use crate::storage::embedded::ReadOnlyStore;
 use crate::storage::redis::{RedisOptions, RedisStore};
 use crate::storage::{Store, StoreError};
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use progress::Progress;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 const VERIFY: &str = "verify";
 const STATS: &str = "stats";
 const STORE: &str = "store";
 const JSON: &str = "json";
+const DUMP: &str = "dump";
+const LOAD: &str = "load";
+const OUTPUT: &str = "output";
+const INPUT: &str = "input";
+const REPLACE: &str = "replace";
 
 /// Runs what the arguments ask for, the first of them `store`. The exit code is 0 if nothing
 /// is wrong, 1 if something in the store is, 2 if the store could not be looked at.
@@ -33,6 +47,22 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let Some((what, matches)) = matches.subcommand() else {
         return ExitCode::from(2);
     };
+    match what {
+        DUMP => finish(backup::dump(matches)),
+        LOAD => finish(backup::load(matches)),
+        _ => report(what, matches),
+    }
+}
+
+fn finish(done: Result<(), BackupError>) -> ExitCode {
+    let Err(error) = done else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("aft: {error}");
+    ExitCode::from(if matches!(error, BackupError::Damaged(_)) { 1 } else { 2 })
+}
+
+fn report(what: &str, matches: &ArgMatches) -> ExitCode {
     let found = match look(what, matches) {
         Ok(found) => found,
         Err(error) => {
@@ -52,31 +82,62 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn command() -> Command {
-    let store = Arg::new(STORE)
-        .long("store")
+    let store = |help: &'static str| {
+        let store = Arg::new(STORE).long("store").required(true).help(help);
+        store.value_name("embedded:DIR").value_parser(directory)
+    };
+    let closed = store("The store, which no node may have open")
         .value_name("embedded:DIR|redis://HOST")
-        .required(true)
         .value_parser(|text: &str| match text.parse() {
             Ok(config::Store::Memory) => Err("memory: keeps nothing to look at".to_owned()),
             store => store,
-        })
-        .help("The store, which no node may have open");
+        });
     let json = Arg::new(JSON).long("json").action(ArgAction::SetTrue).help("Answers in JSON");
-    let arguments = [store, json];
+    let file = |name, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .help(help)
+    };
+    let replace = Arg::new(REPLACE)
+        .long(REPLACE)
+        .action(ArgAction::SetTrue)
+        .help("Replaces what the store holds, all of it");
     Command::new("aft store")
-        .about("Looks at a store that no node has open, and changes nothing in it")
+        // Its usage is that of the program, not of the first argument.
+        .bin_name("aft store")
+        .about("Looks at a store, copies it, fills it")
         .subcommand_required(true)
         .subcommand(
             Command::new(VERIFY)
                 .about("Reads every byte and says what is wrong and whom it affects")
-                .args(arguments.clone()),
+                .args([&closed, &json]),
         )
         .subcommand(
             Command::new(STATS)
                 .about("Says what is in it, live and dead, and what a start would read")
                 .after_help("Of a running node, INFO aft says it.")
-                .args(arguments),
+                .args([&closed, &json]),
         )
+        .subcommand(
+            Command::new(DUMP)
+                .about("Writes all keys, as of one moment, while a node serves them or not")
+                .arg(store("The store; a node may be serving it"))
+                .arg(file(OUTPUT, "Where to, instead of stdout: there when it is whole")),
+        )
+        .subcommand(
+            Command::new(LOAD)
+                .about("Fills a store with a dump: all of it or, if anything fails, nothing")
+                .args([closed, file(INPUT, "The dump, instead of stdin"), replace]),
+        )
+}
+
+fn directory(text: &str) -> Result<PathBuf, String> {
+    match text.split_once(':') {
+        Some(("embedded", directory)) if !directory.is_empty() => Ok(directory.into()),
+        _ => Err("use embedded:DIR".to_owned()),
+    }
 }
 
 fn look(what: &str, matches: &ArgMatches) -> Result<Inspection, StoreError> {
@@ -89,7 +150,7 @@ fn look(what: &str, matches: &ArgMatches) -> Result<Inspection, StoreError> {
         .build()
         .map_err(|error| failed(error.to_string()))?;
     let depth = if what == VERIFY { Depth::Whole } else { Depth::Directories };
-    let mut progress = Progress::new();
+    let progress = Progress::of_objects();
     let now_ms = SystemClock::new().wall_ms();
     runtime.block_on(async {
         let store = open(address).await?;
@@ -105,31 +166,5 @@ async fn open(address: &config::Store) -> Result<Box<dyn Store>, StoreError> {
             Ok(Box::new(RedisStore::look(address, RedisOptions::default()).await?))
         }
         other => Err(StoreError::Fatal(format!("this build can't look at {}", other.shown()))),
-    }
-}
-
-/// One line on a terminal, written over and over.
-struct Progress {
-    shown: bool,
-    percent: Option<u64>,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self { shown: std::io::stderr().is_terminal(), percent: None }
-    }
-
-    fn show(&mut self, done: u64, all: u64) {
-        let percent = (done * 100).checked_div(all);
-        if !self.shown || percent == self.percent {
-            return;
-        }
-        self.percent = percent;
-        let filled = percent.unwrap_or(100) as usize / 4;
-        let bar = format!("{:<25}", "#".repeat(filled));
-        eprint!("\r[{bar}] {done} of {all} objects");
-        if done == all {
-            eprintln!();
-        }
     }
 }

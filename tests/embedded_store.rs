@@ -5,7 +5,9 @@
 
 mod common;
 
-use aft::storage::embedded::{Durability, EmbeddedOptions, EmbeddedStore, OBJECT_BYTES_MAX};
+use aft::storage::embedded::{
+    Disk, Durability, EmbeddedOptions, EmbeddedStore, OBJECT_BYTES_MAX, Segments, SystemDisk, Write,
+};
 use aft::storage::{Created, Store, StoreError};
 use bytes::Bytes;
 use common::temp_dir::TempDir;
@@ -15,6 +17,7 @@ use std::future::Future;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
 fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
@@ -64,6 +67,29 @@ fn one_object_that_lives_for_ever_holds_back_no_space() {
     assert_eq!(run(store.read("node/1", 0, u64::MAX)), Ok(bytes(100, 7)));
     drop(store);
     assert_eq!(run(open(&path).read("node/1", 0, u64::MAX)), Ok(bytes(100, 7)));
+}
+
+#[test]
+fn old_segments_go_when_nothing_is_written_any_more() {
+    let directory = TempDir::new();
+    let disk = Arc::new(SystemDisk::open(directory.path()).unwrap());
+    let mut store = Segments::open(Arc::clone(&disk), options(64 << 10)).unwrap();
+    let create = |name: &str, size| Write::Create { name: name.to_owned(), body: bytes(size, 7) };
+    store.commit(vec![create("node/1", 100)]);
+    for number in 0..40 {
+        let name = format!("log/{number}");
+        store.commit(vec![create(&name, 20 << 10)]);
+        store.commit(vec![Write::Delete { names: vec![name] }]);
+    }
+    // All removals come behind the last write, as on a slow disk.
+    while let Some(chore) = store.take_chore() {
+        store.finish_chore(chore.run(&*disk));
+    }
+    let files = disk.list().unwrap();
+    let segments = files.iter().filter(|name| name.starts_with("segment-")).count();
+    // The head, the spare, and one before.
+    assert!(segments <= 3, "{files:?}");
+    assert_eq!(store.read("node/1", 0, u64::MAX), Ok(bytes(100, 7)));
 }
 
 #[test]

@@ -208,6 +208,7 @@ impl World {
             logged,
             hash_seed: 7,
             cache_bytes: 0,
+            snapshot_timeout: Duration::MAX,
         });
         core.advance(1_000, Duration::ZERO);
         core.begin(1, CommitId::ZERO, 0);

@@ -1,7 +1,9 @@
 //! What aft promises beside redis-server, and which rows keep it.
 
-use crate::cells::{Cell, Command, Row, Store, median};
+use crate::cells::{Cell, Command, Row};
+use crate::figures::median;
 use crate::limits::Disk;
+use crate::servers::Store;
 
 /// A promise about some cells.
 #[derive(Debug)]

@@ -2,23 +2,8 @@
 
 use std::fmt;
 
-/// Which pair of servers is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Store {
-    /// redis-server without persistence, `aft --store memory:`.
-    Memory,
-    /// redis-server with `appendfsync always`, `aft --store embedded:DIR`.
-    Embedded,
-}
-
-impl fmt::Display for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Memory => "memory",
-            Self::Embedded => "embedded",
-        })
-    }
-}
+use crate::figures::{Sample, Spread};
+use crate::servers::Store;
 
 /// What one request of a cell does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,23 +133,6 @@ impl fmt::Display for Cell {
     }
 }
 
-/// What one run of one cell on one server gave.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sample {
-    /// Requests answered.
-    pub(crate) requests: u64,
-    /// CPU time of the server meanwhile, in user space and in the kernel.
-    pub(crate) cpu_seconds: f64,
-    pub(crate) per_second: f64,
-    pub(crate) p50_ms: f64,
-    pub(crate) p99_ms: f64,
-    pub(crate) p999_ms: f64,
-    pub(crate) max_ms: f64,
-    /// Requests that had no reply when the run was given up; counted in the latencies
-    /// with the time they had waited.
-    pub(crate) unanswered: u64,
-}
-
 /// All rounds of one cell.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -173,28 +141,6 @@ pub(crate) struct Row {
     pub(crate) aft: Vec<Sample>,
     /// The bare loop; empty where it can't stand in (it understands nothing).
     pub(crate) bare: Vec<Sample>,
-}
-
-/// Median, smallest and largest of some figures.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    pub(crate) min: f64,
-    pub(crate) max: f64,
-}
-
-impl Spread {
-    pub(crate) fn of(mut figures: Vec<f64>) -> Option<Self> {
-        figures.sort_by(f64::total_cmp);
-        let (min, max) = (*figures.first()?, *figures.last()?);
-        let middle = figures.len() / 2;
-        let median = if figures.len().is_multiple_of(2) {
-            (figures[middle - 1] + figures[middle]) / 2.0
-        } else {
-            figures[middle]
-        };
-        Some(Self { median, min, max })
-    }
 }
 
 impl Row {
@@ -207,17 +153,4 @@ impl Row {
         });
         Spread::of(ratios.collect())
     }
-}
-
-/// CPU time of a request in microseconds, over all rounds of one server. It hardly changes
-/// when neighbours take the CPU away, so it tells servers apart where times no longer do.
-pub(crate) fn cpu_us(samples: &[Sample]) -> f64 {
-    let seconds: f64 = samples.iter().map(|sample| sample.cpu_seconds).sum();
-    let requests: u64 = samples.iter().map(|sample| sample.requests).sum();
-    seconds * 1e6 / requests.max(1) as f64
-}
-
-/// The median of one figure over the rounds of one server; 0 without a round.
-pub(crate) fn median(samples: &[Sample], figure: impl Fn(&Sample) -> f64) -> f64 {
-    Spread::of(samples.iter().map(figure).collect()).map_or(0.0, |spread| spread.median)
 }

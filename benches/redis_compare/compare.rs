@@ -5,15 +5,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::Result;
-use crate::cells::{Cell, Command, Method, Row, Sample, Store};
+use crate::cells::{Cell, Command, Method, Row};
+use crate::figures::Sample;
 use crate::limits;
 use crate::load::{self, Plan};
 use crate::options::Options;
 use crate::redis_benchmark;
 use crate::report::Findings;
-use crate::servers::{Kind, Server};
+use crate::servers::{Kind, Server, Store};
 use crate::text;
-use crate::workload::Workload;
+use crate::workload::{self, Workload};
 
 /// The servers of one store and value size.
 struct Rivals {
@@ -52,7 +53,7 @@ async fn measure_group(options: &Options, data: &Path, cells: &[Cell]) -> Result
     };
     let workload = Workload::new(Command::Get, first.keys, first.value_bytes);
     for server in [&rivals.redis, &rivals.aft] {
-        load::fill(server.address(), &workload).await?;
+        workload::fill(server.address(), &workload).await?;
     }
     let mut rows = Vec::new();
     for cell in cells {
@@ -63,7 +64,7 @@ async fn measure_group(options: &Options, data: &Path, cells: &[Cell]) -> Result
     if cells.iter().any(|cell| cell.command == Command::Transfer) {
         let workload = Workload::new(Command::Transfer, first.keys, first.value_bytes);
         for server in [&rivals.redis, &rivals.aft] {
-            load::check_transfers(server.address(), &workload).await?;
+            workload::check_transfers(server.address(), &workload).await?;
         }
     }
     for server in [rivals.redis, rivals.aft, rivals.bare] {
@@ -76,7 +77,7 @@ pub(crate) fn our_side(options: &Options, store: Store) -> Kind {
     if options.against_itself {
         Kind::Redis(store)
     } else {
-        Kind::Aft { binary: options.aft.clone(), store }
+        Kind::Aft { binary: options.aft.clone(), store, settings: Vec::new() }
     }
 }
 
@@ -162,15 +163,16 @@ impl<'a> Pace<'a> {
     async fn run_load(&self, server: &Server, cell: &Cell) -> Result<Sample> {
         let plan = Plan {
             address: server.address(),
-            workload: Workload::new(cell.command, cell.keys, cell.value_bytes),
+            requests: Workload::new(cell.command, cell.keys, cell.value_bytes),
             connections: cell.clients,
             pipeline: cell.pipeline,
             seconds: self.options.seconds,
-            requests: None,
+            requests_max: None,
             rate: match cell.method {
                 Method::Throughput => None,
                 Method::Latency { per_second } => Some(per_second),
             },
+            seed: 1,
         };
         let sample = load::run(&plan).await;
         sample.map_err(|error| format!("{cell}: {error}").into())

@@ -9,12 +9,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cells::{Cell, Command, Method, Store};
+use crate::cells::{Cell, Command, Method};
 use crate::compare::our_side;
 use crate::load::{self, Plan};
 use crate::options::Options;
-use crate::servers::{Directory, Kind, Server};
-use crate::workload::Workload;
+use crate::servers::{Directory, Kind, Server, Store};
+use crate::workload::{self, Workload};
 use crate::{Result, redis_benchmark};
 
 const FEW: u64 = 2_000;
@@ -84,16 +84,17 @@ async fn count(kind: &Kind, data: &Path, cell: &Cell, requests: u64) -> Result<u
         format!("--callgrind-out-file={}", file.display()),
     ];
     let server = Server::start(kind, data, &wrapper).await?;
-    load::fill(server.address(), &Workload::new(Command::Get, KEYS, cell.value_bytes)).await?;
+    workload::fill(server.address(), &Workload::new(Command::Get, KEYS, cell.value_bytes)).await?;
     if cell.command == Command::Transfer {
         let plan = Plan {
             address: server.address(),
-            workload: Workload::new(cell.command, KEYS, cell.value_bytes),
+            requests: Workload::new(cell.command, KEYS, cell.value_bytes),
             connections: cell.clients,
             pipeline: cell.pipeline,
             seconds: LIMIT.as_secs_f64(),
-            requests: Some(requests),
+            requests_max: Some(requests),
             rate: None,
+            seed: 1,
         };
         load::run(&plan).await?;
     } else {

@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::Result;
-use crate::cells::Spread;
 use crate::clock::now;
+use crate::figures::Spread;
 
 /// A tokio loop on one thread that finds the end of every command and answers +OK: no
 /// command table, no data. No server on this runtime can be faster.

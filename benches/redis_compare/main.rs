@@ -17,46 +17,37 @@
 //! ```text
 //! options ─┬▶ compare ─┬─▶ servers          starts and ends redis-server, aft, the bare loop
 //!          │           ├─▶ redis_benchmark  throughput of plain commands
-//!          │           ├─▶ load ─▶ workload, replies
-//!          │           │                    transfers, and latency at a fixed rate
+//!          │           ├─▶ load, workload   transfers, and latency at a fixed rate
 //!          │           └─▶ limits           what the machine would allow
-//!          ├▶ million                       memory of a key, time of a start
+//!          ├▶ million                       memory of a key
 //!          ├▶ instructions                  by callgrind
 //!          └▶ report ─▶ bars, plot, text    docs/benchmarks/*.md, *.svg
 //! ```
+//!
+//! servers, load and whatever else `years` needs, too, is in `benches/common`.
 
 mod bars;
 mod cells;
-mod clock;
+#[path = "../common/mod.rs"]
+mod common;
 mod compare;
 mod instructions;
 mod limits;
-mod load;
-mod machine;
 mod million;
 mod options;
 mod plot;
 mod redis_benchmark;
-mod replies;
 mod report;
-mod servers;
 mod text;
 mod workload;
 
-use std::error::Error;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
+use common::{Result, clock, connection, figures, load, machine, requests, servers};
 use options::{Options, Part, Task};
 use report::Report;
 use servers::Directory;
-use tokio::signal::unix::{SignalKind, signal};
-
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
-
-/// Set once the limit of open files has been raised, so that it is tried only once.
-const LIMITS_RAISED: &str = "AFT_BENCH_LIMITS_RAISED";
 
 fn main() -> ExitCode {
     match run() {
@@ -70,26 +61,11 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let task = options::parse();
-    if std::env::var_os(LIMITS_RAISED).is_none() {
-        return Err(run_again_with_more_files().into());
-    }
-    // One thread: on a machine of two cores the load generator has one of them and the
-    // server under test the other.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let work = async {
-            match task {
-                Task::Compare(options) => measure(&options).await,
-                Task::Load(options) => load::run_alone(&options).await,
-                Task::BareLoop => limits::serve_bare_loop().await,
-            }
-        };
-        let mut terminated = signal(SignalKind::terminate())?;
-        // Dropping the work ends every server it has started.
-        tokio::select! {
-            result = work => result,
-            _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
-            _ = terminated.recv() => Err("terminated".into()),
+    common::run(async {
+        match task {
+            Task::Compare(options) => measure(&options).await,
+            Task::Load(plan) => workload::run_alone(&plan).await,
+            Task::BareLoop => limits::serve_bare_loop().await,
         }
     })
 }
@@ -109,20 +85,4 @@ async fn measure(options: &Options) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Replaces this process by itself under a higher limit of open files: Debian's default
-/// of 1,024 is too low for 1,500 connections. Returns only if that failed.
-fn run_again_with_more_files() -> std::io::Error {
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => return error,
-    };
-    Command::new("sh")
-        .arg("-c")
-        .arg(r#"ulimit -n 16384 2>/dev/null || ulimit -n "$(ulimit -Hn)"; exec "$0" "$@""#)
-        .arg(program)
-        .args(std::env::args_os().skip(1))
-        .env(LIMITS_RAISED, "1")
-        .exec()
 }

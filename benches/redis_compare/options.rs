@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
 
-use crate::cells::{Cell, Command, Method, Store};
+use crate::cells::{Cell, Command, Method};
 use crate::load::Plan;
+use crate::servers::Store;
 use crate::workload::Workload;
 
 /// What to do.
 #[derive(Debug)]
 pub(crate) enum Task {
     Compare(Options),
-    Load(LoadOptions),
+    Load(Plan<Workload>),
     BareLoop,
 }
 
@@ -23,7 +24,7 @@ pub(crate) enum Task {
 pub(crate) enum Part {
     /// Commands under loads.
     Matrix,
-    /// A million keys: memory, and starts.
+    /// A million keys: their memory.
     Million,
     /// Instructions a command.
     Instructions,
@@ -48,12 +49,6 @@ pub(crate) struct Options {
     pub(crate) output: PathBuf,
 }
 
-/// Of the load generator alone.
-#[derive(Debug)]
-pub(crate) struct LoadOptions {
-    pub(crate) plan: Plan,
-}
-
 /// Values beyond this many bytes in all would measure memory, not the servers.
 const DATA_BYTES_MAX: u64 = 256 << 20;
 
@@ -61,7 +56,7 @@ const DATA_BYTES_MAX: u64 = 256 << 20;
 pub(crate) fn parse() -> Task {
     let matches = command().get_matches();
     match matches.subcommand() {
-        Some(("load", matches)) => Task::Load(load_options(matches)),
+        Some(("load", matches)) => Task::Load(load_plan(matches)),
         Some(("bare-loop", _)) => Task::BareLoop,
         _ => Task::Compare(options(&matches)),
     }
@@ -277,23 +272,22 @@ fn keys(matches: &ArgMatches, value_bytes: usize) -> u64 {
     single::<u64>(matches, "keys").min(fitting).max(2)
 }
 
-fn load_options(matches: &ArgMatches) -> LoadOptions {
+fn load_plan(matches: &ArgMatches) -> Plan<Workload> {
     let command = Command::parse(&single::<String>(matches, "command"));
     let rate: u64 = single(matches, "rate");
     let address = matches.get_one("address").copied();
-    LoadOptions {
-        plan: Plan {
-            address: address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 6379))),
-            requests: None,
-            workload: Workload::new(
-                command.unwrap_or(Command::Transfer),
-                single::<u64>(matches, "keys").max(2),
-                single(matches, "size"),
-            ),
-            connections: single::<usize>(matches, "connections").max(1),
-            pipeline: single::<usize>(matches, "pipeline").max(1),
-            seconds: single(matches, "seconds"),
-            rate: (rate > 0).then_some(rate),
-        },
+    Plan {
+        address: address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 6379))),
+        requests_max: None,
+        requests: Workload::new(
+            command.unwrap_or(Command::Transfer),
+            single::<u64>(matches, "keys").max(2),
+            single(matches, "size"),
+        ),
+        connections: single::<usize>(matches, "connections").max(1),
+        pipeline: single::<usize>(matches, "pipeline").max(1),
+        seconds: single(matches, "seconds"),
+        rate: (rate > 0).then_some(rate),
+        seed: 1,
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use crate::Result;
-use crate::cells::{Cell, Sample};
+use crate::cells::Cell;
+use crate::figures::Sample;
 
 /// Runs redis-benchmark once; gives up after `limit`.
 pub(crate) async fn run(port: u16, cell: &Cell, requests: u64, limit: Duration) -> Result<Sample> {

@@ -5,13 +5,16 @@ use std::fs;
 
 use crate::Result;
 use crate::bars::{BARS, Bar, Verdict, bar, verdict};
-use crate::cells::{Cell, Method, Row, Sample, Spread, Store, cpu_us, median};
+use crate::cells::{Cell, Method, Row};
+use crate::figures::{Sample, Spread, cpu_us, median, thousands};
 use crate::instructions::{self, Price};
 use crate::limits::Disk;
-use crate::million::{self, Million};
+use crate::machine::command_line;
+use crate::million::{self, Memory};
 use crate::options::Options;
 use crate::plot;
-use crate::text::{bytes, pair, ratio, spread, thousands, title};
+use crate::servers::Store;
+use crate::text::{bytes, pair, ratio, title};
 
 /// All that the matrix found out.
 #[derive(Debug)]
@@ -110,12 +113,11 @@ impl<'a> Report<'a> {
     }
 
     /// A million keys.
-    pub(crate) fn million(&self, million: &Million) -> Result<()> {
-        let mut out = self.head("A million keys: memory, and starts")?;
+    pub(crate) fn million(&self, million: &Memory) -> Result<()> {
+        let mut out = self.head("A million keys: memory")?;
         let (keys, bytes) = (thousands(self.options.million as f64), million::BYTES);
         writeln!(out, "{keys} keys of {bytes} B with values of {bytes} B.\n")?;
         memory(&mut out, million)?;
-        starts(&mut out, million)?;
         println!("\n{out}");
         self.write("million_keys.md", &out)
     }
@@ -155,7 +157,7 @@ impl<'a> Report<'a> {
                  how far to trust the tables of this directory. (\"aft\" is the second redis-server.)\n"
             )?;
         }
-        writeln!(out, "{}", command_line())?;
+        writeln!(out, "{}", command_line("redis_compare"))?;
         for (name, value) in &self.machine {
             writeln!(out, "- {name}: {value}")?;
         }
@@ -181,15 +183,6 @@ impl<'a> Report<'a> {
         }
         Ok(())
     }
-}
-
-/// How to do it again.
-fn command_line() -> String {
-    let arguments: Vec<String> =
-        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let separator = if arguments.is_empty() { "" } else { " -- " };
-    let arguments = arguments.join(" ");
-    format!("    cargo bench --bench redis_compare{separator}{arguments}\n")
 }
 
 fn bars(out: &mut String, rows: &[Row], disk: &Disk) -> Result<()> {
@@ -309,12 +302,12 @@ fn limits(out: &mut String, disk: &Disk) -> Result<()> {
     Ok(())
 }
 
-fn memory(out: &mut String, million: &Million) -> Result<()> {
+fn memory(out: &mut String, million: &Memory) -> Result<()> {
     /// What Redis is said to take, and how much of that aft may.
     const REDIS_BYTES: f64 = 120.0;
     const SHARE_MAX: f64 = 1.2;
     let of = |figures: &[f64]| Spread::of(figures.to_vec()).map_or(0.0, |spread| spread.median);
-    let (aft, redis) = (of(&million.memory.aft), of(&million.memory.redis));
+    let (aft, redis) = (of(&million.aft), of(&million.redis));
     let bar = SHARE_MAX * REDIS_BYTES;
     let met = if aft <= bar { "met" } else { "missed" };
     writeln!(
@@ -324,33 +317,7 @@ fn memory(out: &mut String, million: &Million) -> Result<()> {
          store, redis-server without persistence. Median of {} rounds.\n\n\
          | server | bytes a key |\n|---|---|\n| aft | {aft:.0} |\n| redis-server | {redis:.0} |\n\n\
          Bar: at most {bar:.0} bytes ({SHARE_MAX} × {REDIS_BYTES:.0}): **{met}**.",
-        million.memory.aft.len(),
+        million.aft.len(),
     )?;
-    Ok(())
-}
-
-fn starts(out: &mut String, million: &Million) -> Result<()> {
-    writeln!(
-        out,
-        "\n## From start to serving\n\n\
-         From before the process begins to the reply to a GET of the last key, with warm files.\n\
-         The ratio is redis-server's time through aft's, round by round: above 1 aft is ahead.\n\n\
-         | server | MB of files | median s | min | max | ratio (min–max) |\n|---|---|---|---|---|---|"
-    )?;
-    let ratio_of = |index: usize| million.ratio(&million.starts[index]);
-    for (index, start) in million.starts.iter().enumerate() {
-        let Some(Spread { median, min, max }) = Spread::of(start.seconds.clone()) else {
-            continue;
-        };
-        let (name, megabytes) = (start.name, start.disk_bytes as f64 / 1e6);
-        let ratio = match index {
-            0 => "–".to_owned(),
-            _ => ratio_of(index).map_or_else(String::new, spread),
-        };
-        writeln!(out, "| {name} | {megabytes:.0} | {median:.2} | {min:.2} | {max:.2} | {ratio} |")?;
-    }
-    let met = ratio_of(1).is_some_and(|ratio| ratio.median >= 1.0);
-    let met = if met { "met" } else { "missed" };
-    writeln!(out, "\nBar: no later than redis-server from its file of SETs: **{met}**.")?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Figures as text.
 
-use crate::cells::{Cell, Command, Row, Sample, Spread, median};
+use crate::cells::{Cell, Command, Row};
+use crate::figures::{Sample, median, spread, thousands};
 
 /// One line while it runs.
 pub(crate) fn progress(row: &Row) -> String {
@@ -9,10 +10,6 @@ pub(crate) fn progress(row: &Row) -> String {
 
 pub(crate) fn ratio(row: &Row) -> String {
     row.ratio().map_or_else(String::new, spread)
-}
-
-pub(crate) fn spread(spread: Spread) -> String {
-    format!("{:.2} ({:.2}–{:.2})", spread.median, spread.min, spread.max)
 }
 
 pub(crate) fn title(command: Command) -> String {
@@ -34,17 +31,4 @@ pub(crate) fn bytes(cell: &Cell) -> String {
 pub(crate) fn pair(row: &Row, figure: impl Fn(&Sample) -> f64) -> String {
     let (aft, redis) = (median(&row.aft, &figure), median(&row.redis, &figure));
     format!("{aft:.2}, {redis:.2}")
-}
-
-/// 1234567.8 as 1,234,568.
-pub(crate) fn thousands(figure: f64) -> String {
-    let digits = format!("{figure:.0}");
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

@@ -1,11 +1,14 @@
 //! The requests of the load generator.
-//!
-//! Keys and values are those of redis-benchmark (`key:` and twelve digits, x's), so that
-//! both clients can work on the same data.
 
-use std::io::Write;
+use std::net::SocketAddr;
 
+use tokio::io::AsyncWriteExt;
+
+use crate::Result;
 use crate::cells::Command;
+use crate::connection::{Connection, run_numbered};
+use crate::load::{self, Plan};
+use crate::requests::{Dice, Requests, key, write_command, write_fill};
 
 /// What to ask for, again and again.
 #[derive(Clone, Debug)]
@@ -27,8 +30,24 @@ impl Workload {
         Self { command, keys, value: vec![b'x'; value_bytes] }
     }
 
-    /// Replies that one request gets.
-    pub(crate) fn replies(&self) -> usize {
+    /// Moves an amount from one account to another; the sum over all stays 0.
+    fn write_transfer(&self, dice: &mut Dice, out: &mut Vec<u8>) {
+        let from = dice.below(self.keys);
+        // Another account than `from`, each as likely as the next.
+        let step = 1 + dice.below(self.keys - 1);
+        let to = (from + step) % self.keys;
+        let amount = 1 + dice.below(100);
+        write_command(out, &[b"MULTI"]);
+        let minus = format!("-{amount}");
+        write_command(out, &[b"INCRBY", &account(from), minus.as_bytes()]);
+        let plus = amount.to_string();
+        write_command(out, &[b"INCRBY", &account(to), plus.as_bytes()]);
+        write_command(out, &[b"EXEC"]);
+    }
+}
+
+impl Requests for Workload {
+    fn replies(&self) -> usize {
         if self.command == Command::Transfer {
             4 // OK, QUEUED, QUEUED, and the array of EXEC
         } else {
@@ -36,8 +55,12 @@ impl Workload {
         }
     }
 
-    /// Appends one request on random keys.
-    pub(crate) fn write_request(&self, dice: &mut Dice, out: &mut Vec<u8>) {
+    fn may_repeat(&self) -> bool {
+        true
+    }
+
+    /// On random keys.
+    fn write_request(&self, _: usize, dice: &mut Dice, out: &mut Vec<u8>) {
         let key = |dice: &mut Dice| key("key", dice.below(self.keys));
         match self.command {
             Command::Set => write_command(out, &[b"SET", &key(dice), &self.value]),
@@ -57,21 +80,6 @@ impl Workload {
             Command::Transfer => self.write_transfer(dice, out),
         }
     }
-
-    /// Moves an amount from one account to another; the sum over all stays 0.
-    fn write_transfer(&self, dice: &mut Dice, out: &mut Vec<u8>) {
-        let from = dice.below(self.keys);
-        // Another account than `from`, each as likely as the next.
-        let step = 1 + dice.below(self.keys - 1);
-        let to = (from + step) % self.keys;
-        let amount = 1 + dice.below(100);
-        write_command(out, &[b"MULTI"]);
-        let minus = format!("-{amount}");
-        write_command(out, &[b"INCRBY", &account(from), minus.as_bytes()]);
-        let plus = amount.to_string();
-        write_command(out, &[b"INCRBY", &account(to), plus.as_bytes()]);
-        write_command(out, &[b"EXEC"]);
-    }
 }
 
 /// The key of a numbered account.
@@ -79,45 +87,41 @@ pub(crate) fn account(number: u64) -> Vec<u8> {
     key("account", number)
 }
 
-/// `SET key:<number> value`, to fill a server.
-pub(crate) fn write_fill(out: &mut Vec<u8>, number: u64, value: &[u8]) {
-    write_command(out, &[b"SET", &key("key", number), value]);
+/// Sets every key of a workload, so that GET finds something.
+pub(crate) async fn fill(address: SocketAddr, workload: &Workload) -> Result<()> {
+    let value = workload.value.clone();
+    run_numbered(address, workload.keys, move |number, out| write_fill(out, number, &value)).await
 }
 
-/// A numbered key; `key:` makes it 16 bytes long.
-pub(crate) fn key(name: &str, number: u64) -> Vec<u8> {
-    format!("{name}:{number:012}").into_bytes()
-}
-
-/// Appends a command as an array of bulk strings.
-pub(crate) fn write_command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
-    // Writing into a Vec can't fail.
-    let _ = write!(out, "*{}\r\n", arguments.len());
-    for argument in arguments {
-        let _ = write!(out, "${}\r\n", argument.len());
-        out.extend_from_slice(argument);
-        out.extend_from_slice(b"\r\n");
+/// The generator on its own, against any server: `redis_compare -- load …`.
+pub(crate) async fn run_alone(plan: &Plan<Workload>) -> Result<()> {
+    if plan.requests.command == Command::Get {
+        fill(plan.address, &plan.requests).await?;
     }
-}
-
-/// Random numbers by splitmix64: a seed replays a run, and they cost next to nothing, so
-/// that the generator stays faster than the servers.
-#[derive(Clone, Debug)]
-pub(crate) struct Dice {
-    state: u64,
-}
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { state: seed }
+    let sample = load::run(plan).await?;
+    println!("requests/s  {:.0}", sample.per_second);
+    println!("p50 ms      {:.3}", sample.p50_ms);
+    println!("p99 ms      {:.3}", sample.p99_ms);
+    println!("p99.9 ms    {:.3}", sample.p999_ms);
+    println!("max ms      {:.3}", sample.max_ms);
+    println!("unanswered  {}", sample.unanswered);
+    if plan.requests.command == Command::Transfer {
+        check_transfers(plan.address, &plan.requests).await?;
+        println!("the accounts still add up to 0");
     }
+    Ok(())
+}
 
-    /// A number below `limit`. The modulo's bias is far below what a benchmark notices.
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit.max(1)
+/// Money is neither made nor lost: the accounts add up to 0, as they did at the start.
+pub(crate) async fn check_transfers(address: SocketAddr, workload: &Workload) -> Result<()> {
+    let mut connection = Connection::open(address).await?;
+    let mut out = Vec::new();
+    for number in 0..workload.keys {
+        write_command(&mut out, &[b"GET", &account(number)]);
+    }
+    connection.stream.write_all(&out).await?;
+    match connection.read_replies(workload.keys as usize).await? {
+        0 => Ok(()),
+        sum => Err(format!("after the transfers the accounts add up to {sum}, not 0").into()),
     }
 }

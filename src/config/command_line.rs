@@ -86,7 +86,10 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .after_long_help(AFTER_HELP)
-        .after_help("--help tells more of each, and its default.")
+        .after_help(
+            "--help tells more of each, and its default.\n\n\
+             Beside serving: aft store (verify, stats, dump, load) and aft import, each with --help.",
+        )
         .max_term_width(100)
         .args(own)
         .args(SETTINGS.iter().map(|setting| flag(setting, &defaults)))

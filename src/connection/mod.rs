@@ -11,6 +11,7 @@
 //! all behind it with it, since replies go out in order. If the group meets a bad end,
 //! the replies under the mark are replaced by errors.
 
+pub mod client;
 pub mod listener;
 
 mod buffers;

@@ -24,6 +24,7 @@ use super::core::ledger::Count;
 use super::gate::Outcome;
 use super::read::{Object, ReadAhead};
 use super::recovery::OpenError;
+use super::sweep::DELETE_NAMES_MAX;
 use super::version::{Position, StoredValue};
 use crate::layout::group::checked_directory;
 use crate::layout::{
@@ -32,21 +33,14 @@ use crate::layout::{
 use crate::small_bytes::SmallBytes;
 use crate::storage::resilient::Decided;
 use bytes::Bytes;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often it is asked whether something is to be done.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// After the start, when whatever a dead process had sent has arrived, it is looked for.
-const SWEEP_FIRST: Duration = Duration::from_secs(90);
-
-/// And so often after that.
-const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// Between two rounds under steady writes.
 const LOOK_SOON: Duration = Duration::from_millis(1);
@@ -60,9 +54,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Writes that are looked up in one go, while commands wait: some tens of microseconds.
 const SLICE_WRITES: usize = 64;
-
-/// Names a store deletes at a time at the most (S3).
-const DELETE_NAMES_MAX: usize = 1000;
 
 /// What compaction has done since the start.
 #[derive(Debug, Default, Clone)]
@@ -140,17 +131,12 @@ pub(super) async fn run(engine: &Engine) -> ! {
     let mut floor = Floor::default();
     let mut round = None;
     let mut bad = None;
-    let mut sweep_at = engine.clock.monotonic() + SWEEP_FIRST;
     // At once for the first time: a process that never lives long leaves a log each time.
     let mut wait = Duration::ZERO;
     loop {
         tokio::time::sleep(wait).await;
         wait = LOOK_EVERY;
         delete_replaced(engine, &mut replaced).await;
-        if engine.clock.monotonic() >= sweep_at {
-            sweep(engine).await;
-            sweep_at = engine.clock.monotonic() + SWEEP_EVERY;
-        }
         if !is_due(engine, floor) {
             round = None;
             continue;
@@ -456,36 +442,6 @@ async fn announce(engine: &Engine, controls: &[Write<'_>]) {
             return;
         }
         tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// Deletes what earlier nodes have left and nothing names: it was listed late at the start,
-/// or came to be after that. Where something is damaged all is left as it is.
-async fn sweep(engine: &Engine) {
-    if engine.damaged.load(Ordering::Relaxed) {
-        return;
-    }
-    let mut names = Vec::new();
-    for prefix in [ObjectName::LOGS, ObjectName::BASES] {
-        match engine.store.list(prefix).await {
-            Ok(listed) => names.extend(listed),
-            Err(error) => return tracing::warn!(%error, "what is left over could not be listed"),
-        }
-    }
-    let unnamed: Vec<String> = engine.with_core(|core| {
-        let held: HashSet<ObjectName> = core.ledger().all().map(|held| held.name).collect();
-        let left_over = |name: &String| match name.parse() {
-            Ok(name @ (ObjectName::Log(node, _) | ObjectName::Base(node, _))) => {
-                node < core.first_node() && !held.contains(&name)
-            }
-            _ => false,
-        };
-        names.into_iter().filter(left_over).collect()
-    });
-    for names in unnamed.chunks(DELETE_NAMES_MAX) {
-        if let Err(error) = engine.store.delete(names).await {
-            return tracing::warn!(%error, "what is left over could not be deleted");
-        }
     }
 }
 

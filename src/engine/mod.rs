@@ -24,6 +24,7 @@
 //! | [`now`]     | the engine's one time                                                    |
 //! | `flusher`   | brings groups to the store, several at a time, acknowledged in order     |
 //! | `compactor` | moves what is alive out of old objects, so that they can go              |
+//! | `sweep`     | deletes what nothing names                                               |
 //! | `recovery`  | reads bases and logs, closes those of earlier starts, begins a new one   |
 
 pub mod core;
@@ -38,6 +39,7 @@ mod flusher;
 mod in_order;
 mod read;
 mod recovery;
+mod sweep;
 
 pub use compactor::CompactionReport;
 pub use flusher::Stopped;
@@ -81,6 +83,9 @@ pub struct EngineOptions {
     pub cache_bytes: u64,
     /// What all data may take in memory, in bytes; 0 is no limit.
     pub memory_bytes_max: u64,
+    /// How long a snapshot may stay. What it can see is kept until then, in memory and in the
+    /// store; who reads there later is refused.
+    pub snapshot_timeout: Duration,
     /// When old objects are compacted.
     pub compaction: CompactionLimits,
 }
@@ -96,6 +101,7 @@ impl Default for EngineOptions {
             expired_keys_per_turn: 200,
             cache_bytes: 256 << 20,
             memory_bytes_max: 0,
+            snapshot_timeout: Duration::from_secs(60),
             compaction: CompactionLimits {
                 store_percent_max: 200,
                 store_bytes_min: 16 << 20,
@@ -155,6 +161,7 @@ impl Engine {
             logged,
             hash_seed: rng.random(),
             cache_bytes: options.cache_bytes,
+            snapshot_timeout: options.snapshot_timeout,
         });
         core.set_space(options.cache_bytes, options.memory_bytes_max);
         core.advance(clock.wall_ms(), clock.monotonic());
@@ -189,6 +196,7 @@ impl Engine {
             stopped = flusher::run(self) => stopped,
             never = self.reap_for_ever() => never,
             never = compactor::run(self), if self.logged => never,
+            never = sweep::run(self), if self.logged => never,
         }
     }
 

@@ -66,9 +66,14 @@ pub struct WriteSet {
     bytes: usize,
 }
 
-/// What a write takes in a group beside its key and value, in bytes, at most: so that a
-/// transaction's size bounds that of its group.
-const WRITE_BYTES: usize = 64;
+/// What a write takes beside its key and value, in bytes, at most, in a group or in a base:
+/// so that a transaction's size bounds that of both.
+const WRITE_BYTES: usize = 128;
+
+/// A base may name a key twice: with its value, and with the later change of its expiry.
+fn key_bytes(key: &[u8]) -> usize {
+    2 * key.len() + WRITE_BYTES
+}
 
 /// More writes than this are found by hash.
 const SCAN_MAX: usize = 8;
@@ -80,7 +85,7 @@ impl WriteSet {
         self.writes.is_empty() && self.flushed.is_empty() && self.homes.is_empty()
     }
 
-    /// At least the bytes that it takes in a group.
+    /// At least the bytes that it takes in a group, and in a base that all of it moves to.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -132,7 +137,7 @@ impl WriteSet {
             self.bytes -= change_bytes(&replaced);
             return;
         }
-        self.bytes += key.len() + WRITE_BYTES;
+        self.bytes += key_bytes(&key);
         self.writes.push(KeyWrite { database, hash, key, change });
         if let Some(places) = &mut self.places {
             let writes = &self.writes;
@@ -146,7 +151,7 @@ impl WriteSet {
     /// Records a flush: what this transaction wrote to the database before is moot.
     pub fn flush(&mut self, database: u8) {
         self.writes.retain(|write| write.database != database);
-        let bytes = |w: &KeyWrite| w.key.len() + WRITE_BYTES + change_bytes(&w.change);
+        let bytes = |w: &KeyWrite| key_bytes(&w.key) + change_bytes(&w.change);
         self.bytes = self.writes.iter().map(bytes).sum();
         if self.places.is_some() {
             self.rebuild_places();

@@ -107,14 +107,7 @@ impl Survey {
 
     /// What is missing, and what is left over.
     pub(super) fn check(&self, headers: &BTreeMap<ObjectName, Header>, found: &mut Inspection) {
-        found.starts = self.nodes.len() as u64;
-        let writers: BTreeSet<NodeId> =
-            self.logs.keys().copied().chain(self.bases.iter().map(|(node, _)| *node)).collect();
-        for &node in writers.difference(&self.nodes) {
-            let name = ObjectName::Node(node);
-            let affects = "nobody: its log is there";
-            found.faults.push(Fault::new(name, FormatError::Missing, affects));
-        }
+        self.check_entries(found);
         for &(node, number) in &self.checkpoint.bases {
             if !self.bases.contains(&(node, number)) {
                 let name = ObjectName::Base(node, number);
@@ -132,6 +125,21 @@ impl Survey {
         let all = self.logs.iter().chain(known.map(|node| (node, &none)));
         for (&node, seqs) in all {
             self.check_log(node, seqs, headers, found);
+        }
+    }
+
+    /// The entries of the last two starts are there, and no older one that is there is
+    /// followed by a gap: they go oldest first.
+    fn check_entries(&self, found: &mut Inspection) {
+        let logs = self.logs.keys().copied();
+        let bases = self.bases.iter().map(|(node, _)| *node);
+        let ids = || self.nodes.iter().copied();
+        let newest = ids().chain(logs).chain(bases).max().unwrap_or(0);
+        found.starts = u64::from(newest);
+        let oldest = ids().next().unwrap_or(newest).min(newest.saturating_sub(1)).max(1);
+        for node in (oldest..=newest).filter(|node| !self.nodes.contains(node)) {
+            let affects = "nobody: what the start wrote is elsewhere";
+            found.faults.push(Fault::new(ObjectName::Node(node), FormatError::Missing, affects));
         }
     }
 

@@ -78,6 +78,11 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
+    /// All that is left.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// The next `length` bytes.
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], FormatError> {
         let (taken, rest) =

@@ -53,6 +53,7 @@
 //!
 //! Specification: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
+pub mod incoming;
 pub mod reply;
 pub mod request;
 

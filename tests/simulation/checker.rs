@@ -256,7 +256,7 @@ impl<'h> Checker<'h> {
             if other.outcome == Outcome::Done && own_earlier(other, txn) {
                 bounds.own = place + 1;
             }
-            let after = txn.told.is_some_and(|told| other.asked > told);
+            let after = txn.sees_until().is_some_and(|until| other.asked > until);
             if after || own_earlier(txn, other) {
                 bounds.through = bounds.through.min(place);
             }

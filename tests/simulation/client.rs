@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// No transaction of the simulation is too large.
-const BYTES_MAX: usize = 1 << 20;
+pub(crate) const BYTES_MAX: usize = 1 << 20;
 
 /// A reply that isn't told yet; replies are told in order.
 enum Reply {
@@ -48,6 +48,7 @@ pub(crate) struct Client {
     pub(crate) clock: Arc<SimClock>,
     pub(crate) history: Arc<Mutex<History>>,
     pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) snapshot_timeout: Duration,
     pub(crate) rng: StdRng,
     /// How many transactions it has under way at most.
     pub(crate) depth: usize,
@@ -55,7 +56,7 @@ pub(crate) struct Client {
     pub(crate) mutant: Mutant,
     replies: VecDeque<(TxnId, Reply)>,
     /// The group that the reply of its last WATCH waits for.
-    watch_waits_for: Option<Arc<Gate>>,
+    pub(crate) watch_waits_for: Option<Arc<Gate>>,
 }
 
 impl Client {
@@ -68,6 +69,7 @@ impl Client {
         clock: Arc<SimClock>,
         history: Arc<Mutex<History>>,
         stop: Arc<AtomicBool>,
+        snapshot_timeout: Duration,
         mut rng: StdRng,
     ) -> Self {
         Self {
@@ -77,6 +79,7 @@ impl Client {
             clock,
             history,
             stop,
+            snapshot_timeout,
             depth: rng.random_range(1..=4),
             think_ms_max: [2, 20, 100][rng.random_range(0..3)],
             rng,
@@ -112,14 +115,16 @@ impl Client {
     }
 
     async fn ask(&mut self) {
-        if self.rng.random_bool(0.1) {
-            return self.watch_and_exec().await;
+        match self.rng.random_range(0..100) {
+            0..10 => return self.watch_and_exec().await,
+            10..12 => return self.read_pinned().await,
+            _ => {}
         }
         let ops = random_ops(&mut self.rng);
         self.execute(ops, None).await;
     }
 
-    async fn tell_all(&mut self) {
+    pub(crate) async fn tell_all(&mut self) {
         while !self.replies.is_empty() {
             self.tell_next().await;
         }
@@ -151,7 +156,7 @@ impl Client {
 
     /// Where a plain read has to run. A reply of this connection that still waits may
     /// have seen more than what is visible: nothing behind it may see less.
-    fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         let waits = self.replies.iter().any(|(_, reply)| match reply {
             Reply::Waits { gate: Some(gate), wrote } => {
                 let counts = match self.mutant {
@@ -188,6 +193,9 @@ impl Client {
                 Finished::Fetch(missing) => {
                     self.store.hit("fetches");
                     if let Ok(values) = self.engine.fetch(&missing).await {
+                        if values.is_empty() {
+                            self.store.hit("fetched values that had moved");
+                        }
                         fetched.extend(values);
                         continue;
                     }
@@ -212,7 +220,17 @@ impl Client {
         }
     }
 
-    fn complain(&self, what: &str) {
+    /// Ends early when the client is to stop.
+    pub(crate) async fn pause(&self, mut left_ms: u64) {
+        const SLICE_MS: u64 = 500;
+        while left_ms > 0 && !self.stop.load(Ordering::Relaxed) {
+            let slice = left_ms.min(SLICE_MS);
+            sleep(Duration::from_millis(slice)).await;
+            left_ms -= slice;
+        }
+    }
+
+    pub(crate) fn complain(&self, what: &str) {
         let complaint = format!("client {}.{}: {what}", self.life, self.number);
         self.history.lock().unwrap().complaints.push(complaint);
     }
@@ -300,9 +318,11 @@ impl Client {
             });
             found.collect()
         };
+        // Sometimes so long that much is compacted and expires meanwhile.
+        let longest = if self.rng.random_bool(0.1) { 5_000 } else { self.think_ms_max };
         if self.rng.random_bool(0.5) {
-            let pause = self.rng.random_range(0..=self.think_ms_max);
-            sleep(Duration::from_millis(pause)).await;
+            let pause = self.rng.random_range(0..=longest);
+            self.pause(pause).await;
         }
         let Some(reads) = reads else {
             self.engine.with_core(|core| {
@@ -326,7 +346,7 @@ fn bytes_of(found: &Found) -> Vec<u8> {
 }
 
 /// Runs one command.
-fn answer(
+pub(crate) fn answer(
     transaction: &mut Transaction<'_>,
     id: TxnId,
     at: usize,
@@ -377,7 +397,7 @@ fn answer(
     }
 }
 
-fn random_key(rng: &mut StdRng) -> Key {
+pub(crate) fn random_key(rng: &mut StdRng) -> Key {
     Key { database: u8::from(rng.random_bool(0.3)) % DATABASES, number: rng.random_range(0..KEYS) }
 }
 

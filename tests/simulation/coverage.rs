@@ -9,6 +9,8 @@ pub(crate) struct Coverage(BTreeMap<&'static str, u64>);
 
 /// What the default seeds must meet at least once each.
 pub(crate) const REQUIRED: &[&str] = &[
+    "bases created",
+    "bases deleted",
     "clean shutdowns",
     "clock set back between starts",
     "clock set back while running",
@@ -22,13 +24,17 @@ pub(crate) const REQUIRED: &[&str] = &[
     "exec: watch broken",
     "exec: watch held",
     "expired keys seen after a restart",
+    "fetched values that had moved",
     "fetches",
     "flushes in the order",
     "gaps that only showed late",
+    "groups deleted",
     "groups of several transactions",
-    "kills",
     "kills during recovery",
+    "kills",
+    "late creates of deleted names",
     "late creates that met a seal",
+    "lives longer than a sweep",
     "lives",
     "log names listed late",
     "node names listed late",
@@ -38,14 +44,17 @@ pub(crate) const REQUIRED: &[&str] = &[
     "own seals after a rejection",
     "pipelined reads on the tip",
     "seals",
+    "snapshots read bit by bit",
+    "snapshots read when their time was over",
+    "snapshots that were forgotten",
     "told NOTCOMMITTED",
     "told UNCERTAIN",
     "told done",
     "told refused",
-    "uncertain, yet committed",
-    "uncertain, and never committed",
-    "unanswered, yet committed",
     "unanswered, and never committed",
+    "unanswered, yet committed",
+    "uncertain, and never committed",
+    "uncertain, yet committed",
 ];
 
 impl Coverage {

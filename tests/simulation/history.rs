@@ -164,6 +164,8 @@ pub(crate) struct Txn {
     pub(crate) now_ms: u64,
     pub(crate) wall_ms: u64,
     pub(crate) watch: Option<Watch>,
+    /// When the snapshot was taken, if it reads an older one than when it is told.
+    pub(crate) pinned: Option<Tick>,
     pub(crate) outcome: Outcome,
 }
 
@@ -180,6 +182,7 @@ impl Txn {
             now_ms: 0,
             wall_ms: 0,
             watch: None,
+            pinned: None,
             outcome: Outcome::NoReply,
         }
     }
@@ -187,6 +190,11 @@ impl Txn {
     /// Whether it was told its answers before another event.
     pub(crate) fn done_before(&self, tick: Tick) -> bool {
         self.outcome == Outcome::Done && self.told.is_some_and(|told| told < tick)
+    }
+
+    /// Nothing that was asked later can have been seen.
+    pub(crate) fn sees_until(&self) -> Option<Tick> {
+        self.pinned.or(self.told)
     }
 
     /// Whether EXEC answered nil.
@@ -210,6 +218,9 @@ impl fmt::Display for Txn {
         )?;
         if let Some(watch) = &self.watch {
             write!(f, " {watch:?}")?;
+        }
+        if let Some(pinned) = self.pinned {
+            write!(f, " pinned at {pinned}")?;
         }
         for (at, op) in self.ops.iter().enumerate() {
             let seen = self.seen.get(at).unwrap_or(&Seen::Nothing);

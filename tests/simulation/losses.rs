@@ -27,11 +27,18 @@ pub(crate) fn store() -> SimStore {
 }
 
 pub(crate) async fn open(store: &SimStore) -> (Arc<Engine>, Recovered, JoinHandle<()>) {
+    open_with(store, EngineOptions::default()).await
+}
+
+pub(crate) async fn open_with(
+    store: &SimStore,
+    options: EngineOptions,
+) -> (Arc<Engine>, Recovered, JoinHandle<()>) {
     // Another one at each start: equal nonces would make strangers' objects ours.
     let mut rng = StdRng::seed_from_u64(store.objects().len() as u64);
     let resilient = ResilientStore::new(Arc::new(store.clone()), RetryPolicy::default(), &mut rng);
     let clock = Arc::new(SimClock::new(virtual_now(), Arc::default()));
-    let opened = Engine::open(Arc::new(resilient), clock, EngineOptions::default(), &mut rng);
+    let opened = Engine::open(Arc::new(resilient), clock, options, &mut rng);
     let (engine, recovered) = opened.await.unwrap();
     let running = Arc::clone(&engine);
     let run = tokio::spawn(async move {

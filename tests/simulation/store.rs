@@ -15,6 +15,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -73,6 +74,7 @@ struct World {
     began: Instant,
     kill: Notify,
     creates_in_flight: usize,
+    object_bytes_max: AtomicU64,
     mutant: Mutant,
 }
 
@@ -116,6 +118,7 @@ impl SimStore {
             began: virtual_now(),
             kill: Notify::new(),
             creates_in_flight,
+            object_bytes_max: AtomicU64::new(u64::MAX),
             mutant,
         };
         Self { world: Arc::new(world), life: 0 }
@@ -154,6 +157,11 @@ impl SimStore {
 
     pub(crate) fn set_faults(&self, faults: Faults) {
         self.state().faults = faults;
+    }
+
+    /// It takes no larger objects from now on.
+    pub(crate) fn limit_objects(&self, bytes_max: u64) {
+        self.world.object_bytes_max.store(bytes_max, Ordering::Relaxed);
     }
 
     pub(crate) fn mutant(&self) -> Mutant {
@@ -310,7 +318,10 @@ impl SimStore {
     fn orphaned(&self) -> Option<Duration> {
         let mut state = self.state();
         let orphaned = state.life != self.life && state.rng.random_bool(0.5);
-        orphaned.then(|| Duration::from_millis(state.rng.random_range(0..5_000)))
+        orphaned.then(|| {
+            let latest_ms = [5_000, 5_000, 5_000, 60_000][state.rng.random_range(0..4)];
+            Duration::from_millis(state.rng.random_range(0..latest_ms))
+        })
     }
 
     /// The instant at which a create happens.
@@ -350,7 +361,7 @@ impl State {
 
     /// When the last request of a dying process arrives, if ever.
     fn last_words(&mut self) -> Option<Duration> {
-        let latest_ms = [0, 100, 6_000][self.rng.random_range(0..3)];
+        let latest_ms = [0, 100, 6_000, 60_000][self.rng.random_range(0..4)];
         let arrives = self.rng.random_range(0..=latest_ms);
         let leaves = self.rng.random_bool(0.7);
         leaves.then(|| Duration::from_millis(arrives))
@@ -403,7 +414,7 @@ impl State {
 impl Store for SimStore {
     fn limits(&self) -> Limits {
         Limits {
-            object_bytes_max: u64::MAX,
+            object_bytes_max: self.world.object_bytes_max.load(Ordering::Relaxed),
             group_bytes_useful: 1 << 20,
             creates_in_flight: self.world.creates_in_flight,
             survives_process: true,
@@ -412,7 +423,12 @@ impl Store for SimStore {
 
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
         let name = name.to_owned();
-        Box::pin(self.request(Verb::Create, move |store| Ok(store.create_now(&name, &object))))
+        Box::pin(self.request(Verb::Create, move |store| {
+            if object.len() as u64 > store.limits().object_bytes_max {
+                return Err(StoreError::Rejected(format!("{name}: {} bytes", object.len())));
+            }
+            Ok(store.create_now(&name, &object))
+        }))
     }
 
     fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes> {

@@ -11,7 +11,7 @@ use crate::store::{KillAt, Mutant, SimStore};
 use aft::clock::Clock;
 use aft::engine::core::compaction::CompactionLimits;
 use aft::engine::{Engine, EngineOptions};
-use aft::layout::CommitId;
+use aft::layout::{CommitId, ObjectName};
 use aft::storage::resilient::{ResilientStore, RetryPolicy};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -23,6 +23,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
+
+/// Everything that was left over has been looked for by then.
+const LONGER_THAN_A_SWEEP: Duration = Duration::from_secs(100);
 
 /// What came of a seed.
 pub(crate) struct Run {
@@ -97,6 +100,7 @@ impl World {
             expired_keys_per_turn: [1, 200][rng.random_range(0..2)],
             cache_bytes: [0, 200, 1 << 20][rng.random_range(0..3)],
             memory_bytes_max: [0, 1, 200 << 10][rng.random_range(0..3)],
+            snapshot_timeout: Duration::from_millis([300, 3_000, 60_000][rng.random_range(0..3)]),
             compaction: draw_compaction(&mut rng),
         };
         let policy = RetryPolicy {
@@ -241,17 +245,27 @@ impl World {
         tasks.spawn(async move {
             let _ = stops.send(running.run().await);
         });
-        let stop = Arc::new(AtomicBool::new(last));
+        // The last one may find a store at rest.
+        let stop = Arc::new(AtomicBool::new(last && self.rng.random_bool(0.5)));
         let mut clients = self.connect_clients(engine, store, clock, life, &stop);
         let longest = [300, 3_000, 8_000][self.rng.random_range(0..3)];
         let lasts = self.rng.random_range(0..=longest);
         if self.rng.random_bool(0.2) {
             self.jump_while_running(tasks, lasts);
         }
+        let idle = !last && self.rng.random_bool(0.05);
         let sealing = AtomicBool::new(false);
         let full_life = async {
             sleep(Duration::from_millis(lasts)).await;
+            if last || idle {
+                stop.store(true, Ordering::Relaxed);
+            }
+            if idle {
+                sleep(LONGER_THAN_A_SWEEP).await;
+                store.hit("lives longer than a sweep");
+            }
             if last {
+                answered(engine, store, &mut clients).await?;
                 at_rest(engine, store).await?;
             }
             if end == End::Clean {
@@ -305,6 +319,7 @@ impl World {
                 Arc::clone(clock),
                 Arc::clone(&self.history),
                 Arc::clone(stop),
+                self.options.snapshot_timeout,
                 fork(&mut self.rng),
             );
             if number == 0 {
@@ -402,8 +417,7 @@ async fn at_rest(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
     let names = || -> BTreeSet<String> {
         engine.with_core(|core| core.ledger().current().map(|held| held.name.to_string()).collect())
     };
-    // What is left over is looked for a minute and a half after the start.
-    sleep(Duration::from_secs(100)).await;
+    sleep(LONGER_THAN_A_SWEEP).await;
     for _ in 0..600 {
         let busy = engine.with_core(|core| core.ledger().replaced() > 0);
         let before = names();
@@ -418,9 +432,48 @@ async fn at_rest(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
     let unnamed: Vec<_> = there.difference(&counted).collect();
     let missing: Vec<_> = counted.difference(&there).collect();
     if unnamed.is_empty() && missing.is_empty() {
-        return Ok(());
+        few_entries(engine, store)?;
+        return nothing_old(engine);
     }
     let what = format!("nothing names {unnamed:?}; there is no {missing:?}");
+    Err(Violation::new("StoreNotClean", what))
+}
+
+/// No snapshot is held any more, and nothing in memory for its sake.
+fn nothing_old(engine: &Engine) -> Result<(), Violation> {
+    let found = engine.with_core(|core| {
+        let mut found: Vec<String> = core.oldest_pin().iter().map(|p| format!("{p:?}")).collect();
+        for number in 0..core.databases() {
+            let db = core.database(number, core.visible());
+            let entries = db.into_iter().flat_map(|db| db.index().entries());
+            let old = entries.filter(|(_, entry)| {
+                entry.versions().nth(1).is_some() || !entry.newest().state.is_alive()
+            });
+            found.extend(old.map(|(_, entry)| format!("{entry:?}")));
+        }
+        found
+    });
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Violation::new("OldVersionsKept", found.join("\n")))
+}
+
+/// Of all starts before this one a single entry is left, and few of those of this one: new
+/// logs are begun for as long as compaction wants to.
+fn few_entries(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
+    const OWN_MAX: usize = 18;
+    let of_node = |name: String| match name.parse() {
+        Ok(ObjectName::Node(node)) => Some(node),
+        _ => None,
+    };
+    let entries: Vec<_> = store.objects().into_keys().filter_map(of_node).collect();
+    let first = engine.with_core(|core| core.first_node());
+    let earlier = entries.iter().filter(|node| **node < first).count();
+    if earlier <= 1 && entries.len() - earlier <= OWN_MAX {
+        return Ok(());
+    }
+    let what = format!("entries of starts that nobody needs, before {first}: {entries:?}");
     Err(Violation::new("StoreNotClean", what))
 }
 
@@ -435,13 +488,12 @@ fn draw_compaction(rng: &mut StdRng) -> CompactionLimits {
     }
 }
 
-/// Waits for the clients' last replies, drains and seals.
-async fn shut_down(
-    engine: &Arc<Engine>,
+/// Waits for the clients' last replies, and drains; how long it would have waited.
+async fn answered(
+    engine: &Engine,
     store: &SimStore,
     clients: &mut JoinSet<()>,
-    sealing: &AtomicBool,
-) -> Result<(), Violation> {
+) -> Result<Duration, Violation> {
     // Once the store works again, everybody gets an answer.
     let patience = store.quiet_in() + Duration::from_secs(300);
     let answered = timeout(patience, async {
@@ -449,14 +501,20 @@ async fn shut_down(
             client.map_err(|error| Violation::new("ClientPanicked", error.to_string()))?;
         }
         engine.drain().await;
-        Ok(())
+        Ok(patience)
     });
-    match answered.await {
-        Ok(answered) => answered?,
-        Err(_) => {
-            return Err(Violation::new("NoAnswer", "a reply or the drain never came"));
-        }
-    }
+    let nobody = |_| Err(Violation::new("NoAnswer", "a reply or the drain never came"));
+    answered.await.unwrap_or_else(nobody)
+}
+
+/// Waits for the clients' last replies, drains and seals.
+async fn shut_down(
+    engine: &Arc<Engine>,
+    store: &SimStore,
+    clients: &mut JoinSet<()>,
+    sealing: &AtomicBool,
+) -> Result<(), Violation> {
+    let patience = answered(engine, store, clients).await?;
     // Whatever the engine still wants to write meets the seal from now on.
     sealing.store(true, Ordering::Relaxed);
     timeout(patience, engine.seal())

@@ -8,12 +8,13 @@ pub(crate) const LAYERS: &[&[&str]] = &[
     &["clock", "glob", "machine", "small_bytes"],
     &["config", "layout", "resp"],
     &["storage"],
-    &["engine", "inspect"],
+    &["backup", "engine", "inspect"],
     &["server", "transaction"],
     &["session"],
     &["command"],
     &["connection"],
-    &["node", "store_commands"],
+    &["import", "node"],
+    &["store_commands"],
 ];
 
 /// The libraries of stores.

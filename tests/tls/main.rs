@@ -10,6 +10,7 @@ mod cli;
 mod client;
 mod doors;
 mod handshakes;
+mod importing;
 mod start;
 mod streams;
 mod world;

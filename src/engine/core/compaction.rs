@@ -34,6 +34,13 @@ const LOG_LIVE_BYTES: u64 = 64 << 20;
 /// a group itself.
 const STEP_OBJECTS_MIN: usize = 16;
 
+/// What the largest object is divided by for the size of groups of several transactions, and
+/// of objects that are moved together. In a base each write stands in a commit of its own,
+/// and a change of its expiry behind it: that may be thrice what it took before. What is
+/// larger holds a single transaction, and of that the base has been reckoned with
+/// ([`WriteSet::bytes`](super::super::writes::WriteSet::bytes)); it is moved alone.
+pub(super) const OBJECT_SHARE: u64 = 8;
+
 /// The oldest objects, to be replaced by one base.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -118,14 +125,15 @@ impl Core {
         number: u64,
         bad: Option<ObjectName>,
     ) -> Option<Plan> {
-        let bytes_max = self.options.object_bytes_max / 4 * 3;
+        let bytes_max = self.options.object_bytes_max / OBJECT_SHARE;
+        let step_bytes = limits.step_bytes.min(bytes_max);
         let mut count = Count::default();
         let (mut bytes, mut names) = (0, Vec::new());
         let mut slots = self.replaced_slots.clone();
         for held in self.ledger.current() {
-            let enough = names.len() >= STEP_OBJECTS_MIN || bytes >= limits.step_bytes * 2;
+            let enough = names.len() >= STEP_OBJECTS_MIN || bytes >= step_bytes.saturating_mul(2);
             let too_large = !names.is_empty() && bytes + held.bytes > bytes_max;
-            if (bytes >= limits.step_bytes && enough) || too_large || bad == Some(held.name) {
+            if (bytes >= step_bytes && enough) || too_large || bad == Some(held.name) {
                 break;
             }
             if matches!(held.name, ObjectName::Log(node, _) if node == self.node) {

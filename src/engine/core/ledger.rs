@@ -37,7 +37,8 @@ pub struct Held {
     pub swaps: Vec<(u8, u8)>,
 }
 
-/// Objects of one kind, oldest first, each with a number that it keeps.
+/// Objects of one kind, oldest first, which is the order of their names; each has a number
+/// that it keeps.
 #[derive(Debug, Default)]
 struct Queue {
     held: VecDeque<Held>,
@@ -52,12 +53,17 @@ const NUMBER_MAX: u32 = u32::MAX >> 1;
 
 impl Queue {
     fn push(&mut self, held: Held) -> u32 {
+        debug_assert!(self.held.back().is_none_or(|newest| newest.name < held.name));
         self.held.push_back(held);
         self.first.wrapping_add(self.held.len() as u32 - 1) & NUMBER_MAX
     }
 
     fn get(&self, number: u32) -> Option<&Held> {
         self.held.get((number.wrapping_sub(self.first) & NUMBER_MAX) as usize)
+    }
+
+    fn has(&self, name: ObjectName) -> bool {
+        self.held.binary_search_by_key(&name, |held| held.name).is_ok()
     }
 
     fn current(&self) -> impl Iterator<Item = &Held> {
@@ -134,9 +140,12 @@ impl Ledger {
         })
     }
 
-    /// All that are not deleted yet, in no order.
-    pub fn all(&self) -> impl Iterator<Item = &Held> {
-        self.groups.held.iter().chain(&self.bases.held)
+    /// Whether an object counts, or has been replaced and not yet been deleted.
+    pub fn holds(&self, name: ObjectName) -> bool {
+        match name {
+            ObjectName::Base(..) => self.bases.has(name),
+            _ => self.groups.has(name),
+        }
     }
 
     /// The bases that count, oldest first.

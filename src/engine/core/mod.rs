@@ -295,6 +295,8 @@ pub struct CoreOptions {
     pub hash_seed: u64,
     /// How many bytes of values that are in the store are kept in memory, too.
     pub cache_bytes: u64,
+    /// How long a snapshot may stay.
+    pub snapshot_timeout: Duration,
 }
 
 /// The state of a node. See the module's picture.
@@ -352,7 +354,10 @@ pub struct Core {
 
 impl Core {
     /// An empty state.
-    pub fn new(options: CoreOptions) -> Self {
+    pub fn new(mut options: CoreOptions) -> Self {
+        let group_bytes_max = options.object_bytes_max / compaction::OBJECT_SHARE;
+        options.group_bytes_max =
+            options.group_bytes_max.min(usize::try_from(group_bytes_max).unwrap_or(usize::MAX));
         let databases = options.databases.min(DATABASES_MAX) as u8;
         Self {
             databases: (0..databases).map(|_| Database::new(options.hash_seed)).collect(),

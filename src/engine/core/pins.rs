@@ -4,32 +4,60 @@ use super::super::version::Position;
 use crate::small_bytes::SmallBytes;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 /// A reader that stays: where it is, and since when, in milliseconds since the Unix epoch.
 pub type Pin = (Position, u64);
 
-/// Readers that stay, the oldest first.
+/// Those at one place.
 #[derive(Debug, Default)]
-pub(super) struct Pins(BTreeMap<Pin, usize>);
+struct Readers {
+    count: usize,
+    /// When the last of them came, on the monotonic clock.
+    since: Duration,
+}
+
+/// Readers that stay, the oldest first: both positions and times only grow.
+#[derive(Debug, Default)]
+pub(super) struct Pins(BTreeMap<Pin, Readers>);
 
 impl Pins {
     /// One more at this place.
-    pub(super) fn add(&mut self, pin: Pin) {
-        *self.0.entry(pin).or_default() += 1;
+    pub(super) fn add(&mut self, pin: Pin, since: Duration) {
+        let readers = self.0.entry(pin).or_default();
+        readers.count += 1;
+        readers.since = since;
     }
 
     /// One less; `true` if the oldest is another one now.
     pub(super) fn remove(&mut self, pin: Pin) -> bool {
         let was_oldest = self.oldest() == Some(pin);
-        let Some(count) = self.0.get_mut(&pin) else {
+        let Some(readers) = self.0.get_mut(&pin) else {
             return false;
         };
-        *count -= 1;
-        if *count > 0 {
+        readers.count -= 1;
+        if readers.count > 0 {
             return false;
         }
         self.0.remove(&pin);
         was_oldest
+    }
+
+    /// None is left that came before; `true` if there were any.
+    pub(super) fn expire(&mut self, before: Duration) -> bool {
+        let mut expired = false;
+        while let Some(oldest) = self.0.first_entry()
+            && oldest.get().since < before
+        {
+            oldest.remove();
+            expired = true;
+        }
+        expired
+    }
+
+    /// Whether somebody is there.
+    pub(super) fn has(&self, pin: Pin) -> bool {
+        self.0.contains_key(&pin)
     }
 
     /// The oldest reader.

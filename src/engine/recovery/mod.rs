@@ -18,8 +18,9 @@
 //! 5. The new node's first group records the ends of all logs closed here, and names the
 //!    newest base. Nothing is served before that is acknowledged: a later recovery that sees
 //!    less of the old logs must not decide differently.
-//! 6. What lies behind the ends, has been replaced, or was never named is deleted; unless
-//!    something is damaged: then all is left as it is.
+//! 6. What lies behind the ends, has been replaced, or was never named is deleted, and the
+//!    entries of starts that keep no id from being drawn ([`sweep`]); unless something is
+//!    damaged: then all is left as it is.
 
 mod survey;
 
@@ -27,6 +28,7 @@ use super::Engine;
 use super::core::Core;
 use super::core::ledger::Held;
 use super::read::{Object, ReadAhead, read_object};
+use super::sweep;
 use super::version::{Inherited, ObjectId, RECOVERED, State, StoredValue, Value, Version};
 use crate::layout::directory::TYPE_STRING;
 use crate::layout::group::checked_directory;
@@ -94,6 +96,9 @@ type Ends = BTreeMap<NodeId, u64>;
 struct Recovery<'e> {
     engine: &'e Engine,
     survey: Survey,
+    own: NodeId,
+    /// The starts before it that a listing has shown.
+    entries: BTreeSet<NodeId>,
     /// Ends of logs that this start has found.
     closed: Ends,
     /// What is not needed and still there.
@@ -108,7 +113,8 @@ struct Recovery<'e> {
 /// Recovers what is in the engine's store into its core.
 pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
     let started = engine.clock.monotonic();
-    let newest_node = newest_node(engine).await?;
+    let entries = entries(engine).await?;
+    let newest_node = entries.last().copied().unwrap_or(0);
     let mut logs: BTreeMap<NodeId, BTreeSet<u64>> = BTreeMap::new();
     for name in engine.store.list(ObjectName::LOGS).await? {
         match name.parse() {
@@ -129,6 +135,8 @@ pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
     let mut recovery = Recovery {
         engine,
         survey,
+        own,
+        entries,
         closed: Ends::new(),
         leftovers: Vec::new(),
         largest_commit: CommitId::ZERO,
@@ -146,7 +154,7 @@ pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
     for (node, seqs) in std::mem::take(&mut recovery.survey.logs) {
         recovery.read_log(node, seqs).await?;
     }
-    recovery.begin(own).await?;
+    recovery.begin().await?;
     recovery.sweep().await?;
     recovery.report.took = engine.clock.monotonic().saturating_sub(started);
     Ok(recovery.report)
@@ -162,18 +170,13 @@ async fn refuse_newer(engine: &Engine, name: ObjectName) -> Result<(), OpenError
     }
 }
 
-/// The largest node id in use; its object must be in a format we know.
-async fn newest_node(engine: &Engine) -> Result<NodeId, OpenError> {
-    let mut newest = 0;
-    for name in engine.store.list(ObjectName::NODES).await? {
-        if let Ok(ObjectName::Node(node)) = name.parse() {
-            newest = newest.max(node);
-        }
-    }
-    if newest > 0 {
+/// The starts that a listing shows; the entry of the newest must be in a format we know.
+async fn entries(engine: &Engine) -> Result<BTreeSet<NodeId>, OpenError> {
+    let entries = sweep::nodes(&engine.store.list(ObjectName::NODES).await?);
+    if let Some(&newest) = entries.last() {
         refuse_newer(engine, ObjectName::Node(newest)).await?;
     }
-    Ok(newest)
+    Ok(entries)
 }
 
 impl Recovery<'_> {
@@ -388,12 +391,12 @@ impl Recovery<'_> {
     }
 
     /// Step 5.
-    async fn begin(&mut self, node: NodeId) -> Result<(), OpenError> {
+    async fn begin(&mut self) -> Result<(), OpenError> {
         let engine = self.engine;
         let controls: Vec<Control> =
             self.closed.iter().map(|(&node, &end)| Control::LogClosed { node, end }).collect();
         let departure = engine.with_core(|core| {
-            core.begin(node, self.largest_commit, self.now_through_ms);
+            core.begin(self.own, self.largest_commit, self.now_through_ms);
             core.commit_controls(&controls);
             core.depart()
         });
@@ -419,8 +422,6 @@ impl Recovery<'_> {
 
     /// Step 6.
     async fn sweep(&mut self) -> Result<(), OpenError> {
-        /// Names a store deletes at a time at the most (S3).
-        const DELETE_NAMES_MAX: usize = 1000;
         if !self.report.damages.is_empty() {
             return Ok(());
         }
@@ -435,10 +436,11 @@ impl Recovery<'_> {
             }
         }
         self.leftovers.append(&mut self.survey.replaced);
-        for names in self.leftovers.chunks(DELETE_NAMES_MAX) {
-            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-            engine.store.delete(&names).await?;
-        }
+        let newest_listed = self.entries.last().copied();
+        self.entries.insert(self.own);
+        let entries = std::mem::take(&mut self.entries);
+        self.leftovers.extend(sweep::superseded_entries(entries, newest_listed));
+        sweep::delete(engine, std::mem::take(&mut self.leftovers)).await?;
         Ok(())
     }
 }

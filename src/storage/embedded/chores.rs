@@ -124,6 +124,10 @@ impl<D: Disk> Segments<D> {
             Outcome::Removed(number, Ok(())) => {
                 self.segments.remove(&number);
                 self.removing = None;
+                // Now another is the oldest, and no write may come to look after it.
+                if self.in_doubt.is_none() {
+                    self.move_last_objects();
+                }
             }
             Outcome::Removed(number, Err(error)) => {
                 tracing::warn!(segment = number, %error, "a dead segment can't be removed");

@@ -80,6 +80,11 @@ pub trait DiskFile: Send + Sync + 'static {
     fn set_length(&self, length: u64) -> io::Result<()>;
     /// Reads some bytes at `offset`; 0 at or behind the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// The same, as far as nothing has to wait for the disk; `WouldBlock` where the system
+    /// can't tell.
+    fn read_at_once(&self, _buffer: &mut [u8], _offset: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
     /// Writes some of the bytes at `offset` and says how many.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Makes the contents durable (fdatasync). After an error nothing may be assumed

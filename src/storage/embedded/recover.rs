@@ -76,9 +76,24 @@ impl<D: Disk> Segments<D> {
     /// Reads the directory as a start would, and changes nothing in it: what a crash left
     /// undecided is told as the next start is going to decide it.
     pub(super) fn look_at(disk: Arc<D>) -> Result<Self, StoreError> {
+        Self::look(disk, false)
+    }
+
+    /// The same while another process may be writing: what it has written up to some moment.
+    /// Records go behind one another, so what is read is a state that a crash could have
+    /// left; and it is durable when this returns, so it can't be lost any more.
+    pub(super) fn look_beside(disk: Arc<D>) -> Result<Self, StoreError> {
+        Self::look(disk, true)
+    }
+
+    fn look(disk: Arc<D>, beside: bool) -> Result<Self, StoreError> {
         let names = disk.list().map_err(|error| store_error("the directory", &error))?;
         let mut read = Self::unread(disk, EmbeddedOptions::default(), &names);
         let examined = read.examine_all(&names)?;
+        for segment in examined.iter().filter(|segment| beside && !segment.sealed) {
+            let failed = |error| store_error(&segment_name(segment.header.number), &error);
+            segment.file.sync(SyncPoint::Batch).map_err(failed)?;
+        }
         read.replay(&examined);
         Ok(read)
     }
@@ -108,11 +123,16 @@ impl<D: Disk> Segments<D> {
     fn examine_all(&mut self, names: &[String]) -> Result<Vec<Examined<D::File>>, StoreError> {
         let mut numbers: Vec<u64> = names.iter().filter_map(|n| segment_number(n)).collect();
         numbers.sort_unstable();
+        // All are opened before any is read: an open file stays, whoever removes its name.
+        let mut files = Vec::new();
+        for number in numbers {
+            let failed = |error| store_error(&segment_name(number), &error);
+            files.push((number, self.disk.open(&segment_name(number)).map_err(failed)?));
+        }
         let mut fences: Vec<Fence> = Vec::new();
         let mut examined = Vec::new();
-        for &number in numbers.iter().rev() {
+        for (number, file) in files.into_iter().rev() {
             let failed = |error| store_error(&segment_name(number), &error);
-            let file = self.disk.open(&segment_name(number)).map_err(failed)?;
             let mut start = vec![0; DATA_START as usize];
             let filled = read_full(&file, &mut start, 0).map_err(failed)?;
             let header = SegmentHeader::decode(&start[..filled]);

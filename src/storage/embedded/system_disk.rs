@@ -43,18 +43,24 @@ impl SystemDisk {
     /// Takes a directory that holds a store, to be read only: nothing in it changes, not
     /// even what its `LOCK` says. `Fatal` as for [`SystemDisk::open`], or if there is none.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        let contents = fs::read(path.join(FORMAT_FILE))
-            .map_err(|error| about(path, store_error("no store of aft: reading FORMAT", &error)))?;
-        check_format(&contents).map_err(|error| about(path, error))?;
-        let directory = File::open(path)
-            .map_err(|error| about(path, store_error("opening the directory", &error)))?;
+        let disk = Self::open_beside(path)?;
         let lock = match File::open(path.join(LOCK_FILE)) {
             Ok(lock) => Some(locked(path, lock)?),
             // A copy of a directory may come without; then nobody has it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(about(path, store_error("taking LOCK", &error))),
         };
-        Ok(Self { path: path.to_owned(), directory, _lock: lock, read_only: true })
+        Ok(Self { _lock: lock, ..disk })
+    }
+
+    /// The same without the lock: whoever has it goes on writing.
+    pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
+        let contents = fs::read(path.join(FORMAT_FILE))
+            .map_err(|error| about(path, store_error("no store of aft: reading FORMAT", &error)))?;
+        check_format(&contents).map_err(|error| about(path, error))?;
+        let directory = File::open(path)
+            .map_err(|error| about(path, store_error("opening the directory", &error)))?;
+        Ok(Self { path: path.to_owned(), directory, _lock: None, read_only: true })
     }
 }
 
@@ -193,6 +199,13 @@ impl DiskFile for File {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         FileExt::read_at(self, buffer, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read_at_once(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        use rustix::io::{ReadWriteFlags, preadv2};
+        let mut buffers = [io::IoSliceMut::new(buffer)];
+        Ok(preadv2(self, &mut buffers, offset, ReadWriteFlags::NOWAIT)?)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {

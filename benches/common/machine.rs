@@ -23,6 +23,15 @@ pub(crate) fn describe(data: &Path) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// How to do it again.
+pub(crate) fn command_line(benchmark: &str) -> String {
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let separator = if arguments.is_empty() { "" } else { " -- " };
+    let arguments = arguments.join(" ");
+    format!("    cargo bench --bench {benchmark}{separator}{arguments}\n")
+}
+
 /// The commit measured, and whether files differed from it.
 fn commit() -> String {
     let commit = said_by("git", &["rev-parse", "--short=10", "HEAD"]);

@@ -1,4 +1,4 @@
-//! The load generator: transactions and fixed rates, which redis-benchmark has not.
+//! The load generator: transactions, fixed rates and requests of any kind, which redis-benchmark has not.
 //!
 //! Closed loop, for throughput: every connection sends its pipeline, waits for all the
 //! replies, and sends again.
@@ -16,30 +16,30 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use hdrhistogram::Histogram;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
-use crate::Result;
-use crate::cells::{Command, Sample};
-use crate::clock::now;
-use crate::options::LoadOptions;
-use crate::replies::{Reply, first_reply, skip_replies};
-use crate::workload::{Dice, Workload, account, key, write_command, write_fill};
+use super::Result;
+use super::clock::now;
+use super::connection::Connection;
+use super::figures::Sample;
+use super::requests::{Dice, Requests};
 
 /// One run.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Plan<R> {
     pub(crate) address: SocketAddr,
-    pub(crate) workload: Workload,
+    pub(crate) requests: R,
     pub(crate) connections: usize,
     /// Requests that a connection sends before it waits; closed loop only.
     pub(crate) pipeline: usize,
     pub(crate) seconds: f64,
     /// Ends each connection of a closed loop after so many requests, too.
-    pub(crate) requests: Option<u64>,
+    pub(crate) requests_max: Option<u64>,
     /// Requests a second over all connections; none for a closed loop.
     pub(crate) rate: Option<u64>,
+    /// The same seed, the same requests.
+    pub(crate) seed: u64,
 }
 
 /// How long replies may take after the last request.
@@ -50,13 +50,13 @@ const UNSENT_BYTES_MAX: usize = 1 << 20;
 const LATENCY_NS_MAX: u64 = 600_000_000_000;
 
 /// Requests and their latencies.
-struct Tally {
+pub(crate) struct Tally {
     latency_ns: Histogram<u64>,
     unanswered: u64,
 }
 
 impl Tally {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             latency_ns: Histogram::new_with_bounds(1_000, LATENCY_NS_MAX, 3)?,
             unanswered: 0,
@@ -68,7 +68,14 @@ impl Tally {
         self.latency_ns.saturating_record_n(ns, requests);
     }
 
-    fn sample(&self, elapsed: Duration) -> Sample {
+    /// Those of another run, too.
+    pub(crate) fn add(&mut self, other: &Self) -> Result<()> {
+        self.latency_ns.add(&other.latency_ns)?;
+        self.unanswered += other.unanswered;
+        Ok(())
+    }
+
+    pub(crate) fn sample(&self, elapsed: Duration) -> Sample {
         let ms = |quantile| self.latency_ns.value_at_quantile(quantile) as f64 / 1e6;
         let requests = self.latency_ns.len() - self.unanswered;
         Sample {
@@ -85,7 +92,13 @@ impl Tally {
 }
 
 /// Runs a plan; any error reply fails it.
-pub(crate) async fn run(plan: &Plan) -> Result<Sample> {
+pub(crate) async fn run<R: Requests>(plan: &Plan<R>) -> Result<Sample> {
+    let (tally, elapsed) = run_tallied(plan).await?;
+    Ok(tally.sample(elapsed))
+}
+
+/// The same, with all latencies and how long it took.
+pub(crate) async fn run_tallied<R: Requests>(plan: &Plan<R>) -> Result<(Tally, Duration)> {
     let limit = Duration::from_secs_f64(plan.seconds) + 2 * DRAIN;
     let work = async {
         match plan.rate {
@@ -98,131 +111,90 @@ pub(crate) async fn run(plan: &Plan) -> Result<Sample> {
         .map_err(|_| format!("no end of the load after {limit:?}"))?
 }
 
-/// The generator on its own, against any server: `redis_compare -- load …`.
-pub(crate) async fn run_alone(options: &LoadOptions) -> Result<()> {
-    let plan = &options.plan;
-    if plan.workload.command == Command::Get {
-        fill(plan.address, &plan.workload).await?;
-    }
-    let sample = run(plan).await?;
-    println!("requests/s  {:.0}", sample.per_second);
-    println!("p50 ms      {:.3}", sample.p50_ms);
-    println!("p99 ms      {:.3}", sample.p99_ms);
-    println!("p99.9 ms    {:.3}", sample.p999_ms);
-    println!("max ms      {:.3}", sample.max_ms);
-    println!("unanswered  {}", sample.unanswered);
-    if plan.workload.command == Command::Transfer {
-        check_transfers(plan.address, &plan.workload).await?;
-        println!("the accounts still add up to 0");
-    }
-    Ok(())
-}
-
-/// One connection and what has come back on it.
-struct Connection {
-    stream: TcpStream,
-    received: BytesMut,
-}
-
-impl Connection {
-    async fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, received: BytesMut::with_capacity(64 << 10) })
-    }
-
-    /// The next reply that has been received whole.
-    fn take_reply(&mut self) -> Result<Option<Reply>> {
-        let Some(reply) = first_reply(&self.received)? else {
-            return Ok(None);
-        };
-        if let Some(error) = reply.error {
-            return Err(format!("the server answered: {error}").into());
-        }
-        self.received.advance(reply.bytes);
-        Ok(Some(reply))
-    }
-
-    /// Waits for a number of replies.
-    async fn skip_replies(&mut self, count: usize) -> Result<()> {
-        let mut missing = count;
-        loop {
-            let skipped = skip_replies(&self.received, &mut missing)?;
-            self.received.advance(skipped);
-            if missing == 0 {
-                return Ok(());
-            }
-            if self.stream.read_buf(&mut self.received).await? == 0 {
-                return Err("the server closed the connection".into());
-            }
-        }
-    }
-
-    /// Waits for a number of replies and adds up their integers.
-    async fn read_replies(&mut self, count: usize) -> Result<i64> {
-        let mut sum = 0;
-        for _ in 0..count {
-            sum += loop {
-                if let Some(reply) = self.take_reply()? {
-                    break reply.sum;
-                }
-                if self.stream.read_buf(&mut self.received).await? == 0 {
-                    return Err("the server closed the connection".into());
-                }
-            };
-        }
-        Ok(sum)
-    }
-}
-
-async fn run_closed(plan: &Plan) -> Result<Sample> {
+async fn run_closed<R: Requests>(plan: &Plan<R>) -> Result<(Tally, Duration)> {
     let mut clients = Vec::new();
-    for seed in 1..=plan.connections as u64 {
-        clients.push(ClosedClient::open(plan, seed).await?);
+    for number in 0..plan.connections {
+        clients.push(ClosedClient::open(plan, number).await?);
     }
     let start = now();
     let end = start + Duration::from_secs_f64(plan.seconds);
     let mut running = JoinSet::new();
     for client in clients {
-        running.spawn(client.run(plan.requests, end));
+        running.spawn(client.run(plan.requests_max, end));
     }
     let mut tally = Tally::new()?;
     while let Some(client) = running.join_next().await {
-        tally.latency_ns.add(client??.latency_ns)?;
+        tally.add(&client??)?;
     }
-    Ok(tally.sample(start.elapsed()))
+    Ok((tally, start.elapsed()))
 }
 
 /// A connection of the closed loop.
-struct ClosedClient {
+struct ClosedClient<R> {
     connection: Connection,
-    /// Pipelines made ahead, so that the client is faster than the servers; they are sent in
-    /// turn, again and again.
-    batches: Vec<Vec<u8>>,
-    requests_a_batch: u64,
+    pipelines: Pipelines<R>,
     replies_a_batch: usize,
 }
 
-impl ClosedClient {
-    async fn open(plan: &Plan, seed: u64) -> Result<Self> {
+/// Where a closed loop's pipelines come from.
+struct Pipelines<R> {
+    requests: R,
+    /// Of the connection.
+    number: usize,
+    dice: Dice,
+    length: usize,
+    /// Made ahead, so that the client is faster than the servers; they are sent in turn,
+    /// again and again. Where that may not be, one that is made each time.
+    batches: Vec<Vec<u8>>,
+    next: usize,
+}
+
+impl<R: Requests> Pipelines<R> {
+    fn new(plan: &Plan<R>, number: usize) -> Self {
         /// Of all connections together.
         const BATCH_BYTES_MAX: usize = 4 << 20;
-        let mut dice = Dice::new(seed);
-        let mut batches = Vec::new();
+        let requests = plan.requests.clone();
+        let dice = Dice::new(plan.seed + number as u64);
+        let mut pipelines =
+            Self { requests, number, dice, length: plan.pipeline, batches: Vec::new(), next: 0 };
+        if !pipelines.requests.may_repeat() {
+            pipelines.batches.push(Vec::new());
+            return pipelines;
+        }
         let mut bytes = 0;
         while bytes == 0 || bytes < BATCH_BYTES_MAX / plan.connections {
-            let mut batch = Vec::new();
-            for _ in 0..plan.pipeline {
-                plan.workload.write_request(&mut dice, &mut batch);
-            }
+            let batch = pipelines.make(Vec::new());
             bytes += batch.len();
-            batches.push(batch);
+            pipelines.batches.push(batch);
         }
+        pipelines
+    }
+
+    fn make(&mut self, mut batch: Vec<u8>) -> Vec<u8> {
+        batch.clear();
+        for _ in 0..self.length {
+            self.requests.write_request(self.number, &mut self.dice, &mut batch);
+        }
+        batch
+    }
+
+    fn next(&mut self) -> &[u8] {
+        let at = self.next;
+        if !self.requests.may_repeat() {
+            let used = std::mem::take(&mut self.batches[at]);
+            self.batches[at] = self.make(used);
+        }
+        self.next = (at + 1) % self.batches.len();
+        &self.batches[at]
+    }
+}
+
+impl<R: Requests> ClosedClient<R> {
+    async fn open(plan: &Plan<R>, number: usize) -> Result<Self> {
         Ok(Self {
             connection: Connection::open(plan.address).await?,
-            batches,
-            requests_a_batch: plan.pipeline as u64,
-            replies_a_batch: plan.pipeline * plan.workload.replies(),
+            pipelines: Pipelines::new(plan, number),
+            replies_a_batch: plan.pipeline * plan.requests.replies(),
         })
     }
 
@@ -230,18 +202,18 @@ impl ClosedClient {
     /// the whole, as in redis-benchmark.
     async fn run(mut self, requests: Option<u64>, end: Instant) -> Result<Tally> {
         let mut tally = Tally::new()?;
-        let mut sent = now();
         let mut left = requests.unwrap_or(u64::MAX);
-        for batch in self.batches.iter().cycle() {
-            if sent >= end || left == 0 {
+        let requests_a_batch = self.pipelines.length as u64;
+        while left > 0 {
+            let batch = self.pipelines.next();
+            let sent = now();
+            if sent >= end {
                 break;
             }
-            left = left.saturating_sub(self.requests_a_batch);
+            left = left.saturating_sub(requests_a_batch);
             self.connection.stream.write_all(batch).await?;
             self.connection.skip_replies(self.replies_a_batch).await?;
-            let answered = now();
-            tally.record(answered - sent, self.requests_a_batch);
-            sent = answered;
+            tally.record(now() - sent, requests_a_batch);
         }
         Ok(tally)
     }
@@ -291,8 +263,8 @@ impl Lane {
     }
 }
 
-async fn run_open(plan: &Plan, rate: u64) -> Result<Sample> {
-    let replies = plan.workload.replies();
+async fn run_open<R: Requests>(plan: &Plan<R>, rate: u64) -> Result<(Tally, Duration)> {
+    let replies = plan.requests.replies();
     let mut lanes = Vec::new();
     for _ in 0..plan.connections {
         lanes.push(Lane {
@@ -303,7 +275,7 @@ async fn run_open(plan: &Plan, rate: u64) -> Result<Sample> {
         });
     }
     let total = (plan.seconds * rate as f64) as u64;
-    let mut dice = Dice::new(1);
+    let mut dice = Dice::new(plan.seed);
     let mut tally = Tally::new()?;
     let mut request = Vec::new();
     let mut sent = 0;
@@ -312,12 +284,13 @@ async fn run_open(plan: &Plan, rate: u64) -> Result<Sample> {
     loop {
         while sent < total {
             let due = start + Duration::from_secs_f64(sent as f64 / rate as f64);
-            let lane = &mut lanes[sent as usize % plan.connections];
+            let connection = sent as usize % plan.connections;
+            let lane = &mut lanes[connection];
             if due > now() || lane.unsent.len() > UNSENT_BYTES_MAX {
                 break;
             }
             request.clear();
-            plan.workload.write_request(&mut dice, &mut request);
+            plan.requests.write_request(connection, &mut dice, &mut request);
             lane.unsent.extend_from_slice(&request);
             lane.due.push_back(due);
             sent += 1;
@@ -337,54 +310,5 @@ async fn run_open(plan: &Plan, rate: u64) -> Result<Sample> {
         tally.unanswered += 1;
     }
     tally.unanswered += total - sent;
-    Ok(tally.sample(elapsed))
-}
-
-/// Sets every key of a workload, so that GET finds something.
-pub(crate) async fn fill(address: SocketAddr, workload: &Workload) -> Result<()> {
-    let batch = (1 << 20) / (workload.value.len() as u64 + 64);
-    let mut connection = Connection::open(address).await?;
-    let mut out = Vec::new();
-    let mut next = 0;
-    while next < workload.keys {
-        let end = (next + batch.clamp(1, 1_000)).min(workload.keys);
-        out.clear();
-        for number in next..end {
-            write_fill(&mut out, number, &workload.value);
-        }
-        connection.stream.write_all(&out).await?;
-        connection.read_replies((end - next) as usize).await?;
-        next = end;
-    }
-    Ok(())
-}
-
-/// Whether a server has a key of a fill.
-pub(crate) async fn has_key(address: SocketAddr, number: u64) -> Result<bool> {
-    let mut connection = Connection::open(address).await?;
-    let mut out = Vec::new();
-    write_command(&mut out, &[b"GET", &key("key", number)]);
-    connection.stream.write_all(&out).await?;
-    loop {
-        if let Some(reply) = connection.take_reply()? {
-            return Ok(!reply.nil);
-        }
-        if connection.stream.read_buf(&mut connection.received).await? == 0 {
-            return Err("the server closed the connection".into());
-        }
-    }
-}
-
-/// Money is neither made nor lost: the accounts add up to 0, as they did at the start.
-pub(crate) async fn check_transfers(address: SocketAddr, workload: &Workload) -> Result<()> {
-    let mut connection = Connection::open(address).await?;
-    let mut out = Vec::new();
-    for number in 0..workload.keys {
-        write_command(&mut out, &[b"GET", &account(number)]);
-    }
-    connection.stream.write_all(&out).await?;
-    match connection.read_replies(workload.keys as usize).await? {
-        0 => Ok(()),
-        sum => Err(format!("after the transfers the accounts add up to {sum}, not 0").into()),
-    }
+    Ok((tally, elapsed))
 }

@@ -1,6 +1,6 @@
 //! RESP2 replies, read just far enough to count them and to notice errors.
 
-use crate::Result;
+use super::Result;
 
 /// One whole reply at the front of a buffer.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! Starting and ending the servers that are compared.
 
+use std::fmt;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,17 +13,35 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::Result;
-use crate::cells::Store;
+use super::Result;
 
-/// Under callgrind a server takes seconds to start and to end.
-const START_LIMIT: Duration = Duration::from_secs(60);
-const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// Under callgrind a server takes seconds to start and to end, and longer with ten million
+/// keys on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(300);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// Somebody else may take a free port between our look and redis-server's bind.
 const PORT_ATTEMPTS: usize = 5;
 
 /// Of the CPU times in /proc: the same on every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Which pair of servers is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// redis-server without persistence, `aft --store memory:`.
+    Memory,
+    /// redis-server with `appendfsync always`, `aft --store embedded:DIR`.
+    Embedded,
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::Embedded => "embedded",
+        })
+    }
+}
 
 /// Which server to start.
 #[derive(Clone, Debug)]
@@ -30,6 +50,8 @@ pub(crate) enum Kind {
     Aft {
         binary: PathBuf,
         store: Store,
+        /// Options of its command line, beside those.
+        settings: Vec<String>,
     },
     /// The bare loop of `limits`: this program, run again.
     BareLoop,
@@ -84,6 +106,11 @@ impl Server {
         &self.directory.path
     }
 
+    /// What its data takes on the disk.
+    pub(crate) fn disk_bytes(&self) -> Result<u64> {
+        self.directory.disk_bytes()
+    }
+
     /// A file about it in /proc.
     fn proc(&self, file: &str) -> Result<String> {
         let pid = self.running.child.id().ok_or("the server has ended")?;
@@ -111,19 +138,31 @@ impl Server {
     /// SIGTERM, then its end; what it leaves is its directory. Kills it if it does not end
     /// by itself.
     pub(crate) async fn stop(mut self) -> Result<Directory> {
-        let Some(pid) = self.running.child.id() else {
-            return Err("the server had ended by itself".into());
-        };
-        // The shell's own kill: a minimal system has no other, and std can only SIGKILL.
-        Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid.to_string()]).status().await?;
-        timeout(STOP_LIMIT, self.running.child.wait())
-            .await
-            .map_err(|_| format!("still running {STOP_LIMIT:?} after SIGTERM"))??;
+        self.running.end().await?;
         Ok(self.directory)
+    }
+
+    /// Stops and starts it.
+    pub(crate) async fn restart(&mut self, kind: &Kind) -> Result<()> {
+        self.running.end().await?;
+        self.running = Running::start(kind, &self.directory.path, &[]).await?;
+        Ok(())
     }
 }
 
 impl Running {
+    async fn end(&mut self) -> Result<()> {
+        let Some(pid) = self.child.id() else {
+            return Err("the server had ended by itself".into());
+        };
+        // The shell's own kill: a minimal system has no other, and std can only SIGKILL.
+        Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid.to_string()]).status().await?;
+        timeout(STOP_LIMIT, self.child.wait())
+            .await
+            .map_err(|_| format!("still running {STOP_LIMIT:?} after SIGTERM"))??;
+        Ok(())
+    }
+
     async fn start(kind: &Kind, directory: &Path, wrapper: &[String]) -> Result<Self> {
         let port = free_port()?;
         let mut words = wrapper.to_vec();
@@ -190,13 +229,16 @@ impl Kind {
                     sync,
                 ])
             }
-            Self::Aft { binary, store } => {
+            Self::Aft { binary, store, settings } => {
                 let store = match store {
                     Store::Memory => "memory:".to_owned(),
                     Store::Embedded => format!("embedded:{directory}/data"),
                 };
                 let binary = binary.display().to_string();
-                owned(&[&binary, "--listen", "127.0.0.1:0", "--store", &store])
+                let mut words: Vec<String> =
+                    owned(&[&binary, "--listen", "127.0.0.1:0", "--store", &store]);
+                words.extend(settings.iter().cloned());
+                words
             }
             Self::BareLoop => {
                 owned(&[&std::env::current_exe()?.display().to_string(), "bare-loop"])
@@ -226,6 +268,22 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
+fn disk_bytes(directory: &Path) -> Result<u64> {
+    const BLOCK_BYTES: u64 = 512;
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        bytes += match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => disk_bytes(&path)?,
+            Ok(metadata) => metadata.blocks() * BLOCK_BYTES,
+            // Its server has just deleted it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error.into()),
+        };
+    }
+    Ok(bytes)
+}
+
 /// A directory that is removed with its owner.
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -233,6 +291,11 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
+    /// What the files take on the disk.
+    pub(crate) fn disk_bytes(&self) -> Result<u64> {
+        disk_bytes(&self.path)
+    }
+
     /// Creates an empty directory with a name that no other run has.
     pub(crate) fn create(parent: &Path, name: &str) -> Result<Self> {
         for number in 0.. {

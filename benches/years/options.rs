@@ -1,0 +1,196 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
+
+/// What a run measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// A store that is overwritten again and again.
+    Endurance,
+    /// From a start to serving.
+    Recovery,
+    /// Data larger than the cache.
+    Cache,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 3] = [Self::Endurance, Self::Recovery, Self::Cache];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Endurance => "endurance",
+            Self::Recovery => "recovery",
+            Self::Cache => "cache",
+        }
+    }
+}
+
+/// Of a run.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) rounds: usize,
+    pub(crate) seconds: f64,
+    pub(crate) endurance: Endurance,
+    pub(crate) recovery: Recovery,
+    pub(crate) cache: Cache,
+    pub(crate) quick: bool,
+    pub(crate) aft: PathBuf,
+    pub(crate) output: PathBuf,
+}
+
+/// Of the store that is overwritten.
+#[derive(Clone, Debug)]
+pub(crate) struct Endurance {
+    pub(crate) keys: u64,
+    pub(crate) value_bytes: usize,
+    /// How many times their size is written.
+    pub(crate) times: usize,
+    /// For both servers.
+    pub(crate) settings: Vec<String>,
+}
+
+/// Of the starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Recovery {
+    /// Each number with each size of values.
+    pub(crate) keys: Vec<u64>,
+    pub(crate) value_bytes: Vec<usize>,
+    /// How often every key is overwritten before.
+    pub(crate) overwrites: u64,
+}
+
+/// Of the data larger than the cache.
+#[derive(Clone, Debug)]
+pub(crate) struct Cache {
+    pub(crate) keys: u64,
+    pub(crate) value_bytes: usize,
+}
+
+/// Reads the command line; ends the program if it makes no sense.
+pub(crate) fn parse() -> Options {
+    options(&command().get_matches())
+}
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+}
+
+/// An option with one value.
+fn one(name: &'static str, default: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).default_value(default).help(help)
+}
+
+/// An option with values separated by commas.
+fn many(name: &'static str, default: &'static str, help: &'static str) -> Arg {
+    one(name, default, help).value_delimiter(',').default_values(default.split(','))
+}
+
+fn command() -> Clap {
+    let numbers = || value_parser!(u64).range(1..);
+    let sizes = || value_parser!(u64).range(16..=64 << 20);
+    let parts = Part::ALL.map(Part::name);
+    Clap::new("years")
+        .about("What years do to a store, in minutes")
+        .arg(flag("quick", "A little of each: proves that it works, judges nothing"))
+        // Cargo adds it to every benchmark.
+        .arg(flag("bench", "").hide(true))
+        .arg(
+            many("parts", "endurance,recovery,cache", "Of the run")
+                .value_parser(PossibleValuesParser::new(parts)),
+        )
+        .arg(one("rounds", "5", "Turns of each server").value_parser(numbers()))
+        .arg(
+            one("seconds", "2", "Of each turn with a fixed length")
+                .value_parser(value_parser!(f64)),
+        )
+        .arg(one("endurance-keys", "10000", "").value_parser(numbers()))
+        .arg(one("endurance-bytes", "4096", "Of a value").value_parser(sizes()))
+        .arg(one("endurance-times", "100", "The data's size is written").value_parser(numbers()))
+        .arg(many("recovery-keys", "1000000,10000000", "").value_parser(numbers()))
+        .arg(many("recovery-bytes", "16,64", "Of a value").value_parser(sizes()))
+        .arg(one("overwrites", "10", "Of each key, before a start").value_parser(numbers()))
+        .arg(one("cache-keys", "1000000", "").value_parser(numbers()))
+        .arg(one("cache-value-bytes", "1024", "Of a value").value_parser(sizes()))
+        .arg(one("aft", env!("CARGO_BIN_EXE_aft"), "The binary to measure"))
+        .arg(
+            Arg::new("output")
+                .long("output")
+                .help("Where the page goes [default: docs/benchmarks; below target/ with --quick]"),
+        )
+}
+
+fn single<T: Clone + Default + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> T {
+    matches.get_one::<T>(name).cloned().unwrap_or_default()
+}
+
+fn all<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> Vec<T> {
+    matches.get_many::<T>(name).map(|values| values.cloned().collect()).unwrap_or_default()
+}
+
+fn options(matches: &ArgMatches) -> Options {
+    let quick = matches.get_flag("quick");
+    // A quick run is no measurement: it must not overwrite one.
+    let default_output = if quick {
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+    } else {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join("benchmarks")
+    };
+    let named: Vec<String> = all(matches, "parts");
+    let aft = PathBuf::from(single::<String>(matches, "aft"));
+    let bytes = |name: &str| single::<u64>(matches, name) as usize;
+    let mut options = Options {
+        parts: Part::ALL
+            .into_iter()
+            .filter(|part| named.iter().any(|n| n == part.name()))
+            .collect(),
+        rounds: single::<u64>(matches, "rounds") as usize,
+        seconds: single(matches, "seconds"),
+        endurance: Endurance {
+            keys: single(matches, "endurance-keys"),
+            value_bytes: bytes("endurance-bytes"),
+            times: bytes("endurance-times"),
+            settings: Vec::new(),
+        },
+        recovery: Recovery {
+            keys: all(matches, "recovery-keys"),
+            value_bytes: all(matches, "recovery-bytes")
+                .into_iter()
+                .map(|b: u64| b as usize)
+                .collect(),
+            overwrites: single(matches, "overwrites"),
+        },
+        cache: Cache {
+            keys: single(matches, "cache-keys"),
+            value_bytes: bytes("cache-value-bytes"),
+        },
+        quick,
+        aft: aft.canonicalize().unwrap_or(aft),
+        output: matches.get_one::<String>("output").map_or(default_output, PathBuf::from),
+    };
+    if quick {
+        options.make_quick();
+    }
+    options
+}
+
+impl Options {
+    /// Small enough for an unoptimised server on a busy machine, and still compacted.
+    fn make_quick(&mut self) {
+        let settings =
+            ["--segment-bytes=1mb", "--store-bytes-min=256kb", "--compaction-step-bytes=256kb"];
+        self.rounds = 2;
+        self.seconds = 0.2;
+        self.endurance = Endurance {
+            keys: 500,
+            value_bytes: 1024,
+            times: 20,
+            settings: settings.map(str::to_owned).to_vec(),
+        };
+        self.recovery = Recovery { keys: vec![20_000], value_bytes: vec![16, 64], overwrites: 3 };
+        self.cache = Cache { keys: 5_000, value_bytes: 1024 };
+    }
+}

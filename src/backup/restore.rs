@@ -1,0 +1,261 @@
+//! Entries into a store: all of them, or none.
+//!
+//! 1. A node's id is drawn, as at a start, so that no name was ever used before.
+//! 2. Entries go into bases of that node, which nothing names: whoever stops here leaves objects
+//!    that the next start, or the next restore, deletes.
+//! 3. The last base holds no keys, but says which bases count and that all earlier logs are
+//!    replaced. It comes last: a base that spoke of others before they are all there could be
+//!    believed, should the newest header be damaged.
+//! 4. One group names that base. With it, and not before, the store holds what was restored, and
+//!    nothing else.
+//! 5. The log is sealed, and what was replaced is deleted. The next start would do both.
+
+use super::dump::count_keys;
+use super::snapshot::{Failed, Snapshot, list};
+use super::{BackupError, DATABASES_MAX, Entry};
+use crate::layout::{
+    Commit, CommitId, Control, GroupBuilder, Header, Kind, NodeId, ObjectName, Write,
+};
+use crate::storage::{Created, Store, StoreError};
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use std::ops::Range;
+
+/// A base is written when it has so many bytes; a larger value makes one of its own.
+const BASE_BYTES: usize = 4 << 20;
+
+/// Names a store deletes at a time at the most (S3).
+const DELETE_NAMES_MAX: usize = 1000;
+
+/// What was restored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Keys written.
+    pub keys: u64,
+    /// Keys that had expired, and were left out.
+    pub expired: u64,
+}
+
+/// A store that is being filled.
+#[derive(Debug)]
+pub struct Restore<'s, S> {
+    store: &'s S,
+    rng: StdRng,
+    now_ms: u64,
+    node: NodeId,
+    /// What was there before.
+    replaced: Vec<String>,
+    /// Bases that count; those before them were begun for nothing.
+    bases: Range<u64>,
+    base: GroupBuilder,
+    last_commit: u64,
+    restored: Restored,
+}
+
+impl<'s, S: Store> Restore<'s, S> {
+    /// Begins. With `replace`, what is in the store is gone when this is published; without, it
+    /// has to be empty.
+    ///
+    /// # Errors
+    /// [`BackupError::Refused`] if it is not; others if the store fails.
+    pub async fn begin(
+        store: &'s S,
+        now_ms: u64,
+        replace: bool,
+        rng: &mut impl Rng,
+    ) -> Result<Self, BackupError> {
+        let (found, before) = match Snapshot::of(store).await {
+            Ok(before) => (count_keys(store, &before, now_ms).await, before),
+            Err(failed) => (Err(failed), Snapshot::default()),
+        };
+        match found {
+            _ if replace => {}
+            Ok(0) => {}
+            Ok(keys) => {
+                return Err(BackupError::Refused(format!(
+                    "the store holds {keys} keys: name an empty one, or --replace them all"
+                )));
+            }
+            Err(failed) => {
+                let why = match failed {
+                    Failed::Vanished(name) => format!("{name}: is missing"),
+                    Failed::For(error) => error.to_string(),
+                };
+                return Err(BackupError::Refused(format!(
+                    "the store is not empty, and can't be read ({why}): name an empty one, or --replace it"
+                )));
+            }
+        }
+        let now_ms = now_ms.max(before.now_through_ms);
+        let first_commit = (now_ms << CommitId::COUNTER_BITS).max(before.largest_commit.time);
+        let mut restore = Self {
+            store,
+            rng: StdRng::from_rng(rng),
+            now_ms,
+            node: 0,
+            replaced: Vec::new(),
+            bases: 1..1,
+            base: GroupBuilder::default(),
+            last_commit: first_commit,
+            restored: Restored::default(),
+        };
+        restore.draw_node().await?;
+        Ok(restore)
+    }
+
+    /// Step 1.
+    async fn draw_node(&mut self) -> Result<(), BackupError> {
+        let mut newest = 0;
+        for name in list(self.store, "").await? {
+            newest = newest.max(match name.parse() {
+                Ok(ObjectName::Node(node)) => node,
+                Ok(ObjectName::Log(node, _) | ObjectName::Base(node, _)) => {
+                    self.replaced.push(name);
+                    node
+                }
+                _ => 0,
+            });
+        }
+        loop {
+            newest = newest.checked_add(1).ok_or_else(|| {
+                StoreError::Fatal("no node ids are left in this store".to_owned())
+            })?;
+            let marker = self.header(Kind::Node, newest, 0);
+            if self.create(ObjectName::Node(newest), marker, GroupBuilder::default()).await? {
+                self.node = newest;
+                return Ok(());
+            }
+        }
+    }
+
+    /// Adds an entry. Of two of one key the later counts.
+    ///
+    /// # Errors
+    /// The store failed, or no node can have such a database.
+    pub async fn add(&mut self, entry: &Entry) -> Result<(), BackupError> {
+        if u32::from(entry.database) >= DATABASES_MAX {
+            let why = format!("no node has a database {}", entry.database);
+            return Err(BackupError::Refused(why));
+        }
+        if entry.is_expired(self.now_ms) {
+            self.restored.expired += 1;
+            return Ok(());
+        }
+        let bytes = entry.key.len() + entry.value.len();
+        if !self.base.is_empty() && self.base.len() + bytes > BASE_BYTES {
+            self.write_base().await?;
+        }
+        self.last_commit += 1;
+        let id = CommitId { time: self.last_commit, node: self.node };
+        self.base.begin_commit(&Commit { id, ..Commit::default() }, 1);
+        let expires_ms = (entry.expires_ms != 0).then_some(entry.expires_ms);
+        let value_type = crate::layout::directory::TYPE_STRING;
+        self.base.put(entry.database, &entry.key, value_type, expires_ms, &entry.value);
+        self.restored.keys += 1;
+        Ok(())
+    }
+
+    /// What was added so far does not count.
+    pub fn again(&mut self) {
+        self.base = GroupBuilder::default();
+        let given_up = std::mem::replace(&mut self.bases, 0..0);
+        self.bases = given_up.end..given_up.end;
+        self.replaced.extend(given_up.map(|n| ObjectName::Base(self.node, n).to_string()));
+        self.restored = Restored::default();
+    }
+
+    /// Step 2.
+    async fn write_base(&mut self) -> Result<(), BackupError> {
+        let number = self.bases.end;
+        let base = std::mem::take(&mut self.base);
+        let header = self.header(Kind::Base, self.node, number);
+        let name = ObjectName::Base(self.node, number);
+        self.create_new(name, header, base).await?;
+        self.bases.end = number + 1;
+        Ok(())
+    }
+
+    /// Steps 3 to 5: what was added is what the store holds.
+    ///
+    /// # Errors
+    /// The store failed. Whether it holds the one or the other is not known then; restoring
+    /// once more is safe.
+    pub async fn publish(mut self) -> Result<Restored, BackupError> {
+        if !self.base.is_empty() {
+            self.write_base().await?;
+        }
+        let node = self.node;
+        let mut controls = vec![Control::LogTrimmed { node, through: 0 }];
+        if !self.bases.is_empty() {
+            let (first, last) = (self.bases.start, self.bases.end - 1);
+            controls.push(Control::Bases { node, first, last });
+        }
+        self.add_controls(&controls);
+        self.write_base().await?;
+        self.add_controls(&controls);
+        let base = (node, self.bases.end - 1);
+        let mut group = self.header(Kind::Group, node, 1);
+        group.base = base;
+        group.window = 1;
+        let directory = std::mem::take(&mut self.base);
+        self.create_new(ObjectName::Log(node, 1), group, directory).await?;
+        let mut seal = self.header(Kind::Seal, node, 2);
+        seal.base = base;
+        seal.acked_through = 1;
+        self.create_new(ObjectName::Log(node, 2), seal, GroupBuilder::default()).await?;
+        for names in self.replaced.chunks(DELETE_NAMES_MAX) {
+            self.store.delete(names).await?;
+        }
+        Ok(self.restored)
+    }
+
+    fn add_controls(&mut self, controls: &[Control]) {
+        self.last_commit += 1;
+        let id = CommitId { time: self.last_commit, node: self.node };
+        self.base.begin_commit(&Commit { id, ..Commit::default() }, controls.len());
+        controls.iter().for_each(|control| self.base.write(&Write::Control(*control)));
+    }
+
+    fn header(&mut self, kind: Kind, node: NodeId, number: u64) -> Header {
+        let mut header = Header::new(kind, self.rng.random(), node, number);
+        header.largest_commit = CommitId { time: self.last_commit, node };
+        header.wall_ms = self.now_ms;
+        header.now_through_ms = self.now_ms;
+        header
+    }
+
+    async fn create_new(
+        &self,
+        name: ObjectName,
+        header: Header,
+        builder: GroupBuilder,
+    ) -> Result<(), BackupError> {
+        match self.create(name, header, builder).await? {
+            true => Ok(()),
+            false => Err(StoreError::Fatal(format!(
+                "{name} was there before: does somebody else write to this store?"
+            ))
+            .into()),
+        }
+    }
+
+    /// `false` if the name was taken.
+    async fn create(
+        &self,
+        name: ObjectName,
+        header: Header,
+        builder: GroupBuilder,
+    ) -> Result<bool, BackupError> {
+        let object = match builder.is_empty() {
+            true => {
+                let mut object = Vec::new();
+                header.encode(&mut object);
+                Bytes::from(object)
+            }
+            false => builder.finish(header).1,
+        };
+        let created = self.store.create(&name.to_string(), object).await?;
+        Ok(created == Created::Created)
+    }
+}

@@ -1,0 +1,122 @@
+//! Sweeping: what nothing names leaves the store.
+//!
+//! Objects of earlier nodes that were listed late at the start, or came to be after that:
+//! everybody ignores them, and they only take space.
+//!
+//! The entries of earlier starts, too, which keep a node id from being drawn twice. A start
+//! draws the first id above all that are listed whose entry it can create. A listing may be
+//! late, but what it has shown once it shows from then on. So when one entry is seen in a
+//! listing, every later start draws above that; the entries below have nothing left to
+//! keep, and go. Those above stay, listed or not: the next start finds them in its way.
+
+use super::Engine;
+use crate::layout::{NodeId, ObjectName};
+use crate::storage::StoreError;
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How often it is asked whether something is to be done.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// After the start, when whatever a dead process had sent has arrived, it is looked for.
+const SWEEP_FIRST: Duration = Duration::from_secs(90);
+
+/// And so often after that.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+/// When a node has gone on under so many new ids, the entries of the old ones are looked for.
+const ENTRIES_MAX: NodeId = 16;
+
+/// Names a store deletes at a time at the most (S3).
+pub(super) const DELETE_NAMES_MAX: usize = 1000;
+
+/// Names that are looked up in one go, while commands wait: some microseconds.
+const SLICE_NAMES: usize = 64;
+
+/// Sweeps for ever.
+pub(super) async fn run(engine: &Engine) -> ! {
+    let mut sweep_at = engine.clock.monotonic() + SWEEP_FIRST;
+    let mut looked_at_entries = engine.with_core(|core| core.node());
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let (now, node) = (engine.clock.monotonic(), engine.with_core(|core| core.node()));
+        let everything = now >= sweep_at;
+        // Where something is damaged all is left as it is.
+        if engine.damaged.load(Ordering::Relaxed)
+            || !(everything || node - looked_at_entries >= ENTRIES_MAX)
+        {
+            continue;
+        }
+        looked_at_entries = node;
+        if everything {
+            sweep_at = now + SWEEP_EVERY;
+        }
+        if let Err(error) = sweep(engine, everything).await {
+            tracing::warn!(%error, "what is left over could not be swept");
+        }
+    }
+}
+
+async fn sweep(engine: &Engine, everything: bool) -> Result<(), StoreError> {
+    let listed = engine.store.list(ObjectName::NODES).await?;
+    let newest_listed = nodes(&listed).into_iter().next_back();
+    delete(engine, superseded_entries(nodes(&listed), newest_listed)).await?;
+    let prefixes = [ObjectName::LOGS, ObjectName::BASES];
+    for prefix in prefixes.into_iter().filter(|_| everything) {
+        let listed = engine.store.list(prefix).await?;
+        delete(engine, unnamed(engine, listed).await).await?;
+    }
+    Ok(())
+}
+
+/// The node ids whose entries are among these names.
+pub(super) fn nodes(names: &[String]) -> BTreeSet<NodeId> {
+    let node = |name: &String| match name.parse() {
+        Ok(ObjectName::Node(node)) => Some(node),
+        _ => None,
+    };
+    names.iter().filter_map(node).collect()
+}
+
+/// The entries that keep nothing from being drawn, given the newest one that a listing has
+/// shown. The last one before the newest stays, so that it can be told when one is missing.
+pub(super) fn superseded_entries(
+    mut entries: BTreeSet<NodeId>,
+    newest_listed: Option<NodeId>,
+) -> Vec<ObjectName> {
+    entries.pop_last();
+    entries.pop_last();
+    entries.retain(|node| Some(*node) < newest_listed);
+    entries.into_iter().map(ObjectName::Node).collect()
+}
+
+/// Objects of earlier nodes that nothing names.
+async fn unnamed(engine: &Engine, listed: Vec<String>) -> Vec<ObjectName> {
+    let first_node = engine.with_core(|core| core.first_node());
+    let earlier = |name: String| match name.parse() {
+        Ok(name @ (ObjectName::Log(node, _) | ObjectName::Base(node, _))) => {
+            (node < first_node).then_some(name)
+        }
+        _ => None,
+    };
+    let mut names: Vec<ObjectName> = listed.into_iter().filter_map(earlier).collect();
+    let mut unnamed = Vec::new();
+    while !names.is_empty() {
+        let slice = names.split_off(names.len().saturating_sub(SLICE_NAMES));
+        engine.with_core(|core| {
+            unnamed.extend(slice.into_iter().filter(|name| !core.ledger().holds(*name)));
+        });
+        tokio::task::yield_now().await;
+    }
+    unnamed
+}
+
+/// Deletes objects, as many at a time as a store takes.
+pub(super) async fn delete(engine: &Engine, names: Vec<ObjectName>) -> Result<(), StoreError> {
+    for names in names.chunks(DELETE_NAMES_MAX) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        engine.store.delete(&names).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Where an import goes.
+
+use crate::backup::{BackupError, Entry, Restore, Restored};
+use crate::connection::client::Client;
+use crate::resp::Reply;
+use crate::storage::embedded::EmbeddedStore;
+use std::io;
+
+/// A store, or a server.
+#[derive(Debug)]
+pub enum Sink<'s> {
+    /// All at the end, or nothing.
+    Store(Box<Restore<'s, EmbeddedStore>>),
+    /// Key by key, over those of the same names; others stay.
+    Server(Client),
+}
+
+impl Sink<'_> {
+    /// What follows goes into this database.
+    pub(super) fn select(&mut self, database: u32) -> io::Result<()> {
+        match self {
+            // Entries say it themselves.
+            Self::Store(_) => Ok(()),
+            Self::Server(client) => client.expect_ok(&[b"SELECT", database.to_string().as_bytes()]),
+        }
+    }
+
+    pub(super) async fn put(&mut self, entries: &[Entry]) -> Result<(), BackupError> {
+        match self {
+            Self::Store(restore) => {
+                for entry in entries {
+                    restore.add(entry).await?;
+                }
+                Ok(())
+            }
+            Self::Server(client) => Ok(set(client, entries)?),
+        }
+    }
+
+    /// Makes it so.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn finish(self) -> Result<Restored, BackupError> {
+        match self {
+            Self::Store(restore) => restore.publish().await,
+            Self::Server(_) => Ok(Restored::default()),
+        }
+    }
+}
+
+fn set(client: &mut Client, entries: &[Entry]) -> io::Result<()> {
+    for entry in entries {
+        let expires_ms = entry.expires_ms.to_string();
+        let command: [&[u8]; 5] =
+            [b"SET", &entry.key, &entry.value, b"PXAT", expires_ms.as_bytes()];
+        client.queue(if entry.expires_ms == 0 { &command[..3] } else { &command });
+    }
+    client.send()?;
+    for _ in entries {
+        match client.read()? {
+            Reply::Ok => {}
+            reply => return Err(client.unexpected(b"SET", &reply)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! The Redis that is read.
+
+use crate::backup::{DATABASES_MAX, Entry};
+use crate::connection::client::Client;
+use crate::resp::Reply;
+use crate::small_bytes::SmallBytes;
+use std::collections::BTreeMap;
+use std::io;
+
+/// How many keys a page should have; the source may answer with more or fewer.
+const PAGE_KEYS: &[u8] = b"1000";
+
+/// Values that are asked for in one go, in bytes; a larger one goes alone.
+const BATCH_BYTES: u64 = 8 << 20;
+
+/// Keys of a type that are named.
+const NAMED_MAX: usize = 20;
+
+/// Keys that are no strings.
+#[derive(Debug, Default)]
+pub struct LeftOut(BTreeMap<String, Keys>);
+
+#[derive(Debug, Default)]
+struct Keys {
+    count: u64,
+    named: Vec<String>,
+}
+
+impl LeftOut {
+    /// How many they are.
+    pub fn keys(&self) -> u64 {
+        self.0.values().map(|keys| keys.count).sum()
+    }
+
+    /// A line for each type: how many there are, and some of them.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(kind, keys)| {
+            let more = if keys.count > keys.named.len() as u64 { ", …" } else { "" };
+            format!("{} of type {kind}: {}{more}", keys.count, keys.named.join(", "))
+        })
+    }
+
+    fn add(&mut self, kind: String, key: String) {
+        let keys = self.0.entry(kind).or_default();
+        keys.count += 1;
+        if keys.named.len() < NAMED_MAX {
+            keys.named.push(key);
+        }
+    }
+}
+
+/// A connection to it, and where on it we are.
+#[derive(Debug)]
+pub struct Source {
+    client: Client,
+    database: u8,
+    only: Option<u32>,
+    /// `None` when a database has been read.
+    cursor: Option<SmallBytes>,
+    /// It says when keys expire, and not only how long they live (7.0 and later).
+    tells_time: bool,
+    left_out: LeftOut,
+}
+
+impl Source {
+    /// Reads one database, or all.
+    ///
+    /// # Errors
+    /// The connection failed, here and below, or the server refuses a command.
+    pub fn new(mut client: Client, only: Option<u32>) -> io::Result<Self> {
+        let tells_time = match client.call(&[b"PEXPIRETIME", b"?"])? {
+            Reply::Integer(_) => true,
+            Reply::Error(line) if line.as_bytes().starts_with(b"ERR unknown command") => false,
+            reply => return Err(client.unexpected(b"PEXPIRETIME", &reply)),
+        };
+        let left_out = LeftOut::default();
+        Ok(Self { client, database: 0, only, cursor: None, tells_time, left_out })
+    }
+
+    /// Databases with keys, and how many.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn databases(&mut self) -> io::Result<Vec<(u32, u64)>> {
+        let info = match self.client.call(&[b"INFO", b"keyspace"])? {
+            Reply::Bulk(info) => String::from_utf8_lossy(&info).into_owned(),
+            reply => return Err(self.client.unexpected(b"INFO", &reply)),
+        };
+        let databases = info.lines().filter_map(|line| {
+            let (number, rest) = line.strip_prefix("db")?.split_once(":keys=")?;
+            Some((number.parse().ok()?, rest.split(',').next()?.trim().parse().ok()?))
+        });
+        let wanted = |(number, _): &(u32, u64)| self.only.is_none_or(|only| only == *number);
+        Ok(databases.filter(wanted).collect())
+    }
+
+    /// Begins with a database.
+    ///
+    /// # Errors
+    /// As for [`Self::new`], or no node can have such a database.
+    pub fn select(&mut self, database: u32) -> io::Result<()> {
+        self.database = u8::try_from(database)
+            .ok()
+            .filter(|_| database < DATABASES_MAX)
+            .ok_or_else(|| io::Error::other(format!("aft has no database {database}")))?;
+        self.client.expect_ok(&[b"SELECT", database.to_string().as_bytes()])?;
+        self.cursor = Some(SmallBytes::from("0"));
+        Ok(())
+    }
+
+    /// Some more keys of the database; `None` when there are none.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn page(&mut self) -> io::Result<Option<Vec<SmallBytes>>> {
+        let Some(cursor) = self.cursor.take() else {
+            return Ok(None);
+        };
+        let reply = self.client.call(&[b"SCAN", &cursor, b"COUNT", PAGE_KEYS])?;
+        let Reply::Array(parts) = &reply else {
+            return Err(self.client.unexpected(b"SCAN", &reply));
+        };
+        let [Reply::Bulk(next), Reply::Array(keys)] = &parts[..] else {
+            return Err(self.client.unexpected(b"SCAN", &reply));
+        };
+        self.cursor = (**next != *b"0").then(|| next.clone());
+        let mut page = Vec::with_capacity(keys.len());
+        for key in keys {
+            match key {
+                Reply::Bulk(key) => page.push(key.clone()),
+                _ => return Err(self.client.unexpected(b"SCAN", &reply)),
+            }
+        }
+        Ok(Some(page))
+    }
+
+    /// The strings among some keys, as many at a time as fit.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn batches(&mut self, page: Vec<SmallBytes>) -> io::Result<Vec<Vec<SmallBytes>>> {
+        page.iter().for_each(|key| self.client.queue(&[b"STRLEN", key]));
+        self.client.send()?;
+        let mut batches: Vec<Vec<SmallBytes>> = Vec::new();
+        let mut others = Vec::new();
+        let mut room = 0;
+        for key in page {
+            let length = match self.client.read()? {
+                Reply::Integer(length) => length.unsigned_abs() + key.len() as u64,
+                Reply::Error(line) if line.as_bytes().starts_with(b"WRONGTYPE") => {
+                    others.push(key);
+                    continue;
+                }
+                reply => return Err(self.client.unexpected(b"STRLEN", &reply)),
+            };
+            match batches.last_mut().filter(|_| length <= room) {
+                Some(batch) => {
+                    batch.push(key);
+                    room -= length;
+                }
+                None => {
+                    batches.push(vec![key]);
+                    room = BATCH_BYTES.saturating_sub(length);
+                }
+            }
+        }
+        self.leave_out(&others)?;
+        Ok(batches)
+    }
+
+    fn leave_out(&mut self, keys: &[SmallBytes]) -> io::Result<()> {
+        keys.iter().for_each(|key| self.client.queue(&[b"TYPE", key]));
+        self.client.send()?;
+        for key in keys {
+            match self.client.read()? {
+                // Gone, or another by now; it was no string when it was looked at.
+                Reply::Simple(kind) => {
+                    let kind = String::from_utf8_lossy(kind.as_bytes()).into_owned();
+                    self.left_out.add(kind, self.shown(key));
+                }
+                reply => return Err(self.client.unexpected(b"TYPE", &reply)),
+            }
+        }
+        Ok(())
+    }
+
+    fn shown(&self, key: &[u8]) -> String {
+        format!("{}:{}", self.database, key.escape_ascii())
+    }
+
+    /// Values and expiries, as they are together at one moment; keys that are gone are left out.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn fetch(&mut self, keys: &[SmallBytes]) -> io::Result<Vec<Entry>> {
+        let expiry: &[u8] = if self.tells_time { b"PEXPIRETIME" } else { b"PTTL" };
+        self.client.queue(&[b"MULTI"]);
+        self.client.queue(&[b"TIME"]);
+        for key in keys {
+            self.client.queue(&[expiry, key]);
+            self.client.queue(&[b"GET", key]);
+        }
+        self.client.queue(&[b"EXEC"]);
+        self.client.send()?;
+        let mut refused = None;
+        for _ in 0..2 * keys.len() + 2 {
+            if let reply @ Reply::Error(_) = self.client.read()? {
+                refused.get_or_insert(reply);
+            }
+        }
+        let (time, replies) = match (self.client.read()?, refused) {
+            (Reply::Array(mut replies), None) if replies.len() == 2 * keys.len() + 1 => {
+                let values = replies.split_off(1);
+                (replies.pop(), values)
+            }
+            (reply, refused) => {
+                return Err(self.client.unexpected(b"MULTI", &refused.unwrap_or(reply)));
+            }
+        };
+        let now_ms = match (self.tells_time, time.as_ref().and_then(wall_ms)) {
+            (true, _) => 0,
+            (false, Some(now_ms)) => now_ms,
+            (false, None) => return Err(self.client.unexpected(b"TIME", &Reply::Null)),
+        };
+        let mut entries = Vec::with_capacity(keys.len());
+        let mut replies = replies.into_iter();
+        for key in keys {
+            let (Some(expiry), Some(value)) = (replies.next(), replies.next()) else { break };
+            let value = match value {
+                Reply::Bulk(value) => value,
+                Reply::Null => continue,
+                Reply::Error(line) if line.as_bytes().starts_with(b"WRONGTYPE") => {
+                    self.leave_out(std::slice::from_ref(key))?;
+                    continue;
+                }
+                reply => return Err(self.client.unexpected(b"GET", &reply)),
+            };
+            let expires_ms = match expiry {
+                Reply::Integer(-1) => 0,
+                // Over in this millisecond.
+                Reply::Integer(ms) => u64::try_from(ms).unwrap_or(0).saturating_add(now_ms).max(1),
+                reply => return Err(self.client.unexpected(b"PEXPIRETIME", &reply)),
+            };
+            let (key, value) = (key.to_vec(), value.to_vec());
+            entries.push(Entry { database: self.database, key, expires_ms, value });
+        }
+        Ok(entries)
+    }
+
+    /// What is no string, of all that was read.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
+    /// The same, for good.
+    pub fn take_left_out(&mut self) -> LeftOut {
+        std::mem::take(&mut self.left_out)
+    }
+}
+
+/// The source's own clock: it is what its expiries are measured with.
+fn wall_ms(time: &Reply) -> Option<u64> {
+    let Reply::Array(parts) = time else { return None };
+    let [Reply::Bulk(seconds), Reply::Bulk(micros)] = &parts[..] else { return None };
+    Some(number(seconds)?.saturating_mul(1000).saturating_add(number(micros)? / 1000))
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}

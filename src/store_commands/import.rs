@@ -1,0 +1,131 @@
+//! `aft import`: a live Redis' strings.
+
+use super::backup::{expired, open_to_fill, rng, runtime};
+use super::progress::Progress;
+use super::{REPLACE, STORE, directory, finish};
+use crate::backup::{BackupError, Restore, Restored};
+use crate::clock::{Clock, SystemClock};
+use crate::connection::client::{Client, ServerAddress};
+use crate::import::{Imported, Sink, Source, import};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const SOURCE: &str = "source";
+const TO: &str = "to";
+const AUTHORITIES: &str = "tls-ca-cert-file";
+
+/// Passwords that stand in no list of processes.
+const SOURCE_PASSWORD: &str = "AFT_IMPORT_PASSWORD";
+const TO_PASSWORD: &str = "AFT_IMPORT_TO_PASSWORD";
+
+/// Runs what the arguments ask for, the first of them `import`. The exit code is 0 if all keys
+/// were imported, 1 if those of other types than strings were left out, 2 if it failed.
+pub fn run_import(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let matches = match command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match copy(&matches) {
+        Ok((imported, restored)) => summary(&imported, &restored),
+        Err(error) => finish(Err(error)),
+    }
+}
+
+fn command() -> Command {
+    let address = |arg: Arg| {
+        arg.value_name("redis://…").value_parser(|text: &str| text.parse::<ServerAddress>())
+    };
+    Command::new("aft import")
+        .bin_name("aft import")
+        .about("Copies all strings of a live Redis, with their expiries")
+        .arg(
+            address(Arg::new(SOURCE).required(true))
+                .help("The Redis; one database, if one is named, else all"),
+        )
+        .arg(
+            Arg::new(STORE)
+                .long(STORE)
+                .value_name("embedded:DIR")
+                .value_parser(directory)
+                .help("Into this store, which no node may have open: all, or nothing if it fails"),
+        )
+        .arg(
+            address(Arg::new(TO).long(TO))
+                .help("Into this running server, over keys of the same names"),
+        )
+        .group(ArgGroup::new("target").args([STORE, TO]).required(true))
+        .arg(
+            Arg::new(REPLACE)
+                .long(REPLACE)
+                .action(ArgAction::SetTrue)
+                .conflicts_with(TO)
+                .help("Replaces what the store holds, all of it"),
+        )
+        .arg(
+            Arg::new(AUTHORITIES)
+                .long(AUTHORITIES)
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("Who may vouch for a server with TLS, in PEM, instead of the system's list"),
+        )
+        .after_help(format!(
+            "Addresses are redis://[user:password@]host[:port][/database], or rediss:// with TLS.\n\
+             Passwords may also stand in the environment: {SOURCE_PASSWORD}, {TO_PASSWORD}.\n\
+             Each key is taken as it was at some moment of the import. Running it again is safe."
+        ))
+}
+
+fn copy(matches: &ArgMatches) -> Result<(Imported, Restored), BackupError> {
+    let missing = || BackupError::Refused("no source or no target is named".to_owned());
+    let authorities = matches.get_one::<PathBuf>(AUTHORITIES).map(PathBuf::as_path);
+    let connect = |name: &str, variable: &str| {
+        let address = matches.get_one::<ServerAddress>(name)?;
+        let address = address.clone().or_password(std::env::var(variable).ok());
+        let client = Client::connect(&address, authorities);
+        Some(client.map(|client| (client, address.database)))
+    };
+    let (client, database) = connect(SOURCE, SOURCE_PASSWORD).ok_or_else(missing)??;
+    let mut source = Source::new(client, database)?;
+    if let Some(target) = connect(TO, TO_PASSWORD) {
+        let (client, database) = target?;
+        if database.is_some() {
+            let why = "keys keep the numbers of their databases: name none in --to";
+            return Err(BackupError::Refused(why.to_owned()));
+        }
+        return pour(&mut source, Sink::Server(client));
+    }
+    let path = matches.get_one::<PathBuf>(STORE).ok_or_else(missing)?;
+    let mut rng = rng()?;
+    let store = open_to_fill(path, &mut rng)?;
+    let now_ms = SystemClock::new().wall_ms();
+    let begin = Restore::begin(&store, now_ms, matches.get_flag(REPLACE), &mut rng);
+    let restore = runtime()?.block_on(begin)?;
+    pour(&mut source, Sink::Store(Box::new(restore)))
+}
+
+fn pour(source: &mut Source, mut sink: Sink<'_>) -> Result<(Imported, Restored), BackupError> {
+    let progress = Progress::of_keys();
+    runtime()?.block_on(async {
+        let show = |done, all| progress.show(done, all);
+        let imported = import(source, &mut sink, show).await?;
+        Ok((imported, sink.finish().await?))
+    })
+}
+
+fn summary(imported: &Imported, restored: &Restored) -> ExitCode {
+    let (keys, databases) = (imported.keys, imported.databases);
+    let left_out = imported.left_out.keys();
+    let plural = if databases == 1 { "" } else { "s" };
+    eprintln!("imported {keys} keys of {databases} database{plural}{}", expired(restored));
+    if left_out == 0 {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("aft: {left_out} keys were left out, since they are no strings:");
+    imported.left_out.lines().for_each(|line| eprintln!("  {line}"));
+    ExitCode::from(1)
+}

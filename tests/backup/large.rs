@@ -1,0 +1,51 @@
+//! The largest value there can be, and what it takes in memory.
+
+use std::process::Child;
+
+use crate::common::temp_dir::TempDir;
+use crate::common::wait::{self, PATIENCE};
+use crate::tool::{serve, spawn, store_of, text};
+
+const VALUE_BYTES: u64 = 512 << 20;
+
+/// Waits for its end; the most memory it was seen to have.
+fn watched(mut child: Child) -> u64 {
+    let path = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    let status = wait::until("the end", PATIENCE * 6, || {
+        let status = std::fs::read_to_string(&path).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmHWM"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        most = kilobytes.map_or(most, |kilobytes| most.max(kilobytes * 1024));
+        child.try_wait().unwrap()
+    });
+    assert!(status.success(), "{status}");
+    most
+}
+
+#[test]
+fn a_value_of_512_mb_passes() {
+    let (from, to) = (TempDir::named("from"), TempDir::named("to"));
+    let (mut server, mut client) = serve(from.path());
+    let last = VALUE_BYTES - 1;
+    assert_eq!(
+        client.run(&["SETRANGE", "large", &last.to_string(), "!"]).int(),
+        VALUE_BYTES as i64
+    );
+    client.cmd("SET small 1");
+    let file = from.path().join("dump");
+    let store = store_of(from.path());
+    let dumping = watched(spawn(&["store", "dump", "--store", &store, "--output", text(&file)]));
+    assert!(dumping < 100 << 20, "a dump took {} MB", dumping >> 20);
+    assert!(server.terminate().success());
+
+    let store = store_of(to.path());
+    let loading = watched(spawn(&["store", "load", "--store", &store, "--input", text(&file)]));
+    // Once as it comes, once in its place, once as an object.
+    assert!(loading < 3 * VALUE_BYTES + (200 << 20), "a load took {} MB", loading >> 20);
+    std::fs::remove_file(&file).unwrap();
+    let (_server, mut client) = serve(to.path());
+    assert_eq!(client.cmd("STRLEN large").int(), VALUE_BYTES as i64);
+    assert_eq!(client.run(&["GETRANGE", "large", "-2", "-1"]).text().unwrap(), "\0!");
+    assert_eq!(client.cmd("GET small").text().as_deref(), Some("1"));
+}
