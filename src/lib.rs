@@ -16,6 +16,7 @@
 pub mod clock;
 pub mod glob;
 pub mod machine;
+pub mod rope;
 pub mod small_bytes;
 
 pub mod layout;

@@ -218,6 +218,7 @@ fn compaction_limits(settings: &Settings) -> CompactionLimits {
         store_bytes_min: settings.store_bytes_min,
         groups_max: settings.groups_max as usize,
         logs_max: settings.logs_max as usize,
+        debt_percent_max: settings.compaction_debt_percent_max,
         step_bytes: settings.compaction_step_bytes,
     }
 }

@@ -8,6 +8,7 @@ use crate::resp::{Protocol, Reply};
 use crate::server::users::User;
 use crate::server::{Client, ClientState, Server};
 use crate::transaction::{View, Watched};
+use bytes::Bytes;
 use meter::Meter;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -48,29 +49,44 @@ pub struct Queued {
     /// allocation.
     bytes: SmallVec<[u8; 64]>,
     ends: SmallVec<[u32; 4]>,
+    /// One that was not copied, and which that is.
+    large: Option<Box<(usize, Bytes)>>,
 }
 
 impl Queued {
-    /// Keeps a copy of some arguments.
-    pub fn new(command: u16, args: &[&[u8]]) -> Self {
-        let mut bytes = SmallVec::with_capacity(args.iter().map(|arg| arg.len()).sum());
+    /// Keeps a copy of some arguments, but for one that needn't be copied.
+    pub fn new(command: u16, args: &[&[u8]], large: Option<(usize, Bytes)>) -> Self {
+        let is_large = |at: usize| large.as_ref().is_some_and(|(of, _)| *of == at);
+        let copied = || args.iter().enumerate().filter(|(at, _)| !is_large(*at));
+        let mut bytes = SmallVec::with_capacity(copied().map(|(_, arg)| arg.len()).sum());
         let mut ends = SmallVec::with_capacity(args.len());
-        for arg in args {
-            bytes.extend_from_slice(arg);
+        for (at, arg) in args.iter().enumerate() {
+            if !is_large(at) {
+                bytes.extend_from_slice(arg);
+            }
             ends.push(bytes.len() as u32);
         }
-        Self { command, bytes, ends }
+        Self { command, bytes, ends, large: large.map(Box::new) }
+    }
+
+    /// The argument that was not copied.
+    pub fn large(&self) -> Option<&Bytes> {
+        self.large.as_deref().map(|(_, bytes)| bytes)
     }
 
     /// The arguments.
     pub fn args(&self) -> SmallVec<[&[u8]; 8]> {
         let mut start = 0;
-        let arg = |end: &u32| {
+        let copied = |end: &u32| {
             let arg = &self.bytes[start..*end as usize];
             start = *end as usize;
             arg
         };
-        self.ends.iter().map(arg).collect()
+        let mut args: SmallVec<[&[u8]; 8]> = self.ends.iter().map(copied).collect();
+        if let Some((at, large)) = self.large.as_deref() {
+            args[*at] = large;
+        }
+        args
     }
 }
 

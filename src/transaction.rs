@@ -13,7 +13,7 @@ use crate::engine::gate::Gate;
 use crate::engine::version::{Position, Snapshot, State, Value, Version};
 use crate::engine::writes::{Change, Own, WriteSet};
 use crate::layout::{Commit, CommitId};
-use crate::small_bytes::SmallBytes;
+use crate::small_bytes::SmallKey;
 use std::sync::Arc;
 
 /// Which state a transaction reads.
@@ -212,7 +212,7 @@ impl<'c> Transaction<'c> {
     pub fn put(&mut self, database: u8, key: &[u8], value: Value, expires_ms: u64) {
         let (database, hash) = self.place(database, key);
         let change = Change::Put { value, expires_ms };
-        self.writes.record(database, hash, SmallBytes::from(key), change);
+        self.writes.record(database, hash, SmallKey::from(key), change);
     }
 
     /// Deletes a key; `false` if there is none.
@@ -220,7 +220,7 @@ impl<'c> Transaction<'c> {
         let exists = self.exists(database, key);
         if exists {
             let (database, hash) = self.place(database, key);
-            self.writes.record(database, hash, SmallBytes::from(key), Change::Delete);
+            self.writes.record(database, hash, SmallKey::from(key), Change::Delete);
         }
         exists
     }
@@ -238,7 +238,7 @@ impl<'c> Transaction<'c> {
             }
             _ => Change::Expiry { expires_ms },
         };
-        self.writes.record(database, hash, SmallBytes::from(key), change);
+        self.writes.record(database, hash, SmallKey::from(key), change);
         true
     }
 

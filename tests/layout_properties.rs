@@ -186,7 +186,7 @@ fn object(header: Header, commits: &[OwnCommit]) -> (Header, Bytes) {
                         OwnPlace::Values(seed, ..) => vec![*seed as u8; 65],
                         OwnPlace::Blob(seed, ..) => vec![*seed as u8; 64],
                     };
-                    builder.put(*database, key, TYPE_STRING, *expires_ms, &value);
+                    builder.put(*database, key, TYPE_STRING, *expires_ms, &value.into());
                 }
                 // A patch's place in the values would be nobody's bytes.
                 OwnWrite::Patch(_, _, _, _, OwnPlace::Values(..)) => {
@@ -196,7 +196,8 @@ fn object(header: Header, commits: &[OwnCommit]) -> (Header, Bytes) {
             }
         }
     }
-    builder.finish(header)
+    let (header, object) = builder.finish(header);
+    (header, object.to_bytes())
 }
 
 proptest! {

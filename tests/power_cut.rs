@@ -9,6 +9,7 @@
 
 mod common;
 
+use aft::rope::Rope;
 use aft::storage::StoreError;
 use aft::storage::embedded::{Done, Durability, EmbeddedOptions, Segments, SyncPoint, Write};
 use bytes::Bytes;
@@ -329,7 +330,7 @@ impl History {
         if kind < 5
             && let Some((name, body)) = again.choose(&mut self.rng)
         {
-            return Write::Create { name: (*name).clone(), body: (*body).clone() };
+            return Write::Create { name: (*name).clone(), body: (*body).clone().into() };
         }
         let size = match self.rng.random_range(0..20) {
             0 => self.rng.random_range(0..40_000),
@@ -346,12 +347,18 @@ impl History {
         }
         let name = format!("log/{}", self.next_name);
         self.next_name += 1;
-        Write::Create { name, body: Bytes::from(body) }
+        // Written in pieces, which may be torn each.
+        let (mut body, mut pieces) = (Bytes::from(body), Rope::default());
+        while self.rng.random_bool(0.2) && !body.is_empty() {
+            pieces.push(body.split_to(self.rng.random_range(0..body.len())));
+        }
+        pieces.push(body);
+        Write::Create { name, body: pieces }
     }
 
     fn note(&mut self, write: Write, answer: Result<Done, StoreError>) -> Check {
         match write {
-            Write::Create { name, body } => self.note_create(name, body, answer),
+            Write::Create { name, body } => self.note_create(name, body.to_bytes(), answer),
             Write::Delete { names } => {
                 for name in names {
                     let before = self.names.get(&name).cloned().unwrap_or(Fate::Absent);

@@ -2,11 +2,13 @@
 
 #![allow(dead_code, reason = "each benchmark uses its own part")]
 
+pub(crate) mod arguments;
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod figures;
 pub(crate) mod load;
 pub(crate) mod machine;
+pub(crate) mod page;
 pub(crate) mod replies;
 pub(crate) mod requests;
 pub(crate) mod servers;

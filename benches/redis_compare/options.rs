@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
+use clap::{Arg, ArgMatches, Command as Clap, value_parser};
 
 use crate::cells::{Cell, Command, Method};
+use crate::common::arguments::{flag, many, one};
 use crate::load::Plan;
 use crate::servers::Store;
 use crate::workload::Workload;
@@ -60,20 +61,6 @@ pub(crate) fn parse() -> Task {
         Some(("bare-loop", _)) => Task::BareLoop,
         _ => Task::Compare(options(&matches)),
     }
-}
-
-fn flag(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
-}
-
-/// An option with one value.
-fn one(name: &'static str, default: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).default_value(default).help(help)
-}
-
-/// An option with values separated by commas.
-fn many(name: &'static str, default: &'static str, help: &'static str) -> Arg {
-    one(name, default, help).value_delimiter(',').default_values(default.split(','))
 }
 
 fn command() -> Clap {

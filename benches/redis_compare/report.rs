@@ -1,11 +1,11 @@
 //! The tables, and which of aft's promises they keep.
 
 use std::fmt::Write;
-use std::fs;
 
 use crate::Result;
 use crate::bars::{BARS, Bar, Verdict, bar, verdict};
 use crate::cells::{Cell, Method, Row};
+use crate::common::page;
 use crate::figures::{Sample, Spread, cpu_us, median, thousands};
 use crate::instructions::{self, Price};
 use crate::limits::Disk;
@@ -146,31 +146,17 @@ impl<'a> Report<'a> {
 
     /// Title, what to type, and where it was measured.
     fn head(&self, title: &str) -> Result<String> {
-        let mut out = format!("# {title}\n\n");
-        if self.options.quick {
-            writeln!(out, "A quick run: it shows that the benchmark works, and no more.\n")?;
-        }
-        if self.options.against_itself {
-            writeln!(
-                out,
-                "Both sides are redis-server. Every ratio should be 1: how far it is from that is\n\
-                 how far to trust the tables of this directory. (\"aft\" is the second redis-server.)\n"
-            )?;
-        }
-        writeln!(out, "{}", command_line("redis_compare"))?;
-        for (name, value) in &self.machine {
-            writeln!(out, "- {name}: {value}")?;
-        }
-        out.push('\n');
-        Ok(out)
+        let quick = self.options.quick.then_some(page::QUICK);
+        let itself = self.options.against_itself.then_some(
+            "Both sides are redis-server. Every ratio should be 1: how far it is from that is\n\
+             how far to trust the tables of this directory. (\"aft\" is the second redis-server.)",
+        );
+        let remarks: Vec<&str> = quick.into_iter().chain(itself).collect();
+        page::head(&format!("# {title}"), &remarks, &command_line("redis_compare"), &self.machine)
     }
 
     fn write(&self, name: &str, contents: &str) -> Result<()> {
-        fs::create_dir_all(&self.options.output)?;
-        let file = self.options.output.join(name);
-        fs::write(&file, contents)?;
-        println!("written to {}", file.display());
-        Ok(())
+        page::write(&self.options.output, name, contents)
     }
 
     fn left_out(&self, out: &mut String) -> Result<()> {

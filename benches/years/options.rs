@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
+use clap::{Arg, ArgMatches, Command as Clap, value_parser};
+
+use crate::common::arguments::{flag, many, one};
 
 /// What a run measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,20 +75,6 @@ pub(crate) struct Cache {
 /// Reads the command line; ends the program if it makes no sense.
 pub(crate) fn parse() -> Options {
     options(&command().get_matches())
-}
-
-fn flag(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
-}
-
-/// An option with one value.
-fn one(name: &'static str, default: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).default_value(default).help(help)
-}
-
-/// An option with values separated by commas.
-fn many(name: &'static str, default: &'static str, help: &'static str) -> Arg {
-    one(name, default, help).value_delimiter(',').default_values(default.split(','))
 }
 
 fn command() -> Clap {

@@ -6,6 +6,7 @@ use std::fs;
 use crate::Result;
 use crate::cache::{CACHED_SHARE, CONNECTIONS, Cache, READERS, Reads};
 use crate::chart::{self, Curve, Panel};
+use crate::common::page;
 use crate::endurance::{self, Endurance, Life, Point};
 use crate::figures::{Sample, Spread, cpu_us, median, spread, thousands};
 use crate::machine::command_line;
@@ -125,16 +126,8 @@ impl<'a> Report<'a> {
 
     /// Title, what to type, and where it was measured.
     fn head(&self, title: &str) -> Result<String> {
-        let mut out = format!("## {title}\n\n");
-        if self.options.quick {
-            writeln!(out, "A quick run: it shows that the benchmark works, and no more.\n")?;
-        }
-        writeln!(out, "{}", command_line("years"))?;
-        for (name, value) in &self.machine {
-            writeln!(out, "- {name}: {value}")?;
-        }
-        out.push('\n');
-        Ok(out)
+        let remarks = if self.options.quick { &[page::QUICK][..] } else { &[] };
+        page::head(&format!("## {title}"), remarks, &command_line("years"), &self.machine)
     }
 
     /// Puts a section into the page, in the place of an older one of that part.
@@ -157,11 +150,7 @@ impl<'a> Report<'a> {
     }
 
     fn write(&self, name: &str, contents: &str) -> Result<()> {
-        fs::create_dir_all(&self.options.output)?;
-        let file = self.options.output.join(name);
-        fs::write(&file, contents)?;
-        println!("written to {}", file.display());
-        Ok(())
+        page::write(&self.options.output, name, contents)
     }
 }
 

@@ -16,7 +16,7 @@
 //!
 //! | module     | what                                                        |
 //! |------------|-------------------------------------------------------------|
-//! | [`format`] | the bytes of a dump; documented in `docs/dump-format.md`     |
+//! | [`mod@format`] | the bytes of a dump; documented in `docs/dump-format.md`     |
 //! | `snapshot` | which objects make up the data of one moment                 |
 //! | `newest`   | the newest version of each key, in bounded memory            |
 //! | `dump`     | from a store to a stream                                     |

@@ -16,6 +16,8 @@ use super::{BackupError, DATABASES_MAX, Entry};
 use crate::layout::{
     Commit, CommitId, Control, GroupBuilder, Header, Kind, NodeId, ObjectName, Write,
 };
+use crate::rope::Rope;
+use crate::small_bytes::SmallBytes;
 use crate::storage::{Created, Store, StoreError};
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -133,7 +135,7 @@ impl<'s, S: Store> Restore<'s, S> {
     ///
     /// # Errors
     /// The store failed, or no node can have such a database.
-    pub async fn add(&mut self, entry: &Entry) -> Result<(), BackupError> {
+    pub async fn add(&mut self, entry: Entry) -> Result<(), BackupError> {
         if u32::from(entry.database) >= DATABASES_MAX {
             let why = format!("no node has a database {}", entry.database);
             return Err(BackupError::Refused(why));
@@ -151,7 +153,8 @@ impl<'s, S: Store> Restore<'s, S> {
         self.base.begin_commit(&Commit { id, ..Commit::default() }, 1);
         let expires_ms = (entry.expires_ms != 0).then_some(entry.expires_ms);
         let value_type = crate::layout::directory::TYPE_STRING;
-        self.base.put(entry.database, &entry.key, value_type, expires_ms, &entry.value);
+        let value = SmallBytes::from(entry.value);
+        self.base.put(entry.database, &entry.key, value_type, expires_ms, &value);
         self.restored.keys += 1;
         Ok(())
     }
@@ -251,11 +254,11 @@ impl<'s, S: Store> Restore<'s, S> {
             true => {
                 let mut object = Vec::new();
                 header.encode(&mut object);
-                Bytes::from(object)
+                Rope::from(Bytes::from(object))
             }
             false => builder.finish(header).1,
         };
-        let created = self.store.create(&name.to_string(), object).await?;
+        let created = self.store.create_in_pieces(&name.to_string(), object).await?;
         Ok(created == Created::Created)
     }
 }

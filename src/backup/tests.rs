@@ -33,7 +33,7 @@ async fn restore(
     let mut rng = StdRng::seed_from_u64(1);
     let mut restore = Restore::begin(store, NOW_MS, replace, &mut rng).await?;
     for entry in entries {
-        restore.add(&entry).await?;
+        restore.add(entry).await?;
     }
     restore.publish().await
 }
@@ -100,7 +100,7 @@ fn what_is_replaced_is_gone_and_what_was_begun_never_was() {
         let mut left = Restore::begin(&store, NOW_MS, true, &mut rng).await.unwrap();
         let large = |n: u8| Entry { value: vec![n; 3 << 20], ..entry(n.into()) };
         for n in 0..5 {
-            left.add(&large(n)).await.unwrap();
+            left.add(large(n)).await.unwrap();
         }
         drop(left);
         assert_eq!(dumped(&store, 10).await, sorted((0..50).map(entry)));
@@ -108,14 +108,14 @@ fn what_is_replaced_is_gone_and_what_was_begun_never_was() {
         let mut rng = StdRng::seed_from_u64(3);
         let mut again = Restore::begin(&store, NOW_MS, true, &mut rng).await.unwrap();
         for n in 0..5 {
-            again.add(&large(n)).await.unwrap();
+            again.add(large(n)).await.unwrap();
         }
         again.again();
-        again.add(&large(7)).await.unwrap();
+        again.add(large(7)).await.unwrap();
         let expired = Entry { expires_ms: NOW_MS, ..entry(8) };
-        again.add(&expired).await.unwrap();
+        again.add(expired).await.unwrap();
         let beyond = Entry { database: 255, ..entry(9) };
-        assert!(matches!(again.add(&beyond).await, Err(BackupError::Refused(_))));
+        assert!(matches!(again.add(beyond).await, Err(BackupError::Refused(_))));
         assert_eq!(again.publish().await.unwrap(), Restored { keys: 1, expired: 1 });
         assert_eq!(dumped(&store, 10).await, [large(7)]);
         let left_over = store.list("base/", "", 100).await.unwrap();
@@ -132,13 +132,13 @@ async fn log_group(store: &MemoryStore, seq: u64, acked_through: u64) {
     let mut builder = GroupBuilder::default();
     let id = CommitId { time: (NOW_MS << 17) + seq, node: 2 };
     builder.begin_commit(&Commit { id, ..Commit::default() }, 1);
-    builder.put(0, format!("group {seq}").as_bytes(), TYPE_STRING, None, b"value");
+    builder.put(0, format!("group {seq}").as_bytes(), TYPE_STRING, None, &b"value".into());
     let mut header = Header::new(Kind::Group, 0, 2, seq);
     header.acked_through = acked_through;
     // What the restore of node 1 has published.
     header.base = (1, 2);
     let name = ObjectName::Log(2, seq).to_string();
-    store.create(&name, builder.finish(header).1).await.unwrap();
+    store.create(&name, builder.finish(header).1.to_bytes()).await.unwrap();
 }
 
 fn is_dumped(entries: &[Entry], seq: u64) -> bool {

@@ -363,6 +363,8 @@ fn space(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .line("compaction_bases_written", compaction.bases)
         .line("compaction_objects_replaced", compaction.objects)
         .line("compaction_bytes_written", compaction.bytes_written)
+        .line("write_pressure_percent", core.write_pressure_percent().unwrap_or(0))
+        .count("delayed_writes", &context.server.engine.delayed_writes)
         .line("compaction_failure", one_line(&compaction.failure))
         .line("cached_values", core.cached_values())
         .line("cached_bytes", core.cached_bytes())

@@ -63,11 +63,44 @@ use crate::layout::Commit;
 use crate::resp::Reply;
 use crate::server::{Counters, Server};
 use crate::session::{Queued, Session};
+use crate::small_bytes::{SmallBytes, is_mostly};
 use crate::transaction::{Finished, ReadError, Transaction, View};
+use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use table::{Command, Flags};
+
+/// What is to be run.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    args: &'a [&'a [u8]],
+    /// Where the arguments lie, if that may be kept alive for the sake of the largest of them.
+    bytes: Option<&'a Bytes>,
+    /// It has waited for room.
+    has_waited: bool,
+}
+
+impl<'a> Request<'a> {
+    /// A request of these arguments. With `bytes`, of which all of them are parts, a value that
+    /// is nearly all of that is not copied.
+    pub fn new(args: &'a [&'a [u8]], bytes: Option<&'a Bytes>) -> Self {
+        Self { args, bytes, has_waited: false }
+    }
+
+    /// The same once it has waited for room in the store: it is its turn.
+    #[must_use]
+    pub fn after_waiting(self, has_waited: bool) -> Self {
+        Self { has_waited, ..self }
+    }
+
+    /// The largest argument as a part of where it lies, and its number.
+    fn large(&self) -> Option<(usize, Bytes)> {
+        let bytes = self.bytes?;
+        let (at, largest) = self.args.iter().enumerate().max_by_key(|(_, arg)| arg.len())?;
+        is_mostly(largest.len(), bytes.len()).then(|| (at, bytes.slice_ref(largest)))
+    }
+}
 
 /// What a command works with.
 pub struct Context<'a, 'c> {
@@ -83,11 +116,22 @@ pub struct Context<'a, 'c> {
     pub in_exec: bool,
     /// How long its reply is held back.
     pub hold: Option<Hold>,
+    /// An argument that may stay where it lies.
+    large: Option<Bytes>,
     hits: u64,
     misses: u64,
 }
 
 impl Context<'_, '_> {
+    /// An argument as a value. It is copied, unless it is the large one.
+    #[inline]
+    pub fn value(&self, arg: &[u8]) -> SmallBytes {
+        match &self.large {
+            Some(large) if std::ptr::eq(&**large, arg) => large.clone().into(),
+            _ => arg.into(),
+        }
+    }
+
     /// Notes for INFO that a key was looked up, and whether it was there.
     #[inline]
     pub fn looked_up(&mut self, found: bool) {
@@ -143,6 +187,9 @@ pub enum Execution {
     Fetch(Vec<Missing>),
     /// It is done, but the reply comes later.
     Held(Reply, Hold),
+    /// Nothing happened: it would add to the store, and compaction is far behind. It runs again
+    /// when there is [room](crate::engine::Engine::room_to_write).
+    NoRoom,
 }
 
 impl From<Reply> for Execution {
@@ -157,8 +204,9 @@ pub fn execute(
     settings: &Settings,
     session: &mut Session,
     core: &mut Core,
-    args: &[&[u8]],
+    request: Request<'_>,
 ) -> Execution {
+    let args = request.args;
     let command = match admit(server, settings, session, core, args) {
         Ok(command) => command,
         Err(refusal) => {
@@ -175,7 +223,7 @@ pub fn execute(
     };
     session.last_command = command.name;
     if session.multi.is_some() && !command.flags.has(Flags::RUNS_IN_MULTI) {
-        return enqueue(settings, session, command, args).into();
+        return enqueue(settings, session, command, request).into();
     }
     if let Health::Fenced(why) = core.health()
         && command.flags.has(Flags::DATA)
@@ -183,13 +231,16 @@ pub fn execute(
         let text = format!("ERR this aft node was stopped: {why}");
         return Reply::error(text).into();
     }
+    if core.writes_must_wait() && !request.has_waited && needs_memory(session, command) {
+        return Execution::NoRoom;
+    }
     let view = if command.flags.has(Flags::WRITE) || transactions::needs_tip(session, command) {
         View::Tip
     } else {
         session.read_view()
     };
     let alone = measure::before(server, settings, session, command, args);
-    let execution = run(server, settings, session, core, command, view, args);
+    let execution = run(server, settings, session, core, command, view, request);
     if let Execution::Reply(reply, _) | Execution::Held(reply, _) = &execution {
         measure::after(server, settings, session, command, args, reply, alone);
     }
@@ -280,11 +331,16 @@ fn refuse(
     refusal
 }
 
-fn enqueue(settings: &Settings, session: &mut Session, command: &Command, args: &[&[u8]]) -> Reply {
+fn enqueue(
+    settings: &Settings,
+    session: &mut Session,
+    command: &Command,
+    request: Request<'_>,
+) -> Reply {
     let Some(multi) = &mut session.multi else {
         return Reply::Queued;
     };
-    let bytes: usize = args.iter().map(|arg| arg.len()).sum();
+    let bytes: usize = request.args.iter().map(|arg| arg.len()).sum();
     let too_many = multi.queue.len() as u64 >= settings.multi_commands_max
         || (multi.bytes + bytes) as u64 > settings.multi_bytes_max;
     if multi.broken {
@@ -301,7 +357,7 @@ fn enqueue(settings: &Settings, session: &mut Session, command: &Command, args: 
     multi.bytes += bytes;
     multi.writes |= command.flags.has(Flags::WRITE);
     multi.needs_memory |= command.flags.has(Flags::DENY_OOM);
-    multi.queue.push(Queued::new(command.number, args));
+    multi.queue.push(Queued::new(command.number, request.args, request.large()));
     Reply::Queued
 }
 
@@ -312,7 +368,7 @@ fn run(
     core: &mut Core,
     command: &'static Command,
     view: View,
-    args: &[&[u8]],
+    request: Request<'_>,
 ) -> Execution {
     // Whatever becomes of it. An EXEC without MULTI leaves watches as they are.
     let ends_multi = command.flags.has(Flags::EXEC) && session.multi.is_some();
@@ -325,10 +381,11 @@ fn run(
         transaction: &mut transaction,
         in_exec: false,
         hold: None,
+        large: request.large().map(|(_, large)| large),
         hits: 0,
         misses: 0,
     };
-    let result = (command.run)(&mut context, args);
+    let result = (command.run)(&mut context, request.args);
     let (hits, misses, hold) = (context.hits, context.misses, context.hold);
     let reply = match result {
         Ok(reply) | Err(Stop::Reply(reply)) => reply,

@@ -136,7 +136,7 @@ impl<'a> SetOptions<'a> {
 pub(super) fn set(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (database, key, value) = (context.session.database, args[1], args[2]);
     if args.len() == 3 {
-        context.transaction.put(database, key, Value::String(value.into()), 0);
+        store(context, key, context.value(value), 0);
         return Ok(Reply::Ok);
     }
     let options = SetOptions::parse(&args[3..])?;
@@ -161,7 +161,7 @@ pub(super) fn set(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
         if options.keep_ttl {
             expires_ms = old_expiry.unwrap_or(0);
         }
-        context.transaction.put(database, key, Value::String(value.into()), expires_ms);
+        store(context, key, context.value(value), expires_ms);
     }
     Ok(if options.get {
         old_value.map_or(Reply::Null, Reply::Bulk)
@@ -178,8 +178,7 @@ pub(super) fn mset(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
         return Err(wrong_arity("mset").into());
     }
     for pair in args[1..].chunks_exact(2) {
-        let value = Value::String(pair[1].into());
-        context.transaction.put(context.session.database, pair[0], value, 0);
+        store(context, pair[0], context.value(pair[1]), 0);
     }
     Ok(Reply::Ok)
 }

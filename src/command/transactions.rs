@@ -101,6 +101,7 @@ fn run_queue(context: &mut Context<'_, '_>, multi: &Multi) -> CommandResult {
     context.in_exec = true;
     for (at, queued) in multi.queue.iter().enumerate() {
         let args = queued.args();
+        context.large = queued.large().cloned();
         let command = table::by_number(queued.command);
         // Rules may have changed since it was queued.
         let (server, session) = (context.server, &mut *context.session);

@@ -256,6 +256,10 @@ settings! {
             count("logs", 1, 1_000_000), Live, None,
             "Logs of this start and of earlier ones; beyond it the oldest are compacted.",
             "A start asks the store about each of them.";
+        compaction_debt_percent_max: u64 = 20,
+            count("percent", 1, 1_000_000), Live, None,
+            "Debt of compaction, in percent of what the store may take, beyond which writes wait for it; the more the deeper, a command for a second at the most.",
+            "Writes that outrun compaction would fill the disk; short waits early are better than a stop later.";
         compaction_step_bytes: u64 = 4 << 20,
             bytes(4 * KIB, GIB), Live, None,
             "Old objects that are replaced by one base, in bytes.",
@@ -264,7 +268,7 @@ settings! {
     EmbeddedStore {
         segment_bytes: u64 = 64 << 20,
             bytes(MIB, 4 * GIB), AtStart, None,
-            "Size at which the embedded store starts a new file.",
+            "Size at which the embedded store starts a new file, once it holds sixteen times as much; less before, down to a sixteenth.",
             "Space comes back a whole file at a time, so smaller is sooner; every file is one to open at the start, so larger is fewer.";
     }
     RedisStore {

@@ -18,7 +18,7 @@ mod buffers;
 mod output;
 mod tls;
 
-use crate::command::{self, Execution, Hold};
+use crate::command::{self, Execution, Hold, Request};
 use crate::config::Settings;
 use crate::engine::core::{Core, Fetched, Missing};
 use crate::engine::gate::Gate;
@@ -26,8 +26,8 @@ use crate::resp::{Decoded, Decoder, Reply, RequestLimits};
 use crate::server::held::UNIT_BYTES;
 use crate::server::{Client, Server};
 use crate::session::Session;
-use buffers::READ_BYTES;
-use bytes::{Buf, BufMut, BytesMut};
+use buffers::{Input, READ_BYTES};
+use bytes::{BufMut, Bytes};
 use output::Output;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -46,6 +46,7 @@ const STRANGER_COMMANDS_PER_TURN: u64 = 64;
 /// Input that is read while a reply is held back, to notice when the client goes.
 const HELD_INPUT_BYTES_MAX: usize = 4 << 20;
 
+type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Fetching = Pin<Box<dyn Future<Output = Result<Vec<Fetched>, String>> + Send>>;
 
 /// What the connection waits for before it runs further commands.
@@ -56,6 +57,8 @@ enum Pause {
     Fetch(Fetching),
     /// Too much is sequenced and not acknowledged.
     Backlog(Arc<Gate>),
+    /// Compaction is far behind.
+    Room(Waiting),
     /// This reply's time has not come; without a time it never does.
     Held(Reply, Option<Pin<Box<Sleep>>>),
 }
@@ -72,6 +75,20 @@ impl Pause {
     }
 }
 
+/// A whole request.
+struct Whole {
+    /// So many bytes at the start of the input.
+    consumed: usize,
+    /// Unless it is large: then it was taken out of there.
+    apart: Option<Bytes>,
+}
+
+impl Whole {
+    fn apart_bytes(&self) -> usize {
+        self.apart.as_ref().map_or(0, Bytes::len)
+    }
+}
+
 struct Connection<S> {
     server: Arc<Server>,
     stream: S,
@@ -79,12 +96,11 @@ struct Connection<S> {
     decoder: Decoder,
     /// Those that the decoder's limits are from.
     settings: Arc<Settings>,
-    input: BytesMut,
-    /// More bytes that the unfinished request misses, as far as that is known.
-    wanted: usize,
-    /// A whole request stands at the start of `input`, of so many bytes, and has yet to
-    /// be run (again).
-    request: Option<usize>,
+    input: Input,
+    /// What the unfinished request misses.
+    missing: buffers::Missing,
+    /// A whole request has yet to be run (again).
+    request: Option<Whole>,
     /// Input is left that could not be run in this turn.
     more_to_run: bool,
     /// What the server knows that this connection holds.
@@ -95,6 +111,8 @@ struct Connection<S> {
     pause: Pause,
     /// Values that `request` needs, from the store.
     fetched: Vec<Fetched>,
+    /// `request` has waited for room in the store.
+    has_waited: bool,
     /// Why they could not be fetched.
     fetch_error: Option<String>,
     /// The client, or the server, sends no more requests this way.
@@ -114,8 +132,8 @@ where
         session,
         decoder: Decoder::new(request_limits(&settings)),
         settings,
-        input: BytesMut::new(),
-        wanted: 0,
+        input: Input::default(),
+        missing: buffers::Missing::default(),
         request: None,
         more_to_run: false,
         held_bytes: 0,
@@ -123,6 +141,7 @@ where
         unflushed: false,
         pause: Pause::No,
         fetched: Vec::new(),
+        has_waited: false,
         fetch_error: None,
         input_ended: false,
     };
@@ -149,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.take_feed(client);
             self.run_commands();
             self.take_feed(client);
-            self.output.settle(&self.session);
+            self.output.settle(self.session.protocol);
             if self.passed_output_limit() {
                 self.server.counters.output_limit_closes.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
@@ -179,13 +198,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         client.output_bytes.store(waiting_bytes as u64, Ordering::Relaxed);
         let is_due = self.output.waits_for().is_some() || !matches!(self.pause, Pause::No);
         client.is_due.store(is_due, Ordering::Relaxed);
-        let requests = self.input.len() + self.decoder.held_bytes() + self.session.held_bytes();
+        let requests = self.input_bytes() + self.decoder.held_bytes() + self.session.held_bytes();
         let held_bytes = (waiting_bytes + requests) as u64;
         let held_bytes = held_bytes - held_bytes % UNIT_BYTES;
         if held_bytes != self.held_bytes {
             self.held_bytes = held_bytes;
             self.server.hold(client, held_bytes);
         }
+    }
+
+    /// What has arrived and was not run yet.
+    fn input_bytes(&self) -> usize {
+        self.input.len() + self.request.as_ref().map_or(0, Whole::apart_bytes)
     }
 
     /// Whether it is nobody yet.
@@ -209,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Whether everything is answered and nothing more can come.
     fn is_done(&self) -> bool {
         // Nobody is there any more to whom a held reply could be told.
-        let waits = matches!(self.pause, Pause::Fetch(_) | Pause::Backlog(_));
+        let waits = matches!(self.pause, Pause::Fetch(_) | Pause::Backlog(_) | Pause::Room(_));
         let idle = !waits && !self.more_to_run;
         let no_more = self.session.closing || (self.input_ended && idle);
         no_more && self.output.waiting_bytes() == 0 && !self.unflushed
@@ -241,7 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Pause::No => true,
                 // To notice when the client goes.
                 Pause::Held(..) => self.input.len() < HELD_INPUT_BYTES_MAX,
-                Pause::Fetch(_) | Pause::Backlog(_) => false,
+                Pause::Fetch(_) | Pause::Backlog(_) | Pause::Room(_) => false,
             };
         if wants_input {
             progress |= self.poll_read(context)?;
@@ -253,6 +277,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let over = match &mut self.pause {
             Pause::No => false,
             Pause::Backlog(gate) => gate.poll(context).is_ready(),
+            Pause::Room(room) => {
+                self.has_waited = room.as_mut().poll(context).is_ready();
+                self.has_waited
+            }
             Pause::Held(_, time) => {
                 time.as_mut().is_some_and(|time| time.as_mut().poll(context).is_ready())
             }
@@ -280,13 +308,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Writes what may be written, as far as to the system; `true` if that was the last of it.
     fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        while !self.output.sendable().is_empty() {
-            let sendable = self.output.sendable();
-            match Pin::new(&mut self.stream).poll_write(context, sendable) {
+        loop {
+            let stream = Pin::new(&mut self.stream);
+            let (length, written) = match self.output.sendable().as_slice() {
+                [] => break,
+                [piece] => (piece.len(), stream.poll_write(context, piece)),
+                pieces => {
+                    let length = pieces.iter().map(|piece| piece.len()).sum();
+                    (length, stream.poll_write_vectored(context, pieces))
+                }
+            };
+            match written {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     // Usually all goes at once, right after it was asked for.
-                    let takes_long = count < sendable.len() || self.output.is_partly_written();
+                    let takes_long = count < length || self.output.is_partly_written();
                     self.output.wrote(count);
                     self.server.counters.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
                     if takes_long {
@@ -313,11 +349,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads once; `true` if that brought bytes or the end.
     fn poll_read(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let room = buffers::lend_input(&mut self.input, self.wanted);
-        let mut buffer = (&mut self.input).limit(room);
+        let (buffer, room) = self.input.lend(self.missing);
+        let mut buffer = buffer.limit(room);
         let read = pin!(self.stream.read_buf(&mut buffer)).poll(context);
         if !matches!(read, Poll::Ready(Ok(1..))) {
-            buffers::return_input(&mut self.input);
+            self.input.take_back();
         }
         match read {
             Poll::Pending => Ok(false),
@@ -333,7 +369,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(true)
             }
             Poll::Ready(Ok(count)) => {
-                self.wanted = self.wanted.saturating_sub(count);
+                self.missing.bytes = self.missing.bytes.saturating_sub(count);
                 let now_ms = self.server.uptime_ms();
                 self.session.client.last_ms.store(now_ms, Ordering::Relaxed);
                 self.server.counters.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
@@ -346,19 +382,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn run_commands(&mut self) {
         self.more_to_run = false;
         let may_run = !self.session.closing && matches!(self.pause, Pause::No);
-        if may_run && !self.input.is_empty() {
+        if may_run && self.input_bytes() > 0 {
             self.run_input();
         }
-        buffers::return_input(&mut self.input);
+        self.input.take_back();
     }
 
     fn run_input(&mut self) {
         let server = Arc::clone(&self.server);
-        let before = self.input.len();
+        let before = self.input_bytes();
         server.engine.with_core(|core| self.run_turn(&server, core));
-        if self.input.len() != before {
+        if self.input_bytes() != before {
             command::end_turn(&server, &mut self.session);
-            self.session.publish(self.input.len());
+            self.session.publish(self.input_bytes());
         }
     }
 
@@ -369,17 +405,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn run_turn(&mut self, server: &Server, core: &mut Core) {
+    /// The settings of this turn, which are the decoder's, too.
+    fn take_settings(&mut self, server: &Server) -> Arc<Settings> {
         let settings = server.settings();
         if !Arc::ptr_eq(&settings, &self.settings) {
             self.decoder.set_limits(request_limits(&settings));
             self.settings = Arc::clone(&settings);
         }
+        settings
+    }
+
+    fn run_turn(&mut self, server: &Server, core: &mut Core) {
+        let settings = self.take_settings(server);
         command::begin_turn(&mut self.session, core);
         let commands_max = self.commands_per_turn(&settings);
         let mut used = 0;
         let mut commands = 0;
-        while !self.session.closing {
+        while !self.session.closing && matches!(self.pause, Pause::No) {
             if commands == commands_max || self.passed_output_limit() {
                 self.more_to_run = true;
                 break;
@@ -390,10 +432,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.pause = Pause::Backlog(gate);
                 break;
             }
-            let Some(consumed) = self.next_request(&mut used) else {
+            let Some(whole) = self.next_request(&mut used) else {
                 break;
             };
-            let args = self.decoder.args(&self.input[used..]).to_slices();
+            let bytes = whole.apart.as_deref().unwrap_or(&self.input[used..]);
+            let args = self.decoder.args(bytes).to_slices();
+            let request = Request::new(&args, whole.apart.as_ref()).after_waiting(self.has_waited);
             if command::is_cross_protocol_attack(&args) {
                 tracing::warn!(client = self.session.client.id, "closed: it speaks HTTP");
                 self.session.closing = true;
@@ -405,31 +449,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 core.lend(std::mem::take(&mut self.fetched));
             }
             let execution = match self.fetch_error.take() {
-                None => command::execute(server, &settings, &mut self.session, core, &args),
+                None => command::execute(server, &settings, &mut self.session, core, request),
                 Some(why) => command::fetch_failed(&mut self.session, core, &why).into(),
             };
+            drop(args);
             if std::mem::take(&mut self.session.monitored) {
                 self.output.push_bytes(&self.session.client.take_feed());
             }
             match execution {
                 Execution::Reply(reply, gate) => self.output.push(reply, &mut self.session, gate),
                 Execution::Held(reply, hold) => {
-                    core.keep_lent();
                     self.pause = Pause::hold(reply, hold);
                     self.session.client.state().blocked = true;
-                    used += consumed;
+                }
+                Execution::NoRoom => {
+                    self.postpone(core, whole, Pause::Room(room(Arc::clone(&self.server))));
                     break;
                 }
                 Execution::Fetch(missing) => {
-                    self.request = Some(consumed);
-                    self.fetched = core.take_back();
                     server.counters.fetches.fetch_add(1, Ordering::Relaxed);
-                    self.pause = Pause::Fetch(fetch(Arc::clone(&self.server), missing));
+                    let fetching = fetch(Arc::clone(&self.server), missing);
+                    self.postpone(core, whole, Pause::Fetch(fetching));
                     break;
                 }
             }
             core.keep_lent();
-            used += consumed;
+            self.has_waited = false;
+            used += whole.consumed;
             commands += 1;
             if std::mem::take(&mut self.session.settings_changed) {
                 // What follows runs with the new ones, in a turn of its own.
@@ -440,20 +486,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.input.advance(used);
     }
 
-    /// How many bytes the next request takes; `None` if it isn't whole, or is none.
-    fn next_request(&mut self, used: &mut usize) -> Option<usize> {
-        if let Some(consumed) = self.request.take() {
-            return Some(consumed);
+    /// The request runs again when the pause is over.
+    fn postpone(&mut self, core: &mut Core, whole: Whole, pause: Pause) {
+        self.request = Some(whole);
+        self.fetched = core.take_back();
+        self.pause = pause;
+    }
+
+    /// The next request; `None` if it isn't whole, or is none.
+    fn next_request(&mut self, used: &mut usize) -> Option<Whole> {
+        if let Some(whole) = self.request.take() {
+            return Some(whole);
         }
         // A stranger may send but little.
         let may_enter = !self.is_stranger();
         loop {
             let rest = &self.input[*used..];
             match self.decoder.decode(rest, may_enter) {
-                Ok(Decoded::Request { consumed }) => return Some(consumed),
+                Ok(Decoded::Request { consumed }) => {
+                    let longest = || self.decoder.args(rest).iter().map(<[u8]>::len).max();
+                    if self.decoder.args_are_in_input()
+                        && self.input.is_mostly(consumed)
+                        && longest().is_some_and(|longest| self.input.is_mostly(longest))
+                    {
+                        let apart = self.input.take_apart(*used + consumed);
+                        let apart = Some(apart.slice(std::mem::take(used)..));
+                        return Some(Whole { consumed: 0, apart });
+                    }
+                    return Some(Whole { consumed, apart: None });
+                }
                 Ok(Decoded::Empty { consumed }) => *used += consumed,
                 Ok(Decoded::NeedMore { bytes }) => {
-                    self.wanted = bytes;
+                    let of_one_argument = self.decoder.is_mostly_one_argument();
+                    self.missing = buffers::Missing { bytes, of_one_argument };
                     return None;
                 }
                 Err(error) => {
@@ -473,6 +538,10 @@ fn request_limits(settings: &Settings) -> RequestLimits {
         request_bytes_max: settings.query_buffer_bytes_max,
         ..RequestLimits::default()
     }
+}
+
+fn room(server: Arc<Server>) -> Waiting {
+    Box::pin(async move { server.engine.room_to_write().await })
 }
 
 fn fetch(server: Arc<Server>, missing: Vec<Missing>) -> Fetching {

@@ -3,9 +3,12 @@
 use super::buffers::{self, READ_BYTES};
 use crate::command;
 use crate::engine::gate::{Gate, Outcome};
-use crate::resp::Reply;
+use crate::resp::{Protocol, Reply, Sink};
 use crate::session::Session;
+use crate::small_bytes::SmallBytes;
+use smallvec::SmallVec;
 use std::collections::VecDeque;
+use std::io::IoSlice;
 use std::sync::Arc;
 
 /// Replies that wait for a group: a run of them, next to each other.
@@ -21,10 +24,24 @@ struct Mark {
     replies: u32,
 }
 
+/// A large value inside of a reply: it is sent from where it is.
+#[derive(Debug)]
+struct Inserted {
+    /// The byte of the others that it stands before, counted from the first ever replied.
+    at: u64,
+    value: SmallBytes,
+}
+
 /// Replies on their way out.
 #[derive(Debug, Default)]
 pub(super) struct Output {
+    /// All but the inserted values. What is counted is counted without those.
     bytes: Vec<u8>,
+    inserted: VecDeque<Inserted>,
+    /// What is left of these, in bytes.
+    inserted_bytes: usize,
+    /// How much of the first of them is written.
+    first_written: usize,
     /// How many of `bytes` are written.
     written: usize,
     /// What was written before `bytes`, counted from the first byte ever replied.
@@ -34,6 +51,23 @@ pub(super) struct Output {
     last_start: u64,
     /// Where the MULTI begins whose commands are being queued, if they were all well.
     multi_start: Option<u64>,
+}
+
+impl Mark {
+    fn holds(&self, inserted: &Inserted) -> bool {
+        (self.start..self.end).contains(&inserted.at)
+    }
+}
+
+impl Sink for Output {
+    fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    fn insert(&mut self, value: &SmallBytes) {
+        self.inserted.push_back(Inserted { at: self.end(), value: value.clone() });
+        self.inserted_bytes += value.len();
+    }
 }
 
 impl Output {
@@ -60,23 +94,45 @@ impl Output {
 
     /// Whether a part of what is here is written already.
     pub(super) fn is_partly_written(&self) -> bool {
-        self.written > 0
+        self.written > 0 || self.first_written > 0
     }
 
     /// Bytes not yet written.
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.bytes.len() - self.written
+        self.bytes.len() - self.written + self.inserted_bytes
     }
 
-    /// Bytes that may be written now.
-    pub(super) fn sendable(&self) -> &[u8] {
+    /// Bytes that may be written now, in pieces.
+    pub(super) fn sendable(&self) -> SmallVec<[IoSlice<'_>; 1]> {
+        /// More than that the system doesn't take at once, or has little from.
+        const PIECES_MAX: usize = 64;
         let end = match self.marks.front() {
             // Some of it may have gone out before the EXEC came.
             Some(mark) => (mark.held_from.min(mark.start).saturating_sub(self.base) as usize)
                 .max(self.written),
             None => self.bytes.len(),
         };
-        &self.bytes[self.written..end]
+        let mut pieces = SmallVec::new();
+        let (mut from, mut skip) = (self.written, self.first_written);
+        for Inserted { at, value } in &self.inserted {
+            let at = (*at - self.base) as usize;
+            // It stands inside of a reply, never at the end of one.
+            if at >= end {
+                break;
+            }
+            if at > from {
+                pieces.push(IoSlice::new(&self.bytes[from..at]));
+            }
+            pieces.push(IoSlice::new(&value[std::mem::take(&mut skip)..]));
+            from = at;
+            if pieces.len() >= PIECES_MAX {
+                return pieces;
+            }
+        }
+        if end > from {
+            pieces.push(IoSlice::new(&self.bytes[from..end]));
+        }
+        pieces
     }
 
     pub(super) fn push(&mut self, reply: Reply, session: &mut Session, gate: Option<Arc<Gate>>) {
@@ -88,7 +144,7 @@ impl Output {
             self.multi_start = multi_start.or(Some(before));
         }
         let reply = session.filter_reply(reply);
-        reply.write(session.protocol, &mut self.bytes);
+        reply.write(session.protocol, self);
         let end = self.end();
         let Some(gate) = gate else { return };
         if end == start {
@@ -107,7 +163,7 @@ impl Output {
     }
 
     /// Lets go of replies whose groups have met their fate, in order.
-    pub(super) fn settle(&mut self, session: &Session) {
+    pub(super) fn settle(&mut self, protocol: Protocol) {
         while let Some(mark) = self.marks.front() {
             let error = match mark.gate.outcome() {
                 Outcome::Pending => return,
@@ -116,28 +172,34 @@ impl Output {
                 Outcome::Uncertain => Some(command::uncertain()),
             };
             if let Some(error) = error {
-                self.replace_front(&error, session);
+                self.replace_front(&error, protocol);
             }
             self.marks.pop_front();
         }
     }
 
     /// Puts an error in the place of each reply under the first mark.
-    fn replace_front(&mut self, error: &Reply, session: &Session) {
+    fn replace_front(&mut self, error: &Reply, protocol: Protocol) {
         let Some(mark) = self.marks.front() else {
             return;
         };
         let (start, end) = ((mark.start - self.base) as usize, (mark.end - self.base) as usize);
         let mut errors = Vec::new();
         for _ in 0..mark.replies {
-            error.write(session.protocol, &mut errors);
+            error.write(protocol, &mut errors);
         }
+        let replaced = self.inserted.iter().filter(|inserted| mark.holds(inserted));
+        self.inserted_bytes -= replaced.map(|inserted| inserted.value.len()).sum::<usize>();
+        self.inserted.retain(|inserted| !mark.holds(inserted));
         let grown = errors.len() as i64 - (end - start) as i64;
         self.bytes.splice(start..end, errors);
         // All that is remembered lies behind the replaced replies.
         let later = [Some(&mut self.last_start), self.multi_start.as_mut()];
         for place in later.into_iter().flatten() {
             *place = place.saturating_add_signed(grown);
+        }
+        for inserted in &mut self.inserted {
+            inserted.at = inserted.at.saturating_add_signed(grown);
         }
         for mark in &mut self.marks {
             mark.start = mark.start.saturating_add_signed(grown);
@@ -146,7 +208,22 @@ impl Output {
         }
     }
 
-    pub(super) fn wrote(&mut self, count: usize) {
+    pub(super) fn wrote(&mut self, mut count: usize) {
+        while let Some(first) = self.inserted.front() {
+            let before = ((first.at - self.base) as usize - self.written).min(count);
+            self.written += before;
+            count -= before;
+            let left = first.value.len() - self.first_written;
+            let of_it = left.min(count);
+            self.inserted_bytes -= of_it;
+            if of_it < left {
+                self.first_written += of_it;
+                return;
+            }
+            count -= of_it;
+            self.first_written = 0;
+            self.inserted.pop_front();
+        }
         self.written += count;
         if self.written == self.bytes.len() {
             self.base += self.written as u64;
@@ -160,3 +237,6 @@ impl Output {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

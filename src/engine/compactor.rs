@@ -138,16 +138,20 @@ pub(super) async fn run(engine: &Engine) -> ! {
         wait = LOOK_EVERY;
         delete_replaced(engine, &mut replaced).await;
         if !is_due(engine, floor) {
+            engine.pace_writes(None);
             round = None;
             continue;
         }
         let whole = engine.with_core(|core| core.ledger().bytes());
         let at = round.get_or_insert(Round { whole, ..Round::default() });
+        engine.pace_writes(Some(0));
         while is_due(engine, floor) {
             let began = engine.clock.monotonic();
             number += 1;
             let step = step(engine, number, bad).await;
             note(engine, &step);
+            // It gets no smaller by waiting where nothing can be moved.
+            engine.pace_writes(step.as_ref().ok().map(|done| done.as_ref().map_or(0, |d| d.bytes)));
             match step {
                 Ok(Some(done)) => {
                     at.replaced += done.bytes;
@@ -355,7 +359,7 @@ impl Collection {
                     .get(from as usize..(from + length) as usize)
                     .ok_or(FormatError::Length("values"))?;
                 // As it stands there: should it have rotted, whoever reads it is told.
-                let place = self.base.value(value, crc);
+                let place = self.base.value(bytes.slice_ref(value), crc);
                 if let Place::Values { offset, .. } = place {
                     let (slot, key, put) = (database, key.into(), id);
                     self.moved.push(Moved { slot, key, put, offset, length, crc });

@@ -39,7 +39,7 @@ impl Gate {
     }
 
     /// Opens the gate. The first outcome stands: clients have been answered by it.
-    pub(super) fn open(&self, outcome: Outcome) {
+    pub(crate) fn open(&self, outcome: Outcome) {
         if self
             .outcome
             .compare_exchange(0, outcome as u8, Ordering::AcqRel, Ordering::Acquire)

@@ -13,7 +13,7 @@ pub use entry::Entry;
 
 use super::version::{Position, State, StoredValue, Value, Version};
 use crate::layout::CommitId;
-use crate::small_bytes::SmallBytes;
+use crate::small_bytes::SmallKey;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
@@ -121,7 +121,7 @@ pub struct Index {
 /// the slab, and in a table that is half full to full.
 const ENTRY_BYTES: usize = size_of::<Slot>() + 8;
 
-// A key whose value is in the store.
+// A key whose value is in the store; a long key's own bytes come on top, and nothing else.
 const _: () = assert!(ENTRY_BYTES <= 100);
 
 impl Index {
@@ -216,7 +216,7 @@ impl Index {
     }
 
     /// Makes an entry for a key that has none.
-    pub fn insert(&mut self, hash: u64, key: SmallBytes, version: Version) -> EntryId {
+    pub fn insert(&mut self, hash: u64, key: SmallKey, version: Version) -> EntryId {
         debug_assert!(self.find(hash, &key).is_none(), "one key, one entry");
         let entry = Entry::new(key, version);
         self.heap_bytes += entry.heap_bytes();

@@ -107,6 +107,7 @@ impl Default for EngineOptions {
                 store_bytes_min: 16 << 20,
                 groups_max: 10_000,
                 logs_max: 16,
+                debt_percent_max: 20,
                 step_bytes: 4 << 20,
             },
         }
@@ -118,6 +119,10 @@ pub struct Engine {
     core: Mutex<Core>,
     /// Something waits to be sent.
     work: Notify,
+    /// Compaction has come further: who waits to write may look again.
+    room: Notify,
+    /// Commands that have waited for that.
+    pub delayed_writes: AtomicU64,
     store: Arc<ResilientStore>,
     clock: Arc<dyn Clock>,
     rng: Mutex<StdRng>,
@@ -168,6 +173,8 @@ impl Engine {
         let engine = Arc::new(Self {
             core: Mutex::new(core),
             work: Notify::new(),
+            room: Notify::new(),
+            delayed_writes: AtomicU64::new(0),
             store,
             clock,
             rng: Mutex::new(StdRng::from_rng(rng)),
@@ -276,7 +283,7 @@ impl Engine {
             let error = FormatError::Checksum("values");
             return Err(format!("{name}: {error}: the value of \"{}\"", key.escape_ascii()));
         }
-        Ok(Some(Fetched::new(*place, bytes.as_ref().into())))
+        Ok(Some(Fetched::new(*place, bytes.into())))
     }
 
     /// When old objects are compacted.
@@ -290,6 +297,33 @@ impl Engine {
         *self.compaction_limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
         self.cache_bytes.store(cache_bytes, Ordering::Relaxed);
         self.memory_bytes_max.store(memory_bytes_max, Ordering::Relaxed);
+    }
+
+    /// Resolves when compaction is so far that a write may go on; within a second at the latest.
+    pub async fn room_to_write(&self) {
+        const WAIT_MAX: Duration = Duration::from_secs(1);
+        self.delayed_writes.fetch_add(1, Ordering::Relaxed);
+        let room = async {
+            loop {
+                let made = self.room.notified();
+                if !self.with_core(|core| core.writes_must_wait()) {
+                    return;
+                }
+                made.await;
+            }
+        };
+        // In time or not, it is its turn.
+        let _ = tokio::time::timeout(WAIT_MAX, room).await;
+    }
+
+    /// Compaction has gone through so many bytes more, or has nothing to do.
+    fn pace_writes(&self, gone_through: Option<u64>) {
+        let limits = self.compaction_limits();
+        self.with_core(|core| match gone_through {
+            Some(bytes) => core.pace_writes(&limits, bytes),
+            None => core.let_writes_go(),
+        });
+        self.room.notify_waiters();
     }
 
     /// What compaction has done since the start.

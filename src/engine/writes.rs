@@ -3,7 +3,7 @@
 mod homes;
 
 use super::version::Value;
-use crate::small_bytes::SmallBytes;
+use crate::small_bytes::SmallKey;
 use hashbrown::HashTable;
 use homes::Homes;
 use smallvec::SmallVec;
@@ -16,7 +16,7 @@ pub struct KeyWrite {
     /// The key's hash in that database's index.
     pub hash: u64,
     /// The key.
-    pub key: SmallBytes,
+    pub key: SmallKey,
     /// What becomes of it.
     pub change: Change,
 }
@@ -130,7 +130,7 @@ impl WriteSet {
     }
 
     /// Records a write; an earlier one to the same key is replaced.
-    pub fn record(&mut self, database: u8, hash: u64, key: SmallBytes, change: Change) {
+    pub fn record(&mut self, database: u8, hash: u64, key: SmallKey, change: Change) {
         self.bytes += change_bytes(&change);
         if let Some(place) = self.place(database, hash, &key) {
             let replaced = std::mem::replace(&mut self.writes[place].change, change);

@@ -45,7 +45,7 @@ pub async fn import(
             for batch in source.batches(page)? {
                 let entries: Vec<Entry> = source.fetch(&batch)?;
                 imported.keys += entries.len() as u64;
-                sink.put(&entries).await?;
+                sink.put(entries).await?;
                 progress(imported.keys + source.left_out().keys(), all);
             }
         }

@@ -25,7 +25,7 @@ impl Sink<'_> {
         }
     }
 
-    pub(super) async fn put(&mut self, entries: &[Entry]) -> Result<(), BackupError> {
+    pub(super) async fn put(&mut self, entries: Vec<Entry>) -> Result<(), BackupError> {
         match self {
             Self::Store(restore) => {
                 for entry in entries {
@@ -33,7 +33,7 @@ impl Sink<'_> {
                 }
                 Ok(())
             }
-            Self::Server(client) => Ok(set(client, entries)?),
+            Self::Server(client) => Ok(set(client, &entries)?),
         }
     }
 

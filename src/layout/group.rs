@@ -3,24 +3,36 @@
 use super::codec::FormatError;
 use super::directory::{Commit, Directory, Place, Write, put_commit, put_write};
 use super::header::Header;
+use crate::rope::Rope;
+use crate::small_bytes::SmallBytes;
 use bytes::Bytes;
 
 /// Values up to this many bytes stand in the directory, so that recovery has them
 /// without a further read; larger ones would make it read what nobody may ask for.
 pub const INLINE_VALUE_BYTES_MAX: usize = 64;
 
+/// Values from this size on are shared with whoever else has them; smaller ones are gathered,
+/// since a copy of one costs less than a piece of its own does on the way to the store.
+const PIECE_BYTES_MIN: usize = 4 << 10;
+
 /// A group while transactions are appended to it.
 #[derive(Debug, Default)]
 pub struct GroupBuilder {
     directory: Vec<u8>,
-    values: Vec<u8>,
+    values: Rope,
+    /// The values behind those.
+    gathered: Vec<u8>,
     commits: u32,
 }
 
 impl GroupBuilder {
     /// Bytes of directory and values so far.
     pub fn len(&self) -> usize {
-        self.directory.len() + self.values.len()
+        self.directory.len() + self.values_bytes()
+    }
+
+    fn values_bytes(&self) -> usize {
+        self.values.len() + self.gathered.len()
     }
 
     /// Whether no commit was appended.
@@ -49,21 +61,30 @@ impl GroupBuilder {
         key: &[u8],
         value_type: u8,
         expires_ms: Option<u64>,
-        value: &'v [u8],
+        value: &'v SmallBytes,
     ) -> Place<'v> {
         let place = if value.len() <= INLINE_VALUE_BYTES_MAX {
             Place::Inline(value)
         } else {
-            self.value(value, crc32c::crc32c(value))
+            self.append(value, crc32c::crc32c(value), || value.to_bytes())
         };
         self.write(&Write::Put { database, key, value_type, expires_ms, place });
         place
     }
 
     /// Appends a value without its put, with the checksum that it is known by.
-    pub fn value(&mut self, value: &[u8], crc: u32) -> Place<'static> {
-        let offset = self.values.len() as u64;
-        self.values.extend_from_slice(value);
+    pub fn value(&mut self, value: Bytes, crc: u32) -> Place<'static> {
+        self.append(&value, crc, || value.clone())
+    }
+
+    fn append(&mut self, value: &[u8], crc: u32, shared: impl FnOnce() -> Bytes) -> Place<'static> {
+        let offset = self.values_bytes() as u64;
+        if value.len() < PIECE_BYTES_MIN {
+            self.gathered.extend_from_slice(value);
+        } else {
+            self.values.push(std::mem::take(&mut self.gathered).into());
+            self.values.push(shared());
+        }
         Place::Values { offset, length: value.len() as u64, crc }
     }
 
@@ -71,22 +92,24 @@ impl GroupBuilder {
     /// object will be, in bytes.
     pub fn extent(&self, header: &Header) -> (u64, u64) {
         let values_offset = (header.encoded_bytes() + self.directory.len()) as u64;
-        (values_offset, values_offset + self.values.len() as u64)
+        (values_offset, values_offset + self.values_bytes() as u64)
     }
 
     /// The whole object. `header` comes with everything but lengths and checksum.
-    pub fn finish(mut self, mut header: Header) -> (Header, Bytes) {
+    pub fn finish(mut self, mut header: Header) -> (Header, Rope) {
         if let Some(count) = self.directory.first_chunk_mut() {
             *count = self.commits.to_le_bytes();
         }
         header.directory_bytes = self.directory.len() as u32;
         header.directory_crc = crc32c::crc32c(&self.directory);
-        header.values_bytes = self.values.len() as u64;
-        let mut object = Vec::with_capacity(header.object_bytes() as usize);
-        header.encode(&mut object);
-        object.extend_from_slice(&self.directory);
-        object.extend_from_slice(&self.values);
-        (header, Bytes::from(object))
+        header.values_bytes = self.values_bytes() as u64;
+        let mut encoded = Vec::with_capacity(header.encoded_bytes());
+        header.encode(&mut encoded);
+        let mut object = Rope::from(Bytes::from(encoded));
+        object.push(self.directory.into());
+        object.append(self.values);
+        object.push(self.gathered.into());
+        (header, object)
     }
 }
 

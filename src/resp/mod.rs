@@ -57,5 +57,5 @@ pub mod incoming;
 pub mod reply;
 pub mod request;
 
-pub use reply::{Line, Protocol, Reply};
+pub use reply::{Line, Protocol, Reply, Sink};
 pub use request::{Args, Decoded, Decoder, ProtocolError, RequestLimits};

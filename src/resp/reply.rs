@@ -11,7 +11,7 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::small_bytes::SmallBytes;
+use crate::small_bytes::{LARGE_BYTES_MIN, SmallBytes};
 
 /// The protocol's version a connection speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +79,25 @@ pub enum Reply {
     Push(Vec<Reply>),
 }
 
+/// Where the bytes of replies go.
+pub trait Sink {
+    /// What is made up here is appended to this.
+    fn bytes(&mut self) -> &mut Vec<u8>;
+
+    /// A large value comes next. It may be sent from where it is.
+    fn insert(&mut self, value: &SmallBytes);
+}
+
+impl Sink for Vec<u8> {
+    fn bytes(&mut self) -> &mut Vec<u8> {
+        self
+    }
+
+    fn insert(&mut self, value: &SmallBytes) {
+        self.extend_from_slice(value);
+    }
+}
+
 // Every command moves a few of these.
 const _: () = assert!(size_of::<Reply>() <= 32);
 
@@ -105,12 +124,13 @@ impl Reply {
 
     /// Appends the reply's bytes to `out`.
     #[inline]
-    pub fn write(&self, protocol: Protocol, out: &mut Vec<u8>) {
+    pub fn write(&self, protocol: Protocol, out: &mut impl Sink) {
         match self {
-            Self::Ok => out.extend_from_slice(b"+OK\r\n"),
-            Self::Bulk(bytes) => write_bulk(bytes, out),
-            Self::Integer(value) => write_count(b':', *value, out),
-            Self::Null => out.extend_from_slice(match protocol {
+            Self::Ok => out.bytes().extend_from_slice(b"+OK\r\n"),
+            Self::Bulk(value) if value.len() >= LARGE_BYTES_MIN => write_large(value, out),
+            Self::Bulk(bytes) => write_bulk(bytes, out.bytes()),
+            Self::Integer(value) => write_count(b':', *value, out.bytes()),
+            Self::Null => out.bytes().extend_from_slice(match protocol {
                 Protocol::Resp2 => b"$-1\r\n",
                 Protocol::Resp3 => b"_\r\n",
             }),
@@ -119,30 +139,34 @@ impl Reply {
     }
 
     /// The kinds that are not on the path of nearly every command.
-    fn write_rare(&self, protocol: Protocol, out: &mut Vec<u8>) {
+    fn write_rare(&self, protocol: Protocol, out: &mut impl Sink) {
         let resp3 = protocol == Protocol::Resp3;
         match self {
             Self::Ok | Self::Bulk(_) | Self::Integer(_) | Self::Null => self.write(protocol, out),
             Self::None => {}
-            Self::Queued => out.extend_from_slice(b"+QUEUED\r\n"),
-            Self::Pong => out.extend_from_slice(b"+PONG\r\n"),
-            Self::Simple(line) => write_one_line(b'+', line.as_bytes(), out),
-            Self::Error(line) => write_one_line(b'-', line.trimmed(), out),
-            Self::NullArray => out.extend_from_slice(if resp3 { b"_\r\n" } else { b"*-1\r\n" }),
+            Self::Queued => out.bytes().extend_from_slice(b"+QUEUED\r\n"),
+            Self::Pong => out.bytes().extend_from_slice(b"+PONG\r\n"),
+            Self::Simple(line) => write_one_line(b'+', line.as_bytes(), out.bytes()),
+            Self::Error(line) => write_one_line(b'-', line.trimmed(), out.bytes()),
+            Self::NullArray => {
+                out.bytes().extend_from_slice(if resp3 { b"_\r\n" } else { b"*-1\r\n" })
+            }
             Self::Array(items) => write_items(b'*', items, protocol, out),
             Self::Set(items) => write_items(if resp3 { b'~' } else { b'*' }, items, protocol, out),
             Self::Push(items) => write_items(if resp3 { b'>' } else { b'*' }, items, protocol, out),
             Self::Map(pairs) => write_pairs(pairs, protocol, out),
-            Self::Double(value) => write_double(*value, protocol, out),
-            Self::Boolean(value) => out.extend_from_slice(match (resp3, value) {
+            Self::Double(value) => write_double(*value, protocol, out.bytes()),
+            Self::Boolean(value) => out.bytes().extend_from_slice(match (resp3, value) {
                 (true, true) => b"#t\r\n",
                 (true, false) => b"#f\r\n",
                 (false, true) => b":1\r\n",
                 (false, false) => b":0\r\n",
             }),
-            Self::Verbatim { format, text } if resp3 => write_verbatim(*format, text, out),
-            Self::BigNumber(digits) if resp3 => write_line(b'(', digits, out),
-            Self::Verbatim { text: bytes, .. } | Self::BigNumber(bytes) => write_bulk(bytes, out),
+            Self::Verbatim { format, text } if resp3 => write_verbatim(*format, text, out.bytes()),
+            Self::BigNumber(digits) if resp3 => write_line(b'(', digits, out.bytes()),
+            Self::Verbatim { text: bytes, .. } | Self::BigNumber(bytes) => {
+                write_bulk(bytes, out.bytes())
+            }
         }
     }
 }
@@ -155,6 +179,13 @@ fn write_bulk(bytes: &[u8], out: &mut Vec<u8>) {
     write_count(b'$', bytes.len() as i64, out);
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a byte string that needn't be copied.
+fn write_large(value: &SmallBytes, out: &mut impl Sink) {
+    write_count(b'$', value.len() as i64, out.bytes());
+    out.insert(value);
+    out.bytes().extend_from_slice(b"\r\n");
 }
 
 /// Appends a kind and a number.
@@ -189,17 +220,17 @@ fn write_one_line(kind: u8, text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn write_items(kind: u8, items: &[Reply], protocol: Protocol, out: &mut Vec<u8>) {
-    write_count(kind, items.len() as i64, out);
+fn write_items(kind: u8, items: &[Reply], protocol: Protocol, out: &mut impl Sink) {
+    write_count(kind, items.len() as i64, out.bytes());
     for item in items {
         item.write(protocol, out);
     }
 }
 
-fn write_pairs(pairs: &[(Reply, Reply)], protocol: Protocol, out: &mut Vec<u8>) {
+fn write_pairs(pairs: &[(Reply, Reply)], protocol: Protocol, out: &mut impl Sink) {
     match protocol {
-        Protocol::Resp2 => write_count(b'*', 2 * pairs.len() as i64, out),
-        Protocol::Resp3 => write_count(b'%', pairs.len() as i64, out),
+        Protocol::Resp2 => write_count(b'*', 2 * pairs.len() as i64, out.bytes()),
+        Protocol::Resp3 => write_count(b'%', pairs.len() as i64, out.bytes()),
     }
     for (key, value) in pairs {
         key.write(protocol, out);

@@ -225,6 +225,16 @@ impl Decoder {
         }
     }
 
+    /// Whether the arguments just found are parts of the input; those of an inline request are not.
+    pub fn args_are_in_input(&self) -> bool {
+        !self.in_scratch
+    }
+
+    /// Whether most of the unfinished request is the argument that is arriving.
+    pub fn is_mostly_one_argument(&self) -> bool {
+        self.bulk_length.is_some_and(|length| self.position <= length as usize / 8)
+    }
+
     fn decode_inline(&mut self, input: &[u8]) -> Result<Decoded, ProtocolError> {
         let Some(newline) = self.find_in_line(input, b'\n', ProtocolError::TooBigInline)? else {
             return Ok(Decoded::NeedMore { bytes: 1 });

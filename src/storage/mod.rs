@@ -18,6 +18,7 @@ pub mod memory;
 pub mod redis;
 pub mod resilient;
 
+use crate::rope::Rope;
 use bytes::Bytes;
 use std::fmt;
 use std::future::Future;
@@ -97,6 +98,12 @@ pub trait Store: Send + Sync + 'static {
     /// After an error other than [`StoreError::Full`] and [`StoreError::Rejected`] the
     /// object may or may not have been written.
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created>;
+
+    /// [`Store::create`] of an object that comes in pieces. A store that can write them from
+    /// where they are needs no second copy of a large one.
+    fn create_in_pieces<'a>(&'a self, name: &'a str, object: Rope) -> StoreFuture<'a, Created> {
+        Box::pin(async move { self.create(name, object.to_bytes()).await })
+    }
 
     /// Reads `length` bytes of an object from `offset`, fewer where the object ends
     /// before that (none where it ends before `offset`). `u64::MAX` reads to the end.

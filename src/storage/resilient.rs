@@ -5,6 +5,7 @@
 
 use super::{Created, Limits, Store, StoreError};
 use crate::layout::{FormatError, Header};
+use crate::rope::Rope;
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -151,7 +152,8 @@ impl ResilientStore {
 
     /// Creates an object and repeats it until its fate is known, however long that takes.
     /// `nonce` is the one in the object's header.
-    pub async fn create(&self, name: &str, object: Bytes, nonce: u128) -> Decided {
+    pub async fn create(&self, name: &str, object: impl Into<Rope>, nonce: u128) -> Decided {
+        let object = object.into();
         self.metrics.bytes_created.fetch_add(object.len() as u64, Ordering::Relaxed);
         let mut backoff = self.backoff();
         loop {
@@ -230,11 +232,11 @@ impl ResilientStore {
     }
 
     /// One attempt, and a second beside it once the first is slow.
-    async fn hedged_create(&self, name: &str, object: &Bytes) -> Result<Created, StoreError> {
+    async fn hedged_create(&self, name: &str, object: &Rope) -> Result<Created, StoreError> {
         let carried = time_to_carry(object.len() as u64);
         let attempt = || {
             self.metrics.creates.fetch_add(1, Ordering::Relaxed);
-            self.once(self.store.create(name, object.clone()), carried)
+            self.once(self.store.create_in_pieces(name, object.clone()), carried)
         };
         let mut first = std::pin::pin!(attempt());
         let hedge_after = self.policy.hedge_after.saturating_add(carried);

@@ -137,7 +137,7 @@ fn read_dump(
         let mut restore = Restore::begin(&store, now_ms, replace, &mut rng).await?;
         loop {
             match dump.next_item()? {
-                Item::Entry(entry) => restore.add(&entry).await?,
+                Item::Entry(entry) => restore.add(entry).await?,
                 Item::Again => restore.again(),
                 Item::End(_) => return restore.publish().await,
             }

@@ -45,7 +45,7 @@ impl Transaction<'_> {
                     continue;
                 };
                 match self.see(db, database, entry) {
-                    Seen::Key => found.push((place, entry.key().clone())),
+                    Seen::Key => found.push((place, entry.key().as_slice().into())),
                     Seen::Expired(at_ms) => expired_ms = expired_ms.max(at_ms),
                     Seen::Nothing => {}
                 }
@@ -62,7 +62,7 @@ impl Transaction<'_> {
             found.retain(|(place, _)| *place <= last);
             next = next_place(last + 1);
         }
-        found.extend(own.into_iter().map(|(place, key)| (place, key.clone())));
+        found.extend(own.into_iter().map(|(place, key)| (place, key.as_slice().into())));
         self.saw_all(expired_ms);
         Scan { keys: found.into_iter().map(|(_, key)| key).collect(), next }
     }
@@ -71,12 +71,12 @@ impl Transaction<'_> {
     pub fn keys(&mut self, database: u8, wanted: impl Fn(&[u8]) -> bool) -> Vec<SmallBytes> {
         let database = self.writes.home(database);
         let own = self.own_keys(database).map(|write| &write.key).filter(|key| wanted(key));
-        let mut keys: Vec<SmallBytes> = own.cloned().collect();
+        let mut keys: Vec<SmallBytes> = own.map(|key| key.as_slice().into()).collect();
         let mut expired_ms = 0;
         if let Some(db) = self.in_snapshot(database) {
             for (_, entry) in db.index().entries().filter(|(_, entry)| wanted(entry.key())) {
                 match self.see(db, database, entry) {
-                    Seen::Key => keys.push(entry.key().clone()),
+                    Seen::Key => keys.push(entry.key().as_slice().into()),
                     Seen::Expired(at_ms) => expired_ms = expired_ms.max(at_ms),
                     Seen::Nothing => {}
                 }
@@ -130,13 +130,13 @@ impl Transaction<'_> {
         }
         let which = below(self.core.random(), own + entries);
         if which < own {
-            return self.own_keys(database).nth(which).map(|write| write.key.clone());
+            return self.own_keys(database).nth(which).map(|write| write.key.as_slice().into());
         }
         let slot = self.core.slot(database, snapshot)?;
         let id = self.core.draw(slot)?;
         let db = self.core.database(database, snapshot)?;
         let entry = db.index().get(id)?;
-        matches!(self.see(db, database, entry), Seen::Key).then(|| entry.key().clone())
+        matches!(self.see(db, database, entry), Seen::Key).then(|| entry.key().as_slice().into())
     }
 
     /// What a key and its value take in memory, in bytes; `None` if there is none.

@@ -1,7 +1,7 @@
 //! A node without sockets: requests go to `command::execute`, replies come back.
 
 use aft::clock::{Clock, SystemClock};
-use aft::command::{self, Execution, Hold};
+use aft::command::{self, Execution, Hold, Request};
 use aft::config::Settings;
 use aft::engine::gate::{Gate, Outcome};
 use aft::engine::{Engine, EngineOptions};
@@ -92,10 +92,9 @@ impl Node {
     pub(crate) fn send(&self, session: &mut Session, line: &str) -> (Reply, Option<Arc<Gate>>) {
         let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let settings = self.server.settings();
-        let execution = self
-            .server
-            .engine
-            .with_core(|core| command::execute(&self.server, &settings, session, core, &args));
+        let execution = self.server.engine.with_core(|core| {
+            command::execute(&self.server, &settings, session, core, Request::new(&args, None))
+        });
         match execution {
             Execution::Reply(reply, gate) => (reply, gate),
             other => panic!("{line}: {other:?}"),
@@ -112,7 +111,13 @@ impl Node {
             let execution = engine.with_core(|core| {
                 core.lend(std::mem::take(&mut fetched));
                 command::begin_turn(session, core);
-                let execution = command::execute(&self.server, &settings, session, core, &args);
+                let execution = command::execute(
+                    &self.server,
+                    &settings,
+                    session,
+                    core,
+                    Request::new(&args, None),
+                );
                 match &execution {
                     Execution::Fetch(_) => fetched = core.take_back(),
                     _ => core.keep_lent(),
@@ -132,6 +137,7 @@ impl Node {
                 // As if its time had come.
                 Execution::Held(reply, Hold::For(_)) => return session.filter_reply(reply),
                 Execution::Held(reply, Hold::ForEver) => panic!("{reply:?} never comes"),
+                Execution::NoRoom => self.runtime.block_on(engine.room_to_write()),
                 Execution::Fetch(missing) => {
                     fetched.extend(self.runtime.block_on(engine.fetch(&missing)).unwrap());
                 }

@@ -14,11 +14,19 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 fn open(path: &Path) -> Arc<dyn Store> {
     let options = EmbeddedOptions { segment_bytes: 16 << 10, ..EmbeddedOptions::default() };
-    // A test beside this one starts processes: between its fork and its exec a child has our
-    // files open, the lock of a store that we have just closed among them.
+    Arc::new(patiently(|| EmbeddedStore::open(path, options)))
+}
+
+fn open_read_only(path: &Path) -> ReadOnlyStore {
+    patiently(|| ReadOnlyStore::open(path))
+}
+
+/// A test beside this one starts processes: between its fork and its exec a child has our files
+/// open, the lock of a store that we have just closed among them.
+fn patiently<S>(open: impl Fn() -> Result<S, StoreError>) -> S {
     loop {
-        match EmbeddedStore::open(path, options) {
-            Ok(store) => return Arc::new(store),
+        match open() {
+            Ok(store) => return store,
             Err(StoreError::Fatal(why)) if why.contains("in use") => std::thread::yield_now(),
             Err(error) => panic!("{error}"),
         }
@@ -36,7 +44,7 @@ fn damaged_files_never_pass_for_data() {
     let directory = TempDir::named("files");
     let history = fill(|| open(directory.path()), Time::Real);
     let whole = files(directory.path());
-    let verified = verify(&ReadOnlyStore::open(directory.path()).unwrap());
+    let verified = verify(&open_read_only(directory.path()));
     assert_eq!(verified.faults, []);
     assert_eq!(files(directory.path()), whole, "verify has changed something");
 
@@ -59,7 +67,7 @@ fn damaged_files_never_pass_for_data() {
             }
             let what = format!("{name} at {at}, flipped {is_flip}");
             let before = files(copy.path());
-            let faults = verify(&ReadOnlyStore::open(copy.path()).unwrap()).faults;
+            let faults = verify(&open_read_only(copy.path())).faults;
             assert_eq!(files(copy.path()), before, "{what}: verify has changed something");
             found_faults += usize::from(!faults.is_empty());
 

@@ -1,7 +1,7 @@
 //! A node without sockets on a store that may be damaged.
 
 use aft::clock::{Clock, SystemClock};
-use aft::command::{self, Execution};
+use aft::command::{self, Execution, Request};
 use aft::config::Settings;
 use aft::engine::core::compaction::CompactionLimits;
 use aft::engine::gate::Outcome;
@@ -45,12 +45,17 @@ impl Node {
         let policy = RetryPolicy { read_deadline, ..RetryPolicy::default() };
         let store = Arc::new(ResilientStore::new(store, policy, &mut rng));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let compaction = CompactionLimits {
-            store_percent_max: 150,
-            store_bytes_min: 8 << 10,
-            groups_max: 24,
-            logs_max: 3,
-            step_bytes: 2 << 10,
+        let compaction = match time {
+            Time::Virtual => CompactionLimits {
+                store_percent_max: 150,
+                store_bytes_min: 8 << 10,
+                groups_max: 24,
+                logs_max: 3,
+                debt_percent_max: 20,
+                step_bytes: 2 << 10,
+            },
+            // How often it would be due depends on how fast the disk is.
+            Time::Real => EngineOptions::default().compaction,
         };
         let options = EngineOptions { compaction, cache_bytes: 0, ..EngineOptions::default() };
         let opened = Engine::open(store, Arc::clone(&clock), options, &mut rng);
@@ -79,8 +84,13 @@ impl Node {
             let execution = engine.with_core(|core| {
                 command::begin_turn(&mut session, core);
                 core.lend(std::mem::take(&mut lent));
-                let execution =
-                    command::execute(&self.server, &settings, &mut session, core, &args);
+                let execution = command::execute(
+                    &self.server,
+                    &settings,
+                    &mut session,
+                    core,
+                    Request::new(&args, None),
+                );
                 core.take_back();
                 execution
             });

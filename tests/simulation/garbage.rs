@@ -148,6 +148,7 @@ const EAGER: CompactionLimits = CompactionLimits {
     store_bytes_min: 0,
     groups_max: 1,
     logs_max: 1,
+    debt_percent_max: 20,
     step_bytes: 4 << 20,
 };
 

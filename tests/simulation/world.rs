@@ -484,6 +484,7 @@ fn draw_compaction(rng: &mut StdRng) -> CompactionLimits {
         store_bytes_min: [0, 2_000, 1 << 30][rng.random_range(0..3)],
         groups_max: [1, 5, 1_000][rng.random_range(0..3)],
         logs_max: [1, 3, 1_000][rng.random_range(0..3)],
+        debt_percent_max: 20,
         step_bytes: [500, 3_000, 1 << 20][rng.random_range(0..3)],
     }
 }

@@ -5,7 +5,7 @@ use crate::rules::{MaySleep, Owned, TooLong};
 /// The modules of `src`, lowest first. A module may use those on the lines above its own,
 /// and nothing on its own line or below. `lib.rs` and `main.rs` see everything.
 pub(crate) const LAYERS: &[&[&str]] = &[
-    &["clock", "glob", "machine", "small_bytes"],
+    &["clock", "glob", "machine", "rope", "small_bytes"],
     &["config", "layout", "resp"],
     &["storage"],
     &["backup", "engine", "inspect"],

@@ -17,7 +17,7 @@ pub(in crate::command) fn msetnx(context: &mut Context<'_, '_>, args: &[&[u8]]) 
         return Ok(Reply::Integer(0));
     }
     for pair in pairs {
-        store(context, pair[0], pair[1], 0);
+        store(context, pair[0], context.value(pair[1]), 0);
     }
     Ok(Reply::Integer(1))
 }
@@ -26,7 +26,7 @@ pub(in crate::command) fn msetnx(context: &mut Context<'_, '_>, args: &[&[u8]]) 
 pub(in crate::command) fn setnx(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let absent = !context.transaction.exists(context.session.database, args[1]);
     if absent {
-        store(context, args[1], args[2], 0);
+        store(context, args[1], context.value(args[2]), 0);
     }
     Ok(Reply::Integer(i64::from(absent)))
 }
@@ -34,21 +34,21 @@ pub(in crate::command) fn setnx(context: &mut Context<'_, '_>, args: &[&[u8]]) -
 /// SETEX key seconds value
 pub(in crate::command) fn setex(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let expires_ms = parse_expiry(context, Unit::Seconds, args[2], "setex")?;
-    store(context, args[1], args[3], expires_ms);
+    store(context, args[1], context.value(args[3]), expires_ms);
     Ok(Reply::Ok)
 }
 
 /// PSETEX key milliseconds value
 pub(in crate::command) fn psetex(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let expires_ms = parse_expiry(context, Unit::Milliseconds, args[2], "psetex")?;
-    store(context, args[1], args[3], expires_ms);
+    store(context, args[1], context.value(args[3]), expires_ms);
     Ok(Reply::Ok)
 }
 
 /// GETSET key value
 pub(in crate::command) fn getset(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let old = read(context, args[1])?;
-    store(context, args[1], args[2], 0);
+    store(context, args[1], context.value(args[2]), 0);
     Ok(old.map_or(Reply::Null, Reply::Bulk))
 }
 

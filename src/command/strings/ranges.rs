@@ -38,7 +38,7 @@ pub(in crate::command) fn append(context: &mut Context<'_, '_>, args: &[&[u8]]) 
             check_length(context, old.len() as u64, more.len() as u64)?;
             (SmallBytes::from([&old, more].concat()), expires_ms)
         }
-        None => (more.into(), 0),
+        None => (context.value(more), 0),
     };
     let length = value.len();
     store(context, key, value, expires_ms);

@@ -87,7 +87,9 @@ impl Core {
         for (one, other) in swaps {
             self.apply_swap(one, other, position);
         }
-        self.pending_bytes += self.open.builder.len() - before;
+        let bytes = self.open.builder.len() - before;
+        self.pending_bytes += bytes;
+        self.spend(bytes);
         if !self.options.logged {
             self.acknowledge_unlogged();
         } else if self.open.builder.len() >= self.options.group_bytes_max {

@@ -19,6 +19,8 @@ pub struct CompactionLimits {
     pub groups_max: usize,
     /// Logs, of this start and of earlier ones.
     pub logs_max: usize,
+    /// Beyond a debt of so many percent of what the store may hold writes wait for compaction.
+    pub debt_percent_max: u64,
     /// A step takes the oldest objects until it has so many bytes of them.
     pub step_bytes: u64,
 }

@@ -21,6 +21,7 @@ pub mod compaction;
 mod groups;
 pub mod ledger;
 mod memory;
+mod pace;
 mod pins;
 mod readers;
 mod recovered;
@@ -38,7 +39,7 @@ pub use values::Fetched;
 
 use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{CommitId, GroupBuilder, NodeId};
-use crate::small_bytes::SmallBytes;
+use crate::small_bytes::{SmallBytes, SmallKey};
 use ledger::Ledger;
 use pins::{Pins, WatchedKeys};
 use rand::SeedableRng;
@@ -174,7 +175,7 @@ impl Database {
         &mut self,
         found: Option<EntryId>,
         hash: u64,
-        key: SmallBytes,
+        key: SmallKey,
         version: Version,
         keep: Keep,
     ) -> Option<EntryId> {
@@ -346,6 +347,7 @@ pub struct Core {
     /// The swaps in all that has been replaced, as one permutation of slots.
     replaced_slots: Vec<u8>,
     values: Values,
+    pace: pace::Pace,
     /// What cached values may take, if that is there.
     cache_bytes: u64,
     /// What all data may take; 0 is no limit.
@@ -385,6 +387,7 @@ impl Core {
             base: (0, 0),
             replaced_slots: (0..=u8::MAX).collect(),
             values: Values::new(options.cache_bytes, options.hash_seed),
+            pace: pace::Pace::default(),
             cache_bytes: options.cache_bytes,
             memory_bytes_max: 0,
         }

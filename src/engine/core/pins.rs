@@ -1,7 +1,7 @@
 //! What readers that stay keep from going.
 
 use super::super::version::Position;
-use crate::small_bytes::SmallBytes;
+use crate::small_bytes::SmallKey;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -78,7 +78,7 @@ impl Pins {
 
 /// Keys that sessions watch, by slot, and how many do.
 #[derive(Debug, Default)]
-pub(super) struct WatchedKeys(BTreeMap<(u8, SmallBytes), usize>);
+pub(super) struct WatchedKeys(BTreeMap<(u8, SmallKey), usize>);
 
 impl WatchedKeys {
     /// One more session watches a key.
@@ -88,7 +88,7 @@ impl WatchedKeys {
 
     /// One less; `true` if nobody watches it now.
     pub(super) fn remove(&mut self, slot: u8, key: &[u8]) -> bool {
-        let watched = (slot, SmallBytes::from(key));
+        let watched = (slot, SmallKey::from(key));
         let Some(count) = self.0.get_mut(&watched) else {
             return false;
         };
@@ -98,7 +98,7 @@ impl WatchedKeys {
 
     /// Whether somebody watches a key.
     #[inline]
-    pub(super) fn has(&self, slot: u8, key: &SmallBytes) -> bool {
+    pub(super) fn has(&self, slot: u8, key: &SmallKey) -> bool {
         !self.0.is_empty() && self.0.contains_key(&(slot, key.clone()))
     }
 

@@ -6,7 +6,7 @@ use super::census::Census;
 use super::ledger::{Held, Place};
 use super::{Core, Database};
 use crate::layout::{Commit, CommitId, Control, NodeId, Write};
-use crate::small_bytes::SmallBytes;
+use crate::small_bytes::SmallKey;
 
 impl Core {
     /// Installs a recovered version: visible to everyone. Bases come before groups, and
@@ -38,7 +38,7 @@ impl Core {
                 }
             }
             None if alive => {
-                let id = db.index.insert(hash, SmallBytes::from(key), version);
+                let id = db.index.insert(hash, SmallKey::from(key), version);
                 db.remember_expiry(id);
             }
             None => {}
@@ -79,7 +79,7 @@ impl Core {
     }
 
     /// Keys whose values recovery has found to be lost, at most `limit`.
-    pub fn lost_keys(&self, limit: usize) -> Vec<SmallBytes> {
+    pub fn lost_keys(&self, limit: usize) -> Vec<SmallKey> {
         let entries = self.databases.iter().flat_map(|db| db.index.entries());
         let lost = entries.filter(|(_, entry)| entry.newest().state == State::Lost);
         lost.map(|(_, entry)| entry.key().clone()).take(limit).collect()

@@ -2,13 +2,13 @@
 
 use super::super::version::{Flush, Position, Snapshot, Version, visible_version};
 use crate::layout::CommitId;
-use crate::small_bytes::SmallBytes;
+use crate::small_bytes::SmallKey;
 use std::ops::Range;
 
 /// A key and its versions.
 #[derive(Debug)]
 pub struct Entry {
-    key: SmallBytes,
+    key: SmallKey,
     newest: Version,
     older: Option<Box<Older>>,
 }
@@ -22,7 +22,7 @@ struct Older {
 
 impl Entry {
     /// The entry of a new key.
-    pub(super) fn new(key: SmallBytes, version: Version) -> Self {
+    pub(super) fn new(key: SmallKey, version: Version) -> Self {
         Self { key, newest: version, older: None }
     }
 
@@ -45,7 +45,7 @@ impl Entry {
     }
 
     /// The key.
-    pub fn key(&self) -> &SmallBytes {
+    pub fn key(&self) -> &SmallKey {
         &self.key
     }
 

@@ -3,7 +3,7 @@
 
 use super::disk::{Disk, DiskFile, SyncPoint};
 use super::format::{make_segment, segment_name, store_error};
-use super::record::SegmentHeader;
+use super::record::{DATA_START, Fence, SegmentHeader};
 use super::segments::Segments;
 use super::{Durability, format::reserve_bytes};
 use crate::storage::StoreError;
@@ -88,7 +88,8 @@ impl<D: Disk> Segments<D> {
     /// must come back through [`Self::finish_chore`].
     pub fn take_chore(&mut self) -> Option<Chore<D::File>> {
         if let Spare::Wanted { fill } = self.spare {
-            let header = self.new_header(self.options.segment_bytes);
+            let capacity = self.next_capacity();
+            let header = self.new_header(capacity);
             self.spare = Spare::Preparing;
             return Some(Chore(Work::Prepare { header, fill }));
         }
@@ -193,9 +194,22 @@ impl<D: Disk> Segments<D> {
         }
     }
 
-    /// Makes a small first segment for a new directory, so that it is filled at once.
+    /// How large the next segment should be. Space comes back a whole segment at a time, and
+    /// some are never full of what lives: they must be small beside all that there is.
+    pub(super) fn next_capacity(&self) -> u64 {
+        const SHARE: u64 = 16;
+        let most = self.options.segment_bytes;
+        let least = (most / SHARE).max(super::SEGMENT_BYTES_MIN);
+        let there: u64 = self.segments.values().map(|segment| segment.bytes).sum();
+        // A record that doesn't fit needs a segment made on the spot, while writers wait.
+        let room = DATA_START + self.largest + Fence::RECORD_BYTES;
+        let room = room + reserve_bytes(room) + reserve_bytes(0);
+        (there / SHARE).max(room).clamp(least, most).next_multiple_of(8)
+    }
+
+    /// Makes the first segment of a new directory, so that it is filled at once.
     pub(super) fn prepare_first(&mut self) -> Result<(), StoreError> {
-        let capacity = (self.options.segment_bytes / 16).max(super::SEGMENT_BYTES_MIN);
+        let capacity = self.next_capacity();
         let header = self.new_header(capacity);
         match make_segment(&*self.disk, header, true) {
             Ok(file) => {

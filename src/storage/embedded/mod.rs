@@ -103,6 +103,7 @@ pub use segments::{Done, Segments, Write};
 pub use system_disk::SystemDisk;
 
 use super::{Created, Limits, Store, StoreError, StoreFuture};
+use crate::rope::Rope;
 use bytes::Bytes;
 use index::Index;
 use std::fs::File;
@@ -132,7 +133,8 @@ pub enum Durability {
 /// How the store is to work.
 #[derive(Debug, Clone, Copy)]
 pub struct EmbeddedOptions {
-    /// The length of a segment file in bytes. Two of them are taken ahead of need.
+    /// The greatest length of a segment file in bytes. A store that is small has smaller ones,
+    /// down to a sixteenth.
     pub segment_bytes: u64,
     /// When a write is acknowledged.
     pub durability: Durability,
@@ -217,6 +219,10 @@ impl Store for EmbeddedStore {
     }
 
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
+        self.create_in_pieces(name, object.into())
+    }
+
+    fn create_in_pieces<'a>(&'a self, name: &'a str, object: Rope) -> StoreFuture<'a, Created> {
         Box::pin(async move {
             let create = Write::Create { name: name.to_owned(), body: object };
             Ok(match self.write(create).await? {

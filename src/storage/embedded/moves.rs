@@ -24,7 +24,7 @@ impl<D: Disk> Segments<D> {
     /// Moves what is left in the oldest segment behind everything else, if it is little.
     pub(super) fn move_last_objects(&mut self) {
         let Some((&oldest, segment)) = self.segments.first_key_value() else { return };
-        let state = (oldest, segment.live);
+        let (state, size) = ((oldest, segment.live), segment.bytes);
         let is_head = self.head.as_ref().is_none_or(|head| head.header.number == oldest);
         let is_full = segment.live > OBJECTS_MAX;
         if is_head || is_full || segment.live == 0 || self.looked_at == Some(state) {
@@ -33,13 +33,13 @@ impl<D: Disk> Segments<D> {
         self.looked_at = Some(state);
         let left = self.index.in_segment(oldest);
         let bytes: u64 = left.iter().map(|(_, place)| place.body_bytes).sum();
-        if bytes > self.options.segment_bytes / SHARE_MAX {
+        if bytes > size / SHARE_MAX {
             return;
         }
         let mut batch = Batch::new();
         for (name, place) in left {
             let moved = place.read(&name, 0, u64::MAX).and_then(|body| {
-                let item = Item::new(Kind::Object, name.as_bytes(), body, None);
+                let item = Item::new(Kind::Object, name.as_bytes(), body.into(), None);
                 self.stage_move(&mut batch, item)
             });
             if let Err(error) = moved {

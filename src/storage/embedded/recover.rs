@@ -112,6 +112,7 @@ impl<D: Disk> Segments<D> {
             fences: Vec::new(),
             in_doubt: None,
             next_number: numbers.max().map_or(1, |last| last + 1),
+            largest: 0,
             removing: None,
             looked_at: None,
             damage: Vec::new(),
@@ -178,7 +179,7 @@ impl<D: Disk> Segments<D> {
     fn replay(&mut self, examined: &[Examined<D::File>]) {
         for segment in examined {
             let number = segment.header.number;
-            self.segments.insert(number, Segment { live: 0 });
+            self.segments.insert(number, Segment { live: 0, bytes: segment.header.capacity });
             for record in segment.decided.iter().chain(&segment.tail) {
                 let before = match record.head.kind {
                     Kind::Object => {
@@ -290,7 +291,7 @@ impl<D: Disk> Segments<D> {
                 copies.push(Item::new(
                     record.head.kind,
                     &record.head.name,
-                    Bytes::from(body),
+                    Bytes::from(body).into(),
                     None,
                 ));
             }

@@ -4,26 +4,29 @@
 use super::disk::{DiskFile, WriteFailed, write_all};
 use super::record::{FENCES_MAX, Fence, Head, Kind, record_bytes};
 use super::segments::Done;
+use crate::rope::Rope;
 use crate::storage::StoreError;
-use bytes::Bytes;
 use std::collections::HashMap;
 
-/// Bodies from this size on are written from where they are; smaller ones are first
-/// gathered, because a copy costs less than a system call.
-const GATHER_BYTES_MAX: usize = 64 << 10;
+/// Pieces of bodies from this size on are written from where they are; smaller ones are
+/// first gathered, because a copy costs less than a system call.
+const GATHER_BYTES_MAX: usize = 16 << 10;
+
+/// So much is gathered for one system call.
+const GATHERED_BYTES_MAX: usize = 256 << 10;
 
 /// A record to be written.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
     pub(super) kind: Kind,
     pub(super) name: Vec<u8>,
-    pub(super) body: Bytes,
+    pub(super) body: Rope,
     /// Which of the batch's answers depends on it, if any.
     pub(super) answer: Option<usize>,
 }
 
 impl Item {
-    pub(super) fn new(kind: Kind, name: &[u8], body: Bytes, answer: Option<usize>) -> Self {
+    pub(super) fn new(kind: Kind, name: &[u8], body: Rope, answer: Option<usize>) -> Self {
         Self { kind, name: name.to_vec(), body, answer }
     }
 
@@ -31,7 +34,7 @@ impl Item {
     pub(super) fn fences(fences: &[Fence]) -> Vec<Self> {
         fences
             .chunks(FENCES_MAX)
-            .map(|chunk| Self::new(Kind::Fence, &Fence::encode(chunk), Bytes::new(), None))
+            .map(|chunk| Self::new(Kind::Fence, &Fence::encode(chunk), Rope::default(), None))
             .collect()
     }
 
@@ -110,13 +113,17 @@ pub(super) fn write_items(
             kind: item.kind,
             name: item.name.clone(),
             body_bytes: item.body.len() as u64,
-            body_crc: crc32c::crc32c(&item.body),
+            body_crc: item
+                .body
+                .pieces()
+                .iter()
+                .fold(0, |crc, piece| crc32c::crc32c_append(crc, piece)),
             synced_through,
         };
         let record_at = gathered.position();
         head.encode(salt, record_at, &mut gathered.bytes);
         bodies.push(gathered.position());
-        gathered.add(&item.body)?;
+        item.body.pieces().iter().try_for_each(|piece| gathered.add(piece))?;
         let padding = (record_at + item.record_bytes() - gathered.position()) as usize;
         gathered.bytes.extend_from_slice(&[0; 8][..padding]);
     }
@@ -137,16 +144,16 @@ impl<F: DiskFile> Gathered<'_, F> {
         self.at + self.bytes.len() as u64
     }
 
-    fn add(&mut self, body: &[u8]) -> Result<(), WriteFailed> {
-        if body.len() < GATHER_BYTES_MAX {
-            self.bytes.extend_from_slice(body);
-            if self.bytes.len() >= 4 * GATHER_BYTES_MAX {
+    fn add(&mut self, piece: &[u8]) -> Result<(), WriteFailed> {
+        if piece.len() < GATHER_BYTES_MAX {
+            self.bytes.extend_from_slice(piece);
+            if self.bytes.len() >= GATHERED_BYTES_MAX {
                 self.flush()?;
             }
             return Ok(());
         }
         self.flush()?;
-        self.write(body)
+        self.write(piece)
     }
 
     fn flush(&mut self) -> Result<(), WriteFailed> {

@@ -10,6 +10,7 @@ use super::record::{DATA_START, Fence, Kind, NAME_BYTES_MAX, SegmentHeader};
 use super::recover::Damage;
 use super::run::{Batch, Item, write_items};
 use super::{Durability, EmbeddedOptions, OBJECT_BYTES_MAX};
+use crate::rope::Rope;
 use crate::storage::StoreError;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ pub enum Write {
         /// Its name.
         name: String,
         /// Its bytes.
-        body: Bytes,
+        body: Rope,
     },
     /// Objects to be gone.
     Delete {
@@ -53,6 +54,8 @@ pub enum Done {
 pub(super) struct Segment {
     /// How many objects in it are in the index.
     pub(super) live: u64,
+    /// Its length in bytes.
+    pub(super) bytes: u64,
 }
 
 /// The segment that is written to.
@@ -112,6 +115,8 @@ pub struct Segments<D: Disk> {
     /// ([`Durability::EverySecond`]): nothing is acknowledged until they are copied.
     pub(super) in_doubt: Option<Head<D::File>>,
     pub(super) next_number: u64,
+    /// The largest record of late, in bytes: the next segment should have room for such.
+    pub(super) largest: u64,
     /// The segment whose removal is under way, or failed in the time of this head.
     pub(super) removing: Option<u64>,
     /// The oldest segment and what lived in it when it was last seen that it has to stay.
@@ -165,7 +170,7 @@ impl<D: Disk> Segments<D> {
             return;
         }
         let Some(head) = &self.head else { return };
-        let mark = Item::new(Kind::Mark, b"", Bytes::new(), None);
+        let mark = Item::new(Kind::Mark, b"", Rope::default(), None);
         let fits = head.position + mark.record_bytes() <= head.header.capacity;
         if fits && head.synced > DATA_START {
             let salt = head.header.salt;
@@ -173,7 +178,7 @@ impl<D: Disk> Segments<D> {
         }
     }
 
-    fn stage_create(&mut self, batch: &mut Batch, name: String, body: Bytes) {
+    fn stage_create(&mut self, batch: &mut Batch, name: String, body: Rope) {
         let answer = batch.answers.len();
         batch.answers.push(Ok(Done::Created));
         if let Err(error) = check_create(&name, &body) {
@@ -207,7 +212,7 @@ impl<D: Disk> Segments<D> {
                 }
                 continue;
             }
-            let item = Item::new(Kind::Delete, name.as_bytes(), Bytes::new(), Some(answer));
+            let item = Item::new(Kind::Delete, name.as_bytes(), Rope::default(), Some(answer));
             match self.make_room(batch, item.record_bytes(), Kind::Delete) {
                 Ok(()) => batch.push(item),
                 Err(error) => batch.fail(answer, &error),
@@ -258,8 +263,9 @@ impl<D: Disk> Segments<D> {
         let fences = (self.fences.len() as u64 + 1) * Fence::RECORD_BYTES;
         let next = self.next_head(more + fences)?;
         // 3. The seal is the first thing in it, in one sync with what follows.
-        self.segments.insert(next.header.number, Segment { live: 0 });
+        self.segments.insert(next.header.number, Segment { live: 0, bytes: next.header.capacity });
         self.removing = None;
+        self.largest /= 2;
         if let Some(old) = self.head.replace(next) {
             self.seal(&old);
         }
@@ -287,7 +293,7 @@ impl<D: Disk> Segments<D> {
         }
         let least = DATA_START + more;
         let least = least + reserve_bytes(least) + reserve_bytes(0);
-        let capacity = self.options.segment_bytes.max(least.next_multiple_of(8));
+        let capacity = self.next_capacity().max(least.next_multiple_of(8));
         let header = self.new_header(capacity);
         let made = make_segment(&*self.disk, header, false)
             .map_err(|error| store_error("a new segment", &error))?;
@@ -337,6 +343,8 @@ impl<D: Disk> Segments<D> {
         let fences = run.len();
         run.extend_from_slice(items);
         let bytes: u64 = run.iter().map(Item::record_bytes).sum();
+        let largest = run.iter().map(Item::record_bytes).max();
+        self.largest = self.largest.max(largest.unwrap_or(0));
 
         let salt = head.header.salt;
         let bodies = match write_items(&*head.file, salt, head.position, head.synced, &run) {
@@ -473,7 +481,7 @@ fn unknown_outcome(error: &io::Error) -> StoreError {
     StoreError::Unavailable(format!("a write may or may not be durable: {error}"))
 }
 
-fn check_create(name: &str, body: &Bytes) -> Result<(), StoreError> {
+fn check_create(name: &str, body: &Rope) -> Result<(), StoreError> {
     let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/');
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(allowed) {
         return Err(StoreError::Rejected(format!(

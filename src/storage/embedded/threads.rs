@@ -229,7 +229,11 @@ fn take_batch<D: Disk>(
     while bytes < BATCH_BYTES_MAX {
         match mail.pop_front() {
             None => break,
-            Some(ToWriter::Finished(finished)) => segments.finish_chore(finished),
+            Some(ToWriter::Finished(finished)) => {
+                segments.finish_chore(finished);
+                // Another is the oldest now, and there may be nothing to commit.
+                segments.move_last_objects();
+            }
             Some(ToWriter::SyncDue) => {
                 segments.take_sync().into_iter().for_each(|s| chores.push(s))
             }

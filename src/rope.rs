@@ -1,0 +1,77 @@
+//! A byte string in pieces, each where it came to be: nothing is copied to bring them together.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+/// An immutable byte string in pieces. A clone shares them.
+#[derive(Debug, Clone, Default)]
+pub struct Rope {
+    pieces: SmallVec<[Bytes; 3]>,
+    len: usize,
+}
+
+impl Rope {
+    /// How long all of it is, in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends a piece.
+    pub fn push(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.len += piece.len();
+            self.pieces.push(piece);
+        }
+    }
+
+    /// Appends the pieces of another.
+    pub fn append(&mut self, other: Self) {
+        self.len += other.len;
+        self.pieces.extend(other.pieces);
+    }
+
+    /// The pieces in order, none of them empty.
+    pub fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
+
+    /// All of it in one piece; copied, unless it is one.
+    pub fn to_bytes(&self) -> Bytes {
+        match self.pieces() {
+            [] => Bytes::new(),
+            [piece] => piece.clone(),
+            pieces => pieces.concat().into(),
+        }
+    }
+}
+
+impl From<Bytes> for Rope {
+    fn from(bytes: Bytes) -> Self {
+        let mut rope = Self::default();
+        rope.push(bytes);
+        rope
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rope;
+    use bytes::Bytes;
+
+    #[test]
+    fn pieces_are_one_string() {
+        let mut rope = Rope::from(Bytes::from_static(b"one"));
+        assert_eq!(rope.to_bytes().as_ptr(), rope.pieces()[0].as_ptr(), "one piece is not copied");
+        rope.push(Bytes::new());
+        rope.push(Bytes::from_static(b", two"));
+        rope.append(Rope::from(Bytes::from_static(b", three")));
+        assert_eq!((rope.pieces().len(), rope.len()), (3, 15));
+        assert_eq!(rope.to_bytes(), "one, two, three");
+        assert!(Rope::default().is_empty() && Rope::default().to_bytes().is_empty());
+    }
+}
