@@ -84,14 +84,10 @@ fn report(what: &str, matches: &ArgMatches) -> ExitCode {
 fn command() -> Command {
     let store = |help: &'static str| {
         let store = Arg::new(STORE).long("store").required(true).help(help);
-        store.value_name("embedded:DIR").value_parser(directory)
+        store.value_name("embedded:DIR|redis://HOST").value_parser(kept)
     };
-    let closed = store("The store, which no node may have open")
-        .value_name("embedded:DIR|redis://HOST")
-        .value_parser(|text: &str| match text.parse() {
-            Ok(config::Store::Memory) => Err("memory: keeps nothing to look at".to_owned()),
-            store => store,
-        });
+    let closed = store("The store, which no node may have open");
+    let filled = closed.clone().value_name("embedded:DIR").value_parser(directory);
     let json = Arg::new(JSON).long("json").action(ArgAction::SetTrue).help("Answers in JSON");
     let file = |name, help: &'static str| {
         Arg::new(name)
@@ -129,13 +125,26 @@ fn command() -> Command {
         .subcommand(
             Command::new(LOAD)
                 .about("Fills a store with a dump: all of it or, if anything fails, nothing")
-                .args([closed, file(INPUT, "The dump, instead of stdin"), replace]),
+                .args([filled, file(INPUT, "The dump, instead of stdin"), replace]),
         )
 }
 
+/// A store that outlives its node.
+fn kept(text: &str) -> Result<config::Store, String> {
+    match text.parse() {
+        Ok(config::Store::Memory) => Err("memory: keeps nothing to look at".to_owned()),
+        store => store,
+    }
+}
+
+/// A store that can be filled without a node. Of a Redis nobody can tell whether a node writes to
+/// it meanwhile.
 fn directory(text: &str) -> Result<PathBuf, String> {
-    match text.split_once(':') {
-        Some(("embedded", directory)) if !directory.is_empty() => Ok(directory.into()),
+    match text.parse() {
+        Ok(config::Store::Embedded { dir }) => Ok(dir),
+        Ok(config::Store::Redis(_)) => Err("a store in a Redis is filled by its node: start aft \
+             on it, then run aft import redis://FROM --to redis://THAT-AFT"
+            .to_owned()),
         _ => Err("use embedded:DIR".to_owned()),
     }
 }
@@ -153,14 +162,25 @@ fn look(what: &str, matches: &ArgMatches) -> Result<Inspection, StoreError> {
     let progress = Progress::of_objects();
     let now_ms = SystemClock::new().wall_ms();
     runtime.block_on(async {
-        let store = open(address).await?;
+        let store = open(address, Beside::NoNode).await?;
         inspect::inspect(&*store, depth, now_ms, |done, all| progress.show(done, all)).await
     })
 }
 
-async fn open(address: &config::Store) -> Result<Box<dyn Store>, StoreError> {
+/// Whether a node may have a store open that is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    NoNode,
+    ANode,
+}
+
+async fn open(address: &config::Store, beside: Beside) -> Result<Box<dyn Store>, StoreError> {
     match address {
-        config::Store::Embedded { dir } => Ok(Box::new(ReadOnlyStore::open(dir)?)),
+        config::Store::Embedded { dir } => Ok(Box::new(match beside {
+            Beside::NoNode => ReadOnlyStore::open(dir)?,
+            Beside::ANode => ReadOnlyStore::open_beside(dir)?,
+        })),
+        // Whoever reads a Redis is always beside others.
         #[cfg(feature = "redis")]
         config::Store::Redis(address) => {
             Ok(Box::new(RedisStore::look(address, RedisOptions::default()).await?))

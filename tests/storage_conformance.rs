@@ -10,6 +10,7 @@ mod common;
 
 use aft::config;
 use aft::layout::{Header, Kind};
+use aft::rope::Rope;
 use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore};
 use aft::storage::memory::MemoryStore;
 use aft::storage::redis::{RedisOptions, RedisStore};
@@ -112,6 +113,25 @@ fn a_created_object_reads_back_whole() {
             let object = bytes(size, number as u8);
             assert_eq!(store.create(&name, object.clone()).await, Ok(Created::Created));
             assert_eq!(store.read(&name, 0, u64::MAX).await, Ok(object));
+        }
+    });
+}
+
+#[test]
+fn an_object_in_pieces_is_one() {
+    on_every_store(|world| async move {
+        let store = world.store();
+        let (mut rope, whole) = (Rope::default(), bytes(200_000, 1));
+        for (from, to) in [(0, 1), (1, 1), (1, 70_000), (70_000, 70_003), (70_003, 200_000)] {
+            rope.push(whole.slice(from..to));
+        }
+        for (name, object) in [("pieces/a", rope), ("pieces/b", Rope::default())] {
+            let whole = object.to_bytes();
+            let created = store.create_in_pieces(name, object.clone()).await;
+            assert_eq!(created, Ok(Created::Created), "{}", world.kind);
+            assert_eq!(store.read(name, 0, u64::MAX).await, Ok(whole));
+            let again = store.create_in_pieces(name, object).await;
+            assert_eq!(again, Ok(Created::AlreadyExists));
         }
     });
 }

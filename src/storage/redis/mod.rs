@@ -37,13 +37,15 @@ mod link;
 
 use super::{Created, Limits, Store, StoreError, StoreFuture};
 use crate::config::{RedisAddress, YesNo};
+use crate::rope::Rope;
 use bytes::Bytes;
 use check::Findings;
 use fault::Fault;
 use keys::{Keys, SHARDS};
 use link::Link;
-use redis::{Cmd, Value, cmd};
+use redis::{Cmd, RedisWrite, Value, cmd};
 use std::future::poll_fn;
+use std::io::Write;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -200,13 +202,18 @@ impl RedisStore {
         }
     }
 
-    async fn create_once(&self, name: &str, object: &[u8]) -> Result<Created, StoreError> {
+    async fn create_once(&self, name: &str, object: Rope) -> Result<Created, StoreError> {
+        let (bytes, max) = (object.len() as u64, self.findings.object_bytes_max);
+        if bytes > max {
+            let why = format!("{bytes} bytes are more than the {max} of a string in this Redis");
+            return Err(StoreError::Rejected(why));
+        }
         let shard = keys::shard(name);
         let key = self.keys.object(name);
         let mut commands = vec![
             cmd("MULTI"),
             cmd("ZADD").arg(self.keys.index(shard)).arg(0).arg(name).take(),
-            cmd("SET").arg(&key).arg(object).arg("NX").take(),
+            set_if_new(&key, &object)?,
         ];
         if let Some(confirmation) = &self.confirmation {
             // WAIT is promised for the writes of this connection only. Should the object be there
@@ -319,15 +326,11 @@ impl Store for RedisStore {
     }
 
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
-        Box::pin(async move {
-            let (bytes, max) = (object.len() as u64, self.findings.object_bytes_max);
-            if bytes > max {
-                let why =
-                    format!("{bytes} bytes are more than the {max} of a string in this Redis");
-                return Err(StoreError::Rejected(why));
-            }
-            self.create_once(name, &object).await
-        })
+        Box::pin(self.create_once(name, object.into()))
+    }
+
+    fn create_in_pieces<'a>(&'a self, name: &'a str, object: Rope) -> StoreFuture<'a, Created> {
+        Box::pin(self.create_once(name, object))
     }
 
     fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes> {
@@ -346,6 +349,18 @@ impl Store for RedisStore {
     fn delete<'a>(&'a self, names: &'a [String]) -> StoreFuture<'a, ()> {
         Box::pin(self.delete_once(names))
     }
+}
+
+/// The pieces become one argument as they are written into the command.
+fn set_if_new(key: &str, object: &Rope) -> Result<Cmd, StoreError> {
+    let mut set = Cmd::with_capacity(4, key.len() + object.len() + "SETNX".len());
+    set.arg("SET").arg(key);
+    let mut value = set.writer_for_next_arg();
+    for piece in object.pieces() {
+        value.write_all(piece).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    }
+    drop(value);
+    Ok(set.arg("NX").take())
 }
 
 /// What the commands of a transaction answered, from the replies to `MULTI … EXEC`.
