@@ -11,6 +11,7 @@
 mod common;
 
 mod confirmed;
+mod limits;
 mod load;
 mod network;
 mod outage;
