@@ -7,19 +7,19 @@ use crate::common::temp_dir::TempDir;
 
 fn too_large() -> Reply {
     let why = "the transaction is larger than transaction-bytes-max or the store's largest object";
-    Reply::Error(format!("ERR {why}"))
+    Reply::Error(format!("ERR {why}").into_bytes())
 }
 
 #[test]
 fn a_transaction_has_to_fit_into_one_string() {
     let dir = TempDir::named("limits");
-    let backing = Backing::redis(dir.path(), &["--proto-max-bulk-len", "1mb"]);
+    let backing = Backing::redis(dir.path(), &["--proto-max-bulk-len", "16mb"]);
     let mut server = Server::start(&Options::on(&backing));
     let mut client = server.client();
-    let [large, more] = ["x", "y"].map(|letter| letter.repeat(600_000));
+    let [large, more] = ["x", "y"].map(|letter| letter.repeat(9_000_000));
     assert_eq!(client.run(&["SET", "a", &large]), Reply::ok());
     assert_eq!(client.run(&["APPEND", "a", &more]), too_large());
-    assert_eq!(client.run(&["SET", "b", &"z".repeat(1 << 20)]), too_large());
+    assert_eq!(client.run(&["SET", "b", &"z".repeat(16 << 20)]), too_large());
     assert_eq!(client.cmd("MULTI"), Reply::ok());
     for key in ["b", "c"] {
         assert_eq!(client.run(&["SET", key, &more]), Reply::queued());

@@ -100,6 +100,13 @@ fn one_that_wants_more_replicas() {
 }
 
 #[test]
+fn strings_that_are_too_short() {
+    let dir = TempDir::named("short");
+    let backing = plain(&dir, &["--proto-max-bulk-len", "15mb"]);
+    refused(&backing, &Options::on(&backing), &["proto-max-bulk-len", "16777216"]);
+}
+
+#[test]
 fn keys_of_somebody_else() {
     let dir = TempDir::named("foreign");
     let backing = plain(&dir, &[]);

@@ -10,6 +10,9 @@ use std::collections::{BTreeSet, HashMap};
 /// Begins the value of the key that says what all this is; a random id follows.
 const FORMAT: &[u8] = b"aft 1 ";
 
+/// The shortest limit of strings to work with: a group's header alone may take a megabyte.
+const STRING_BYTES_MIN: u64 = 16 << 20;
+
 /// What was found.
 #[derive(Debug, Clone)]
 pub(super) struct Findings {
@@ -40,9 +43,7 @@ pub(super) async fn whether_usable(
             server.check_eviction(&mut warnings)?;
             server.check_confirmations(options)?;
             durabilities.insert(server.durability(&mut warnings));
-            let bytes_max = server.config("proto-max-bulk-len").and_then(|max| max.parse().ok());
-            let bytes_max = bytes_max.unwrap_or(STRING_BYTES_MAX);
-            findings.object_bytes_max = findings.object_bytes_max.min(bytes_max);
+            findings.object_bytes_max = findings.object_bytes_max.min(server.string_bytes_max()?);
         }
         probe(store, shard).await?;
         if !store.reads.is_cluster() {
@@ -224,6 +225,19 @@ impl Server {
              it throws away data; set the policy to noeviction"
         ));
         Ok(())
+    }
+
+    /// How long a string it takes; less than groups need is refused.
+    fn string_bytes_max(&self) -> Result<u64, Fault> {
+        let bytes_max = self.config("proto-max-bulk-len").and_then(|max| max.parse().ok());
+        let bytes_max = bytes_max.unwrap_or(STRING_BYTES_MAX);
+        if bytes_max < STRING_BYTES_MIN {
+            return Err(Fault::Refused(format!(
+                "this Redis takes strings of {bytes_max} bytes only: aft needs a \
+                 proto-max-bulk-len of at least {STRING_BYTES_MIN}"
+            )));
+        }
+        Ok(bytes_max)
     }
 
     /// It can do what each write is to wait for.
