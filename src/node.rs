@@ -22,6 +22,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::fmt;
 use std::io::{self, Write};
+use std::num::NonZero;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -123,6 +124,7 @@ fn adjust(engine: &Engine, settings: &Settings) {
     let read = Duration::from_millis(settings.read_deadline_ms);
     engine.adjust(commit, read, settings.expired_keys_per_turn as usize);
     let compaction = compaction_limits(settings);
+    engine.adjust_outcomes(Duration::from_millis(settings.outcomes_keep_ms));
     engine.adjust_space(settings.cache_bytes, settings.memory_bytes_max, compaction);
 }
 
@@ -198,7 +200,9 @@ async fn open_engine(
         groups_in_flight_max: settings.groups_in_flight_max as usize,
         commit_deadline: Duration::from_millis(settings.commit_deadline_ms),
         recovery_reads_in_flight: settings.recovery_reads_in_flight as usize,
+        recovery_share_bits: recovery_share_bits(),
         expired_keys_per_turn: settings.expired_keys_per_turn as usize,
+        outcomes_keep: Duration::from_millis(settings.outcomes_keep_ms),
         cache_bytes: settings.cache_bytes,
         memory_bytes_max: settings.memory_bytes_max,
         compaction: compaction_limits(settings),
@@ -210,6 +214,14 @@ async fn open_engine(
     })?;
     recovered.took = clock.monotonic().saturating_sub(started);
     Ok((engine, recovered))
+}
+
+/// A thread for each processor that this process may use.
+fn recovery_share_bits() -> u32 {
+    /// All threads read all that is recovered, so more of them gain little.
+    const SHARE_BITS_MAX: u32 = 3;
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    processors.ilog2().min(SHARE_BITS_MAX)
 }
 
 fn compaction_limits(settings: &Settings) -> CompactionLimits {

@@ -9,6 +9,7 @@ pub mod users;
 
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::engine::interactive::Token;
 use crate::engine::{Engine, Recovered};
 use crate::machine::{Memory, MemoryGauge};
 use crate::resp::Reply;
@@ -159,6 +160,8 @@ pub struct ClientState {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// The interactive transaction that it is in.
+    pub inside: Option<Token>,
     /// The last command's name.
     pub last_command: &'static str,
     /// The user it is authenticated as.

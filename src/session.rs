@@ -3,6 +3,7 @@
 pub mod meter;
 
 use crate::engine::gate::{Gate, Outcome};
+use crate::engine::interactive::Token;
 use crate::engine::version::Position;
 use crate::resp::{Protocol, Reply};
 use crate::server::users::User;
@@ -116,6 +117,26 @@ pub struct Watch {
     pub watched: Watched,
 }
 
+/// The interactive transaction that a connection's commands run in.
+#[derive(Debug, Clone, Copy)]
+pub struct Membership {
+    /// Its token; `None` for one that never was: no such transaction can be open.
+    pub token: Option<Token>,
+    /// How it came to be there.
+    pub by: Bound,
+}
+
+/// How a connection came into a transaction; so it leaves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// AFT.BEGIN or AFT.JOIN.
+    ByCall,
+    /// Its name.
+    ByName,
+    /// The user that it logged in as.
+    ByUser,
+}
+
 /// The state of a connection.
 #[derive(Debug)]
 pub struct Session {
@@ -139,6 +160,10 @@ pub struct Session {
     pub monitored: bool,
     /// Watched keys.
     pub watches: Vec<Watch>,
+    /// The transaction that its commands run in.
+    pub inside: Option<Membership>,
+    /// What it committed last: a repeated AFT.COMMIT means that.
+    pub committed: Option<Token>,
     /// Bytes of the watched keys.
     pub watched_bytes: usize,
     /// Whether replies are sent.
@@ -169,6 +194,8 @@ impl Session {
             monitoring: false,
             monitored: false,
             watches: Vec::new(),
+            inside: None,
+            committed: None,
             watched_bytes: 0,
             reply_mode: ReplyMode::On,
             closing: false,
@@ -209,6 +236,22 @@ impl Session {
                 View::Visible
             }
             None => View::Visible,
+        }
+    }
+
+    /// The gate that a reply of this connection still waits at.
+    pub fn pending_gate(&self) -> Option<&Arc<Gate>> {
+        let (_, gate) = self.waits_for.as_ref()?;
+        (gate.outcome() == Outcome::Pending).then_some(gate)
+    }
+
+    /// Its commands run in a transaction from now on, or in none.
+    pub fn bind(&mut self, membership: Option<Membership>) {
+        self.inside = membership;
+        self.client.state().inside = membership.and_then(|membership| membership.token);
+        // Those of another transaction, or of none, can't be told from untouched ones.
+        for watch in self.watches.extract_if(.., |watch| watch.watched.is_inside()) {
+            self.watched_bytes -= watch.key.len();
         }
     }
 
@@ -268,5 +311,7 @@ impl Session {
     pub fn log_out(&mut self, server: &Server) {
         self.log_in(Arc::clone(server.users.default_user()));
         self.authenticated = server.users.lets_in_anybody();
+        self.bind(None);
+        self.committed = None;
     }
 }

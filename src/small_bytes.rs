@@ -145,6 +145,12 @@ impl<L: Long> From<&str> for Small<L> {
     }
 }
 
+impl From<String> for SmallBytes {
+    fn from(text: String) -> Self {
+        Self::from(text.as_bytes())
+    }
+}
+
 impl From<Vec<u8>> for SmallBytes {
     fn from(bytes: Vec<u8>) -> Self {
         if is_mostly(bytes.len(), bytes.capacity()) {

@@ -2,18 +2,23 @@
 //!
 //! A plain command is a transaction of its own, MULTI/EXEC is one around many commands.
 //! Both run in one go while the sequencer is held, so nothing comes in between their
-//! reads and their commit.
+//! reads and their commit. A command inside of an interactive transaction (`inside`) reads
+//! and writes in that one, which commits later.
 
+mod inside;
 mod keyspace;
 
+pub use inside::NotCommitted;
 pub use keyspace::Scan;
 
 use crate::engine::core::{Core, Health, Missing, Pin, Refused};
 use crate::engine::gate::Gate;
+use crate::engine::interactive::TransactionId;
 use crate::engine::version::{Position, Snapshot, State, Value, Version};
 use crate::engine::writes::{Change, Own, WriteSet};
 use crate::layout::{Commit, CommitId};
 use crate::small_bytes::SmallKey;
+use inside::Inside;
 use std::sync::Arc;
 
 /// Which state a transaction reads.
@@ -69,6 +74,8 @@ pub enum Finished {
     ExpiryUnknown(Refused),
     /// Nothing happened: it wrote more bytes than one transaction may.
     TooLarge,
+    /// Nothing happened: open transactions hold more bytes than they may.
+    TooManyOpen,
 }
 
 /// A transaction under way.
@@ -76,6 +83,8 @@ pub enum Finished {
 pub struct Transaction<'c> {
     core: &'c mut Core,
     snapshot: Snapshot,
+    /// The present time, in milliseconds since the Unix epoch.
+    now_ms: u64,
     writes: WriteSet,
     /// The newest unacknowledged group that something it read came from.
     saw: Position,
@@ -83,6 +92,8 @@ pub struct Transaction<'c> {
     saw_expired_ms: u64,
     missing: Vec<Missing>,
     bytes_max: usize,
+    /// The interactive transaction that it is a part of.
+    inside: Option<Box<Inside>>,
 }
 
 impl<'c> Transaction<'c> {
@@ -114,18 +125,20 @@ impl<'c> Transaction<'c> {
         Self {
             core,
             snapshot,
+            now_ms: snapshot.now_ms,
             writes: WriteSet::default(),
             saw: 0,
             saw_expired_ms: 0,
             missing: Vec::new(),
             bytes_max,
+            inside: None,
         }
     }
 
     /// The time it runs at, in milliseconds since the Unix epoch.
     #[inline]
     pub fn now_ms(&self) -> u64 {
-        self.snapshot.now_ms
+        self.now_ms
     }
 
     /// How many databases there are.
@@ -189,7 +202,10 @@ impl<'c> Transaction<'c> {
     /// How many keys a database has, those it writes itself included.
     pub fn count(&mut self, database: u8) -> u64 {
         let database = self.writes.home(database);
-        let mut count = i64::try_from(self.core.live_keys(database, self.snapshot)).unwrap_or(0);
+        self.note_look();
+        let pinned = self.pinned_count(database);
+        let keys = pinned.unwrap_or_else(|| self.core.live_keys(database, self.snapshot));
+        let mut count = i64::try_from(keys).unwrap_or(0);
         if self.snapshot.position == Snapshot::TIP {
             // Anyone's pending write may have been counted.
             self.saw = self.saw.max(self.core.newest_pending());
@@ -255,17 +271,23 @@ impl<'c> Transaction<'c> {
     /// Whether what a WATCH remembered still holds on the tip. What the answer saw there
     /// counts as read.
     pub fn watch_holds(&mut self, database: u8, key: &[u8], watched: Watched) -> bool {
+        let (place, commit, alive) = match watched {
+            Watched::Version { place, commit, alive } => (place, commit, alive),
+            Watched::Inside { id, revision } => {
+                return self.watched_inside_holds(database, key, id, revision);
+            }
+        };
         let tip = self.core.tip();
         self.saw = self.saw.max(self.core.swapped_at(database));
         // A swap touches all keys, whether or not either of the two databases has them: what
         // was there at that moment can't be told any more.
-        if watched.place != Watched::place(self.core, database, tip) {
+        if place != Watched::place(self.core, database, tip) {
             return false;
         }
-        match self.see_newest(watched.slot(), key, tip) {
-            Some((commit, alive)) => commit == watched.commit && alive == watched.alive,
+        match self.see_newest(place.0, key, tip) {
+            Some((newest, is_alive)) => newest == commit && is_alive == alive,
             // A tombstone that has gone from the index since is no change.
-            None => !watched.alive,
+            None => !alive,
         }
     }
 
@@ -290,6 +312,9 @@ impl<'c> Transaction<'c> {
     /// It counts as read: what is read after a WATCH must not be older than what that holds
     /// on to. Otherwise EXEC would find the key untouched, and not as it was read.
     pub fn watch(&mut self, database: u8, key: &[u8]) -> Watched {
+        if let Some(watched) = self.watch_inside(database, key) {
+            return watched;
+        }
         if self.snapshot.position == Snapshot::TIP {
             self.saw = self.saw.max(self.core.swapped_at(database));
         }
@@ -297,12 +322,12 @@ impl<'c> Transaction<'c> {
         let newest = self.see_newest(place.0, key, self.snapshot);
         let (commit, alive) = newest.unwrap_or((CommitId::ZERO, false));
         self.core.watch(place.0, key);
-        Watched { place, commit, alive }
+        Watched::Version { place, commit, alive }
     }
 
     /// Lets go of a watched key.
     pub fn unwatch(&mut self, watched: Watched, key: &[u8]) {
-        self.core.unwatch(watched.slot(), key);
+        watched.let_go(self.core, key);
     }
 
     /// The state, for reports about it.
@@ -310,31 +335,33 @@ impl<'c> Transaction<'c> {
         self.core
     }
 
+    /// The state, to begin and to end interactive transactions in it.
+    pub fn core_mut(&mut self) -> &mut Core {
+        self.core
+    }
+
     /// Commits, if there is anything to commit.
+    #[inline]
     pub fn finish(self, meta: &Commit<'_>) -> Finished {
+        if self.inside.is_some() {
+            return self.finish_inside();
+        }
         if !self.missing.is_empty() {
             return Finished::Fetch(self.missing);
         }
         if self.writes.bytes() > self.bytes_max {
             return Finished::TooLarge;
         }
-        let mut waits_for = self.saw;
-        let mut commit = None;
-        if !self.writes.is_empty() {
-            match self.core.commit(self.writes, meta) {
-                Ok((id, position)) => {
-                    commit = Some(id);
-                    waits_for = position;
-                }
-                Err(refused) => return Finished::Refused(refused),
-            }
-        } else if self.saw_expired_ms > self.core.now_through_acked_ms() {
-            if let Health::Refusing(why) = self.core.health() {
-                return Finished::ExpiryUnknown(Refused(why.clone()));
-            }
-            waits_for = self.core.want_group();
+        if self.writes.is_empty() {
+            return answer(self.core, self.saw, self.saw_expired_ms);
         }
-        Finished::Done { gate: self.core.gate(waits_for), waits_for, commit }
+        match self.core.commit(self.writes, meta) {
+            Ok((id, position)) => {
+                let gate = self.core.gate(position);
+                Finished::Done { gate, waits_for: position, commit: Some(id) }
+            }
+            Err(refused) => Finished::Refused(refused),
+        }
     }
 
     /// What a database's number was when the transaction began, and a key's hash.
@@ -344,7 +371,7 @@ impl<'c> Transaction<'c> {
     }
 
     fn own_is_expired(&self, expires_ms: u64) -> bool {
-        expires_ms != 0 && expires_ms <= self.snapshot.now_ms
+        expires_ms != 0 && expires_ms <= self.now_ms
     }
 
     /// The live version of a key in the snapshot, and a note of what that depends on.
@@ -359,6 +386,9 @@ impl<'c> Transaction<'c> {
         let on_tip = self.snapshot.position == Snapshot::TIP;
         if on_tip {
             self.saw = self.saw.max(self.core.swapped_at(database));
+        }
+        if self.inside.is_some() {
+            self.note(database, key);
         }
         let Some(version) = self.core.read(database, hash, key, self.snapshot) else {
             if on_tip {
@@ -379,19 +409,50 @@ impl<'c> Transaction<'c> {
     }
 }
 
+/// What a transaction answers that has read, as far as `saw` and an expiry, and not written.
+fn answer(core: &mut Core, saw: Position, saw_expired_ms: u64) -> Finished {
+    let mut waits_for = saw;
+    if saw_expired_ms > core.now_through_acked_ms() {
+        if let Health::Refusing(why) = core.health() {
+            return Finished::ExpiryUnknown(Refused(why.clone()));
+        }
+        waits_for = core.want_group();
+    }
+    Finished::Done { gate: core.gate(waits_for), waits_for, commit: None }
+}
+
 /// What WATCH remembers of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Watched {
-    /// Where the database was, and how often it had been swapped.
-    place: (u8, u64),
-    commit: CommitId,
-    alive: bool,
+pub enum Watched {
+    /// What the key was.
+    Version {
+        /// Where the database was, and how often it had been swapped.
+        place: (u8, u64),
+        /// The commit that changed it last.
+        commit: CommitId,
+        /// Whether it was there.
+        alive: bool,
+    },
+    /// What an interactive transaction had made of it.
+    Inside {
+        /// Which one.
+        id: TransactionId,
+        /// Its last write to the key.
+        revision: u32,
+    },
 }
 
 impl Watched {
-    /// The slot of its database, see [`Core::slot`].
-    pub fn slot(&self) -> u8 {
-        self.place.0
+    /// Whether it is of an interactive transaction.
+    pub fn is_inside(&self) -> bool {
+        matches!(self, Self::Inside { .. })
+    }
+
+    /// Lets go of what the state keeps for it.
+    pub fn let_go(self, core: &mut Core, key: &[u8]) {
+        if let Self::Version { place, .. } = self {
+            core.unwatch(place.0, key);
+        }
     }
 
     fn place(core: &Core, database: u8, snapshot: Snapshot) -> (u8, u64) {

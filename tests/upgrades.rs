@@ -1,10 +1,11 @@
 //! Stores that earlier versions have written are read by this one, to the last key.
 //!
-//! | directory          | written by                                     | format |
-//! |--------------------|------------------------------------------------|--------|
-//! | `issue-2`          | 1d83e0d, the last before keyspace commands     | 1      |
-//! | `issue-3`          | 515bd24, with swaps of databases               | 2      |
-//! | `issue-4-format-3` | the first with bases                           | 3      |
+//! | directory          | written by                                      | format |
+//! |--------------------|-------------------------------------------------|--------|
+//! | `issue-2`          | 1d83e0d, the last before keyspace commands      | 1      |
+//! | `issue-3`          | 515bd24, with swaps of databases                | 2      |
+//! | `issue-4-format-3` | the first with bases                            | 3      |
+//! | `issue-6-format-3` | 4c371e4, the last before what committed is kept | 3      |
 //!
 //! `tests/upgrades/make` has made them and makes the next.
 
@@ -138,6 +139,11 @@ fn the_store_of_issue_3_is_read() {
 #[test]
 fn the_store_of_issue_4_is_read() {
     upgrade("issue-4-format-3");
+}
+
+#[test]
+fn the_store_of_issue_6_is_read() {
+    upgrade("issue-6-format-3");
 }
 
 /// All files and their bytes; whoever looks holds the lock, and says so in it.

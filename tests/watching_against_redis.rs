@@ -262,9 +262,13 @@ fn who_watches_and_does_not_read_is_ended() {
 /// Not in Redis 7.0, or there a container of commands that we don't take apart.
 const OWN: &[&str] = &["client|no-touch", "client|setinfo", "cluster"];
 
+fn redis_has(name: &str) -> bool {
+    !OWN.contains(&name) && !name.starts_with("aft.")
+}
+
 /// Every command with a number of arguments that suits it.
 fn requests(args: &[&str]) -> Vec<String> {
-    let commands = table::with_subcommands().filter(|command| !OWN.contains(&command.name));
+    let commands = table::with_subcommands().filter(|command| redis_has(command.name));
     let request = |command: &table::Command| {
         let own: Vec<&str> = command.name.split('|').collect();
         let more = (command.arity.unsigned_abs() as usize).saturating_sub(own.len());
@@ -367,7 +371,7 @@ fn categories_hold_what_they_hold_in_redis() {
     let mut pair = Pair::connect(&node, &redis);
     let known: BTreeSet<&str> = table::with_subcommands()
         .map(|command| command.name)
-        .filter(|name| !OWN.contains(name))
+        .filter(|name| redis_has(name))
         .collect();
     let names = |frame: &Frame| -> BTreeSet<String> {
         frame.items().iter().map(text).filter(|name| known.contains(name.as_str())).collect()

@@ -19,7 +19,7 @@
 //!          │           ├─▶ redis_benchmark  throughput of plain commands
 //!          │           ├─▶ load, workload   transfers, and latency at a fixed rate
 //!          │           └─▶ limits           what the machine would allow
-//!          ├▶ million                       memory of a key
+//!          ├▶ million                       memory of a key, and starts
 //!          ├▶ instructions                  by callgrind
 //!          └▶ report ─▶ bars, plot, text    docs/benchmarks/*.md, *.svg
 //! ```

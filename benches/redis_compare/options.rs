@@ -25,7 +25,7 @@ pub(crate) enum Task {
 pub(crate) enum Part {
     /// Commands under loads.
     Matrix,
-    /// A million keys: their memory.
+    /// A million keys: their memory, and starts.
     Million,
     /// Instructions a command.
     Instructions,

@@ -1,7 +1,7 @@
 //! The connection itself: <https://redis.io/docs/latest/commands/?group=connection>.
 
 use super::parse::{database_arg, integer, repeating, syntax_error, wrong_arity};
-use super::{CommandResult, Context, Stop, acl, transactions};
+use super::{CommandResult, Context, Stop, acl, inside, transactions};
 use crate::resp::{Protocol, Reply};
 use crate::server::users;
 use crate::session::Session;
@@ -50,9 +50,11 @@ fn authenticate(
     name: &[u8],
     password: &[u8],
 ) -> CommandResult {
+    let (name, token) = inside::user_and_token(&context.server.users, name);
     match context.server.users.get(name) {
         Some(user) if user.rules().admit(password) => {
             context.session.log_in(user);
+            inside::bind_by_user(context.session, token);
             Ok(Reply::Ok)
         }
         _ => {
@@ -124,6 +126,7 @@ pub(super) fn set_name(context: &mut Context<'_, '_>, name: &[u8]) -> Result<(),
         return Err(Reply::error(text).into());
     }
     context.session.client.state().name = name.to_vec();
+    inside::bind_by_name(context.session, name);
     Ok(())
 }
 

@@ -204,6 +204,38 @@ pub(super) fn latency(_: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
     )
 }
 
+/// AFT.HELP
+pub(super) fn aft(_: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
+    let lines = [
+        "Transactions over many commands, connections and functions:",
+        "AFT.BEGIN [REQUEST <id> [STEP <name> [AFTER <name>]] [RESUME]] [SERIALIZABLE] [TIMEOUT <ms>]",
+        "    Begin one, and work in it. Returns its token, a state and a result.",
+        "    A request commits once: `begun`, or `committed` with its result.",
+        "    If an attempt is open it is dropped; with RESUME it goes on: `open`.",
+        "    A step is a function of a request: `begun`, or `done` with its result.",
+        "AFT.JOIN <token>",
+        "    Work in it on this connection, too.",
+        "AFT.LEAVE",
+        "    Work in no transaction on this connection; it stays open.",
+        "AFT.DONE [<token>] [RESULT <bytes>]",
+        "    End a step.",
+        "AFT.COMMIT [<token>] [RESULT <bytes>]",
+        "    All its writes happen, at one instant: returns the commit's id.",
+        "    Repeating it returns the same. CONFLICT: nothing happened, begin again.",
+        "AFT.ABORT [<token>]",
+        "    Nothing of it happens.",
+        "AFT.STATUS (<token> | REQUEST <id>)",
+        "    What is known of it.",
+        "AFT.LIST",
+        "    All open transactions.",
+        "CLIENT SETNAME aft:<token>, or AUTH <user>~<token> <password>",
+        "    All that this connection does is done in it.",
+        "AFT.HELP",
+        "    Prints this help.",
+    ];
+    Ok(Reply::Array(lines.into_iter().map(Reply::simple).collect()))
+}
+
 fn help(container: &str, lines: &[&'static str]) -> CommandResult {
     let usage = format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
     let lines = lines.iter().chain(&["HELP", "    Prints this help."]);

@@ -326,6 +326,12 @@ fn aft(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .count("store_failures", &metrics.failures)
         .line("store_last_failure", one_line(&store.last_failure().unwrap_or_default()));
     space(context, lines);
+    let interactive = core.interactive();
+    lines
+        .line("open_transactions", interactive.registry.len())
+        .line("open_transactions_bytes", interactive.registry.bytes())
+        .line("outcomes", interactive.outcomes.len())
+        .line("outcomes_bytes", interactive.outcomes.bytes());
     match core.oldest_pin() {
         Some((position, since_ms)) => lines
             .line("oldest_pin_position", position)

@@ -15,6 +15,8 @@
 //! | `object`        | OBJECT, MEMORY                                                |
 //! | `expiry`        | EXPIRE, TTL … PERSIST                                         |
 //! | `transactions`  | MULTI, EXEC, DISCARD, WATCH, UNWATCH                          |
+//! | `interactive`   | AFT.BEGIN, AFT.COMMIT …: transactions over many commands         |
+//! | `inside`        | what differs for commands in one of those                     |
 //! | `connection`    | HELLO, AUTH, SELECT, PING …                                   |
 //! | `client`        | CLIENT: this connection and the others                        |
 //! | `config`        | CONFIG: settings                                              |
@@ -38,6 +40,8 @@ mod connection;
 mod expiry;
 mod help;
 mod info;
+mod inside;
+mod interactive;
 mod introspection;
 mod keys;
 mod latency;
@@ -185,6 +189,8 @@ pub enum Execution {
     Reply(Reply, Option<Arc<Gate>>),
     /// Nothing happened: these values have to be fetched, then it runs again.
     Fetch(Vec<Missing>),
+    /// Nothing happened: it runs again once this gate has opened.
+    Wait(Arc<Gate>),
     /// It is done, but the reply comes later.
     Held(Reply, Hold),
     /// Nothing happened: it would add to the store, and compaction is far behind. It runs again
@@ -231,7 +237,10 @@ pub fn execute(
         let text = format!("ERR this aft node was stopped: {why}");
         return Reply::error(text).into();
     }
-    if core.writes_must_wait() && !request.has_waited && needs_memory(session, command) {
+    if let Some(gate) = inside::must_wait(session, core, command) {
+        return Execution::Wait(gate);
+    }
+    if core.writes_must_wait() && !request.has_waited && adds_to_store(session, command) {
         return Execution::NoRoom;
     }
     let view = if command.flags.has(Flags::WRITE) || transactions::needs_tip(session, command) {
@@ -287,6 +296,7 @@ fn admit(
         // Redis takes whoever watches for a kind of replica.
         return Err(Reply::error("ERR Replica can't interact with the keyspace"));
     }
+    inside::admit(session, core, command)?;
     Ok(command)
 }
 
@@ -300,6 +310,15 @@ fn needs_memory(session: &Session, command: &Command) -> bool {
         Some(multi) if command.flags.has(Flags::EXEC) => multi.needs_memory,
         Some(_) => !LEAVES_MULTI.contains(&command.name),
         None => command.flags.has(Flags::DENY_OOM),
+    }
+}
+
+/// Whether a command may make the store larger: what is written inside of an interactive
+/// transaction does so at its commit, and that leaves an outcome in any case.
+fn adds_to_store(session: &Session, command: &Command) -> bool {
+    match inside::token(session, command) {
+        Some(_) => false,
+        None => command.flags.has(Flags::COMMIT) || needs_memory(session, command),
     }
 }
 
@@ -374,6 +393,12 @@ fn run(
     let ends_multi = command.flags.has(Flags::EXEC) && session.multi.is_some();
     let bytes_max = core.transaction_bytes_max().min(settings.transaction_bytes_max as usize);
     let mut transaction = Transaction::begin(core, view, bytes_max);
+    if let Some(token) = inside::token(session, command) {
+        if !transaction.enter(token, settings.transactions_bytes_max as usize) {
+            return inside::not_open().into();
+        }
+        transaction.reads_to_write(command.flags.has(Flags::WRITE));
+    }
     let mut context = Context {
         server,
         settings,
@@ -407,6 +432,7 @@ fn run(
         Finished::Refused(refused) => not_committed(&refused.0).into(),
         Finished::ExpiryUnknown(refused) => expiry_unknown(&refused.0).into(),
         Finished::TooLarge => too_large().into(),
+        Finished::TooManyOpen => inside::too_many_bytes().into(),
     };
     if ends_multi {
         transactions::end(session, core);

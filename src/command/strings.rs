@@ -146,7 +146,9 @@ pub(super) fn set(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResul
     };
     let needs_value = options.get || matches!(options.condition, Condition::IfEqual(_));
     let old = if needs_value { context.transaction.get(database, key)? } else { None };
-    let old_expiry = context.transaction.expires_ms(database, key);
+    // Without a condition it depends on nothing: a blind write, in transactions too.
+    let looks = options.keep_ttl || options.get || options.condition != Condition::Always;
+    let old_expiry = if looks { context.transaction.expires_ms(database, key) } else { None };
     let old_value = old.map(|Found { value: Value::String(bytes), .. }| bytes);
     if options.get {
         context.looked_up(old_value.is_some());

@@ -107,6 +107,7 @@ fn run_queue(context: &mut Context<'_, '_>, multi: &Multi) -> CommandResult {
         let (server, session) = (context.server, &mut *context.session);
         let result = match acl::admit(server, session, command, &args, acl::Place::Exec) {
             Ok(()) => {
+                context.transaction.reads_to_write(command.flags.has(Flags::WRITE));
                 let alone = inside.before(context, command, &args);
                 let result = (command.run)(context, &args);
                 let failed = matches!(result, Err(Stop::Reply(_)) | Ok(Reply::Error(_)));
@@ -147,7 +148,7 @@ pub(super) fn end(session: &mut Session, core: &mut Core) {
 pub fn forget_watches(session: &mut Session, core: &mut Core) {
     session.watched_bytes = 0;
     for watch in std::mem::take(&mut session.watches) {
-        core.unwatch(watch.watched.slot(), &watch.key);
+        watch.watched.let_go(core, &watch.key);
     }
 }
 

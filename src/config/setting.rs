@@ -146,6 +146,8 @@ pub enum Group {
     Connections,
     /// Connections that are encrypted.
     Tls,
+    /// Interactive transactions.
+    Transactions,
     /// How transactions reach the store.
     Engine,
     /// The store that is a directory of this machine.
@@ -161,6 +163,7 @@ impl Group {
             Self::General => "General",
             Self::Connections => "Connections: what one client may take from the others",
             Self::Tls => "TLS: connections that are encrypted",
+            Self::Transactions => "Transactions: over many commands, and what became of them",
             Self::Engine => "Engine: how transactions reach the store",
             Self::EmbeddedStore => "Embedded store",
             Self::RedisStore => "Redis as the store",

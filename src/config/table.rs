@@ -183,6 +183,36 @@ settings! {
             "How long a client may take for its TLS handshake; then it is disconnected.",
             "A handshake is two round trips, so this is long for any network, and who says nothing takes a place among --clients-max no longer.";
     }
+    Transactions {
+        transactions_max: u64 = 100_000,
+            count("transactions", 1, 4_294_967_295), Live, None,
+            "Interactive transactions open at once; one more is refused.",
+            "Each holds a snapshot and some hundred bytes, whether or not somebody still works in it.";
+        transactions_bytes_max: u64 = GIB as u64,
+            bytes(MIB, i64::MAX), Live, None,
+            "What all open transactions together hold; beyond it they can't grow and none begins.",
+            "Their writes stay in memory until the commit, which may never come. As much as the largest single one.";
+        transaction_timeout_ms: u64 = 60_000,
+            milliseconds(1, 30 * DAY_MS), Live, None,
+            "A transaction that nobody has used for so long is aborted, unless AFT.BEGIN said otherwise.",
+            "Longer than a function waits for another service, short enough that a crashed one holds nothing for long.";
+        transaction_timeout_max_ms: u64 = 900_000,
+            milliseconds(1, 30 * DAY_MS), Live, None,
+            "The longest such time that AFT.BEGIN may ask for.",
+            "What a transaction reads can't be compacted away meanwhile. A function may run for 15 minutes on the usual platforms.";
+        outcomes_keep_ms: u64 = DAY_MS as u64,
+            milliseconds(1000, 365 * DAY_MS), Live, None,
+            "How long it is known what became of a request id or a token.",
+            "A retry that comes later runs its functions again. Queues and schedulers give up within a day.";
+        outcomes_bytes_max: u64 = GIB as u64,
+            bytes(64 * KIB, i64::MAX), Live, None,
+            "Memory for what became of requests and tokens; when it is full, new transactions are refused.",
+            "None is forgotten before its time, or a retry would double effects. Each takes some 100 bytes, a request its id and result, too.";
+        result_bytes_max: u64 = MIB as u64,
+            bytes(0, 512 * MIB), Live, None,
+            "The largest result of a request or a step.",
+            "A retry learns it, so it is kept in memory as long as the outcome. Larger ones belong into a key.";
+    }
     Engine {
         group_bytes_max: u64 = 4 << 20,
             bytes(4 * KIB, GIB), AtStart, None,
@@ -268,7 +298,7 @@ settings! {
     EmbeddedStore {
         segment_bytes: u64 = 64 << 20,
             bytes(MIB, 4 * GIB), AtStart, None,
-            "Size at which the embedded store starts a new file, once it holds sixteen times as much; less before, down to a sixteenth.",
+            "Size at which the embedded store starts a new file, once it holds 32 times as much; less before, down to a 32nd.",
             "Space comes back a whole file at a time, so smaller is sooner; every file is one to open at the start, so larger is fewer.";
     }
     RedisStore {
@@ -302,6 +332,12 @@ pub(super) static ORDERS: &[Order] = &[
         larger: "read_deadline_ms",
         values: |s| (s.store_attempt_timeout_ms, s.read_deadline_ms),
         why: "a read would be given up before its first attempt",
+    },
+    Order {
+        smaller: "transaction_timeout_ms",
+        larger: "transaction_timeout_max_ms",
+        values: |s| (s.transaction_timeout_ms, s.transaction_timeout_max_ms),
+        why: "the usual time would be longer than the longest",
     },
     Order {
         smaller: "store_retry_first_ms",

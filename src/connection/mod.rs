@@ -55,7 +55,7 @@ enum Pause {
     No,
     /// A value is on its way from the store.
     Fetch(Fetching),
-    /// Too much is sequenced and not acknowledged.
+    /// Too much is sequenced and not acknowledged, or the next command needs what is.
     Backlog(Arc<Gate>),
     /// Compaction is far behind.
     Room(Waiting),
@@ -456,22 +456,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if std::mem::take(&mut self.session.monitored) {
                 self.output.push_bytes(&self.session.client.take_feed());
             }
-            match execution {
-                Execution::Reply(reply, gate) => self.output.push(reply, &mut self.session, gate),
-                Execution::Held(reply, hold) => {
-                    self.pause = Pause::hold(reply, hold);
-                    self.session.client.state().blocked = true;
-                }
-                Execution::NoRoom => {
-                    self.postpone(core, whole, Pause::Room(room(Arc::clone(&self.server))));
-                    break;
-                }
-                Execution::Fetch(missing) => {
-                    server.counters.fetches.fetch_add(1, Ordering::Relaxed);
-                    let fetching = fetch(Arc::clone(&self.server), missing);
-                    self.postpone(core, whole, Pause::Fetch(fetching));
-                    break;
-                }
+            if let Some(pause) = self.take(execution) {
+                self.request = Some(whole);
+                self.fetched = core.take_back();
+                self.pause = pause;
+                break;
             }
             core.keep_lent();
             self.has_waited = false;
@@ -486,11 +475,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.input.advance(used);
     }
 
-    /// The request runs again when the pause is over.
-    fn postpone(&mut self, core: &mut Core, whole: Whole, pause: Pause) {
-        self.request = Some(whole);
-        self.fetched = core.take_back();
-        self.pause = pause;
+    /// Takes what a request has come to. If nothing has happened it runs again after a pause.
+    fn take(&mut self, execution: Execution) -> Option<Pause> {
+        let server = || Arc::clone(&self.server);
+        match execution {
+            Execution::Reply(reply, gate) => self.output.push(reply, &mut self.session, gate),
+            Execution::Held(reply, hold) => {
+                self.pause = Pause::hold(reply, hold);
+                self.session.client.state().blocked = true;
+            }
+            Execution::NoRoom => return Some(Pause::Room(room(server()))),
+            Execution::Wait(gate) => return Some(Pause::Backlog(gate)),
+            Execution::Fetch(missing) => {
+                self.server.counters.fetches.fetch_add(1, Ordering::Relaxed);
+                return Some(Pause::Fetch(fetch(server(), missing)));
+            }
+        }
+        None
     }
 
     /// The next request; `None` if it isn't whole, or is none.

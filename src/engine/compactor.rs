@@ -158,8 +158,12 @@ pub(super) async fn run(engine: &Engine) -> ! {
                     at.bases += done.base_bytes + STEP_BYTES;
                     replaced.push_back(done);
                 }
-                // The log has to be closed first: the round goes on then.
-                Ok(None) => break,
+                // The log has to be closed first: the round goes on as soon as it is.
+                Ok(None) => {
+                    let _ = tokio::time::timeout(LOOK_EVERY, engine.rolled.notified()).await;
+                    wait = Duration::ZERO;
+                    break;
+                }
                 // What lies before it can go all the same.
                 Err(Failed::Damaged(name, _)) => bad = Some(name),
                 Err(Failed::Store(_)) => tokio::time::sleep(RETRY_AFTER).await,
@@ -304,6 +308,10 @@ impl Collection {
             let commit = directory.next_commit()?;
             let over = commit.is_none();
             if let Some(commit) = commit {
+                if commit.token.is_some() && engine.with_core(|core| core.outcome_is_alive(&commit))
+                {
+                    self.base.begin_commit(&commit, 0);
+                }
                 slice.extend(commit.writes.into_iter().map(|write| (commit.id, write)));
             }
             if slice.len() < SLICE_WRITES && !over {

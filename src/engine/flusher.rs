@@ -251,6 +251,7 @@ async fn roll(engine: &Engine) -> Result<(), Stopped> {
         core.roll_to(next);
         core.serve();
     });
+    engine.rolled.notify_one();
     Ok(())
 }
 

@@ -8,8 +8,10 @@
 
 mod entry;
 pub mod scan;
+mod share;
 
 pub use entry::Entry;
+pub use share::Share;
 
 use super::version::{Position, State, StoredValue, Value, Version};
 use crate::layout::CommitId;
@@ -127,15 +129,7 @@ const _: () = assert!(ENTRY_BYTES <= 100);
 impl Index {
     /// An empty index. The seed keeps clients from choosing keys that collide.
     pub fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            depth: 0,
-            directory: vec![0],
-            segments: vec![Segment::default()],
-            slab: Slab::default(),
-            len: 0,
-            heap_bytes: 0,
-        }
+        Self::of_share(seed, 0)
     }
 
     /// The hash of a key in this index.

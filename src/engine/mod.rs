@@ -19,6 +19,7 @@
 //! | [`version`] | versions, snapshots, and the rule which version a snapshot sees          |
 //! | [`index`]   | every key and its versions                                               |
 //! | [`writes`]  | what a transaction has written and not yet committed                     |
+//! | [`interactive`] | transactions over many commands and connections                     |
 //! | [`core`]    | the sequencer: tip, groups, visibility, falling back; no I/O, no clock   |
 //! | [`gate`]    | a reply waits for the group it depends on                                |
 //! | [`now`]     | the engine's one time                                                    |
@@ -30,6 +31,7 @@
 pub mod core;
 pub mod gate;
 pub mod index;
+pub mod interactive;
 pub mod now;
 pub mod version;
 pub mod writes;
@@ -77,8 +79,12 @@ pub struct EngineOptions {
     pub commit_deadline: Duration,
     /// How many objects recovery reads at once.
     pub recovery_reads_in_flight: usize,
+    /// Recovery installs keys on `1 << recovery_share_bits` threads.
+    pub recovery_share_bits: u32,
     /// How many expired keys are removed in one go.
     pub expired_keys_per_turn: usize,
+    /// How long it is known what became of an interactive transaction.
+    pub outcomes_keep: Duration,
     /// How many bytes of values that are in the store are kept in memory, too.
     pub cache_bytes: u64,
     /// What all data may take in memory, in bytes; 0 is no limit.
@@ -98,7 +104,9 @@ impl Default for EngineOptions {
             groups_in_flight_max: 2,
             commit_deadline: Duration::from_secs(10),
             recovery_reads_in_flight: 64,
+            recovery_share_bits: 1,
             expired_keys_per_turn: 200,
+            outcomes_keep: Duration::from_secs(24 * 60 * 60),
             cache_bytes: 256 << 20,
             memory_bytes_max: 0,
             snapshot_timeout: Duration::from_secs(60),
@@ -121,7 +129,9 @@ pub struct Engine {
     work: Notify,
     /// Compaction has come further: who waits to write may look again.
     room: Notify,
-    /// Commands that have waited for that.
+    /// A log was closed, and may be compacted.
+    rolled: Notify,
+    /// Commands that have waited for compaction.
     pub delayed_writes: AtomicU64,
     store: Arc<ResilientStore>,
     clock: Arc<dyn Clock>,
@@ -129,6 +139,7 @@ pub struct Engine {
     options: EngineOptions,
     commit_deadline_ms: AtomicU64,
     expired_keys_per_turn: AtomicUsize,
+    outcomes_keep_ms: AtomicU64,
     /// Keys removed since their time was over, but for those that a start has removed.
     pub expired_keys: AtomicU64,
     compaction: Mutex<CompactionReport>,
@@ -174,6 +185,7 @@ impl Engine {
             core: Mutex::new(core),
             work: Notify::new(),
             room: Notify::new(),
+            rolled: Notify::new(),
             delayed_writes: AtomicU64::new(0),
             store,
             clock,
@@ -181,6 +193,7 @@ impl Engine {
             options,
             commit_deadline_ms: AtomicU64::new(options.commit_deadline.as_millis() as u64),
             expired_keys_per_turn: AtomicUsize::new(options.expired_keys_per_turn),
+            outcomes_keep_ms: AtomicU64::new(options.outcomes_keep.as_millis() as u64),
             expired_keys: AtomicU64::new(0),
             compaction: Mutex::default(),
             cache_bytes: AtomicU64::new(options.cache_bytes),
@@ -213,6 +226,15 @@ impl Engine {
         self.commit_deadline_ms.store(commit.as_millis() as u64, Ordering::Relaxed);
         self.expired_keys_per_turn.store(expired_keys_per_turn, Ordering::Relaxed);
         self.store.set_read_deadline(read);
+    }
+
+    /// Changes how long it is known what became of interactive transactions.
+    pub fn adjust_outcomes(&self, keep: Duration) {
+        self.outcomes_keep_ms.store(keep.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    fn outcomes_keep(&self) -> Duration {
+        Duration::from_millis(self.outcomes_keep_ms.load(Ordering::Relaxed))
     }
 
     fn commit_deadline(&self) -> Duration {
@@ -410,11 +432,17 @@ impl Engine {
     async fn reap_for_ever(&self) -> Stopped {
         /// Between two looks for expired keys, which nobody can read any more anyway.
         const REAP_EVERY: Duration = Duration::from_millis(100);
+        /// Some hundred microseconds of work.
+        const ABORTED_PER_TURN: usize = 100;
         loop {
             tokio::time::sleep(REAP_EVERY).await;
             let cache_bytes = self.cache_bytes.load(Ordering::Relaxed);
             let memory_bytes_max = self.memory_bytes_max.load(Ordering::Relaxed);
             self.with_core(|core| core.set_space(cache_bytes, memory_bytes_max));
+            let keep = self.outcomes_keep();
+            while self.with_core(|core| core.tidy_interactive(keep, ABORTED_PER_TURN)) {
+                tokio::task::yield_now().await;
+            }
             loop {
                 let limit = self.expired_keys_per_turn.load(Ordering::Relaxed);
                 let reaped = self.with_core(|core| core.reap(limit));

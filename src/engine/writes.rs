@@ -1,11 +1,13 @@
 //! The writes of a transaction, buffered until it commits.
 
 mod homes;
+mod journal;
 
 use super::version::Value;
 use crate::small_bytes::SmallKey;
 use hashbrown::HashTable;
 use homes::Homes;
+use journal::{Journal, Undo};
 use smallvec::SmallVec;
 
 /// One buffered write.
@@ -19,6 +21,8 @@ pub struct KeyWrite {
     pub key: SmallKey,
     /// What becomes of it.
     pub change: Change,
+    /// Which of all writes of its transaction it was: WATCH inside of one compares it.
+    pub revision: u32,
 }
 
 /// What a transaction makes of a key.
@@ -64,6 +68,10 @@ pub struct WriteSet {
     places: Option<HashTable<u32>>,
     homes: Homes,
     bytes: usize,
+    /// How many writes there were.
+    revision: u32,
+    /// What can be taken back, once that is asked for.
+    journal: Option<Box<Journal>>,
 }
 
 /// What a write takes beside its key and value, in bytes, at most, in a group or in a base:
@@ -132,13 +140,23 @@ impl WriteSet {
     /// Records a write; an earlier one to the same key is replaced.
     pub fn record(&mut self, database: u8, hash: u64, key: SmallKey, change: Change) {
         self.bytes += change_bytes(&change);
+        self.revision = self.revision.wrapping_add(1);
+        let revision = self.revision;
         if let Some(place) = self.place(database, hash, &key) {
-            let replaced = std::mem::replace(&mut self.writes[place].change, change);
+            let write = &mut self.writes[place];
+            let replaced = std::mem::replace(&mut write.change, change);
+            let before = std::mem::replace(&mut write.revision, revision);
             self.bytes -= change_bytes(&replaced);
+            if let Some(journal) = &mut self.journal {
+                journal.push(Undo::Replaced { place: place as u32, revision: before, replaced });
+            }
             return;
         }
         self.bytes += key_bytes(&key);
-        self.writes.push(KeyWrite { database, hash, key, change });
+        if let Some(journal) = &mut self.journal {
+            journal.push(Undo::Added);
+        }
+        self.writes.push(KeyWrite { database, hash, key, change, revision });
         if let Some(places) = &mut self.places {
             let writes = &self.writes;
             let hash_of = |&at: &u32| writes[at as usize].hash;
@@ -159,6 +177,11 @@ impl WriteSet {
         if !self.flushed.contains(&database) {
             self.flushed.push(database);
         }
+    }
+
+    /// The revision of its last write to a key; 0 if there is none.
+    pub fn revision(&self, database: u8, hash: u64, key: &[u8]) -> u32 {
+        self.place(database, hash, key).map_or(0, |place| self.writes[place].revision)
     }
 
     /// Forgets everything.

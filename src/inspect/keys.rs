@@ -44,6 +44,9 @@ pub(super) struct Keys {
     orphans: HashMap<u64, Orphan, FixedState>,
     /// With the number of the fault that they belong to.
     bad: Vec<(usize, BadValue)>,
+    /// What became of interactive transactions, and the bytes of that.
+    outcomes: u64,
+    outcome_bytes: u64,
 }
 
 fn hash(slot: u8, key: &[u8]) -> u64 {
@@ -57,6 +60,8 @@ impl Keys {
             slots: (0..=u8::MAX).collect(),
             orphans: HashMap::default(),
             bad: Vec::new(),
+            outcomes: 0,
+            outcome_bytes: 0,
         };
         swaps.iter().for_each(|&(one, other)| keys.slots.swap(one.into(), other.into()));
         keys
@@ -79,6 +84,12 @@ impl Keys {
         let mut directory = checked_directory(header, bytes)?;
         while let Some(commit) = directory.next_commit()? {
             let id = commit.id;
+            if let Some(token) = commit.token {
+                let said =
+                    commit.request.map_or(0, <[u8]>::len) + commit.result.map_or(0, <[u8]>::len);
+                self.outcomes += 1;
+                self.outcome_bytes += (token.len() + said) as u64;
+            }
             for write in commit.writes {
                 match write {
                     Write::Control(Control::LogClosed { node, end }) => {
@@ -187,6 +198,8 @@ impl Keys {
             }
         }
         found.faults.extend(faults.into_values());
+        found.outcomes = self.outcomes;
+        found.live_bytes += self.outcome_bytes;
         for newest in self.newest.values().filter(|newest| is_alive(newest, now_ms)) {
             found.keys += 1;
             found.live_bytes += newest.bytes;

@@ -81,7 +81,9 @@ pub struct Inspection {
     pub starts: u64,
     /// Keys alive.
     pub keys: u64,
-    /// Bytes of their keys and values.
+    /// Interactive transactions of which it is known that they have committed.
+    pub outcomes: u64,
+    /// Bytes of keys and values that are alive, and of what is known of transactions.
     pub live_bytes: u64,
     /// Bytes of groups and bases that count, dead ones among them.
     pub counting_bytes: u64,
@@ -171,7 +173,7 @@ fn whom(name: ObjectName, counts: bool, whole_object: bool) -> &'static str {
         ObjectName::Node(_) => "nobody: that it is there is all it says",
         _ if !counts => "nobody: it is not needed any more",
         _ if !whole_object => "keys whose values are in it",
-        ObjectName::Base(..) => "all keys in it: which, it could only tell itself",
+        ObjectName::Base(..) => "all keys and outcomes in it: which, it could only tell itself",
         _ => "all transactions in it: which, it could only tell itself",
     }
 }

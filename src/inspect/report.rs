@@ -59,7 +59,7 @@ fn fault_json(fault: &Fault) -> String {
 }
 
 /// The names and figures of `aft store stats`.
-fn statistics(found: &Inspection) -> [(&'static str, u64); 12] {
+fn statistics(found: &Inspection) -> [(&'static str, u64); 13] {
     [
         ("objects", found.objects),
         ("bytes", found.bytes),
@@ -68,6 +68,7 @@ fn statistics(found: &Inspection) -> [(&'static str, u64); 12] {
         ("logs", found.logs),
         ("starts", found.starts),
         ("keys", found.keys),
+        ("outcomes", found.outcomes),
         ("live_bytes", found.live_bytes),
         ("dead_bytes", found.counting_bytes.saturating_sub(found.live_bytes)),
         ("start_reads_bytes", found.start_bytes),

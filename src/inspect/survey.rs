@@ -6,7 +6,7 @@ use crate::layout::{Checkpoint, FormatError, Header, Kind, NodeId, ObjectName};
 use crate::storage::{Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 
-const KEYS_LOST: &str = "all keys in it: which, it could only tell itself";
+const KEYS_LOST: &str = "all keys and outcomes in it: which, it could only tell itself";
 const TRANSACTIONS_LOST: &str = "all transactions in it: which, it could only tell itself";
 const NOBODY: &str = "nobody";
 
@@ -95,11 +95,11 @@ impl Survey {
                 let Some((header, _)) = sound(store, name).await? else {
                     continue;
                 };
-                // A log that never had a group says nothing.
+                // A seal that names none says nothing by itself: the group before it does, and a
+                // log that never had one is passed by.
                 if header.kind == Kind::Group || header.base != (0, 0) {
                     return Ok((header.base != (0, 0)).then_some(header.base));
                 }
-                break;
             }
         }
         Ok(None)

@@ -30,7 +30,8 @@
 //! The directory of a base begins with a commit of controls: what of the logs is replaced,
 //! which other bases count, and the swaps that lead to the numbers as they were there. Then
 //! come live versions, each put in a commit of its own id, and behind it, if a later commit
-//! changed the key's expiry, that meta.
+//! changed the key's expiry, that meta. What became of an interactive transaction is a commit
+//! with its token, request and result, and without writes (from format 4 on).
 
 use super::codec::{FormatError, Reader, put_bytes, put_varint};
 use super::{CommitId, NodeId};
@@ -257,6 +258,8 @@ fn put_control(out: &mut Vec<u8>, control: Control) {
 pub struct Directory<'a> {
     reader: Reader<'a>,
     commits_left: u32,
+    /// The memory of a commit that was given back.
+    writes: Vec<Write<'a>>,
 }
 
 impl<'a> Directory<'a> {
@@ -265,7 +268,7 @@ impl<'a> Directory<'a> {
         let mut reader = Reader::new(bytes, "directory");
         // An object without commits (a seal, say) has no directory at all.
         let commits_left = if reader.is_empty() { 0 } else { reader.u32()? };
-        Ok(Self { reader, commits_left })
+        Ok(Self { reader, commits_left, writes: Vec::new() })
     }
 
     /// The next commit, or `None` behind the last.
@@ -279,7 +282,8 @@ impl<'a> Directory<'a> {
         }
         self.commits_left -= 1;
         let reader = &mut self.reader;
-        let mut commit = Commit { id: read_commit_id(reader)?, ..Commit::default() };
+        let writes = std::mem::take(&mut self.writes);
+        let mut commit = Commit { id: read_commit_id(reader)?, writes, ..Commit::default() };
         let flags = reader.u8()?;
         if flags & !(HAS_TOKEN | HAS_REQUEST | HAS_RESULT) != 0 {
             return Err(FormatError::Field("commit flags"));
@@ -295,6 +299,13 @@ impl<'a> Directory<'a> {
             commit.writes.push(read_write(&mut self.reader)?);
         }
         Ok(Some(commit))
+    }
+
+    /// Takes back a commit: the next one is read into its memory. Bases are full of commits
+    /// of a single write.
+    pub fn reuse(&mut self, commit: Commit<'a>) {
+        self.writes = commit.writes;
+        self.writes.clear();
     }
 }
 

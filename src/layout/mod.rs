@@ -46,8 +46,9 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The version of every format described here. 2 has swaps of databases, which 1 has not;
-/// 3 has bases, and names the newest in each header.
-pub const FORMAT_VERSION: u16 = 3;
+/// 3 has bases, and names the newest in each header; from 4 on bases keep what became of
+/// interactive transactions, which a program of before would forget.
+pub const FORMAT_VERSION: u16 = 4;
 
 /// A process start: unique in a store, drawn from 1 upwards, never used again.
 pub type NodeId = u32;

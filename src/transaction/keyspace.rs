@@ -195,6 +195,7 @@ impl Transaction<'_> {
 
     /// Notes that a reply depends on all keys, and on some that expired until then.
     fn saw_all(&mut self, expired_ms: u64) {
+        self.note_look();
         self.saw_expired_ms = self.saw_expired_ms.max(expired_ms);
         if self.snapshot.position == Snapshot::TIP {
             self.saw = self.saw.max(self.core.newest_pending());

@@ -4,5 +4,6 @@
 #![allow(dead_code)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+pub(crate) mod names;
 pub(crate) mod node;
 pub(crate) mod script;

@@ -87,15 +87,19 @@ impl Node {
         self.server.disconnect(&session.client);
     }
 
-    /// What a connection would answer to a request, and the gate it waits for. Nothing is
-    /// brought to the store meanwhile: the node's tasks run only while somebody waits.
-    pub(crate) fn send(&self, session: &mut Session, line: &str) -> (Reply, Option<Arc<Gate>>) {
+    /// What becomes of a request at once. Nothing is brought to the store meanwhile: the node's
+    /// tasks run only while somebody waits.
+    pub(crate) fn execute(&self, session: &mut Session, line: &str) -> Execution {
         let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let settings = self.server.settings();
-        let execution = self.server.engine.with_core(|core| {
+        self.server.engine.with_core(|core| {
             command::execute(&self.server, &settings, session, core, Request::new(&args, None))
-        });
-        match execution {
+        })
+    }
+
+    /// What a connection would answer to a request, and the gate it waits for.
+    pub(crate) fn send(&self, session: &mut Session, line: &str) -> (Reply, Option<Arc<Gate>>) {
+        match self.execute(session, line) {
             Execution::Reply(reply, gate) => (reply, gate),
             other => panic!("{line}: {other:?}"),
         }
@@ -133,6 +137,9 @@ impl Node {
                         assert_eq!(outcome, Outcome::Durable);
                     }
                     return reply;
+                }
+                Execution::Wait(gate) => {
+                    self.runtime.block_on(poll_fn(|c| gate.poll(c)));
                 }
                 // As if its time had come.
                 Execution::Held(reply, Hold::For(_)) => return session.filter_reply(reply),

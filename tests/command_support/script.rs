@@ -6,6 +6,9 @@
 //! b: GET a        -> "x y"        the same on another connection, called b
 //! CLIENT ID       -> *            any reply: what Redis says differs by nature
 //! SET a 2 IFEQ 1  => OK           only ours: Redis is not asked
+//! AFT.BEGIN       => [$t, "begun", nil]     what stands there is called $t from now on
+//! AFT.COMMIT $t   => *
+//! !restart                        the next start of the node, and all connections anew
 //! ```
 //!
 //! Words are those of an inline request; a quoted one may hold `\n`, `\x00` and so on.
@@ -36,13 +39,23 @@ pub(crate) struct Step {
     pub(crate) as_redis: bool,
 }
 
-/// All scripts, by name.
+/// All scripts of what Redis can, too, by name.
 pub(crate) fn all() -> Vec<(String, Vec<Step>)> {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts");
+    of("scripts")
+}
+
+/// All scripts of what only aft can, by name.
+pub(crate) fn only_ours() -> Vec<(String, Vec<Step>)> {
+    of("scripts/aft")
+}
+
+fn of(directory: &str) -> Vec<(String, Vec<Step>)> {
+    let directory = format!("{}/tests/{directory}", env!("CARGO_MANIFEST_DIR"));
     let mut scripts: Vec<_> = std::fs::read_dir(directory)
         .unwrap()
-        .map(|entry| {
-            let path = entry.unwrap().path();
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .map(|path| {
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
             let text = std::fs::read_to_string(path).unwrap();
             let steps = parse(&name, &text);
@@ -59,6 +72,8 @@ fn parse(name: &str, text: &str) -> Vec<Step> {
     meant
         .map(|(at, line)| {
             let line_number = at + 1;
+            let line =
+                if line.starts_with('!') { format!("{line} => nothing") } else { line.to_owned() };
             let split = |arrow| line.rsplit_once(arrow).map(|(l, r)| (l, r, arrow));
             let (left, expected, arrow) = split(" -> ")
                 .or_else(|| split(" => "))

@@ -285,6 +285,7 @@ fn without(reply: &Reply, left_out: &[&str]) -> Reply {
 fn is_known(name: &Reply) -> bool {
     let Reply::Bulk(name) = name else { return false };
     table::by_full_name(name).is_some()
+        && !name.starts_with(b"aft.")
         && !NOT_IN_REDIS.iter().any(|own| own.as_bytes() == name.as_slice())
 }
 

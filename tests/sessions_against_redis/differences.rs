@@ -80,6 +80,8 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("start_stop.rs", &["| writes, when"]),
     ("redis_store/limits.rs", &["| SET, APPEND and others of nearly"]),
     ("refused_reads.rs", &["| reads, of a value the store", "| reads, of a key", "| reads, of a value that is lost"]),
+    ("scripts/aft/basics.txt", &["| AFT.BEGIN and other"]),
+    ("scripts/aft/bound.txt", &["| CLIENT SETNAME, HELLO, AUTH |"]),
     ("front_door/held.rs", &["| DEBUG |"]),
     ("front_door/main.rs", &["| an idle connection |"]),
     ("front_door/transactions.rs", &["| MULTI | the query buffer", "| WATCH | no limit"]),

@@ -88,6 +88,7 @@ pub(crate) fn check<'h>(
     for commit in commits {
         checker.whole(commit)?;
     }
+    checker.requests()?;
     checker.real_time()?;
     for txn in txns {
         checker.answers(txn)?;
@@ -198,6 +199,9 @@ impl<'h> Checker<'h> {
 
     /// What a transaction was told, or wrote, is right.
     fn answers(&mut self, txn: &Txn) -> Result<(), Violation> {
+        if let Some(inside) = &txn.inside {
+            return self.attempt(txn, inside);
+        }
         if let Some(place) = self.place(txn) {
             self.wrote_right(txn, place)?;
             if txn.now_ms < txn.wall_ms {
@@ -291,7 +295,7 @@ impl<'h> Checker<'h> {
                 self.saw_expired(txn, &version);
             }
         }
-        self.points.push((txn.id, point));
+        self.read_at(txn.id, point);
         self.not_expired_before(txn, &touched)
     }
 
@@ -304,8 +308,17 @@ impl<'h> Checker<'h> {
         *first = told.min(*first);
     }
 
+    /// Nobody who asks later reads what was before.
+    pub(crate) fn read_at(&mut self, id: TxnId, point: usize) {
+        self.points.push((id, point));
+    }
+
     /// What somebody was told had expired is not read again.
-    fn not_expired_before(&self, txn: &Txn, touched: &[Touched]) -> Result<(), Violation> {
+    pub(crate) fn not_expired_before(
+        &self,
+        txn: &Txn,
+        touched: &[Touched],
+    ) -> Result<(), Violation> {
         for version in touched.iter().filter(|version| version.alive) {
             if let Some(told) = self.expired.get(&(version.key, version.from))
                 && *told < txn.asked

@@ -118,6 +118,7 @@ impl Client {
         match self.rng.random_range(0..100) {
             0..10 => return self.watch_and_exec().await,
             10..12 => return self.read_pinned().await,
+            12..20 => return self.work_inside().await,
             _ => {}
         }
         let ops = random_ops(&mut self.rng);
@@ -202,7 +203,7 @@ impl Client {
                     Reply::Known(Outcome::Failed)
                 }
                 Finished::Refused(_) | Finished::ExpiryUnknown(_) => Reply::Known(Outcome::Refused),
-                Finished::TooLarge => {
+                Finished::TooManyOpen | Finished::TooLarge => {
                     self.complain("TooLarge");
                     Reply::Known(Outcome::Failed)
                 }
@@ -212,7 +213,7 @@ impl Client {
                     watching
                         .watched
                         .iter()
-                        .for_each(|(key, watched)| core.unwatch(watched.slot(), &key.name()));
+                        .for_each(|(key, watched)| watched.let_go(core, &key.name()));
                 });
             }
             self.replies.push_back((id, reply));
@@ -326,7 +327,7 @@ impl Client {
         }
         let Some(reads) = reads else {
             self.engine.with_core(|core| {
-                watched.iter().for_each(|(key, watched)| core.unwatch(watched.slot(), &key.name()));
+                watched.iter().for_each(|(key, watched)| watched.let_go(core, &key.name()));
             });
             return;
         };
@@ -394,6 +395,7 @@ pub(crate) fn answer(
             transaction.flush(database);
             Ok(Seen::Nothing)
         }
+        Op::Mark | Op::TakeBack => Ok(Seen::Nothing),
     }
 }
 
@@ -411,7 +413,7 @@ fn random_ttl(rng: &mut StdRng) -> u64 {
     rng.random_range(1..=longest)
 }
 
-fn random_op(rng: &mut StdRng) -> Op {
+pub(crate) fn random_op(rng: &mut StdRng) -> Op {
     let key = random_key(rng);
     match rng.random_range(0..100) {
         0..30 => Op::Put(key, random_length(rng), None),

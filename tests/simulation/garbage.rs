@@ -143,7 +143,7 @@ async fn a_sweep_gives_the_state_back_between_names() {
 }
 
 /// Moves something whenever there is anything to move.
-const EAGER: CompactionLimits = CompactionLimits {
+pub(crate) const EAGER: CompactionLimits = CompactionLimits {
     store_percent_max: 0,
     store_bytes_min: 0,
     groups_max: 1,

@@ -1,6 +1,9 @@
 //! What the clients asked and what they were told.
 
+use aft::engine::interactive::{Terms, Token};
+use aft::layout::CommitId;
 use std::fmt;
+use std::time::Duration;
 
 /// The place of an event in the one order in which the simulation saw events happen.
 pub(crate) type Tick = u64;
@@ -67,18 +70,25 @@ pub(crate) enum Op {
     /// `None` persists.
     Expire(Key, Option<u64>),
     Flush(u8),
+    /// A step of an interactive transaction begins.
+    Mark,
+    /// It begins again: what it wrote is taken back.
+    TakeBack,
 }
 
 impl Op {
     /// Whether it has to run on the tip.
     pub(crate) fn writes_or_reads_to_write(self) -> bool {
-        !matches!(self, Self::Get(_) | Self::Exists(_) | Self::Count(_))
+        !matches!(
+            self,
+            Self::Get(_) | Self::Exists(_) | Self::Count(_) | Self::Mark | Self::TakeBack
+        )
     }
 
     /// Whether it could change a key.
     pub(crate) fn may_touch(self, key: Key) -> bool {
         match self {
-            Self::Get(_) | Self::Exists(_) | Self::Count(_) => false,
+            Self::Get(_) | Self::Exists(_) | Self::Count(_) | Self::Mark | Self::TakeBack => false,
             Self::Flush(database) => database == key.database,
             Self::Put(k, ..)
             | Self::Delete(k)
@@ -149,6 +159,62 @@ pub(crate) struct Watch {
     pub(crate) held: bool,
 }
 
+/// What was told of an attempt, for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It has committed.
+    Committed(CommitId),
+    /// It has not, and never will.
+    Never,
+}
+
+/// What an interactive transaction is beside its commands: one attempt at its request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Inside {
+    /// The token of all of it, or of its newest step.
+    pub(crate) newest_token: Token,
+    pub(crate) request: Option<usize>,
+    pub(crate) serializable: bool,
+    pub(crate) timeout: Duration,
+    /// The engine's time at each command.
+    pub(crate) nows_ms: Vec<u64>,
+    /// When somebody has used it last, on the monotonic clock.
+    pub(crate) used: Duration,
+    /// The newest step, and whether it is done.
+    pub(crate) step: Option<(usize, bool)>,
+    /// The engine's time at its COMMIT.
+    pub(crate) commit_ms: u64,
+    /// Nobody can work in it any more.
+    pub(crate) over: bool,
+    /// Since another attempt at its request has begun.
+    pub(crate) fenced: bool,
+    /// Its COMMIT found something changed.
+    pub(crate) conflict: bool,
+    /// Some of its answers were never told.
+    pub(crate) unsure: bool,
+    pub(crate) told: Option<Told>,
+}
+
+impl Inside {
+    pub(crate) fn new(token: Token, request: Option<usize>, terms: &Terms, now: Duration) -> Self {
+        Self {
+            newest_token: token,
+            request,
+            serializable: terms.serializable,
+            timeout: terms.timeout,
+            nows_ms: Vec::new(),
+            used: now,
+            step: None,
+            commit_ms: 0,
+            over: false,
+            fenced: false,
+            conflict: false,
+            unsure: false,
+            told: None,
+        }
+    }
+}
+
 /// One transaction of one client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Txn {
@@ -160,12 +226,13 @@ pub(crate) struct Txn {
     pub(crate) ops: Vec<Op>,
     /// One for each command; empty where it never ran.
     pub(crate) seen: Vec<Seen>,
-    /// The engine's time when it ran, and the wall's.
+    /// The engine's time when it ran, or that of its snapshot; and the wall's.
     pub(crate) now_ms: u64,
     pub(crate) wall_ms: u64,
     pub(crate) watch: Option<Watch>,
     /// When the snapshot was taken, if it reads an older one than when it is told.
     pub(crate) pinned: Option<Tick>,
+    pub(crate) inside: Option<Inside>,
     pub(crate) outcome: Outcome,
 }
 
@@ -183,6 +250,7 @@ impl Txn {
             wall_ms: 0,
             watch: None,
             pinned: None,
+            inside: None,
             outcome: Outcome::NoReply,
         }
     }
@@ -195,6 +263,12 @@ impl Txn {
     /// Nothing that was asked later can have been seen.
     pub(crate) fn sees_until(&self) -> Option<Tick> {
         self.pinned.or(self.told)
+    }
+
+    /// The engine's time at a command.
+    pub(crate) fn now_at(&self, op: usize) -> u64 {
+        let inside = self.inside.as_ref().and_then(|inside| inside.nows_ms.get(op));
+        inside.copied().unwrap_or(self.now_ms)
     }
 
     /// Whether EXEC answered nil.
@@ -222,6 +296,9 @@ impl fmt::Display for Txn {
         if let Some(pinned) = self.pinned {
             write!(f, " pinned at {pinned}")?;
         }
+        if let Some(inside) = &self.inside {
+            write!(f, " {inside:?}")?;
+        }
         for (at, op) in self.ops.iter().enumerate() {
             let seen = self.seen.get(at).unwrap_or(&Seen::Nothing);
             write!(f, " {op:?} -> {seen:?};")?;
@@ -236,6 +313,9 @@ pub(crate) struct History {
     pub(crate) txns: Vec<Txn>,
     /// What went wrong in the clients' own eyes.
     pub(crate) complaints: Vec<String>,
+    /// The interactive ones, and those of each request.
+    pub(crate) attempts: Vec<TxnId>,
+    pub(crate) requests: Vec<Vec<TxnId>>,
     ticks: Tick,
 }
 
@@ -251,6 +331,45 @@ impl History {
         let asked = self.tick();
         self.txns.push(Txn::new(id, client, life, asked, ops));
         id
+    }
+
+    /// An interactive transaction begins: one that belongs to no single client.
+    pub(crate) fn ask_inside(&mut self, life: u32, inside: Inside) -> TxnId {
+        /// No client has such a number.
+        const NOBODY: u32 = 1_000_000;
+        let id = self.ask(NOBODY + self.txns.len() as u32, life, Vec::new());
+        self.attempts.push(id);
+        if let Some(request) = inside.request {
+            self.requests[request].push(id);
+        }
+        self.txn_mut(id).inside = Some(inside);
+        id
+    }
+
+    /// The attempt that a token is of.
+    pub(crate) fn attempt_with(&self, token: Token) -> Option<TxnId> {
+        let inside = |id: TxnId| self.txns[id as usize].inside.as_ref();
+        let same = |inside: &Inside| inside.newest_token.id == token.id;
+        self.attempts.iter().rev().copied().find(|id| inside(*id).is_some_and(same))
+    }
+
+    /// It is told that an attempt has not committed.
+    pub(crate) fn tell_never(&mut self, id: TxnId) {
+        let Some(inside) = &mut self.txn_mut(id).inside else { return };
+        inside.over = true;
+        if let Some(told @ Told::Committed(_)) = inside.told.replace(Told::Never) {
+            self.complaints.push(format!("t{id}: {told:?} was told before"));
+        }
+    }
+
+    /// A new attempt at a request begins: those before have not committed. `fenced` was open.
+    pub(crate) fn rule_out(&mut self, request: usize, fenced: Option<u128>) {
+        for id in self.requests[request].clone() {
+            self.tell_never(id);
+            if let Some(inside) = &mut self.txn_mut(id).inside {
+                inside.fenced |= fenced == Some(inside.newest_token.id);
+            }
+        }
     }
 
     /// A client is told.

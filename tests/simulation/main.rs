@@ -8,20 +8,24 @@
 // A test may fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod attempts;
 mod checker;
 mod client;
 mod clock;
 mod coverage;
+mod endings;
 mod faults;
 mod findings;
 mod garbage;
 mod history;
+mod inside;
 mod losses;
 mod model;
 mod naming;
 mod order;
 mod pinned;
 mod planted;
+mod starts;
 mod store;
 mod world;
 
@@ -156,4 +160,22 @@ fn a_server_that_forgets_own_writes_is_caught() {
 fn a_server_that_forgets_own_reads_is_caught() {
     let names = caught(Mutant::ForgetsOwnReads, 100);
     assert!(names.contains("ReadWentBack"), "{names:?}");
+}
+
+#[test]
+fn a_server_that_forgets_what_was_read_inside_is_caught() {
+    let names = caught(Mutant::ForgetsWhatWasRead, 100);
+    assert!(names.contains("ConflictIgnored"), "{names:?}");
+}
+
+#[test]
+fn a_server_that_forgets_requests_is_caught() {
+    let names = caught(Mutant::ForgetsRequests, 100);
+    assert!(names.contains("RequestCommittedTwice"), "{names:?}");
+}
+
+#[test]
+fn a_server_that_lets_go_of_snapshots_is_caught() {
+    let names = caught(Mutant::LetsGoOfSnapshots, 200);
+    assert!(!names.is_empty());
 }

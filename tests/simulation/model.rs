@@ -49,6 +49,8 @@ pub(crate) struct Touched {
     pub(crate) from: usize,
     pub(crate) alive: bool,
     pub(crate) expired: bool,
+    /// The commit of an interactive transaction depends on it.
+    pub(crate) binds: bool,
 }
 
 impl Model {
@@ -127,12 +129,18 @@ impl Model {
         let mut run = Run {
             model: self,
             point,
+            snapshot_ms: txn.now_ms,
             now_ms: txn.now_ms,
             flushed: BTreeSet::new(),
             own: BTreeMap::new(),
+            marked: BTreeMap::new(),
             touched: Vec::new(),
+            binds: false,
         };
+        let inside = txn.inside.as_ref();
         for (at, (op, seen)) in txn.ops.iter().zip(&txn.seen).enumerate() {
+            run.now_ms = txn.now_at(at);
+            run.binds = inside.is_some_and(|i| i.serializable || op.writes_or_reads_to_write());
             if !run.answers(txn.id, at, *op, seen) {
                 return Err(at);
             }
@@ -145,6 +153,9 @@ impl Model {
         let mut single = txn.clone();
         single.ops = vec![txn.ops[op]];
         single.seen = vec![txn.seen[op].clone()];
+        if let Some(inside) = &mut single.inside {
+            inside.nows_ms = vec![txn.now_at(op)];
+        }
         self.replay(&single, point).is_ok()
     }
 }
@@ -153,29 +164,40 @@ impl Model {
 struct Run<'m> {
     model: &'m Model,
     point: usize,
+    /// When what others wrote is looked at, and what it wrote itself.
+    snapshot_ms: u64,
     now_ms: u64,
     flushed: BTreeSet<u8>,
     own: BTreeMap<Key, Found>,
+    /// What it had written when its newest step began.
+    marked: BTreeMap<Key, Found>,
     touched: Vec<Touched>,
+    binds: bool,
 }
 
 impl Run<'_> {
     fn get(&mut self, key: Key) -> Found {
         if let Some(own) = self.own.get(&key) {
-            return own.clone();
+            return self.unless_expired(own).cloned();
         }
         if self.flushed.contains(&key.database) {
             return None;
         }
-        let found = self.model.found(key, self.point, self.now_ms);
+        let found = self.model.found(key, self.point, self.snapshot_ms);
         let version = self.model.at(key, self.point);
         self.touched.push(Touched {
             key,
             from: version.map_or(0, |version| version.from),
             alive: found.is_some(),
             expired: found.is_none() && version.is_some_and(|version| version.value.is_some()),
+            binds: self.binds,
         });
         found
+    }
+
+    /// What it wrote itself expires by the clock: an interactive one may outlive it.
+    fn unless_expired<'f>(&self, own: &'f Found) -> Option<&'f (Vec<u8>, u64)> {
+        own.as_ref().filter(|(_, expires_ms)| *expires_ms == 0 || *expires_ms > self.now_ms)
     }
 
     /// How many keys there are: expired ones may count until they are reaped.
@@ -185,16 +207,17 @@ impl Run<'_> {
             let own = self.own.get(&key);
             let flushed = self.flushed.contains(&database);
             let found = match own {
-                Some(own) => own.clone(),
+                Some(own) => self.unless_expired(own).cloned(),
                 None if flushed => None,
-                None => self.model.found(key, self.point, self.now_ms),
+                None => self.model.found(key, self.point, self.snapshot_ms),
             };
-            let expired = !flushed
-                && self.model.at(key, self.point).is_some_and(|version| {
-                    version.value.is_some()
-                        && version.expires_ms != 0
-                        && version.expires_ms <= self.now_ms
-                });
+            let expired = own.is_some_and(Option::is_some)
+                || !flushed
+                    && self.model.at(key, self.point).is_some_and(|version| {
+                        version.value.is_some()
+                            && version.expires_ms != 0
+                            && version.expires_ms <= self.snapshot_ms
+                    });
             sure += u64::from(found.is_some());
             perhaps += u64::from(found.is_some() || expired);
         }
@@ -248,6 +271,14 @@ impl Run<'_> {
                 self.flushed.insert(database);
                 *seen == Seen::Nothing
             }
+            Op::Mark => {
+                self.marked.clone_from(&self.own);
+                true
+            }
+            Op::TakeBack => {
+                self.own.clone_from(&self.marked);
+                true
+            }
         }
     }
 }
@@ -256,8 +287,9 @@ impl Run<'_> {
 pub(crate) fn effects(txn: &Txn) -> (BTreeSet<u8>, BTreeMap<Key, Effect>) {
     let mut flushed = BTreeSet::new();
     let mut writes: BTreeMap<Key, Effect> = BTreeMap::new();
-    let until = |ttl: Option<u64>| ttl.map_or(0, |ttl| txn.now_ms + ttl);
+    let mut marked = BTreeMap::new();
     for (at, (op, seen)) in txn.ops.iter().zip(&txn.seen).enumerate() {
+        let until = |ttl: Option<u64>| ttl.map_or(0, |ttl| txn.now_at(at) + ttl);
         match (*op, seen) {
             (Op::Put(key, length, ttl), _) => {
                 let value = value_of(txn.id, at, length);
@@ -287,6 +319,8 @@ pub(crate) fn effects(txn: &Txn) -> (BTreeSet<u8>, BTreeMap<Key, Effect>) {
                 writes.retain(|key, _| key.database != database);
                 flushed.insert(database);
             }
+            (Op::Mark, _) => marked.clone_from(&writes),
+            (Op::TakeBack, _) => writes.clone_from(&marked),
             _ => {}
         }
     }

@@ -154,6 +154,6 @@ fn key_of(op: Op) -> Option<Key> {
         | Op::Increment(key)
         | Op::PutIfAbsent(key, _)
         | Op::Expire(key, _) => Some(key),
-        Op::Count(_) | Op::Flush(_) => None,
+        Op::Count(_) | Op::Flush(_) | Op::Mark | Op::TakeBack => None,
     }
 }

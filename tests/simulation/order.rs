@@ -3,6 +3,7 @@
 
 use crate::checker::Violation;
 use crate::history::{Key, TxnId};
+use crate::inside::{attempt_of, number_of};
 use aft::layout::group::{checked_directory, verify_object};
 use aft::layout::{CommitId, Control, Header, Kind, NodeId, ObjectName, Place, Write};
 use bytes::Bytes;
@@ -23,6 +24,8 @@ pub(crate) enum Stored {
 pub(crate) struct Committed {
     pub(crate) id: CommitId,
     pub(crate) txn: TxnId,
+    /// The request that it fulfils, if it is interactive and has one.
+    pub(crate) request: Option<usize>,
     /// The group it stands in.
     pub(crate) group: (NodeId, u64),
     pub(crate) writes: Vec<Stored>,
@@ -121,19 +124,21 @@ impl Order {
                     );
                 }
             }
-            let Some(request) = commit.request else {
+            // An interactive one says by its result which attempt it is.
+            let says = commit.token.map_or(commit.request, |_| commit.result);
+            let Some(says) = says else {
                 if writes.is_empty() {
                     continue;
                 }
                 return Err(broken(&name, format!("commit {} is nobody's", commit.id)));
             };
-            let txn = std::str::from_utf8(request)
-                .ok()
-                .and_then(|text| text.parse().ok())
-                .ok_or_else(|| broken(&name, "a request that no client made"))?;
+            let txn =
+                attempt_of(says).ok_or_else(|| broken(&name, "a request that no client made"))?;
+            let request = commit.request.filter(|_| commit.token.is_some()).and_then(number_of);
             self.commits.push(Committed {
                 id: commit.id,
                 txn,
+                request,
                 group: (header.node, header.number),
                 writes,
             });

@@ -6,6 +6,8 @@ use crate::model::{Effect, effects};
 use crate::order::{Committed, Stored};
 use aft::layout::CommitId;
 
+mod inside;
+
 const A: Key = Key { database: 0, number: 0 };
 const B: Key = Key { database: 0, number: 1 };
 
@@ -50,6 +52,7 @@ impl Story {
         self.commits.push(Committed {
             id: CommitId { time: self.commits.len() as u64 + 1, node: 1 },
             txn: id,
+            request: txn.inside.as_ref().and_then(|inside| inside.request),
             group: (1, 1),
             writes: flushed.into_iter().map(Stored::Flush).chain(writes).collect(),
         });

@@ -38,6 +38,12 @@ pub(crate) enum Mutant {
     /// The server remembers own writes on their way, but not what else it has answered
     /// from the tip.
     ForgetsOwnReads,
+    /// The server doesn't note what an interactive transaction reads to write.
+    ForgetsWhatWasRead,
+    /// It begins a request anew, whatever became of it before.
+    ForgetsRequests,
+    /// It lets go of the snapshot of an interactive transaction while that is open.
+    LetsGoOfSnapshots,
 }
 
 struct Object {
@@ -319,7 +325,8 @@ impl SimStore {
         let mut state = self.state();
         let orphaned = state.life != self.life && state.rng.random_bool(0.5);
         orphaned.then(|| {
-            let latest_ms = [5_000, 5_000, 5_000, 60_000][state.rng.random_range(0..4)];
+            // With the minute that the last one may take to leave: before the first sweep.
+            let latest_ms = [5_000, 5_000, 5_000, 25_000][state.rng.random_range(0..4)];
             Duration::from_millis(state.rng.random_range(0..latest_ms))
         })
     }

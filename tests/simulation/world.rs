@@ -97,6 +97,8 @@ impl World {
                 [150, 1_000, 3_000, 10_000][rng.random_range(0..4)],
             ),
             recovery_reads_in_flight: [1, 3, 64][rng.random_range(0..3)],
+            recovery_share_bits: rng.random_range(0..3),
+            outcomes_keep: Duration::from_secs(24 * 60 * 60),
             expired_keys_per_turn: [1, 200][rng.random_range(0..2)],
             cache_bytes: [0, 200, 1 << 20][rng.random_range(0..3)],
             memory_bytes_max: [0, 1, 200 << 10][rng.random_range(0..3)],
@@ -439,10 +441,13 @@ async fn at_rest(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
     Err(Violation::new("StoreNotClean", what))
 }
 
-/// No snapshot is held any more, and nothing in memory for its sake.
+/// No snapshot is held any more, and nothing in memory for its sake: transactions that somebody
+/// has left open are gone, too.
 fn nothing_old(engine: &Engine) -> Result<(), Violation> {
     let found = engine.with_core(|core| {
         let mut found: Vec<String> = core.oldest_pin().iter().map(|p| format!("{p:?}")).collect();
+        let open = core.interactive().registry.all();
+        found.extend(open.iter().map(|open| format!("{open:?}")));
         for number in 0..core.databases() {
             let db = core.database(number, core.visible());
             let entries = db.into_iter().flat_map(|db| db.index().entries());

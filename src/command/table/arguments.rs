@@ -196,6 +196,26 @@ pub(super) const FUNCTION_LIST: &[Argument] = &[
     token("withcode", "WITHCODE").optional(),
 ];
 
+#[rustfmt::skip] // One argument, one line.
+pub(super) const AFT_BEGIN: &[Argument] = &[
+    block("request", &[
+        string("id").after("REQUEST"),
+        block("step", &[
+            string("name").after("STEP"),
+            string("previous").after("AFTER").optional(),
+        ]).optional(),
+        token("resume", "RESUME").optional(),
+    ]).optional(),
+    token("serializable", "SERIALIZABLE").optional(),
+    integer("milliseconds").after("TIMEOUT").optional(),
+];
+pub(super) const TOKEN: &[Argument] = &[string("token")];
+pub(super) const OPTIONAL_TOKEN: &[Argument] = &[string("token").optional()];
+pub(super) const AFT_ENDING: &[Argument] =
+    &[string("token").optional(), string("bytes").after("RESULT").optional()];
+pub(super) const AFT_STATUS: &[Argument] =
+    &[one_of("which", &[string("token"), string("id").after("REQUEST")])];
+
 pub(super) const OPTIONAL_MESSAGE: &[Argument] = &[string("message").optional()];
 pub(super) const MESSAGE: &[Argument] = &[string("message")];
 pub(super) const INDEX: &[Argument] = &[integer("index")];

@@ -51,6 +51,8 @@ impl Flags {
     pub const SCRIPTING: Self = Self(1 << 19);
     /// It belongs to that of bits in strings.
     pub const BITMAP: Self = Self(1 << 20);
+    /// It is AFT.COMMIT.
+    pub const COMMIT: Self = Self(1 << 21);
 
     /// Both.
     pub const fn and(self, other: Self) -> Self {

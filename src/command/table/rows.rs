@@ -9,8 +9,8 @@ use super::{Command, Flags, Keys, container, row};
 use crate::command::bits::{self, field};
 use crate::command::strings::{self, exchange, float, lcs, ranges};
 use crate::command::{
-    absent, connection, expiry, info, introspection, keys, latency, monitor, moves, scan,
-    transactions,
+    absent, connection, expiry, help, info, interactive, introspection, keys, latency, monitor,
+    moves, scan, transactions,
 };
 
 const STRING_READ: Flags = Flags::READ.and(Flags::FAST).and(Flags::STRING);
@@ -36,6 +36,9 @@ const EXEC: Flags = CONTROL
     .and(Flags::TRANSACTION)
     .and(Flags::RUNS_IN_MULTI)
     .and(Flags::EXEC);
+const INTERACTIVE: Flags = CONTROL.and(Flags::FAST).and(Flags::TRANSACTION).and(Flags::NO_MULTI);
+const COMMIT: Flags = INTERACTIVE.and(Flags::COMMIT);
+const LOOK_AT_ALL: Flags = CONTROL.and(Flags::ADMIN).and(Flags::TRANSACTION).and(Flags::NO_MULTI);
 const OPEN: Flags = BUSY.and(Flags::NO_AUTH).and(Flags::CONNECTION);
 const LEAVE: Flags = OPEN.and(Flags::RUNS_IN_MULTI);
 
@@ -164,6 +167,16 @@ pub(super) static COMMANDS: &[Command] = &[
     row("discard", 1, MULTI, NO_KEYS, "transactions", "2.0.0", "O(N), when N is the number of queued commands", "Discard all commands issued after MULTI", transactions::discard),
     row("watch", -2, MULTI, LOOK_ALL, "transactions", "2.2.0", "O(1) for every key.", "Watch the given keys to determine execution of the MULTI/EXEC block", transactions::watch).args(args::KEYS),
     row("unwatch", 1, UNWATCH, NO_KEYS, "transactions", "2.2.0", "O(1)", "Forget about all watched keys", transactions::unwatch),
+
+    row("aft.begin", -1, INTERACTIVE, NO_KEYS, "transactions", "0.1.0", "O(1)", "Begin a transaction over many commands, connections and functions, or go on with that of a request", interactive::begin).args(args::AFT_BEGIN).tips(VARIES),
+    row("aft.join", 2, INTERACTIVE, NO_KEYS, "transactions", "0.1.0", "O(1)", "Work in an open transaction on this connection, too", interactive::join).args(args::TOKEN),
+    row("aft.leave", 1, INTERACTIVE, NO_KEYS, "transactions", "0.1.0", "O(1)", "Work in no transaction on this connection", interactive::leave),
+    row("aft.done", -1, INTERACTIVE, NO_KEYS, "transactions", "0.1.0", "O(1)", "End a step of a request", interactive::done).args(args::AFT_ENDING),
+    row("aft.commit", -1, COMMIT, NO_KEYS, "transactions", "0.1.0", "O(N) where N is the number of keys written or checked", "Make all writes of a transaction visible at one instant, or none", interactive::commit).args(args::AFT_ENDING).tips(VARIES),
+    row("aft.abort", -1, INTERACTIVE, NO_KEYS, "transactions", "0.1.0", "O(N) where N is the number of keys written", "Drop a transaction and all its writes", interactive::abort).args(args::OPTIONAL_TOKEN),
+    row("aft.status", -2, INTERACTIVE, NO_KEYS, "transactions", "0.1.0", "O(N) where N is the number of client connections", "What is known of a transaction or a request", interactive::status).args(args::AFT_STATUS).tips(VARIES),
+    row("aft.list", 1, LOOK_AT_ALL, NO_KEYS, "transactions", "0.1.0", "O(N*M) where N is the number of open transactions and M that of client connections", "All open transactions", interactive::list).tips(VARIES),
+    row("aft.help", 1, ANY_TIME, NO_KEYS, "transactions", "0.1.0", "O(1)", "Show helpful text about the commands of transactions", help::aft),
 
     row("ping", -1, Flags::FAST.and(Flags::CONNECTION), NO_KEYS, "connection", "1.0.0", "O(1)", "Ping the server", connection::ping).args(args::OPTIONAL_MESSAGE).tips(SHARDS_ALL),
     row("echo", 2, FAST, NO_KEYS, "connection", "1.0.0", "O(1)", "Echo the given string", connection::echo).args(args::MESSAGE),

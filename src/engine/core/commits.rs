@@ -5,7 +5,7 @@ use super::super::index::Entry;
 use super::super::version::{Flush, Inherited, Position, State, Value, Version};
 use super::super::writes::{Change, KeyWrite, WriteSet};
 use super::census::Census;
-use super::{Core, Health, Keep, Refused};
+use super::{Core, Keep, Refused};
 use crate::layout::directory::TYPE_STRING;
 use crate::layout::{Commit, CommitId, GroupBuilder, Place, Write};
 
@@ -55,9 +55,8 @@ impl Core {
         writes: WriteSet,
         meta: &Commit<'_>,
     ) -> Result<(CommitId, Position), Refused> {
-        match &self.health {
-            Health::Serving => {}
-            Health::Refusing(why) | Health::Fenced(why) => return Err(Refused(why.clone())),
+        if let Some(why) = self.takes_no_writes() {
+            return Err(Refused(why));
         }
         // A large transaction goes alone: together they might be more than the store takes.
         let together = self.open.builder.len() + writes.bytes();
@@ -105,7 +104,7 @@ impl Core {
     }
 
     fn apply(&mut self, write: KeyWrite, commit: CommitId, position: Position) {
-        let KeyWrite { database: number, hash, key, change } = write;
+        let KeyWrite { database: number, hash, key, change, .. } = write;
         let Some(slot) = self.slots.on_tip(number) else {
             return;
         };

@@ -80,6 +80,8 @@ impl Core {
     pub fn live(&self) -> Census {
         let mut live = Census::default();
         self.databases.iter().for_each(|db| live += db.live_visible);
+        // They are moved, too.
+        live.bytes += self.interactive.outcomes.bytes() as i64;
         live
     }
 

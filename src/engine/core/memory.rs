@@ -21,12 +21,14 @@ impl Database {
 }
 
 impl Core {
-    /// What can't be let go, in bytes: the index, what is known of objects in the store, and
-    /// what is on its way there.
+    /// What can't be let go, in bytes: the index, what is known of objects in the store,
+    /// what is on its way there, open transactions and the outcomes of others.
     pub fn data_bytes(&self) -> u64 {
         let index: usize = self.databases.iter().map(Database::bytes).sum();
         let objects = self.ledger.objects() * size_of::<Held>();
-        (index + objects + self.pending_bytes) as u64
+        let interactive = &self.interactive;
+        let transactions = interactive.registry.bytes() + interactive.outcomes.bytes();
+        (index + objects + self.pending_bytes + transactions) as u64
     }
 
     /// That, and the cached values.

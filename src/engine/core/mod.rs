@@ -19,6 +19,7 @@ mod census;
 mod commits;
 pub mod compaction;
 mod groups;
+pub mod interactive;
 pub mod ledger;
 mod memory;
 mod pace;
@@ -29,17 +30,20 @@ mod swaps;
 mod values;
 
 use super::gate::Gate;
-use super::index::{Entry, EntryId, Index, hash_key};
+use super::index::{Entry, EntryId, Index, Share, hash_key};
+use super::interactive::{Outcomes, Registry};
 use super::now::Now;
 use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Version};
 pub use census::Census;
 pub use pins::Pin;
 pub use readers::Reaped;
+pub use recovered::Recovering;
 pub use values::Fetched;
 
 use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{CommitId, GroupBuilder, NodeId};
 use crate::small_bytes::{SmallBytes, SmallKey};
+use interactive::Interactive;
 use ledger::Ledger;
 use pins::{Pins, WatchedKeys};
 use rand::SeedableRng;
@@ -75,8 +79,13 @@ pub struct Database {
 
 impl Database {
     fn new(seed: u64) -> Self {
+        Self::of_share(seed, 0)
+    }
+
+    /// For keys whose hashes have their first `share_bits` in common.
+    fn of_share(seed: u64, share_bits: u32) -> Self {
         Self {
-            index: Index::new(seed),
+            index: Index::of_share(seed, share_bits),
             flushes: Vec::new(),
             live_tip: Census::default(),
             live_visible: Census::default(),
@@ -85,6 +94,15 @@ impl Database {
             looked_at: (0, 0),
             written: RECOVERED,
         }
+    }
+
+    /// Takes in the keys of the next share.
+    fn append(&mut self, next: Self, share: Share) {
+        let moved_by = self.index.append(next.index, share);
+        self.live_tip += next.live_tip;
+        let expiries = next.expiries.into_iter();
+        self.expiries.extend(expiries.map(|(time, id)| (time, id + moved_by)));
+        self.expiries_sum_ms += next.expiries_sum_ms;
     }
 
     /// The keys.
@@ -347,6 +365,7 @@ pub struct Core {
     /// The swaps in all that has been replaced, as one permutation of slots.
     replaced_slots: Vec<u8>,
     values: Values,
+    interactive: Interactive,
     pace: pace::Pace,
     /// What cached values may take, if that is there.
     cache_bytes: u64,
@@ -387,6 +406,10 @@ impl Core {
             base: (0, 0),
             replaced_slots: (0..=u8::MAX).collect(),
             values: Values::new(options.cache_bytes, options.hash_seed),
+            interactive: Interactive {
+                registry: Registry::new(options.hash_seed),
+                outcomes: Outcomes::new(options.hash_seed),
+            },
             pace: pace::Pace::default(),
             cache_bytes: options.cache_bytes,
             memory_bytes_max: 0,
@@ -438,6 +461,14 @@ impl Core {
     /// Whether the node takes writes.
     pub fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// Why the node takes no writes, if it doesn't.
+    pub fn takes_no_writes(&self) -> Option<String> {
+        match &self.health {
+            Health::Serving => None,
+            Health::Refusing(why) | Health::Fenced(why) => Some(why.clone()),
+        }
     }
 
     /// Bytes sequenced and not yet acknowledged.

@@ -54,6 +54,20 @@ impl Core {
         }
     }
 
+    /// A snapshot that stays until it is let go of: whoever takes it has a timeout of his own.
+    pub fn hold(&mut self) -> Pin {
+        let pin = (self.acked, self.now.ms());
+        self.pins.hold(pin);
+        pin
+    }
+
+    /// Lets go of it.
+    pub fn let_go(&mut self, pin: Pin) {
+        if self.pins.let_go(pin) {
+            self.settle_deferred();
+        }
+    }
+
     /// Keeps what shows that a key of a slot came and went since now, until it is unwatched.
     pub fn watch(&mut self, slot: u8, key: &[u8]) {
         self.watched.add(slot, key);

@@ -1,22 +1,59 @@
 //! What recovery installs, and values that come back from the store.
 
+use super::super::index::{EntryId, Share};
 use super::super::version::State;
-use super::super::version::{ObjectId, Position, RECOVERED, Version};
+use super::super::version::{ObjectId, Position, Version};
 use super::census::Census;
 use super::ledger::{Held, Place};
 use super::{Core, Database};
 use crate::layout::{Commit, CommitId, Control, NodeId, Write};
 use crate::small_bytes::SmallKey;
 
-impl Core {
-    /// Installs a recovered version: visible to everyone. Bases come before groups, and
-    /// groups in order. What a base has moved may come once more in a group that is not
-    /// replaced yet; a key that is not there any more can't come back that way, see
-    /// [`ledger`](super::ledger).
-    pub fn recover(&mut self, slot: u8, key: &[u8], mut version: Version) {
-        version.position = RECOVERED;
-        let db = self.recovering(slot);
-        let hash = db.index.hash(key);
+/// The keys of a share while recovery installs them: visible to everyone. Bases come before
+/// groups, and groups in order. What a base has moved may come once more in a group that is
+/// not replaced yet; a key that is not there any more can't come back that way, see
+/// [`ledger`](super::ledger).
+#[derive(Debug)]
+pub struct Recovering {
+    hash_seed: u64,
+    share: Share,
+    /// By slot.
+    databases: Vec<Database>,
+    candidates: Vec<(u8, EntryId)>,
+}
+
+impl Recovering {
+    /// None yet.
+    pub fn new(hash_seed: u64, share: Share) -> Self {
+        Self { hash_seed, share, databases: Vec::new(), candidates: Vec::new() }
+    }
+
+    fn database(&mut self, slot: u8) -> &mut Database {
+        let at = usize::from(slot);
+        if at >= self.databases.len() {
+            let (seed, bits) = (self.hash_seed, self.share.bits);
+            self.databases.resize_with(at + 1, || Database::of_share(seed, bits));
+        }
+        &mut self.databases[at]
+    }
+
+    /// Looks at where keys are in the index, for all of them: the processor waits for memory
+    /// once then, and not for each key.
+    pub fn look_up(&mut self, keys: impl Iterator<Item = (u8, u64)>) {
+        let Self { databases, candidates, .. } = self;
+        candidates.clear();
+        for (slot, hash) in keys {
+            let db = databases.get(usize::from(slot));
+            candidates.extend(db.and_then(|db| db.index.candidate(hash)).map(|id| (slot, id)));
+        }
+        let entries =
+            candidates.iter().filter_map(|&(slot, id)| databases[usize::from(slot)].index.get(id));
+        std::hint::black_box(entries.fold(0, |seen, entry| seen ^ entry.newest().commit.time));
+    }
+
+    /// Installs a version.
+    pub fn install(&mut self, slot: u8, hash: u64, key: &[u8], version: Version) {
+        let db = self.database(slot);
         let alive = version.state.is_alive();
         let mut after = Census::default();
         if alive {
@@ -46,16 +83,41 @@ impl Core {
         db.live_tip += after;
     }
 
-    /// The version of a key that recovery has installed last.
-    pub fn recovered(&self, slot: u8, key: &[u8]) -> Option<&Version> {
+    /// The version of a key that was installed last.
+    pub fn newest(&self, slot: u8, hash: u64, key: &[u8]) -> Option<&Version> {
         let db = self.databases.get(usize::from(slot))?;
-        db.index.get(db.index.find(db.index.hash(key), key)?).map(|entry| entry.newest())
+        db.index.get(db.index.find(hash, key)?).map(|entry| entry.newest())
     }
 
-    /// Everything recovered so far in a slot is gone.
-    pub fn recover_flush(&mut self, slot: u8) {
-        let seed = self.options.hash_seed;
-        *self.recovering(slot) = Database::new(seed);
+    /// Everything installed so far in a slot is gone.
+    pub fn flush(&mut self, slot: u8) {
+        *self.database(slot) = Database::of_share(self.hash_seed, self.share.bits);
+    }
+}
+
+impl Core {
+    /// What keys and their hashes depend on.
+    pub fn hash_seed(&self) -> u64 {
+        self.options.hash_seed
+    }
+
+    /// All that was recovered, by all shares there are, in their order.
+    pub fn recover_keys(&mut self, mut shares: Vec<Recovering>) {
+        let slots = shares.iter().map(|share| share.databases.len()).max().unwrap_or(0);
+        for slot in (0..slots).rev().map(|slot| slot as u8) {
+            let mut joined: Option<Database> = None;
+            for part in &mut shares {
+                part.database(slot);
+                let (Some(database), share) = (part.databases.pop(), part.share) else { continue };
+                match &mut joined {
+                    None => joined = Some(database),
+                    Some(joined) => joined.append(database, share),
+                }
+            }
+            if let Some(joined) = joined {
+                *self.recovering(slot) = joined;
+            }
+        }
     }
 
     /// An object that recovery reads and that counts.
@@ -90,6 +152,7 @@ impl Core {
         for db in &mut self.databases {
             db.live_visible = db.live_tip;
         }
+        self.interactive.outcomes.sort_recovered();
         self.node = node;
         self.first_node = node;
         self.last_commit_time = self.last_commit_time.max(largest_commit.time);

@@ -22,23 +22,19 @@
 //!    entries of starts that keep no id from being drawn ([`sweep`]); unless something is
 //!    damaged: then all is left as it is.
 
+mod install;
 mod survey;
 
 use super::Engine;
-use super::core::Core;
 use super::core::ledger::Held;
 use super::read::{Object, ReadAhead, read_object};
 use super::sweep;
-use super::version::{Inherited, ObjectId, RECOVERED, State, StoredValue, Value, Version};
-use crate::layout::directory::TYPE_STRING;
-use crate::layout::group::checked_directory;
-use crate::layout::{
-    Checkpoint, Commit, CommitId, Control, FormatError, Header, Kind, NodeId, ObjectName, Place,
-    Write,
-};
+use super::version::ObjectId;
+use crate::layout::{Checkpoint, CommitId, Control, FormatError, Header, Kind, NodeId, ObjectName};
 use crate::storage::StoreError;
 use crate::storage::resilient::Decided;
 use bytes::Bytes;
+use install::{Installers, Loaded, Shown};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
@@ -105,6 +101,8 @@ struct Recovery<'e> {
     leftovers: Vec<ObjectName>,
     largest_commit: CommitId,
     now_through_ms: u64,
+    /// Until all has been read.
+    installers: Option<Installers>,
     /// Keys were found whose values are lost.
     lost: bool,
     report: Recovered,
@@ -132,6 +130,7 @@ pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
     let newest_log = logs.keys().next_back().copied().unwrap_or(0);
     let own = in_time(engine, engine.create_node(newest_node.max(newest_log))).await??;
     let survey = Survey::of(engine, own, logs).await?;
+    let hash_seed = engine.with_core(|core| core.hash_seed());
     let mut recovery = Recovery {
         engine,
         survey,
@@ -141,6 +140,7 @@ pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
         leftovers: Vec::new(),
         largest_commit: CommitId::ZERO,
         now_through_ms: 0,
+        installers: Some(Installers::start(hash_seed, engine.options.recovery_share_bits)?),
         lost: false,
         report: Recovered::default(),
     };
@@ -154,6 +154,7 @@ pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
     for (node, seqs) in std::mem::take(&mut recovery.survey.logs) {
         recovery.read_log(node, seqs).await?;
     }
+    recovery.finish_installing();
     recovery.begin().await?;
     recovery.sweep().await?;
     recovery.report.took = engine.clock.monotonic().saturating_sub(started);
@@ -191,7 +192,7 @@ impl Recovery<'_> {
             match object {
                 Object::Sound(header, bytes) if header.kind == Kind::Base => {
                     self.report.bases += 1;
-                    self.install(name, &header, &bytes);
+                    self.install(name, header, bytes);
                 }
                 Object::Sound(header, _) => {
                     self.damage(format!("{name}: is a {:?}: the keys in it are lost", header.kind));
@@ -210,6 +211,7 @@ impl Recovery<'_> {
     async fn read_log(&mut self, node: NodeId, seqs: BTreeSet<u64>) -> Result<(), OpenError> {
         let (trimmed_node, through) = self.survey.checkpoint.trimmed;
         let mut next = if node == trimmed_node { through + 1 } else { 1 };
+        let first = next;
         let mut rest = seqs;
         loop {
             // All that stands without a gap.
@@ -233,13 +235,16 @@ impl Recovery<'_> {
             }
             rest = rest.split_off(&next);
             if ended || self.resolve_gap(node, next, &mut rest).await? {
+                // Of a log that has been replaced as far as it goes, its seal maybe too, nobody
+                // knows where it ended, nor has to.
+                let is_replaced = node == trimmed_node && next == first;
                 let behind = rest.range(next + 1..);
                 self.leftovers.extend(behind.map(|&seq| ObjectName::Log(node, seq)));
                 if self.survey.known_ends.get(&node) == Some(&(next - 1)) {
                     // Its seal is there, listed or not.
                     let seal = Header::new(Kind::Seal, 0, node, next);
                     self.hold(ObjectName::Log(node, next), Some(&seal), Vec::new());
-                } else if !self.survey.known_ends.contains_key(&node) {
+                } else if !self.survey.known_ends.contains_key(&node) && !is_replaced {
                     self.closed.insert(node, next - 1);
                 }
                 return Ok(());
@@ -314,7 +319,7 @@ impl Recovery<'_> {
         match header.kind {
             Kind::Group => {
                 self.report.groups += 1;
-                self.install(name, &header, &bytes);
+                self.install(name, header, bytes);
                 return false;
             }
             Kind::Seal => {}
@@ -350,35 +355,20 @@ impl Recovery<'_> {
     }
 
     /// Installs what a group or a base holds.
-    fn install(&mut self, name: ObjectName, header: &Header, bytes: &Bytes) {
-        self.learn(header);
-        let mut swaps = Vec::new();
-        let mut installed = Installed::default();
-        let object = self.hold(name, Some(header), Vec::new());
-        let is_base = header.kind == Kind::Base;
-        let read = self.engine.with_core(|core| {
-            for_each_commit(header, bytes, |commit| {
-                for write in &commit.writes {
-                    match *write {
-                        // A base tells them all at once, and the newest base for all.
-                        Write::Swap { .. } if is_base => {}
-                        Write::Swap { one, other } => {
-                            core.recover_swap(one, other);
-                            swaps.push((one, other));
-                        }
-                        _ => install_write(core, object, commit.id, write, &mut installed),
-                    }
-                }
-            })
-        });
-        if !swaps.is_empty() {
-            self.engine.with_core(|core| core.recover_swaps_of(object, swaps));
+    fn install(&mut self, name: ObjectName, header: Header, bytes: Bytes) {
+        self.learn(&header);
+        let object = self.hold(name, Some(&header), Vec::new());
+        if let Some(installers) = &mut self.installers {
+            installers.add(Loaded { name, object, header, bytes });
         }
-        self.lost |= installed.lost;
-        if let Err(error) = read {
-            let lost = if is_base { "keys" } else { "transactions" };
-            self.damage(format!("{name}: {error}: the {lost} in it are lost"));
-        }
+    }
+
+    /// Everything has been read.
+    fn finish_installing(&mut self) {
+        let Some(installers) = self.installers.take() else { return };
+        let Shown { lost, damages } = self.engine.with_core(|core| installers.finish(core));
+        self.lost |= lost;
+        damages.into_iter().for_each(|line| self.damage(line));
     }
 
     fn damage(&mut self, line: String) {
@@ -453,90 +443,4 @@ async fn in_time<T>(engine: &Engine, create: impl Future<Output = T>) -> Result<
         let why = engine.store.last_failure().unwrap_or_else(|| "no answer".to_owned());
         StoreError::Unavailable(format!("nothing could be written in {deadline:?}: {why}"))
     })
-}
-
-/// What installing writes has shown.
-#[derive(Debug, Default)]
-struct Installed {
-    lost: bool,
-}
-
-fn install_write(
-    core: &mut Core,
-    object: ObjectId,
-    commit: CommitId,
-    write: &Write<'_>,
-    installed: &mut Installed,
-) {
-    let version = |expires_ms: Option<u64>, state| Version {
-        commit,
-        position: RECOVERED,
-        expires_ms: expires_ms.unwrap_or(0),
-        state,
-    };
-    let (database, key, version) = match *write {
-        Write::Put { database, key, value_type: TYPE_STRING, expires_ms, place } => {
-            (database, key, version(expires_ms, state_of(object, place)))
-        }
-        Write::Delete { database, key } => (database, key, version(None, State::Tombstone)),
-        Write::Meta { database, key, predecessor, expires_ms } => {
-            let state = inherited(core.recovered(database, key), predecessor);
-            (database, key, version(expires_ms, state))
-        }
-        // Of a kind that no version writes yet.
-        Write::Put { database, key, expires_ms, .. }
-        | Write::Patch { database, key, expires_ms, .. } => {
-            (database, key, version(expires_ms, State::Lost))
-        }
-        Write::Flush { database } => return core.recover_flush(database),
-        Write::Swap { .. } | Write::Control(_) => return,
-    };
-    installed.lost |= version.state == State::Lost;
-    core.recover(database, key, version);
-}
-
-/// The value that a change of its expiry leaves as it is. Until format 2 the predecessor
-/// was the version before, from 3 on it is the one that put the value.
-fn inherited(older: Option<&Version>, predecessor: CommitId) -> State {
-    match older {
-        Some(Version { commit, state: State::Inherited(inherited), .. })
-            if *commit == predecessor || inherited.put == predecessor =>
-        {
-            State::Inherited(inherited.clone())
-        }
-        Some(Version { commit, state: state @ (State::Live(_) | State::Stored(_)), .. })
-            if *commit == predecessor =>
-        {
-            State::Inherited(Box::new(Inherited { put: *commit, state: state.clone() }))
-        }
-        _ => State::Lost,
-    }
-}
-
-/// What a put says of its key.
-fn state_of(object: ObjectId, place: Place<'_>) -> State {
-    match place {
-        Place::Inline(bytes) => State::Live(Value::String(bytes.into())),
-        Place::Values { offset, length, crc } => {
-            match (u32::try_from(offset), u32::try_from(length)) {
-                (Ok(offset), Ok(length)) => {
-                    State::Stored(StoredValue { object, offset, length, crc })
-                }
-                _ => State::Lost,
-            }
-        }
-        Place::Blob { .. } => State::Lost,
-    }
-}
-
-fn for_each_commit(
-    header: &Header,
-    bytes: &[u8],
-    mut each: impl FnMut(&Commit<'_>),
-) -> Result<(), FormatError> {
-    let mut directory = checked_directory(header, bytes)?;
-    while let Some(commit) = directory.next_commit()? {
-        each(&commit);
-    }
-    Ok(())
 }

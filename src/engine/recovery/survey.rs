@@ -7,8 +7,11 @@
 
 use super::super::Engine;
 use super::super::read::{Object, ReadAhead, read_object};
-use super::{Ends, OpenError, for_each_commit, in_time};
-use crate::layout::{Checkpoint, Control, FormatError, Header, Kind, NodeId, ObjectName, Write};
+use super::{Ends, OpenError, in_time};
+use crate::layout::group::checked_directory;
+use crate::layout::{
+    Checkpoint, Commit, Control, FormatError, Header, Kind, NodeId, ObjectName, Write,
+};
 use crate::storage::StoreError;
 use crate::storage::resilient::Decided;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +30,24 @@ pub(super) struct Survey {
     pub(super) damages: Vec<String>,
 }
 
+/// A base: its node and number; `(0, 0)` is none.
+type BaseName = (NodeId, u64);
+
+/// What the newest objects of a log say.
+#[derive(Debug, Default)]
+struct Newest {
+    /// The newest header that can be read.
+    header: Option<Header>,
+    /// The base that counts by the newest object that says so.
+    base: Option<BaseName>,
+}
+
+/// The base that a header names. A seal that names none may be all there is of its log, or
+/// stand behind headers that can't be read: it says nothing by itself.
+fn said_by(header: &Header) -> Option<BaseName> {
+    (header.kind == Kind::Group || header.base != BaseName::default()).then_some(header.base)
+}
+
 impl Survey {
     /// Looks at all logs before that of `own`, the newest node.
     pub(super) async fn of(
@@ -40,12 +61,12 @@ impl Survey {
             if node < survey.checkpoint.trimmed.0 {
                 break;
             }
-            let newest = survey.find_end(engine, node).await?;
-            // A log that never had a group says nothing.
-            let says = |header: &Header| header.kind == Kind::Group || header.base != (0, 0);
-            if !checkpoint_known && let Some(header) = newest.filter(says) {
+            // What a predecessor has replaced he may be deleting just now.
+            survey.set_replaced_aside(node);
+            let base = survey.find_end(engine, node).await?;
+            if !checkpoint_known && let Some(base) = base {
                 checkpoint_known = true;
-                survey.read_checkpoint(engine, header.base).await?;
+                survey.read_checkpoint(engine, base).await?;
             }
             survey.set_replaced_aside(node);
             survey.learn_ends(engine, node).await?;
@@ -59,7 +80,8 @@ impl Survey {
     }
 
     /// Puts a seal behind the newest object of a log, unless its end is known. Where that
-    /// name is taken, the listing was late. The newest header of the log, if one can be read.
+    /// name is taken, the listing was late. The base that the log's newest header names, if
+    /// it says anything of bases.
     ///
     /// A seal names the base that the header before it names: should only the seal be listed
     /// next time, nothing is missed.
@@ -67,29 +89,34 @@ impl Survey {
         &mut self,
         engine: &Engine,
         node: NodeId,
-    ) -> Result<Option<Header>, OpenError> {
+    ) -> Result<Option<BaseName>, OpenError> {
         // Listed or not: what has a recorded end is read up to that.
         self.logs.entry(node).or_default();
-        let mut newest = self.newest_listed(engine, node).await?;
+        let Newest { mut header, mut base } = self.newest_listed(engine, node).await?;
         if self.known_ends.contains_key(&node) {
-            return Ok(newest);
+            return Ok(base);
         }
+        let (trimmed_node, through) = self.checkpoint.trimmed;
+        let replaced = if node == trimmed_node { through } else { 0 };
         let seqs = self.logs.entry(node).or_default();
         loop {
-            let last = seqs.last().copied().unwrap_or(0);
+            let last = seqs.last().copied().unwrap_or(replaced);
             let is_last = |header: &Header| header.kind == Kind::Seal && header.number == last;
-            if newest.as_ref().is_some_and(is_last) {
-                return Ok(newest);
+            if header.as_ref().is_some_and(is_last) {
+                return Ok(base);
             }
             let seq = last + 1;
             let name = ObjectName::Log(node, seq).to_string();
             let mut seal = Header::new(Kind::Seal, engine.nonce(), node, seq);
-            seal.base = newest.as_ref().map_or((0, 0), |header| header.base);
+            seal.base = base.unwrap_or_default();
             let decided = in_time(engine, engine.create_marker(&name, seal)).await?;
             seqs.insert(seq);
             match decided {
-                Decided::Ours => return Ok(newest),
-                Decided::Theirs(header) => newest = Some(*header),
+                Decided::Ours => return Ok(base),
+                Decided::Theirs(theirs) => {
+                    base = said_by(&theirs).or(base);
+                    header = Some(*theirs);
+                }
                 Decided::Rejected(why) | Decided::Fatal(why) => {
                     return Err(StoreError::Fatal(why).into());
                 }
@@ -97,27 +124,39 @@ impl Survey {
         }
     }
 
-    /// The header of the newest listed object of a log that can be read.
-    async fn newest_listed(
-        &self,
-        engine: &Engine,
-        node: NodeId,
-    ) -> Result<Option<Header>, OpenError> {
+    /// The newest listed objects of a log, back to one that names a base.
+    async fn newest_listed(&self, engine: &Engine, node: NodeId) -> Result<Newest, OpenError> {
+        // What came late, behind the seal at a recorded end, never counted: the base that it
+        // names may have been deleted since.
+        let last = self.known_ends.get(&node).map_or(u64::MAX, |end| end + 1);
+        let seqs = self.logs.get(&node).into_iter().flat_map(|seqs| seqs.range(..=last).rev());
+        let mut newest = Newest::default();
         let mut damaged = false;
-        for &seq in self.logs.get(&node).into_iter().flat_map(|seqs| seqs.iter().rev()) {
-            let Object::Sound(mut header, _) =
-                read_object(engine, ObjectName::Log(node, seq)).await?
-            else {
-                damaged = true;
-                continue;
-            };
-            // What is damaged may have named a newer base.
-            if damaged && let Some(newer) = newer_base(engine, header.base).await? {
-                header.base = newer.base;
+        for &seq in seqs {
+            match read_object(engine, ObjectName::Log(node, seq)).await {
+                Ok(Object::Sound(header, _)) => {
+                    newest.base = said_by(&header);
+                    newest.header.get_or_insert(header);
+                }
+                // Listed and not there: a predecessor's delete came late.
+                Ok(Object::Damaged(_)) | Err(OpenError::Store(StoreError::NotFound)) => {
+                    damaged = true;
+                }
+                Err(error) => return Err(error),
             }
-            return Ok(Some(header));
+            if newest.base.is_some() {
+                break;
+            }
         }
-        Ok(None)
+        if damaged {
+            // It may have named a newer base.
+            let newer = newer_base(engine, newest.base.unwrap_or_default()).await?;
+            newest.base = newer.map(|newer| newer.base).or(newest.base);
+        } else if newest.header.as_ref().is_some_and(|header| header.number > 1) {
+            // Of all its groups only the seal is listed, and that repeats what they name.
+            newest.base = newest.base.or(Some(BaseName::default()));
+        }
+        Ok(newest)
     }
 
     async fn read_checkpoint(
@@ -205,10 +244,12 @@ impl Survey {
     }
 
     /// The first group of a log tells where older logs end. It is there if anything of the
-    /// log is, listed or not: nothing else was sent before it was acknowledged.
+    /// log counts, listed or not.
     async fn learn_ends(&mut self, engine: &Engine, node: NodeId) -> Result<(), OpenError> {
         let replaced = self.checkpoint.trimmed >= (node, 1);
-        if replaced || self.logs.get(&node).is_none_or(BTreeSet::is_empty) {
+        let listed = self.logs.get(&node).is_some_and(|seqs| !seqs.is_empty());
+        let recorded = self.known_ends.get(&node).is_some_and(|&end| end > 0);
+        if replaced || !(listed || recorded) {
             return Ok(());
         }
         let name = ObjectName::Log(node, 1);
@@ -256,4 +297,17 @@ async fn newer_base(engine: &Engine, base: (NodeId, u64)) -> Result<Option<Check
         }
     }
     Ok(None)
+}
+
+fn for_each_commit(
+    header: &Header,
+    bytes: &[u8],
+    mut each: impl FnMut(&Commit<'_>),
+) -> Result<(), FormatError> {
+    let mut directory = checked_directory(header, bytes)?;
+    while let Some(commit) = directory.next_commit()? {
+        each(&commit);
+        directory.reuse(commit);
+    }
+    Ok(())
 }

@@ -197,7 +197,7 @@ impl<D: Disk> Segments<D> {
     /// How large the next segment should be. Space comes back a whole segment at a time, and
     /// some are never full of what lives: they must be small beside all that there is.
     pub(super) fn next_capacity(&self) -> u64 {
-        const SHARE: u64 = 16;
+        const SHARE: u64 = 32;
         let most = self.options.segment_bytes;
         let least = (most / SHARE).max(super::SEGMENT_BYTES_MIN);
         let there: u64 = self.segments.values().map(|segment| segment.bytes).sum();

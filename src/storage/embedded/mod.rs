@@ -134,7 +134,7 @@ pub enum Durability {
 #[derive(Debug, Clone, Copy)]
 pub struct EmbeddedOptions {
     /// The greatest length of a segment file in bytes. A store that is small has smaller ones,
-    /// down to a sixteenth.
+    /// down to a thirty-second.
     pub segment_bytes: u64,
     /// When a write is acknowledged.
     pub durability: Durability,

@@ -1,0 +1,300 @@
+//! Interactive transactions as the sequencer knows them: begun, at work, ended.
+//!
+//! What a commit has to be true for is looked at in `transaction/inside.rs`, where reads are.
+
+use super::super::interactive::steps::Stepped;
+use super::super::interactive::{
+    Open, Outcome, Outcomes, Pinned, Registry, Said, Standing, Terms, Token, reserved_bytes,
+};
+use super::super::version::Position;
+use super::{Core, Refused};
+use crate::layout::{Commit, CommitId};
+use crate::small_bytes::SmallBytes;
+use std::time::Duration;
+
+/// Open transactions, and what has become of others.
+#[derive(Debug)]
+pub struct Interactive {
+    /// Those that are open.
+    pub registry: Registry,
+    /// Those that have committed.
+    pub outcomes: Outcomes,
+}
+
+/// How a request, or one of its steps, is begun.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// The step's name.
+    pub step: Option<&'a [u8]>,
+    /// The step that must be done before.
+    pub after: Option<&'a [u8]>,
+    /// What an earlier attempt did stands.
+    pub resume: bool,
+}
+
+/// How many transactions there may be, and what they may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Open ones.
+    pub open_max: usize,
+    /// What all open ones take, in bytes.
+    pub open_bytes_max: usize,
+    /// What all outcomes take, in bytes.
+    pub outcome_bytes_max: usize,
+}
+
+/// What a BEGIN has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Began {
+    /// A transaction or a step begins.
+    Begun(Token),
+    /// It goes on.
+    Open(Token),
+    /// The step was done, with this result.
+    Done(Token, Option<SmallBytes>),
+    /// The request has committed: an outcome tells of it.
+    Committed,
+}
+
+/// Why there is no such transaction to work with.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// It isn't open.
+    NotOpen,
+    /// Its step is done.
+    StepDone,
+    /// A later attempt has taken its place.
+    Stale,
+    /// It is another user's.
+    Foreign,
+    /// What was written can't be taken back without what others wrote.
+    Entangled,
+    /// It was begun on other terms.
+    OtherTerms,
+    /// There are too many, or they hold too much.
+    Full(&'static str),
+}
+
+impl Core {
+    /// Open transactions and outcomes.
+    pub fn interactive(&self) -> &Interactive {
+        &self.interactive
+    }
+
+    /// Begins a transaction, or finds that of its request. `fresh` is the token of a new one.
+    ///
+    /// # Errors
+    /// Nothing was begun.
+    pub fn begin_interactive(
+        &mut self,
+        fresh: Token,
+        terms: Terms,
+        attempt: Attempt<'_>,
+        room: &Room,
+    ) -> Result<Began, Unusable> {
+        if let Some(request) = &terms.request {
+            if self.interactive.outcomes.of_request(request).is_some() {
+                return Ok(Began::Committed);
+            }
+            if let Some(open) = self.interactive.registry.of_request(request) {
+                let (id, token) = (open.token.id, open.token);
+                if open.terms.user != terms.user {
+                    return Err(Unusable::Foreign);
+                }
+                let goes_on = attempt.step.is_some() || attempt.resume;
+                if goes_on && terms.serializable && !open.terms.serializable {
+                    return Err(Unusable::OtherTerms);
+                }
+                if attempt.step.is_some() {
+                    return self.begin_step(id, attempt);
+                }
+                if attempt.resume {
+                    return Ok(Began::Open(token));
+                }
+                self.abort_interactive(id);
+                self.interactive.registry.fence(id);
+            }
+        }
+        if attempt.after.is_some() {
+            return Err(Unusable::NotOpen);
+        }
+        self.check_room(&terms, room)?;
+        let now = self.monotonic();
+        self.interactive.registry.begin(fresh, terms, now);
+        match attempt.step {
+            None => Ok(Began::Begun(fresh)),
+            Some(_) => self.begin_step(fresh.id, attempt),
+        }
+    }
+
+    fn begin_step(&mut self, id: u128, attempt: Attempt<'_>) -> Result<Began, Unusable> {
+        let now = self.monotonic();
+        let Some(mut open) = self.interactive.registry.take(id) else {
+            return Err(Unusable::NotOpen);
+        };
+        let token = open.token;
+        let began =
+            match open.steps.begin(attempt.step.unwrap_or_default(), attempt.after, attempt.resume)
+            {
+                Stepped::Begun { part, again } => {
+                    if again {
+                        open.writes.take_back_to(0);
+                    }
+                    open.writes.clear_journal();
+                    Ok(Began::Begun(token.with_part(part)))
+                }
+                Stepped::Open(part) => Ok(Began::Open(token.with_part(part))),
+                Stepped::Done(part, result) => Ok(Began::Done(token.with_part(part), result)),
+                Stepped::TooEarly => Err(Unusable::NotOpen),
+                Stepped::Conflict => Err(Unusable::Entangled),
+            };
+        open.used = now;
+        self.interactive.registry.put_back(open);
+        began
+    }
+
+    fn check_room(&self, terms: &Terms, room: &Room) -> Result<(), Unusable> {
+        let Interactive { registry, outcomes } = &self.interactive;
+        if registry.len() >= room.open_max {
+            return Err(Unusable::Full("transactions-max"));
+        }
+        if registry.bytes() >= room.open_bytes_max {
+            return Err(Unusable::Full("transactions-bytes-max"));
+        }
+        // What is promised to those who have begun is not given away a second time.
+        let request = terms.request.as_ref().map(SmallBytes::as_slice);
+        let kept = outcomes.bytes() + registry.reserved_bytes() + reserved_bytes(request);
+        if kept > room.outcome_bytes_max {
+            return Err(Unusable::Full("outcomes-bytes-max"));
+        }
+        Ok(())
+    }
+
+    /// Whether a user may work with a token.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_token(&self, token: Token, user: &[u8]) -> Result<(), Unusable> {
+        match self.interactive.registry.standing(token) {
+            Standing::Stale => return Err(Unusable::Stale),
+            Standing::Unknown => return Err(Unusable::NotOpen),
+            Standing::Open | Standing::Done => {}
+        }
+        let open = self.interactive.registry.get(token.id);
+        if open.is_none_or(|open| *open.terms.user != *user) {
+            return Err(Unusable::Foreign);
+        }
+        match self.interactive.registry.standing(token) {
+            Standing::Done => Err(Unusable::StepDone),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a transaction out of the registry.
+    pub fn take_interactive(&mut self, token: Token) -> Option<Box<Open>> {
+        self.interactive.registry.take(token.id)
+    }
+
+    /// Puts it back, used just now.
+    pub fn put_back_interactive(&mut self, mut open: Box<Open>) {
+        open.used = self.monotonic();
+        self.interactive.registry.put_back(open);
+    }
+
+    /// A snapshot for an open transaction.
+    pub fn pin_interactive(&mut self) -> Pinned {
+        let visible = self.visible();
+        let count = |database| (database, self.live_keys(database, visible));
+        let keys = (0..self.databases()).map(count).filter(|(_, keys)| *keys > 0).collect();
+        Pinned { pin: self.hold(), keys }
+    }
+
+    /// Ends a transaction that was taken out: nothing that it wrote happens.
+    pub fn end_interactive(&mut self, open: &Open) {
+        self.interactive.registry.end(open);
+        if let Some(pinned) = &open.snapshot {
+            self.let_go(pinned.pin);
+        }
+    }
+
+    /// Ends a transaction: nothing that it wrote happens. `false` if it isn't open.
+    pub fn abort_interactive(&mut self, id: u128) -> bool {
+        let Some(open) = self.interactive.registry.take(id) else {
+            return false;
+        };
+        self.end_interactive(&open);
+        true
+    }
+
+    /// Ends a step. `false` if the token is of none.
+    pub fn end_step(&mut self, token: Token, result: Option<&[u8]>) -> bool {
+        let Some(mut open) = self.interactive.registry.take(token.id) else {
+            return false;
+        };
+        let ended = open.steps.end(token.part, result);
+        if !open.steps.newest_is_open() {
+            open.writes.clear_journal();
+        }
+        self.put_back_interactive(open);
+        ended
+    }
+
+    /// Commits a transaction that was taken out, and of which everything holds that its commit
+    /// depends on.
+    ///
+    /// # Errors
+    /// The node takes no writes: nothing happened, and it is open still.
+    pub fn commit_interactive(
+        &mut self,
+        mut open: Box<Open>,
+        token: Token,
+        result: Option<&[u8]>,
+    ) -> Result<(CommitId, Position), Refused> {
+        if let Some(why) = self.takes_no_writes() {
+            self.put_back_interactive(open);
+            return Err(Refused(why));
+        }
+        let text = token.to_string();
+        let request = open.terms.request.clone();
+        let meta = Commit {
+            token: Some(text.as_bytes()),
+            request: request.as_deref(),
+            result,
+            ..Commit::default()
+        };
+        let (commit, position) = self.commit(std::mem::take(&mut open.writes), &meta)?;
+        self.end_interactive(&open);
+        let said = Said { request, result: result.map(SmallBytes::from) };
+        let said = (said != Said::default()).then(|| Box::new(said));
+        self.interactive.outcomes.push(Outcome { token, commit, position, said });
+        Ok((commit, position))
+    }
+
+    /// Aborts transactions that nobody has used for too long, at most `limit`, and forgets
+    /// outcomes older than `keep`. Says whether there may be more.
+    pub fn tidy_interactive(&mut self, keep: Duration, limit: usize) -> bool {
+        let now = self.monotonic();
+        let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+        self.interactive.outcomes.forget_before(self.now_ms().saturating_sub(keep_ms));
+        for _ in 0..limit {
+            let Some(open) = self.interactive.registry.take_idle(now) else {
+                return false;
+            };
+            tracing::debug!(token = %open.token, "aborted: nobody has used it for too long");
+            self.end_interactive(&open);
+        }
+        true
+    }
+
+    /// Notes what recovery has read, in order.
+    pub fn recover_outcomes(&mut self, recovered: impl Iterator<Item = Outcome>) {
+        recovered.for_each(|outcome| self.interactive.outcomes.recover(outcome));
+    }
+
+    /// Whether what a stored commit says of its transaction is to be moved.
+    pub fn outcome_is_alive(&self, commit: &Commit<'_>) -> bool {
+        let token = commit.token.and_then(Token::parse);
+        let outcome = token.and_then(|token| self.interactive.outcomes.of(token));
+        outcome.is_some_and(|outcome| outcome.commit == commit.id)
+    }
+}

@@ -1,0 +1,95 @@
+//! Interactive transactions, as scripted sessions on a node in memory: `tests/scripts/aft`, whose
+//! format is told in `tests/command_support/script.rs`. Those called `anomaly_…` show what each
+//! isolation level keeps from happening, and what it allows. What becomes of requests at once,
+//! before they are answered, is shown without scripts.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod command_support;
+
+use aft::command::Execution;
+use aft::engine::core::compaction::CompactionLimits;
+use aft::resp::Reply;
+use command_support::names::Names;
+use command_support::node::{Kept, Node};
+use command_support::script::{self, Step, show};
+use std::collections::BTreeMap;
+
+fn play(name: &str, steps: &[Step], kept: Kept) -> Vec<String> {
+    let mut node = Node::new(kept);
+    let mut sessions = BTreeMap::new();
+    let mut names = Names::default();
+    let mut wrong = Vec::new();
+    for step in steps {
+        if step.args[0] == b"!restart" {
+            if matches!(kept, Kept::Nowhere) {
+                // Nothing that follows can be true.
+                break;
+            }
+            sessions.clear();
+            node = node.restart();
+            continue;
+        }
+        let connection = step.connection.as_str();
+        let session = sessions.entry(connection).or_insert_with(|| node.connect());
+        let args = names.fill(&step.args);
+        let got = show(&node.run(session, &args));
+        if step.expected != "*" && !names.matches(&step.expected, &got) {
+            let (line, expected) = (step.line, &step.expected);
+            let request = step.args.join(&b' ');
+            wrong.push(format!(
+                "{name}:{line}: {}\n   {expected} was expected\n   {got} was answered",
+                request.escape_ascii()
+            ));
+        }
+    }
+    wrong
+}
+
+fn play_all(kept: Kept) {
+    let scripts = script::only_ours();
+    let wrong = scripts.iter().flat_map(|(name, steps)| play(name, steps, kept));
+    let wrong: Vec<String> = wrong.collect();
+    assert!(wrong.is_empty(), "{kept:?}\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn scripts_get_the_replies_they_expect_in_memory() {
+    play_all(Kept::Nowhere);
+}
+
+#[test]
+fn scripts_get_the_replies_they_expect_through_the_log() {
+    play_all(Kept::InLog);
+}
+
+/// As if compaction could not keep up, until it is said that it has.
+fn fall_behind(node: &Node) {
+    let limits = CompactionLimits {
+        store_percent_max: 0,
+        store_bytes_min: 0,
+        groups_max: 1,
+        logs_max: 1,
+        debt_percent_max: 1,
+        step_bytes: 0,
+    };
+    node.server.engine.with_core(|core| core.pace_writes(&limits, 0));
+}
+
+#[test]
+fn inside_nothing_waits_for_compaction_but_the_commit() {
+    let node = Node::new(Kept::InLog);
+    let (mut inside, mut outside) = (node.connect(), node.connect());
+    node.run(&mut outside, &["SET", "k", "v"]);
+    node.run(&mut inside, &["AFT.BEGIN"]);
+    fall_behind(&node);
+    assert!(matches!(node.execute(&mut outside, "SET k w"), Execution::NoRoom));
+    for free in ["SET k inside", "APPEND n 1", "MULTI", "SET k again", "EXEC", "GET k"] {
+        let execution = node.execute(&mut inside, free);
+        assert!(matches!(execution, Execution::Reply(..)), "{free}: {execution:?}");
+    }
+    assert!(matches!(node.execute(&mut inside, "AFT.COMMIT"), Execution::NoRoom));
+    node.server.engine.with_core(|core| core.let_writes_go());
+    let committed = node.execute(&mut inside, "AFT.COMMIT");
+    assert!(matches!(committed, Execution::Reply(Reply::Bulk(_), Some(_))), "{committed:?}");
+}
