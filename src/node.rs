@@ -14,6 +14,8 @@ use crate::server::Server;
 use crate::server::rates::Readings;
 use crate::storage::embedded::{Durability, EmbeddedOptions, EmbeddedStore};
 use crate::storage::memory::MemoryStore;
+#[cfg(feature = "redis")]
+use crate::storage::redis::{RedisOptions, RedisStore};
 use crate::storage::resilient::{ResilientStore, RetryPolicy};
 use crate::storage::{Store, StoreError};
 use rand::rngs::StdRng;
@@ -59,7 +61,7 @@ pub async fn run(
     let Effective { mut settings, file, .. } = effective;
     fit_to_file_limit(&mut settings);
     let bound = Bound::to(&settings).map_err(NodeError)?;
-    announce(&settings);
+    println!("aft {}", env!("CARGO_PKG_VERSION"));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut rng = seeded_rng()?;
     let (engine, recovered) = tokio::select! {
@@ -164,22 +166,6 @@ fn fit_to_file_limit(settings: &mut Settings) {
     }
 }
 
-fn announce(settings: &Settings) {
-    println!("aft {}", env!("CARGO_PKG_VERSION"));
-    match (&settings.store, settings.durability) {
-        (config::Store::Memory, _) => println!("store      memory: (keeps nothing)"),
-        (config::Store::Embedded { dir }, config::Durability::Always) => {
-            println!("store      embedded:{} (durability always)", dir.display());
-        }
-        (config::Store::Embedded { dir }, config::Durability::Everysec) => {
-            println!(
-                "store      embedded:{} (durability everysec: a power cut can lose the last second of answered writes)",
-                dir.display()
-            );
-        }
-    }
-}
-
 fn report(recovered: &Recovered) {
     println!("recovered  {} keys in {} ms", recovered.keys, recovered.took.as_millis());
     for damage in &recovered.damages {
@@ -193,7 +179,10 @@ async fn open_engine(
     rng: &mut StdRng,
 ) -> Result<(Arc<Engine>, Recovered), NodeError> {
     let started = clock.monotonic();
-    let store = open_store(settings, rng).map_err(|error| NodeError(error.to_string()))?;
+    let (store, durability) = open_store(settings, rng)
+        .await
+        .map_err(|error| NodeError(format!("{}: {error}", settings.store.shown())))?;
+    println!("store      {} ({durability})", settings.store.shown());
     let policy = RetryPolicy {
         attempt_timeout: Duration::from_millis(settings.store_attempt_timeout_ms),
         hedge_after: match settings.store_hedge_ms {
@@ -221,7 +210,7 @@ async fn open_engine(
     };
     let opened = Engine::open(store, Arc::clone(clock), options, rng).await;
     let (engine, mut recovered) = opened.map_err(|error: OpenError| {
-        NodeError(format!("can't open {}: {error}", store_name(settings)))
+        NodeError(format!("can't open {}: {error}", settings.store.shown()))
     })?;
     recovered.took = clock.monotonic().saturating_sub(started);
     Ok((engine, recovered))
@@ -246,28 +235,58 @@ fn compaction_limits(settings: &Settings) -> CompactionLimits {
     }
 }
 
-fn store_name(settings: &Settings) -> String {
+/// The store, and what it promises of an answered write.
+async fn open_store(
+    settings: &Settings,
+    rng: &mut StdRng,
+) -> Result<(Arc<dyn Store>, String), StoreError> {
     match &settings.store {
-        config::Store::Memory => "memory:".to_owned(),
-        config::Store::Embedded { dir } => format!("embedded:{}", dir.display()),
+        config::Store::Memory => Ok((Arc::new(MemoryStore::new()), "keeps nothing".to_owned())),
+        config::Store::Embedded { dir } => {
+            let (durability, said) = match settings.durability {
+                config::Durability::Always => (Durability::Always, "durability always"),
+                config::Durability::Everysec => (
+                    Durability::EverySecond,
+                    "durability everysec: a power cut can lose the last second of answered writes",
+                ),
+            };
+            let segment_bytes = settings.segment_bytes;
+            let options = EmbeddedOptions { segment_bytes, durability, entropy: rng.random() };
+            Ok((Arc::new(EmbeddedStore::open(dir, options)?), said.to_owned()))
+        }
+        config::Store::Redis(address) => open_redis(address, settings, rng).await,
     }
 }
 
-fn open_store(settings: &Settings, rng: &mut StdRng) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(match &settings.store {
-        config::Store::Memory => Arc::new(MemoryStore::new()),
-        config::Store::Embedded { dir } => {
-            let options = EmbeddedOptions {
-                segment_bytes: settings.segment_bytes,
-                durability: match settings.durability {
-                    config::Durability::Always => Durability::Always,
-                    config::Durability::Everysec => Durability::EverySecond,
-                },
-                entropy: rng.random(),
-            };
-            Arc::new(EmbeddedStore::open(dir, options)?)
-        }
-    })
+#[cfg(feature = "redis")]
+async fn open_redis(
+    address: &config::RedisAddress,
+    settings: &Settings,
+    rng: &mut StdRng,
+) -> Result<(Arc<dyn Store>, String), StoreError> {
+    let options = RedisOptions {
+        replicas_min: settings.redis_replicas_min,
+        fsync: settings.redis_fsync,
+        attempt_timeout: Duration::from_millis(settings.store_attempt_timeout_ms),
+        start_deadline: Duration::from_millis(settings.read_deadline_ms),
+        entropy: rng.random(),
+    };
+    let store = RedisStore::open(address, options).await?;
+    for warning in store.warnings() {
+        eprintln!("aft: warning: {warning}");
+    }
+    let durability = store.durability().to_owned();
+    Ok((Arc::new(store), durability))
+}
+
+#[cfg(not(feature = "redis"))]
+async fn open_redis(
+    _: &config::RedisAddress,
+    _: &Settings,
+    _: &mut StdRng,
+) -> Result<(Arc<dyn Store>, String), StoreError> {
+    let why = "this build has no store for it: build with the cargo feature `redis`";
+    Err(StoreError::Fatal(why.to_owned()))
 }
 
 /// Reads the counters that rates are made of.

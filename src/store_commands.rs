@@ -9,11 +9,14 @@ pub use import::run_import;
 
 use crate::backup::BackupError;
 use crate::clock::{Clock, SystemClock};
+use crate::config;
 use crate::inspect::{
     self, Depth, Inspection, statistics_json, statistics_text, verification_json, verification_text,
 };
-use crate::storage::StoreError;
 use crate::storage::embedded::ReadOnlyStore;
+#[cfg(feature = "redis")]
+use crate::storage::redis::{RedisOptions, RedisStore};
+use crate::storage::{Store, StoreError};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use progress::Progress;
 use std::ffi::OsString;
@@ -80,14 +83,11 @@ fn report(what: &str, matches: &ArgMatches) -> ExitCode {
 
 fn command() -> Command {
     let store = |help: &'static str| {
-        Arg::new(STORE)
-            .long("store")
-            .value_name("embedded:DIR")
-            .required(true)
-            .value_parser(directory)
-            .help(help)
+        let store = Arg::new(STORE).long("store").required(true).help(help);
+        store.value_name("embedded:DIR|redis://HOST").value_parser(kept)
     };
     let closed = store("The store, which no node may have open");
+    let filled = closed.clone().value_name("embedded:DIR").value_parser(directory);
     let json = Arg::new(JSON).long("json").action(ArgAction::SetTrue).help("Answers in JSON");
     let file = |name, help: &'static str| {
         Arg::new(name)
@@ -125,29 +125,66 @@ fn command() -> Command {
         .subcommand(
             Command::new(LOAD)
                 .about("Fills a store with a dump: all of it or, if anything fails, nothing")
-                .args([closed, file(INPUT, "The dump, instead of stdin"), replace]),
+                .args([filled, file(INPUT, "The dump, instead of stdin"), replace]),
         )
 }
 
+/// A store that outlives its node.
+fn kept(text: &str) -> Result<config::Store, String> {
+    match text.parse() {
+        Ok(config::Store::Memory) => Err("memory: keeps nothing to look at".to_owned()),
+        store => store,
+    }
+}
+
+/// A store that can be filled without a node. Of a Redis nobody can tell whether a node writes to
+/// it meanwhile.
 fn directory(text: &str) -> Result<PathBuf, String> {
-    match text.split_once(':') {
-        Some(("embedded", directory)) if !directory.is_empty() => Ok(directory.into()),
+    match text.parse() {
+        Ok(config::Store::Embedded { dir }) => Ok(dir),
+        Ok(config::Store::Redis(_)) => Err("a store in a Redis is filled by its node: start aft \
+             on it, then run aft import redis://FROM --to redis://THAT-AFT"
+            .to_owned()),
         _ => Err("use embedded:DIR".to_owned()),
     }
 }
 
 fn look(what: &str, matches: &ArgMatches) -> Result<Inspection, StoreError> {
     let failed = |why: String| StoreError::Fatal(why);
-    let Some(path) = matches.get_one::<PathBuf>(STORE) else {
+    let Some(address) = matches.get_one::<config::Store>(STORE) else {
         return Err(failed("no store is named".to_owned()));
     };
-    let store = ReadOnlyStore::open(path)?;
-    let depth = if what == VERIFY { Depth::Whole } else { Depth::Directories };
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
         .build()
         .map_err(|error| failed(error.to_string()))?;
+    let depth = if what == VERIFY { Depth::Whole } else { Depth::Directories };
     let progress = Progress::of_objects();
     let now_ms = SystemClock::new().wall_ms();
-    let found = inspect::inspect(&store, depth, now_ms, |done, all| progress.show(done, all));
-    runtime.block_on(found)
+    runtime.block_on(async {
+        let store = open(address, Beside::NoNode).await?;
+        inspect::inspect(&*store, depth, now_ms, |done, all| progress.show(done, all)).await
+    })
+}
+
+/// Whether a node may have a store open that is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    NoNode,
+    ANode,
+}
+
+async fn open(address: &config::Store, beside: Beside) -> Result<Box<dyn Store>, StoreError> {
+    match address {
+        config::Store::Embedded { dir } => Ok(Box::new(match beside {
+            Beside::NoNode => ReadOnlyStore::open(dir)?,
+            Beside::ANode => ReadOnlyStore::open_beside(dir)?,
+        })),
+        // Whoever reads a Redis is always beside others.
+        #[cfg(feature = "redis")]
+        config::Store::Redis(address) => {
+            Ok(Box::new(RedisStore::look(address, RedisOptions::default()).await?))
+        }
+        other => Err(StoreError::Fatal(format!("this build can't look at {}", other.shown()))),
+    }
 }

@@ -124,7 +124,7 @@ fn request(client: &mut Client, round: usize, key: usize, now: Option<&Wanted>) 
 }
 
 fn options(dir: &Path, logs_max: &str) -> Options {
-    let mut options = Options::durable(dir);
+    let mut options = Options::in_directory(dir);
     let settings = [
         ["--segment-bytes", "1mb"],
         ["--store-bytes-min", "1mb"],

@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What the store does with one call.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +26,8 @@ enum Act {
     LoseReply,
     /// Does the work and never answers.
     Hang,
+    /// Does the work, and takes this long.
+    Take(Duration),
     NotYetVisible,
     Reject,
     Full,
@@ -50,6 +53,10 @@ impl Scripted {
             Act::Hang => {
                 work.await?;
                 std::future::pending().await
+            }
+            Act::Take(time) => {
+                tokio::time::sleep(time).await;
+                work.await
             }
             Act::NotYetVisible => Err(StoreError::NotFound),
             Act::Reject => Err(StoreError::Rejected("scripted".into())),
@@ -132,6 +139,19 @@ async fn a_slow_create_gets_a_second_one_beside_it() {
     let policy = RetryPolicy::default();
     assert!(started.elapsed() >= policy.hedge_after, "not before it was slow");
     assert!(started.elapsed() < policy.attempt_timeout, "without waiting for the first");
+}
+
+/// An attempt that was given up for its size would be given up for ever.
+#[tokio::test(start_paused = true)]
+async fn a_large_object_has_the_time_it_takes() {
+    let large = Bytes::from([object(7), vec![0; 64 << 20].into()].concat());
+    let (_, store) = store(&[Act::Take(Duration::from_secs(8))]);
+    assert_eq!(store.create("a", large.clone(), 7).await, Decided::Ours);
+    assert_eq!(store.metrics().creates.load(Ordering::Relaxed), 1);
+    let length = large.len() as u64;
+    let (scripted, store) = self::store(&[Act::Take(Duration::from_secs(8))]);
+    scripted.inner.create("a", large.clone()).await.unwrap();
+    assert_eq!(store.read("a", 0, length).await, Ok(large));
 }
 
 #[tokio::test(start_paused = true)]

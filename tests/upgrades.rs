@@ -72,7 +72,7 @@ fn check(client: &mut Client, keys: &Keys) {
 }
 
 fn small_steps(store: &Path) -> Options {
-    let mut options = Options::durable(store);
+    let mut options = Options::in_directory(store);
     let settings = [
         ["--segment-bytes", "1mb"],
         ["--store-bytes-min", "0"],

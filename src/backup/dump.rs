@@ -35,8 +35,8 @@ pub struct Dumped {
 /// # Errors
 /// The store can't be read or is damaged, or the output failed. The dump has no end then, and
 /// nobody takes it for whole.
-pub async fn dump<S: Store>(
-    mut open: impl FnMut() -> Result<S, StoreError>,
+pub async fn dump(
+    mut open: impl AsyncFnMut() -> Result<Box<dyn Store>, StoreError>,
     out: impl io::Write,
     about: &str,
     now_ms: u64,
@@ -48,11 +48,11 @@ pub async fn dump<S: Store>(
         if attempt > 0 {
             out.again()?;
         }
-        let store = open()?;
+        let store = open().await?;
         if let Some(damage) = store.damage().into_iter().next() {
             return Err(BackupError::Damaged(damage));
         }
-        match dump_in_parts(&store, &mut out, now_ms, KEYS_MAX, &mut progress).await {
+        match dump_in_parts(&*store, &mut out, now_ms, KEYS_MAX, &mut progress).await {
             Ok(()) => {
                 let keys = out.keys();
                 let (_, bytes) = out.end()?;
@@ -63,7 +63,10 @@ pub async fn dump<S: Store>(
         }
     }
     let name = vanished.map_or_else(String::new, |name| name.to_string());
-    Err(BackupError::Damaged(format!("{name}: is missing")))
+    Err(BackupError::Damaged(format!(
+        "{name}: is missing; or a node has compacted it away, and others before it: dump while it \
+         writes less"
+    )))
 }
 
 /// How many keys a store holds.
@@ -88,8 +91,8 @@ pub(super) async fn count_keys(
 }
 
 /// Writes what is in a store, as many keys at a time as are allowed.
-pub(super) async fn dump_in_parts<S: Store>(
-    store: &S,
+pub(super) async fn dump_in_parts(
+    store: &dyn Store,
     out: &mut DumpWriter<impl io::Write>,
     now_ms: u64,
     keys_max: usize,
@@ -125,14 +128,14 @@ pub(super) async fn dump_in_parts<S: Store>(
     Ok(())
 }
 
-struct Dump<'a, S, W> {
-    store: &'a S,
+struct Dump<'a, W> {
+    store: &'a dyn Store,
     out: &'a mut DumpWriter<W>,
     now_ms: u64,
     read: u64,
 }
 
-impl<S: Store, W: io::Write> Dump<'_, S, W> {
+impl<W: io::Write> Dump<'_, W> {
     async fn directory(&mut self, name: ObjectName) -> Result<(Header, Bytes), Failed> {
         self.read += 1;
         read_directory(self.store, name).await?.ok_or(Failed::Vanished(name))
@@ -217,12 +220,7 @@ struct Values<'h> {
 
 impl Values<'_> {
     /// Some of the values from `offset` on, `length` bytes at most.
-    async fn read<S: Store>(
-        &mut self,
-        store: &S,
-        offset: u64,
-        length: u64,
-    ) -> Result<Bytes, Failed> {
+    async fn read(&mut self, store: &dyn Store, offset: u64, length: u64) -> Result<Bytes, Failed> {
         let inside = offset.checked_sub(self.window_at).filter(|at| *at < self.window.len() as u64);
         let at = match inside {
             Some(at) => at,

@@ -149,7 +149,7 @@ fn memory(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
 }
 
 fn persistence(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
-    let kept = matches!(context.settings.store, Store::Embedded { .. });
+    let kept = context.settings.store.keeps();
     let refusing = *context.transaction.core().health() != Health::Serving;
     lines
         // Nobody is served before the data is there.
@@ -305,14 +305,15 @@ fn aft(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
     let core = context.transaction.core();
     let store = server.engine.store();
     let metrics = store.metrics();
-    let store_kind = match settings.store {
-        Store::Embedded { .. } => "embedded",
-        Store::Memory => "memory",
-    };
     let (health, why) = health(core);
+    let durability = match settings.store {
+        Store::Embedded { .. } | Store::Memory => settings.durability.word(),
+        // Its own settings decide; the start has told them.
+        Store::Redis(_) => "of-the-store",
+    };
     lines
-        .line("store", store_kind)
-        .line("durability", settings.durability.word())
+        .line("store", settings.store.kind())
+        .line("durability", durability)
         .line("node", core.node())
         .line("health", health)
         .line("health_reason", one_line(&why))

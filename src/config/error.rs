@@ -1,6 +1,7 @@
 //! What can be wrong with settings at the start, in words for whoever has to set it right.
 
-use super::setting::Setting;
+use super::setting::{Kind, Setting};
+use super::store::without_password;
 use super::value::MASK;
 use std::fmt;
 use std::path::PathBuf;
@@ -120,8 +121,13 @@ impl fmt::Display for ConfigError {
         match self {
             Self::Usage { reason } => write!(f, "{reason}; aft --help lists all settings"),
             Self::Value { setting, origin, got } => {
-                let got = if setting.is_secret() { MASK.to_owned() } else { printable(got) };
-                let (flag, allowed) = (setting.flag(), setting.kind.allowed());
+                let allowed = setting.kind.allowed_instead_of(got);
+                let flag = setting.flag();
+                let got = match setting.kind {
+                    Kind::Secret => MASK.to_owned(),
+                    Kind::Store => printable(&without_password(got)),
+                    _ => printable(got),
+                };
                 write!(f, "--{flag} ({origin}): '{got}' is not allowed: {allowed}")
             }
             Self::Order { smaller, larger, why } => write!(

@@ -49,7 +49,7 @@ enum Target {
 impl Target {
     fn get(self, settings: &Settings) -> String {
         match self {
-            Self::Setting(setting) => setting.read(settings),
+            Self::Setting(setting) => setting.tell(settings),
             Self::View(view) => (view.get)(settings),
         }
     }

@@ -1,9 +1,10 @@
 //! Names of Redis that are not one setting of aft under another name.
 
 use super::setting::redis_choice_refusal;
+use super::store::Store;
 use super::table::Settings;
 use super::text::parse_size;
-use super::value::{LogLevel, Store};
+use super::value::LogLevel;
 
 /// What CONFIG SET does with a name.
 pub(super) enum ViewSet {
@@ -59,7 +60,7 @@ pub(super) static VIEWS: &[View] = &[
         setting: "store",
         get: |s| match &s.store {
             Store::Embedded { dir } => dir.display().to_string(),
-            Store::Memory => String::new(),
+            Store::Memory | Store::Redis(_) => String::new(),
         },
         set: ViewSet::Protected,
     },
@@ -68,10 +69,7 @@ pub(super) static VIEWS: &[View] = &[
     View {
         name: "appendonly",
         setting: "store",
-        get: |s| match s.store {
-            Store::Embedded { .. } => "yes".to_owned(),
-            Store::Memory => "no".to_owned(),
-        },
+        get: |s| (if s.store.keeps() { "yes" } else { "no" }).to_owned(),
         set: ViewSet::OnlySame(&["yes", "no"]),
     },
     View {

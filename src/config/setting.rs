@@ -1,5 +1,6 @@
 //! What the table says about one setting, and what follows from it.
 
+use super::store;
 use super::table::Settings;
 use super::text::show_size;
 
@@ -73,10 +74,18 @@ impl Kind {
                 "use host:port, several separated by commas, or an empty string for none".to_owned()
             }
             Self::File => "use the name of a file, or an empty string for none".to_owned(),
-            Self::Store => "use 'embedded:DIR' or 'memory:'".to_owned(),
+            Self::Store => store::advice(""),
             Self::Secret => "use a string in quotes, of UTF-8 and without the mask that \
                              --print-config shows"
                 .to_owned(),
+        }
+    }
+
+    /// The same for who has written `got`, of which more can be said of some.
+    pub(super) fn allowed_instead_of(&self, got: &str) -> String {
+        match self {
+            Self::Store => store::advice(got),
+            _ => self.allowed(),
         }
     }
 
@@ -104,7 +113,7 @@ impl Kind {
             Self::Choice(words) => words.join("|"),
             Self::Listen | Self::OptionalListen => "HOST:PORT,...".to_owned(),
             Self::File => "FILE".to_owned(),
-            Self::Store => "embedded:DIR|memory:".to_owned(),
+            Self::Store => "embedded:DIR|redis://HOST|memory:".to_owned(),
             Self::Secret => "PASSWORD".to_owned(),
         }
     }
@@ -143,6 +152,8 @@ pub enum Group {
     Engine,
     /// The store that is a directory of this machine.
     EmbeddedStore,
+    /// The store that is a Redis.
+    RedisStore,
 }
 
 impl Group {
@@ -155,6 +166,7 @@ impl Group {
             Self::Transactions => "Transactions: over many commands, and what became of them",
             Self::Engine => "Engine: how transactions reach the store",
             Self::EmbeddedStore => "Embedded store",
+            Self::RedisStore => "Redis as the store",
         }
     }
 }
@@ -213,10 +225,19 @@ impl Setting {
         (self.read)(settings)
     }
 
+    /// Its value as CONFIG GET tells it: of a store, which no client could have set, without
+    /// the password.
+    pub(super) fn tell(&self, settings: &Settings) -> String {
+        match self.kind {
+            Kind::Store => store::without_password(&self.read(settings)),
+            _ => self.read(settings),
+        }
+    }
+
     /// Its value for a person: sizes with a suffix where that is exact. A secret comes out
-    /// too.
+    /// too, but for the password of a store.
     pub(super) fn show(&self, settings: &Settings) -> String {
-        let value = self.read(settings);
+        let value = self.tell(settings);
         match (&self.kind, value.parse()) {
             (Kind::Bytes { .. }, Ok(bytes)) => show_size(bytes),
             _ => value,

@@ -1,7 +1,8 @@
 //! The table: all settings, in the order in which they are shown.
 
 use super::setting::{Change, Group, Kind, Need, Order, Setting};
-use super::value::{Durability, Listen, LogLevel, Secret, Store, TlsAuthClients, Value};
+use super::store::Store;
+use super::value::{Durability, Listen, LogLevel, Secret, TlsAuthClients, Value, YesNo};
 use std::path::PathBuf;
 
 const KIB: i64 = 1 << 10;
@@ -75,11 +76,11 @@ settings! {
             "By default only programs on this machine can connect, since by default there is no password.";
         store: Store = Store::embedded("./aft-data"),
             Kind::Store, AtStart, None,
-            "Where data is kept: in a directory, or nowhere (memory: loses all at the end).",
-            "A directory needs no other service and survives a crash.";
+            "Where data is kept: in a directory, in a Redis, or nowhere (memory: loses all at the end).",
+            "A directory needs no other service and survives a crash. A password is better given by the environment or the file, which other users of the machine can't read.";
         durability: Durability = Durability::Always,
             Kind::Choice(Durability::WORDS), AtStart, None,
-            "When a write is forced to the disk: before it is answered, or once a second.",
+            "When the embedded store forces a write to the disk: before it is answered, or once a second.",
             "With everysec a crash of the machine can lose the last second of answered writes, so it must be asked for.";
         requirepass: Option<Secret> = None,
             Kind::Secret, Live, Some("requirepass"),
@@ -299,6 +300,16 @@ settings! {
             bytes(MIB, 4 * GIB), AtStart, None,
             "Size at which the embedded store starts a new file, once it holds 32 times as much; less before, down to a 32nd.",
             "Space comes back a whole file at a time, so smaller is sooner; every file is one to open at the start, so larger is fewer.";
+    }
+    RedisStore {
+        redis_replicas_min: u64 = 0,
+            count("replicas", 0, 1000), AtStart, None,
+            "Replicas of the Redis that must have a write before it is answered (WAIT); 0 for none.",
+            "Without it a failover of the Redis can lose the last writes that were answered; with it each write waits for a replica.";
+        redis_fsync: YesNo = YesNo::No,
+            Kind::Choice(YesNo::WORDS), AtStart, None,
+            "Whether a write waits until the Redis has forced it to its disk (WAITAOF, from Redis 7.2 on); with --redis-replicas-min, on so many replicas too.",
+            "A Redis with appendfsync always does so anyway; with everysec each write would wait up to a second.";
     }
 }
 

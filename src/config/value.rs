@@ -91,6 +91,16 @@ choice! {
 }
 
 choice! {
+    /// Whether something is wanted.
+    YesNo {
+        /// It is not.
+        No = "no",
+        /// It is.
+        Yes = "yes",
+    }
+}
+
+choice! {
     /// Whether clients that connect with TLS must show a certificate.
     TlsAuthClients {
         /// They are asked for none.
@@ -209,47 +219,15 @@ impl Value for Option<PathBuf> {
     }
 }
 
-/// Where data is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Store {
-    /// In files of this directory, which is made if missing.
-    Embedded {
-        /// The directory; a relative one starts where the server was started.
-        dir: PathBuf,
-    },
-    /// Nowhere: all is lost when the server ends.
-    Memory,
-}
-
-impl Store {
-    /// The embedded store in this directory.
-    pub fn embedded(dir: &str) -> Self {
-        Self::Embedded { dir: dir.into() }
-    }
-}
-
-impl Value for Store {
-    fn parse(text: &str, _: &Kind) -> Result<Self, Refusal> {
-        match text.split_once(':') {
-            Some(("embedded", dir)) if !dir.is_empty() => Ok(Self::embedded(dir)),
-            Some(("memory", "")) => Ok(Self::Memory),
-            _ => Err(Refusal::NotAllowed),
-        }
-    }
-
-    fn to_text(&self) -> String {
-        match self {
-            Self::Embedded { dir } => format!("embedded:{}", dir.display()),
-            Self::Memory => "memory:".to_owned(),
-        }
-    }
-}
-
 /// A string that shows up in no log: its `Debug` is a mask and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
+    pub(super) fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
     /// The string itself. For CONFIG GET, which shows it to whoever could change it.
     pub fn expose(&self) -> &str {
         &self.0

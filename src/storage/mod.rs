@@ -9,10 +9,13 @@
 //! |---------------|------------------------------------------------------------------|
 //! | [`memory`]    | objects in a map: for tests, and for a server that keeps nothing |
 //! | [`embedded`]  | segment files of our own, in a directory of this machine         |
+//! | `redis`       | strings in a Redis or a Redis Cluster (cargo feature `redis`)    |
 //! | [`resilient`] | retry, deadlines and hedging around any store                    |
 
 pub mod embedded;
 pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod resilient;
 
 use crate::rope::Rope;
@@ -109,7 +112,8 @@ pub trait Store: Send + Sync + 'static {
     fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes>;
 
     /// Lists names that start with `prefix` and are greater than `after` (`""` for
-    /// all), in ascending byte order, at most `limit`.
+    /// all), in ascending byte order, at most `limit`. A store may give fewer though there
+    /// are more: only an empty page is the end.
     fn list<'a>(
         &'a self,
         prefix: &'a str,

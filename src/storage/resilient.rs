@@ -17,9 +17,10 @@ use tokio::time::timeout;
 /// When to try again, and when not any more.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// How long one attempt may take before it counts as lost.
+    /// How long one attempt may take before it counts as lost, beside the time that its bytes take
+    /// on a slow network.
     pub attempt_timeout: Duration,
-    /// After how long an attempt is slow enough to start a second one beside it.
+    /// After how long an attempt is slow enough to start a second one beside it, in the same way.
     pub hedge_after: Duration,
     /// The pause after the first failure; it doubles with each further one, with jitter.
     pub retry_first: Duration,
@@ -39,6 +40,17 @@ impl Default for RetryPolicy {
             read_deadline: Duration::from_secs(10),
         }
     }
+}
+
+/// How long a slow network takes for so many bytes. An attempt has that time on top: one that is
+/// given up because of its size would be given up each time it is repeated.
+fn time_to_carry(bytes: u64) -> Duration {
+    const SLOW_BYTES_PER_SECOND: u64 = 8 << 20;
+    /// Of an object that is read to its end, whose size is not known: few are larger, and a reply
+    /// that was lost should not be waited for much longer.
+    const UNKNOWN_BYTES: u64 = 16 << 20;
+    let bytes = if bytes == u64::MAX { UNKNOWN_BYTES } else { bytes };
+    Duration::from_millis(bytes.saturating_mul(1000) / SLOW_BYTES_PER_SECOND)
 }
 
 /// What became of a name, for good.
@@ -172,7 +184,7 @@ impl ResilientStore {
     /// Reads a range of an object that is known to exist. [`StoreError::NotFound`] is
     /// tried again too (it may show late), until the deadline.
     pub async fn read(&self, name: &str, offset: u64, length: u64) -> Result<Bytes, StoreError> {
-        self.persist(|| self.store.read(name, offset, length), true).await
+        self.persist(|| self.store.read(name, offset, length), length, true).await
     }
 
     /// Reads a range of an object that may well not exist.
@@ -182,7 +194,7 @@ impl ResilientStore {
         offset: u64,
         length: u64,
     ) -> Result<Bytes, StoreError> {
-        self.persist(|| self.store.read(name, offset, length), false).await
+        self.persist(|| self.store.read(name, offset, length), length, false).await
     }
 
     /// All names with a prefix, in order.
@@ -192,7 +204,7 @@ impl ResilientStore {
         let mut names: Vec<String> = Vec::new();
         loop {
             let after = names.last().cloned().unwrap_or_default();
-            let page = self.persist(|| self.store.list(prefix, &after, PAGE), false).await?;
+            let page = self.persist(|| self.store.list(prefix, &after, PAGE), 0, false).await?;
             let Some(last) = page.last() else {
                 return Ok(names);
             };
@@ -205,7 +217,7 @@ impl ResilientStore {
 
     /// Deletes objects.
     pub async fn delete(&self, names: &[String]) -> Result<(), StoreError> {
-        self.persist(|| self.store.delete(names), false).await
+        self.persist(|| self.store.delete(names), 0, false).await
     }
 
     /// The header of an object that is known to exist.
@@ -221,12 +233,14 @@ impl ResilientStore {
 
     /// One attempt, and a second beside it once the first is slow.
     async fn hedged_create(&self, name: &str, object: &Rope) -> Result<Created, StoreError> {
+        let carried = time_to_carry(object.len() as u64);
         let attempt = || {
             self.metrics.creates.fetch_add(1, Ordering::Relaxed);
-            self.once(self.store.create_in_pieces(name, object.clone()))
+            self.once(self.store.create_in_pieces(name, object.clone()), carried)
         };
         let mut first = std::pin::pin!(attempt());
-        if let Ok(result) = timeout(self.policy.hedge_after, &mut first).await {
+        let hedge_after = self.policy.hedge_after.saturating_add(carried);
+        if let Ok(result) = timeout(hedge_after, &mut first).await {
             return result;
         }
         let mut second = std::pin::pin!(attempt());
@@ -242,6 +256,7 @@ impl ResilientStore {
     async fn persist<'a, T>(
         &'a self,
         attempt: impl Fn() -> super::StoreFuture<'a, T>,
+        bytes_max: u64,
         must_exist: bool,
     ) -> Result<T, StoreError> {
         let mut backoff = self.backoff();
@@ -249,7 +264,7 @@ impl ResilientStore {
         let repeat = async {
             loop {
                 self.metrics.reads.fetch_add(1, Ordering::Relaxed);
-                match self.once(attempt()).await {
+                match self.once(attempt(), time_to_carry(bytes_max)).await {
                     Ok(answer) => return Ok(answer),
                     Err(StoreError::NotFound) if !must_exist => return Err(StoreError::NotFound),
                     Err(error @ (StoreError::Rejected(_) | StoreError::Fatal(_))) => {
@@ -269,12 +284,14 @@ impl ResilientStore {
         }
     }
 
-    async fn once<T>(&self, attempt: super::StoreFuture<'_, T>) -> Result<T, StoreError> {
-        timeout(self.policy.attempt_timeout, attempt).await.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable(format!(
-                "no answer within {} ms",
-                self.policy.attempt_timeout.as_millis()
-            )))
+    async fn once<T>(
+        &self,
+        attempt: super::StoreFuture<'_, T>,
+        carried: Duration,
+    ) -> Result<T, StoreError> {
+        let patience = self.policy.attempt_timeout.saturating_add(carried);
+        timeout(patience, attempt).await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable(format!("no answer within {} ms", patience.as_millis())))
         })
     }
 

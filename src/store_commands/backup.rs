@@ -1,15 +1,17 @@
 //! `aft store dump` and `aft store load`.
 
 use super::progress::Progress;
-use super::{INPUT, OUTPUT, REPLACE, STORE};
+use super::{Beside, INPUT, OUTPUT, REPLACE, STORE, open};
 use crate::backup::format::{DumpReader, Item};
 use crate::backup::{BackupError, Dumped, Restore, Restored, dump as dump_store};
 use crate::clock::{Clock, SystemClock};
+use crate::config;
 use crate::storage::StoreError;
-use crate::storage::embedded::{EmbeddedOptions, EmbeddedStore, ReadOnlyStore};
+use crate::storage::embedded::{EmbeddedOptions, EmbeddedStore};
 use clap::ArgMatches;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use std::any::Any;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -18,7 +20,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// Writes what is in a store to a file or to stdout.
 pub(super) fn dump(matches: &ArgMatches) -> Result<(), BackupError> {
-    let store = store_of(matches)?;
+    let store: &config::Store = store_of(matches)?;
     let output = matches.get_one::<PathBuf>(OUTPUT).filter(|path| path.as_os_str() != "-");
     let dumped = match output {
         Some(path) => dump_to_file(store, path)?,
@@ -38,7 +40,7 @@ pub(super) fn dump(matches: &ArgMatches) -> Result<(), BackupError> {
 }
 
 /// The file has its name when the dump is whole and durable, and not before.
-fn dump_to_file(store: &Path, path: &Path) -> Result<Dumped, BackupError> {
+fn dump_to_file(store: &config::Store, path: &Path) -> Result<Dumped, BackupError> {
     // A pipe or a device is written to, and never replaced.
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         let shown = path.display().to_string();
@@ -79,19 +81,19 @@ fn dump_to_file(store: &Path, path: &Path) -> Result<Dumped, BackupError> {
     })
 }
 
-fn write_dump(store: &Path, out: impl Write) -> Result<Dumped, BackupError> {
+fn write_dump(store: &config::Store, out: impl Write) -> Result<Dumped, BackupError> {
     let now_ms = SystemClock::new().wall_ms();
     let version = env!("CARGO_PKG_VERSION");
     let about = format!("writer=aft {version}\ncreated_ms={now_ms}\n");
     let progress = Progress::of_objects();
-    let open = || ReadOnlyStore::open_beside(store);
+    let open = async || open(store, Beside::ANode).await;
     let show = |done, all| progress.show(done, all);
     runtime()?.block_on(dump_store(open, out, &about, now_ms, show))
 }
 
 /// Fills a store with a dump from a file or from stdin.
 pub(super) fn load(matches: &ArgMatches) -> Result<(), BackupError> {
-    let store = store_of(matches)?;
+    let store: &PathBuf = store_of(matches)?;
     let replace = matches.get_flag(REPLACE);
     let input = matches.get_one::<PathBuf>(INPUT).filter(|path| path.as_os_str() != "-");
     let loaded = match input {
@@ -158,13 +160,13 @@ pub(crate) fn rng() -> Result<StdRng, BackupError> {
         .map_err(|error| refused(&format!("the system gives no randomness: {error}")))
 }
 
-/// Where a command's own steps run; stores bring their own threads.
+/// Where a command's own steps run.
 pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().build()
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-fn store_of(matches: &ArgMatches) -> Result<&PathBuf, BackupError> {
-    matches.get_one::<PathBuf>(STORE).ok_or_else(|| refused("no store is named"))
+fn store_of<T: Any + Clone + Send + Sync>(matches: &ArgMatches) -> Result<&T, BackupError> {
+    matches.get_one(STORE).ok_or_else(|| refused("no store is named"))
 }
 
 fn refused(why: &str) -> BackupError {

@@ -74,7 +74,7 @@ fn together(kind: Kind) {
     wait::until("some had to go", PATIENCE, || {
         (info(&mut served, "evicted_clients") >= CLIENTS as u64 / 2).then_some(())
     });
-    let grown = server.memory_bytes("VmHWM") - before;
+    let grown = server.memory_bytes("VmHWM").saturating_sub(before);
     let evicted = info(&mut served, "evicted_clients");
     println!("{kind:?}: {} MB more, {evicted} of {CLIENTS} evicted", grown >> 20);
     assert!(grown < GROWTH_MAX, "{kind:?}: {grown} bytes");
@@ -217,7 +217,7 @@ fn who_never_reads_is_closed_at_its_own_limit() {
         assert!(ping(&mut served) < SERVED_WITHIN);
         (send(&deaf, &gets) == Sent::Closed).then_some(())
     });
-    let grown = server.memory_bytes("VmHWM") - before;
+    let grown = server.memory_bytes("VmHWM").saturating_sub(before);
     println!("{} MB for one that never reads", grown >> 20);
     assert!(grown < 32 * MIB, "{grown} bytes for one that never reads");
     assert_eq!(info(&mut served, "client_output_buffer_limit_disconnections"), 1);

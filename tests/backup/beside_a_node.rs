@@ -5,14 +5,15 @@ use std::thread;
 
 use rand::RngExt;
 
+use crate::common::backing::{Backing, Kind};
 use crate::common::client::Client;
 use crate::common::resp::Reply;
+use crate::common::seed;
 use crate::common::server::{Options, Server};
 use crate::common::temp_dir::TempDir;
 use crate::common::wait::{self, PATIENCE};
-use crate::common::{seed, server::Peer};
 use crate::tool::{
-    aft, assert_same, data_in, data_of, dump_to, fill, load_from, serve, store_of, verified_keys,
+    aft, assert_same, data_in, data_of, dump_store, fill, load_from, serve, store_of, verified_keys,
 };
 
 const ACCOUNTS: usize = 20;
@@ -20,8 +21,8 @@ const EACH: i64 = 1_000;
 const TRANSFERS: usize = 3;
 
 /// Compaction never rests, and segment files come and go.
-fn restless(directory: &TempDir) -> Options {
-    let mut options = Options { peer: Peer::Aft, ..Options::durable(directory.path()) };
+fn restless(backing: &Backing) -> Options {
+    let mut options = Options::on(backing);
     let settings = [
         ("--store-bytes-min", "100kb"),
         ("--store-percent-max", "150"),
@@ -73,35 +74,63 @@ fn counts(client: &mut Client) -> Vec<u64> {
 
 #[test]
 fn dumps_beside_a_node_that_compacts_are_each_of_one_moment() {
-    const DUMPS: usize = 12;
     let directory = TempDir::named("beside");
-    let server = Server::start(&restless(&directory));
+    let backing = Backing::start(Kind::Embedded, directory.path());
+    dumps_beside_a_node(&restless(&backing), 12, "compaction_bases_written");
+    let first = directory.path().join("segment-1");
+    assert!(!first.exists(), "files were removed meanwhile");
+}
+
+/// Nothing keeps objects there while a dump reads them, so this node does not compact.
+#[test]
+fn dumps_of_a_redis_beside_its_node_are_each_of_one_moment() {
+    for kind in [Kind::Redis, Kind::RedisCluster] {
+        let directory = TempDir::named("beside-redis");
+        let backing = Backing::start(kind, directory.path());
+        let mut options = Options::on(&backing);
+        let settings = "--store-bytes-min 10gb --groups-max 1000000";
+        options.extra.extend(settings.split(' ').map(str::to_owned));
+        dumps_beside_a_node(&options, 4, "groups_created");
+    }
+}
+
+/// Dumps under load; between two of them, that of INFO has to grow.
+fn dumps_beside_a_node(options: &Options, count: usize, progress: &str) {
+    let dumps = TempDir::named("dumps");
+    let server = Server::start(options);
     let mut client = server.client();
     for n in 0..ACCOUNTS {
         client.run(&["SET", &format!("account:{n}"), &EACH.to_string()]);
     }
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _stop = StopWhenDropped(&stop);
         for worker in 0..TRANSFERS {
             let (client, stop) = (server.client(), &stop);
             scope.spawn(move || transfer(client, worker as u64, stop));
         }
-        for dump in 0..DUMPS {
+        for dump in 0..count {
             // The store must have moved on since the last one.
-            let bases = info(&mut client, "compaction_bases_written");
-            wait::until("compaction", PATIENCE, || {
-                (info(&mut client, "compaction_bases_written") > bases + 3).then_some(())
+            let before = info(&mut client, progress);
+            wait::until("the store to move on", PATIENCE, || {
+                (info(&mut client, progress) > before + 3).then_some(())
             });
             let before = counts(&mut client);
-            let file = directory.path().join(format!("{dump}.dump"));
-            dump_to(directory.path(), &file);
+            let file = dumps.path().join(format!("{dump}.dump"));
+            dump_store(&options.store(), &file);
             let after = counts(&mut client);
             check(&file, &before, &after);
         }
-        stop.store(true, Ordering::Relaxed);
     });
-    let first = directory.path().join("segment-1");
-    assert!(!first.exists(), "files were removed meanwhile");
+}
+
+/// Also when the test has failed: its threads would be waited for for ever.
+struct StopWhenDropped<'s>(&'s AtomicBool);
+
+impl Drop for StopWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A dump holds all money, no torn transaction, and what was acknowledged before it began.
@@ -144,7 +173,7 @@ fn a_store_moves_into_another_whole() {
     load_from(to.path(), &file);
     assert_eq!(verified_keys(to.path()), data.len() as u64);
     // The new store is one to live in: it takes writes, compacts, and starts again.
-    let mut server = Server::start(&restless(&to));
+    let mut server = Server::start(&restless(&Backing::start(Kind::Embedded, to.path())));
     let mut client = server.client();
     assert_same(&data_in(&mut client, 0..6), &data);
     let mut rounds = 0;

@@ -13,6 +13,7 @@ mod beside_a_node;
 mod importing;
 mod interrupted;
 mod large;
+mod moving;
 mod refusals;
 mod tool;
 mod vanishing;

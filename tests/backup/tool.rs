@@ -38,7 +38,11 @@ pub(crate) fn expect(code: i32, words: &[&str]) -> String {
 }
 
 pub(crate) fn dump_to(directory: &Path, file: &Path) -> String {
-    expect(0, &["store", "dump", "--store", &store_of(directory), "--output", text(file)])
+    dump_store(&store_of(directory), file)
+}
+
+pub(crate) fn dump_store(store: &str, file: &Path) -> String {
+    expect(0, &["store", "dump", "--store", store, "--output", text(file)])
 }
 
 pub(crate) fn load_from(directory: &Path, file: &Path) -> String {
@@ -98,7 +102,7 @@ pub(crate) fn assert_same(left: &Data, right: &Data) {
 
 /// A server on a directory, and a client of it.
 pub(crate) fn serve(directory: &Path) -> (Server, Client) {
-    let server = Server::start(&Options::durable(directory));
+    let server = Server::start(&Options::in_directory(directory));
     let client = server.client();
     (server, client)
 }

@@ -61,9 +61,10 @@ impl Store for Vanishing {
 const NOW_MS: u64 = 1_900_000_000_000;
 
 fn run<S: Store>(
-    open: impl FnMut() -> Result<S, StoreError>,
+    mut open: impl FnMut() -> Result<S, StoreError>,
     out: impl Write,
 ) -> Result<(), BackupError> {
+    let open = async || Ok(Box::new(open()?) as Box<dyn Store>);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(dump(open, out, "", NOW_MS, |_, _| {})).map(|_| ())
 }

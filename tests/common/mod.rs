@@ -12,8 +12,10 @@
     reason = "a failed expectation is how a test fails"
 )]
 
+pub(crate) mod backing;
 pub(crate) mod client;
 pub(crate) mod differences;
+pub(crate) mod proxy;
 pub(crate) mod resp;
 pub(crate) mod seed;
 pub(crate) mod server;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::backing::{Backing, Kind};
 use super::client::Client;
 use super::wait::{self, PATIENCE};
 
@@ -34,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) peer: Peer,
     /// Without a directory all is in memory.
     pub(crate) dir: Option<PathBuf>,
+    /// The store, where it is not in that directory.
+    pub(crate) backing: Option<Backing>,
     pub(crate) durability: &'static str,
     /// 0: any free port.
     pub(crate) port: u16,
@@ -54,6 +57,7 @@ impl Options {
         Self {
             peer,
             dir: None,
+            backing: None,
             durability: "always",
             port: 0,
             clients_max: None,
@@ -70,8 +74,32 @@ impl Options {
         Self::new(Peer::under_test())
     }
 
+    /// On the kind of store that `AFT_TEST_STORE` names, with its data in this directory.
     pub(crate) fn durable(dir: &Path) -> Self {
+        let options = Self::in_directory(dir);
+        match (options.peer, Kind::from_env()) {
+            (Peer::Redis, _) | (_, Kind::Embedded) => options,
+            (Peer::Aft, kind) => Self { backing: Some(Backing::start(kind, dir)), ..options },
+        }
+    }
+
+    /// On files in this directory, for tests that are about those.
+    pub(crate) fn in_directory(dir: &Path) -> Self {
         Self { dir: Some(dir.to_owned()), ..Self::memory() }
+    }
+
+    /// On this store.
+    pub(crate) fn on(backing: &Backing) -> Self {
+        Self { backing: Some(backing.clone()), ..Self::new(Peer::Aft) }
+    }
+
+    /// The text of `--store`.
+    pub(crate) fn store(&self) -> String {
+        match (&self.backing, &self.dir) {
+            (Some(backing), _) => backing.store().to_owned(),
+            (None, Some(dir)) => format!("embedded:{}", dir.display()),
+            (None, None) => "memory:".to_owned(),
+        }
     }
 
     fn command(&self, port: u16) -> Command {
@@ -86,10 +114,6 @@ impl Options {
     }
 
     fn aft_words(&self, port: u16) -> Vec<String> {
-        let store = match &self.dir {
-            Some(dir) => format!("embedded:{}", dir.display()),
-            None => "memory:".to_owned(),
-        };
         let mut words = vec![env!("CARGO_BIN_EXE_aft").to_owned()];
         let mut set = |name: &str, value: Option<String>| {
             let flag = format!("--{name}");
@@ -98,7 +122,7 @@ impl Options {
             }
         };
         set("listen", Some(format!("127.0.0.1:{port}")));
-        set("store", Some(store));
+        set("store", Some(self.store()));
         set("durability", Some(self.durability.to_owned()));
         set("clients-max", self.clients_max.map(|n| n.to_string()));
         set("idle-timeout-s", self.idle_timeout_s.map(|n| n.to_string()));

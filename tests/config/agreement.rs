@@ -55,7 +55,9 @@ fn value_of(kind: Kind) -> BoxedStrategy<String> {
         }
         Kind::OptionalListen => "([a-z][a-z0-9.-]{0,9}:[0-9]{1,4}(, ?\\[::1\\]:0)?)?".boxed(),
         Kind::File => "(/[ -~]{1,12})?".boxed(),
-        Kind::Store => "(embedded:[ -~]{1,12}|memory:)".boxed(),
+        Kind::Store => {
+            "(embedded:[ -~]{1,12}|memory:|rediss?://[a-z]{1,3}(:7)?(/3)?(\\?prefix=p)?)".boxed()
+        }
         Kind::Secret => "[ -~äß☃]{0,12}".boxed(),
     }
 }

@@ -4,6 +4,9 @@ use crate::world::World;
 use aft::config::start;
 use std::ffi::OsString;
 
+const STORES: &str = "use 'embedded:DIR', 'memory:', 'redis://HOST:PORT' or \
+                      'redis-cluster://HOST:PORT,HOST:PORT' (rediss and rediss-cluster with TLS)";
+
 #[test]
 fn a_wrong_value_names_itself_its_origin_and_what_is_allowed() {
     let host = "use host:port, such as 127.0.0.1:6379 or [::1]:6379, several separated by commas";
@@ -39,14 +42,20 @@ fn a_wrong_value_names_itself_its_origin_and_what_is_allowed() {
         ),
         (
             World::args(&["--store=s3:bucket"]),
-            "--store (from the command line): 's3:bucket' is not allowed: use 'embedded:DIR' or \
-             'memory:'"
+            format!(
+                "--store (from the command line): 's3:bucket' is not allowed: this build of aft has \
+                 no store for s3; {STORES}"
+            ),
+        ),
+        (
+            World::args(&["--store=redis://me:hunter2@[::1"]),
+            "--store (from the command line): 'redis://me:********@[::1' is not allowed: a Redis is \
+             at HOST or HOST:PORT, such as 127.0.0.1:6379 or [::1]:6379"
                 .to_owned(),
         ),
         (
             World::default().file("store = { dir = 'x' }"),
-            "--store (from aft.toml): 'a table' is not allowed: use 'embedded:DIR' or 'memory:'"
-                .to_owned(),
+            format!("--store (from aft.toml): 'a table' is not allowed: {STORES}"),
         ),
         (
             World::default().file("listen = []"),
@@ -109,9 +118,7 @@ fn a_wrong_address_or_store_says_what_one_looks_like() {
     for store in ["embedded:", "memory:x", "memory", "embedded", ""] {
         assert_eq!(
             World::default().env("AFT_STORE", store).error(),
-            format!(
-                "aft: --store (from AFT_STORE): '{store}' is not allowed: use 'embedded:DIR' or 'memory:'"
-            )
+            format!("aft: --store (from AFT_STORE): '{store}' is not allowed: {STORES}")
         );
     }
 }
@@ -135,16 +142,16 @@ fn what_is_not_utf8_is_refused() {
     let error = start(["aft".into()], &env, &|_| unreachable!()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "aft: --store (from AFT_STORE): 'memory:\u{fffd}' is not allowed: use 'embedded:DIR' or 'memory:'"
+        format!("aft: --store (from AFT_STORE): 'memory:\u{fffd}' is not allowed: {STORES}")
     );
 }
 
 #[test]
 fn a_value_cannot_break_the_line() {
-    let world = World::default().env("AFT_STORE", "s3:\n\u{1b}[2J");
+    let world = World::default().env("AFT_STORE", "s4:\n\u{1b}[2J");
     assert_eq!(
         world.error(),
-        "aft: --store (from AFT_STORE): 's3:\u{fffd}\u{fffd}[2J' is not allowed: use 'embedded:DIR' or 'memory:'"
+        format!("aft: --store (from AFT_STORE): 's4:\u{fffd}\u{fffd}[2J' is not allowed: {STORES}")
     );
     let world = World::default().file("\"a\\nb\" = 1");
     assert!(!world.error().contains('\n'));
@@ -219,7 +226,7 @@ fn names_that_no_setting_has() {
 fn flags_without_or_with_too_many_values() {
     assert_eq!(
         World::args(&["--store"]).error(),
-        "aft: a value is required for '--store <embedded:DIR|memory:>' but none was supplied; \
+        "aft: a value is required for '--store <embedded:DIR|redis://HOST|memory:>' but none was supplied; \
          aft --help lists all settings"
     );
     assert_eq!(

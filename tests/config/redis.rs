@@ -35,6 +35,17 @@ fn set(settings: &mut Settings, arguments: &[&str]) -> String {
     }
 }
 
+/// A client may not take the store's password along: it is no setting that clients could set.
+#[test]
+fn the_password_of_a_store_is_shown_to_nobody() {
+    let given = "--store=redis://me:hunter2@cache/3";
+    let settings = started(&[given]);
+    assert_eq!(value(&settings, "aft-store"), "redis://me:********@cache:6379/3");
+    let printed = World::args(&[given, "--print-config"]).printed();
+    assert!(printed.contains("store = \"redis://me:********@cache:6379/3\""), "{printed}");
+    assert!(!format!("{printed}{settings:?}").contains("hunter2"));
+}
+
 #[test]
 fn names_of_redis_show_the_settings() {
     let settings = started(&["--listen=10.0.0.1:7000,[::1]:0", "--store=embedded:/data"]);

@@ -103,10 +103,13 @@ fn sigterm_under_load_answers_or_does_not_do_it() {
 fn everysec_says_that_durability_is_given_up() {
     let dir = TempDir::named("everysec");
     let options = Options { durability: "everysec", ..Options::durable(dir.path()) };
+    if let Some(backing) = &options.backing {
+        backing.everysec();
+    }
     let mut server = Server::start(&options);
     if Peer::under_test() == Peer::Aft {
         let said = server.stdout().join("\n").to_lowercase();
-        assert!(said.contains("durability everysec"), "{said}");
+        assert!(said.contains("everysec"), "{said}");
         let plain = ["lose", "lost", "given up", "gives up", "not durable"];
         assert!(plain.iter().any(|words| said.contains(words)), "says what it costs: {said}");
     }

@@ -3,16 +3,28 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
+use crate::common::backing::Kind;
 use crate::common::client::Client;
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
 use crate::common::temp_dir::TempDir;
 use crate::common::wait;
 
-const BYTES: usize = 512 << 20;
+/// In a Redis a value is part of one string, which has 512 MB at most; and there it is copied
+/// more often, so it is of a size at which that is within the same bounds.
+fn bytes() -> usize {
+    match Kind::from_env() {
+        Kind::Embedded => 512 << 20,
+        Kind::Redis | Kind::RedisCluster => 64 << 20,
+    }
+}
+
 const CHUNK: usize = 1 << 20;
 /// The value itself, one copy on its way in or out, and what a log buffers of it.
-const MEMORY_MAX: u64 = 3 * BYTES as u64 + (256 << 20);
+fn memory_max() -> u64 {
+    3 * bytes() as u64 + (256 << 20)
+}
+
 /// Against a hang, not a measurement: a shared disk may take ten seconds for it.
 const TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -24,10 +36,9 @@ fn chunk(n: usize) -> Vec<u8> {
 }
 
 fn send(client: &mut Client) {
-    client
-        .send_raw(format!("*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n${BYTES}\r\n").as_bytes())
-        .expect("open");
-    for n in 0..BYTES / CHUNK {
+    let header = format!("*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n${}\r\n", bytes());
+    client.send_raw(header.as_bytes()).expect("open");
+    for n in 0..bytes() / CHUNK {
         client.send_raw(&chunk(n)).expect("an open connection");
     }
     client.send_raw(b"\r\n").expect("an open connection");
@@ -38,13 +49,14 @@ fn receive(client: &mut Client) {
     client.queue(&["GET", "big"]);
     client.flush().expect("an open connection");
     let reader = client.reader();
-    let mut header = vec![0; format!("${BYTES}\r\n").len()];
+    let expected = format!("${}\r\n", bytes()).into_bytes();
+    let mut header = vec![0; expected.len()];
     reader.read_exact(&mut header).expect("the length");
-    assert_eq!(header, format!("${BYTES}\r\n").into_bytes());
-    let mut bytes = vec![0; CHUNK];
-    for n in 0..BYTES / CHUNK {
-        reader.read_exact(&mut bytes).expect("the value");
-        assert!(bytes == chunk(n), "megabyte {n} differs");
+    assert_eq!(header, expected);
+    let mut piece = vec![0; CHUNK];
+    for n in 0..bytes() / CHUNK {
+        reader.read_exact(&mut piece).expect("the value");
+        assert!(piece == chunk(n), "megabyte {n} differs");
     }
     let mut end = [0; 2];
     reader.read_exact(&mut end).expect("the end");
@@ -52,7 +64,7 @@ fn receive(client: &mut Client) {
 }
 
 #[test]
-fn a_value_of_512_mb_goes_in_and_comes_out() {
+fn the_largest_value_goes_in_and_comes_out() {
     let dir = TempDir::named("large");
     let mut server = Server::start(&Options::durable(dir.path()));
     let mut client = server.client();
@@ -65,9 +77,9 @@ fn a_value_of_512_mb_goes_in_and_comes_out() {
     receive(&mut client);
     let fetched = start.elapsed() - stored;
     let most = server.memory_bytes("VmHWM");
-    println!("512 MB: SET {stored:?}, GET {fetched:?}, at most {} MB", most >> 20);
+    println!("SET {stored:?}, GET {fetched:?}, at most {} MB", most >> 20);
     assert!(start.elapsed() < TIME_MAX, "SET {stored:?}, GET {fetched:?}");
-    assert!(most < MEMORY_MAX, "{most} bytes of memory");
+    assert!(most < memory_max(), "{most} bytes of memory");
 
     server.kill_9();
     server.restart();

@@ -78,6 +78,7 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("resp_against_redis.rs", &["| a line longer", "| a pattern with more"]),
     ("simulation/main.rs", &["| writes | answered", "| MULTI … EXEC |"]),
     ("start_stop.rs", &["| writes, when"]),
+    ("redis_store/limits.rs", &["| SET, APPEND and others of nearly"]),
     ("refused_reads.rs", &["| reads, of a value the store", "| reads, of a key", "| reads, of a value that is lost"]),
     ("scripts/aft/basics.txt", &["| AFT.BEGIN and other"]),
     ("scripts/aft/bound.txt", &["| CLIENT SETNAME, HELLO, AUTH |"]),

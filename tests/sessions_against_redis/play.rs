@@ -149,13 +149,13 @@ impl Arena {
     pub(crate) fn start() -> Self {
         let directory = TempDir::named("sessions");
         let aft = Options::memory();
-        let durable = Options { dir: Some(directory.path().to_owned()), ..aft.clone() };
+        let durable = Options::durable(directory.path());
         let mut redis = Options::new(Peer::Redis);
         redis.extra = ["--enable-debug-command", "yes"].map(str::to_owned).to_vec();
         let sides = vec![
             Side::start("redis-server", &redis),
             Side::start("aft, in memory", &aft),
-            Side::start("aft, embedded store", &durable),
+            Side::start("aft, durable", &durable),
         ];
         Self { sides, stuck: false, _directory: directory }
     }

@@ -1,0 +1,74 @@
+use super::*;
+
+fn redis(text: &str) -> RedisAddress {
+    match text.parse() {
+        Ok(Store::Redis(address)) => *address,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_redis_is_a_host_and_what_else_is_needed() {
+    let plain = redis("redis://cache");
+    assert_eq!(plain.nodes, [("cache".to_owned(), 6379)]);
+    assert_eq!((plain.tls, plain.cluster, plain.database), (false, false, 0));
+    assert_eq!((plain.user, plain.password, plain.prefix.as_str()), (None, None, "aft"));
+
+    let full = redis("rediss://me:p%40ss%3Aw@[::1]:7000/3?prefix=shop&ca=/a%20b.pem");
+    assert_eq!(full.nodes, [("::1".to_owned(), 7000)]);
+    assert_eq!((full.tls, full.database, full.prefix.as_str()), (true, 3, "shop"));
+    assert_eq!(full.user.as_deref(), Some("me"));
+    assert_eq!(full.password.map(|password| password.expose().to_owned()).unwrap(), "p@ss:w");
+    assert_eq!(full.ca_file, Some("/a b.pem".into()));
+
+    let cluster = redis("redis-cluster://:pw@a:1,b,c:3");
+    let nodes = [("a", 1), ("b", 6379), ("c", 3)].map(|(host, port)| (host.to_owned(), port));
+    assert!(cluster.cluster);
+    assert_eq!(cluster.nodes, nodes);
+}
+
+#[test]
+fn its_text_reads_back_and_shows_no_password() {
+    for text in [
+        "redis://h:1",
+        "redis://:secr%C3%A9t@h:1/15?prefix=a.b",
+        "rediss-cluster://u:secr%25t@[::1]:1,h:2?ca=%2Fca&cert=%2Fcert&key=%2Fkey",
+    ] {
+        let store: Store = text.parse().unwrap();
+        assert_eq!(store.to_text(), text);
+        assert!(!store.shown().contains("secr"), "{}", store.shown());
+        assert!(!format!("{store:?}").contains("secr"), "{store:?}");
+        assert_eq!(text.contains('@'), store.shown().parse::<Store>().is_err(), "a mask");
+    }
+    assert_eq!(without_password("redis://u:a/b@c@h:1"), "redis://u:********@h:1");
+}
+
+#[test]
+fn what_is_wrong_with_it_is_said() {
+    for (text, advice) in [
+        ("redis:h:1", "use 'embedded:DIR'"),
+        ("redis://", "HOST:PORT"),
+        ("redis://h:", "HOST:PORT"),
+        ("redis://h:70000", "HOST:PORT"),
+        ("redis://h:0", "HOST:PORT"),
+        ("redis://::1", "[::1]:6379"),
+        ("redis://h/one", "number of the database"),
+        ("redis://h/+1", "number of the database"),
+        ("redis://u@h", "a user needs a password"),
+        ("redis://:%4@h", "%25 for %"),
+        ("redis://:%FF@h", "%25 for %"),
+        ("redis://a,b", "use redis-cluster://"),
+        ("redis-cluster://a/1", "database 0 only"),
+        ("redis://h?prefix={a}", "a prefix is of"),
+        ("redis://h?prefix=", "prefix, ca, cert and key"),
+        ("redis://h?db=3", "prefix, ca, cert and key"),
+        ("redis://h?ca=x", "use rediss://"),
+        ("rediss://h?cert=x", "both cert and key"),
+        ("s3://bucket/x", "no store for s3"),
+        ("dynamodb://table", "no store for dynamodb"),
+        ("http://h", "use 'embedded:DIR'"),
+    ] {
+        let said = text.parse::<Store>().unwrap_err();
+        assert!(said.contains(advice), "{text}: {said}");
+    }
+}

@@ -1,0 +1,149 @@
+//! What stands behind a store: the directory, the redis-server, or the three of a cluster. It
+//! outlives the server under test, which is killed and started again on it.
+//!
+//! `AFT_TEST_STORE` (embedded, redis, redis-cluster) says which one tests of a durable server use.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::resp::Reply;
+use super::server::{Options, Peer, Server};
+use super::wait;
+
+/// A cluster's nodes have to hear of each other first.
+const CLUSTER_PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Embedded,
+    Redis,
+    RedisCluster,
+}
+
+impl Kind {
+    pub(crate) fn from_env() -> Self {
+        match std::env::var("AFT_TEST_STORE").as_deref() {
+            Ok("redis") => Self::Redis,
+            Ok("redis-cluster") => Self::RedisCluster,
+            Ok("embedded") | Err(_) => Self::Embedded,
+            Ok(other) => panic!("AFT_TEST_STORE={other}: embedded, redis or redis-cluster"),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Backing {
+    store: String,
+    servers: Arc<Mutex<Vec<Server>>>,
+}
+
+impl std::fmt::Debug for Backing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.store)
+    }
+}
+
+impl Backing {
+    /// Starts what a store of this kind needs; it keeps its data in `dir`.
+    pub(crate) fn start(kind: Kind, dir: &Path) -> Self {
+        match kind {
+            Kind::Embedded => Self::of(format!("embedded:{}", dir.display()), Vec::new()),
+            Kind::Redis => Self::redis(dir, &[]),
+            Kind::RedisCluster => Self::cluster(dir),
+        }
+    }
+
+    /// One redis-server with further settings.
+    pub(crate) fn redis(dir: &Path, extra: &[&str]) -> Self {
+        std::fs::create_dir_all(dir).expect("a directory");
+        let extra = extra.iter().map(|word| (*word).to_owned()).collect();
+        let dir = Some(dir.to_owned());
+        let server = Server::start(&Options { dir, extra, ..Options::new(Peer::Redis) });
+        Self::of(format!("redis://{}", server.addr()), vec![server])
+    }
+
+    fn cluster(dir: &Path) -> Self {
+        let servers: Vec<Server> =
+            (0..3).map(|node| cluster_node(&dir.join(node.to_string()))).collect();
+        let ports: Vec<u16> = servers.iter().map(|server| server.addr().port()).collect();
+        for (node, server) in servers.iter().enumerate() {
+            let [first, last] = [node, node + 1].map(|node| node * 16_384 / 3);
+            let slots = format!("CLUSTER ADDSLOTSRANGE {first} {}", last - 1);
+            let mut client = server.client();
+            assert_eq!(client.cmd(&slots), Reply::ok());
+            let bus = server.options().extra.last().expect("its bus port").clone();
+            let meet = format!("CLUSTER MEET 127.0.0.1 {} {bus}", ports[node]);
+            assert_eq!(servers[0].client().cmd(&meet), Reply::ok());
+        }
+        let nodes: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let backing = Self::of(format!("redis-cluster://{}", nodes.join(",")), servers);
+        backing.wait_until_ready();
+        backing
+    }
+
+    fn of(store: String, servers: Vec<Server>) -> Self {
+        Self { store, servers: Arc::new(Mutex::new(servers)) }
+    }
+
+    /// For `--store`.
+    pub(crate) fn store(&self) -> &str {
+        &self.store
+    }
+
+    /// The redis-servers.
+    pub(crate) fn servers(&self) -> MutexGuard<'_, Vec<Server>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on it forces to its disk once a second.
+    pub(crate) fn everysec(&self) {
+        for server in self.servers().iter() {
+            let reply = server.client().cmd("CONFIG SET appendfsync everysec");
+            assert_eq!(reply, Reply::ok());
+        }
+    }
+
+    /// As a crash of all of it.
+    pub(crate) fn kill_9(&self) {
+        self.servers().iter_mut().for_each(Server::kill_9);
+    }
+
+    /// Starts it again, where it was.
+    pub(crate) fn restart(&self) {
+        self.servers().iter_mut().for_each(Server::restart_on_same_port);
+        self.wait_until_ready();
+    }
+
+    fn wait_until_ready(&self) {
+        if self.store.starts_with("redis-cluster:") {
+            for server in self.servers().iter() {
+                wait::until("the cluster is whole", CLUSTER_PATIENCE, || {
+                    let info = server.client().cmd("CLUSTER INFO").text().unwrap_or_default();
+                    let whole = ["cluster_state:ok", "cluster_known_nodes:3"];
+                    whole.iter().all(|line| info.contains(line)).then_some(())
+                });
+            }
+        }
+    }
+}
+
+/// One process on two ports: one for clients, one for the others of the cluster.
+fn cluster_node(dir: &Path) -> Server {
+    std::fs::create_dir_all(dir).expect("a directory");
+    let start = || {
+        // Both at once, or they might be the same.
+        let listeners = [0; 2].map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
+        let ports = listeners.map(|listener| listener.local_addr().expect("its address").port());
+        let settings = ["--cluster-enabled|yes", "--cluster-node-timeout|2000", "--cluster-port"];
+        let settings = settings.iter().flat_map(|setting| setting.split('|')).map(str::to_owned);
+        let extra = settings.chain([ports[1].to_string()]).collect();
+        let (dir, port) = (Some(dir.to_owned()), ports[0]);
+        Server::try_start(&Options { dir, port, extra, ..Options::new(Peer::Redis) })
+    };
+    // Another process may be quicker.
+    let tries = (0..5).map(|_| start());
+    let mut tries = tries.skip_while(Result::is_err);
+    tries.next().expect("a start on free ports").expect("just looked")
+}

@@ -1,0 +1,154 @@
+//! The Redis is killed under load and started again: nothing acknowledged is lost, nothing
+//! refused comes back, and aft needs no restart.
+
+use crate::common::backing::{Backing, Kind};
+use crate::common::resp::Reply;
+use crate::common::server::{Options, Server};
+use crate::common::temp_dir::TempDir;
+use crate::common::wait::{self, PATIENCE};
+use crate::load::{Progress, under_load};
+use crate::{impatient, inside};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A cluster decides by votes, after a timeout of its own.
+const CLUSTER_PATIENCE: Duration = Duration::from_secs(60);
+
+fn more_are_done(progress: &Progress, patience: Duration) {
+    let before = progress.done();
+    wait::until("writes are acknowledged", patience, || {
+        (progress.done() > before + 20).then_some(())
+    });
+}
+
+fn killed_and_started_again(
+    kind: Kind,
+    options: impl Fn(Options) -> Options,
+    outage: impl Fn(&Progress),
+) {
+    let dir = TempDir::named("outage");
+    let backing = Backing::start(kind, dir.path());
+    let mut server = Server::start(&options(Options::on(&backing)));
+    let writes = under_load(server.addr(), |progress| {
+        for _ in 0..3 {
+            more_are_done(progress, CLUSTER_PATIENCE);
+            backing.kill_9();
+            outage(progress);
+            backing.restart();
+        }
+        more_are_done(progress, CLUSTER_PATIENCE);
+    });
+    assert!(server.is_running());
+    writes.iter().for_each(|writes| writes.check(&mut server.client()));
+    assert_eq!(server.terminate().code(), Some(0));
+    every_object_is_listed_and_nothing_else(&backing);
+    // And so it is in the store.
+    server.restart();
+    server.kill_9();
+    server.restart();
+    writes.iter().for_each(|writes| writes.check(&mut server.client()));
+}
+
+/// However often it was killed between the two.
+fn every_object_is_listed_and_nothing_else(backing: &Backing) {
+    let texts = |reply: Reply| -> BTreeSet<String> {
+        reply.items().iter().filter_map(Reply::text).collect()
+    };
+    let (mut objects, mut listed) = (BTreeSet::new(), BTreeSet::new());
+    for redis in backing.servers().iter() {
+        let mut client = redis.client();
+        objects.extend(texts(client.cmd("KEYS {aft:*}:o:*")));
+        for index in texts(client.cmd("KEYS {aft:*}:index")) {
+            let names = texts(client.run(&["ZRANGE", &index, "0", "-1"]));
+            let shard = index.strip_suffix("index").expect("an index").to_owned();
+            listed.extend(names.iter().map(|name| format!("{shard}o:{name}")));
+        }
+    }
+    assert!(objects.len() > 10, "{objects:?}");
+    assert_eq!(listed, objects);
+}
+
+#[test]
+fn a_short_outage_is_a_delay() {
+    killed_and_started_again(Kind::Redis, |options| options, |_| ());
+}
+
+/// Longer than attempts, reads and commits may take: refusals begin, and end by themselves.
+#[test]
+fn an_outage_longer_than_every_deadline_refuses_writes_and_ends_by_itself() {
+    killed_and_started_again(Kind::Redis, impatient, |progress| {
+        let before = progress.refused();
+        wait::until("writes are refused", PATIENCE, || {
+            (progress.refused() > before + 50).then_some(())
+        });
+    });
+}
+
+#[test]
+fn an_outage_of_a_whole_cluster() {
+    killed_and_started_again(Kind::RedisCluster, impatient, |progress| {
+        let before = progress.refused();
+        wait::until("writes are refused", PATIENCE, || {
+            (progress.refused() > before + 50).then_some(())
+        });
+    });
+}
+
+/// A Redis that keeps nothing comes back empty: aft can't serve what it has acknowledged, says
+/// so and ends, before it writes anything there.
+#[test]
+fn a_redis_that_comes_back_empty_ends_the_node() {
+    let dir = TempDir::named("emptied");
+    let backing = Backing::redis(dir.path(), &["--appendonly", "no"]);
+    let mut server = Server::start(&Options::on(&backing));
+    assert_eq!(server.client().cmd("SET k v"), Reply::ok());
+    backing.kill_9();
+    backing.restart();
+    let reply = server.client().cmd("SET k w");
+    assert_eq!(reply.error_code().as_deref(), Some("UNCERTAIN"), "{reply:?}");
+    assert_eq!(server.wait_for_exit().code(), Some(1));
+    let said = server.said();
+    assert!(said.contains("does not hold the data that this node has written"), "{said}");
+    assert_eq!(crate::keys(&backing), 0);
+}
+
+/// The Redis is full for a while: writes are refused with its reason, reads go on, and when there
+/// is room again writes are taken.
+#[test]
+fn a_redis_that_is_full_refuses_writes_until_there_is_room() {
+    let dir = TempDir::named("no-room");
+    let backing = Backing::redis(dir.path(), &[]);
+    let server = Server::start(&impatient(Options::on(&backing)));
+    let (mut client, mut redis) = (server.client(), inside(&backing));
+    assert_eq!(client.cmd("SET k v"), Reply::ok());
+    assert_eq!(redis.cmd("CONFIG SET maxmemory 1"), Reply::ok());
+    let reply = client.cmd("SET k w");
+    assert_eq!(reply.error_code().as_deref(), Some("UNCERTAIN"), "{reply:?}");
+    let reply = client.cmd("SET k w");
+    assert_eq!(reply.error_code().as_deref(), Some("NOTCOMMITTED"), "{reply:?}");
+    assert!(format!("{reply:?}").contains("OOM"), "{reply:?}");
+    assert_eq!(client.cmd("GET k"), Reply::bulk("v"));
+    assert_eq!(redis.cmd("CONFIG SET maxmemory 0"), Reply::ok());
+    wait::until("writes are taken again", PATIENCE, || {
+        (client.cmd("SET k x") == Reply::ok()).then_some(())
+    });
+    assert_eq!(client.cmd("GET k"), Reply::bulk("x"));
+}
+
+/// It has become a replica, as in a failover: refused until it is a primary again.
+#[test]
+fn a_redis_that_becomes_a_replica_is_waited_for() {
+    let dir = TempDir::named("demoted");
+    let backing = Backing::redis(dir.path(), &[]);
+    let server = Server::start(&impatient(Options::on(&backing)));
+    let (mut client, mut redis) = (server.client(), inside(&backing));
+    assert_eq!(client.cmd("SET k v"), Reply::ok());
+    assert_eq!(redis.cmd("REPLICAOF 127.0.0.1 1"), Reply::ok());
+    assert!(client.cmd("SET k w").is_error());
+    let reply = client.cmd("SET k w");
+    assert!(format!("{reply:?}").contains("READONLY"), "{reply:?}");
+    assert_eq!(redis.cmd("REPLICAOF NO ONE"), Reply::ok());
+    wait::until("writes are taken again", PATIENCE, || {
+        (client.cmd("SET k x") == Reply::ok()).then_some(())
+    });
+}

@@ -1,0 +1,199 @@
+//! What a start says of the Redis.
+
+use crate::common::backing::Backing;
+use crate::common::resp::Reply;
+use crate::common::server::{Options, Server};
+use crate::common::temp_dir::TempDir;
+use crate::{at, inside};
+use std::process::Command;
+
+fn said_of(store: &str) -> (String, String) {
+    let mut server = Server::start(&at(store));
+    assert_eq!(server.client().cmd("SET k v"), Reply::ok());
+    assert_eq!(server.terminate().code(), Some(0));
+    let said = server.stdout();
+    let line = said.iter().find(|line| line.starts_with("store ")).expect("the store's line");
+    (line.clone(), server.said())
+}
+
+#[test]
+fn says_what_the_settings_of_the_redis_promise() {
+    let dir = TempDir::named("promises");
+    let backing = Backing::redis(dir.path(), &[]);
+    let store = backing.store().to_owned();
+    let mut redis = inside(&backing);
+    let mut after = |settings: &[&str]| {
+        for setting in settings {
+            let (name, value) = setting.split_once(' ').expect("a name and a value");
+            assert_eq!(redis.run(&["CONFIG", "SET", name, value]), Reply::ok());
+        }
+        said_of(&store)
+    };
+    let (line, all) = after(&[]);
+    let always = "(appendonly, appendfsync always: what is answered is on its disk)";
+    assert_eq!(line, format!("store      {store} {always}"));
+    assert!(!all.contains("warning"), "{all}");
+
+    let (line, all) = after(&["appendfsync everysec"]);
+    assert!(line.contains("can lose the last second of answered writes"), "{line}");
+    assert!(!all.contains("warning"), "{all}");
+
+    let (line, all) = after(&["appendonly no"]);
+    assert!(line.contains("keeps nothing on its disk"), "{line}");
+    assert!(all.contains("aft: warning: this Redis keeps nothing on its disk"), "{all}");
+
+    let (line, all) = after(&["save 60 1"]);
+    assert!(line.contains("snapshots only"), "{line} {all}");
+}
+
+#[test]
+fn says_when_the_redis_does_not_tell() {
+    let dir = TempDir::named("silent");
+    let backing = Backing::redis(dir.path(), &[]);
+    let mut redis = inside(&backing);
+    assert_eq!(redis.cmd("ACL SETUSER aft on >pw ~{aft:* +@all -config"), Reply::ok());
+    let address = backing.store().replace("redis://", "redis://aft:pw@");
+    let (line, _) = said_of(&address);
+    assert!(line.contains("appendfsync is not known, since CONFIG is forbidden"), "{line}");
+    assert!(!line.contains("pw"), "{line}");
+    assert_eq!(redis.cmd("ACL SETUSER aft -info"), Reply::ok());
+    let (line, all) = said_of(&address);
+    assert!(line.contains("not known, since INFO is forbidden"), "{line}");
+    assert!(all.contains("maxmemory-policy has to be noeviction"), "{all}");
+}
+
+/// The line of docs/stores.md, to the letter.
+#[test]
+fn the_user_of_the_docs_has_all_it_needs() {
+    let docs = include_str!("../../docs/stores.md");
+    let line = docs.lines().find(|line| line.starts_with("ACL SETUSER aft ")).expect("the line");
+    let dir = TempDir::named("least");
+    let backing = Backing::redis(dir.path(), &[]);
+    assert_eq!(inside(&backing).cmd(line), Reply::ok());
+    let address = backing.store().replace("redis://", "redis://aft:PASSWORD@");
+    let mut server = Server::start(&at(&address));
+    let value = "x".repeat(1000);
+    for n in 0..50 {
+        assert_eq!(server.client().run(&["SET", &format!("k{n}"), &value]), Reply::ok());
+    }
+    // A start reads, lists, and deletes what it replaces.
+    server.kill_9();
+    server.restart();
+    assert_eq!(server.client().cmd("GET k49"), Reply::bulk(&value));
+    assert_eq!(server.client().cmd("GET k49"), Reply::bulk(&value));
+    drop(server);
+    let verified = verify(&address);
+    assert!(verified.ends_with("nothing is wrong\n"), "{verified}");
+}
+
+fn verify(store: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aft"));
+    let out = command.args(["store", "verify", "--store", store]).output().expect("aft store");
+    String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned()
+}
+
+#[test]
+fn verify_and_stats_look_into_a_redis_and_write_nothing() {
+    let dir = TempDir::named("verify");
+    let backing = Backing::redis(dir.path(), &[]);
+    let nothing = verify(backing.store());
+    assert!(nothing.contains("there is no store of aft"), "{nothing}");
+    assert_eq!(crate::keys(&backing), 0);
+
+    let mut server = Server::start(&Options::on(&backing));
+    assert_eq!(server.client().cmd("MSET a 1 b 2"), Reply::ok());
+    assert_eq!(server.terminate().code(), Some(0));
+    let keys = crate::keys(&backing);
+    let verified = verify(backing.store());
+    assert!(verified.ends_with("nothing is wrong\n"), "{verified}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aft"));
+    let stats = command.args(["store", "stats", "--json", "--store", backing.store()]).output();
+    let stats = String::from_utf8(stats.expect("aft store").stdout).expect("text");
+    assert!(stats.contains("\"keys\":2"), "{stats}");
+    assert_eq!(crate::keys(&backing), keys);
+
+    // An object that somebody has deleted is missed.
+    let mut redis = inside(&backing);
+    let objects = redis.cmd("KEYS *:o:log/*");
+    let Reply::Array(objects) = objects else { panic!("{objects:?}") };
+    let group = objects.iter().filter_map(Reply::text).min().expect("a group");
+    assert_eq!(redis.run(&["DEL", &group]), Reply::Int(1));
+    let verified = verify(backing.store());
+    assert!(!verified.ends_with("nothing is wrong\n"), "{verified}");
+}
+
+#[test]
+fn several_share_a_redis_by_prefix_and_by_database() {
+    let dir = TempDir::named("shared");
+    let backing = Backing::redis(dir.path(), &[]);
+    let stores = ["", "?prefix=other", "/3"].map(|rest| format!("{}{rest}", backing.store()));
+    let mut servers = stores.each_ref().map(|store| Server::start(&at(store)));
+    for (n, server) in servers.iter_mut().enumerate() {
+        assert_eq!(server.client().run(&["SET", "k", &n.to_string()]), Reply::ok());
+    }
+    for server in &mut servers {
+        server.kill_9();
+        server.restart();
+    }
+    for (n, server) in servers.iter().enumerate() {
+        assert_eq!(server.client().cmd("GET k"), Reply::bulk(n.to_string()));
+        assert_eq!(server.client().cmd("DBSIZE"), Reply::Int(1));
+    }
+}
+
+/// The same certificates as those of `tests/tls`.
+#[test]
+fn over_tls_with_certificates_of_ones_own() {
+    let dir = TempDir::named("store-tls");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/make_certificates");
+    let made = Command::new("bash").arg(script).arg(dir.path()).output().expect("bash");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = listener.local_addr().expect("its address").port().to_string();
+    drop(listener);
+    let (cert, key, ca) = (file("server.crt"), file("server.key"), file("ca.crt"));
+    let tls = [
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-auth-clients",
+        "yes",
+        "--requirepass",
+        "pw",
+    ];
+    let _backing = Backing::redis(&dir.path().join("data"), &tls);
+    let with_ca = format!("rediss://:pw@localhost:{port}?ca={ca}");
+    let with_both = format!("{with_ca}&cert={}&key={}", file("client.crt"), file("client.key"));
+    let (line, _) = said_of(&with_both);
+    assert!(line.contains("rediss://:********@localhost:"), "{line}");
+    // Nobody vouches for it.
+    let line = crate::refusal(&at(&format!("rediss://:pw@localhost:{port}")));
+    assert!(line.contains("?ca=FILE"), "{line}");
+    // It wants to see a certificate.
+    crate::refusal(&crate::impatient(at(&with_ca)));
+    let line = crate::refusal(&at(&format!("{with_ca}.missing")));
+    assert!(line.contains("can't read") && line.contains(".missing"), "{line}");
+}
+
+#[test]
+fn a_cluster_serves_and_says_so() {
+    let dir = TempDir::named("cluster");
+    let backing = Backing::start(crate::common::backing::Kind::RedisCluster, dir.path());
+    let mut server = Server::start(&Options::on(&backing));
+    assert_eq!(server.client().cmd("SET k v"), Reply::ok());
+    server.kill_9();
+    server.restart();
+    assert_eq!(server.client().cmd("GET k"), Reply::bulk("v"));
+    let info = server.client().cmd("INFO aft").text().expect("text");
+    assert!(info.contains("store:redis-cluster\r\n"), "{info}");
+    // One node of it, taken for the whole.
+    let node = backing.servers()[0].addr();
+    let line = crate::refusal(&at(&format!("redis://{node}")));
+    assert!(line.contains("use redis-cluster://"), "{line}");
+}
