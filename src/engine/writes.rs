@@ -184,6 +184,11 @@ impl WriteSet {
         self.place(database, hash, key).map_or(0, |place| self.writes[place].revision)
     }
 
+    /// Takes the writes to keys out, to be committed: what is left is of no use.
+    pub fn drain(&mut self) -> impl Iterator<Item = KeyWrite> {
+        self.writes.drain(..)
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         *self = Self::default();
@@ -205,15 +210,6 @@ impl WriteSet {
             places.insert_unique(write.hash, at as u32, |&at| self.writes[at as usize].hash);
         }
         self.places = Some(places);
-    }
-}
-
-impl IntoIterator for WriteSet {
-    type Item = KeyWrite;
-    type IntoIter = smallvec::IntoIter<[KeyWrite; 1]>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.writes.into_iter()
     }
 }
 

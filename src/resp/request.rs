@@ -21,7 +21,7 @@ mod inline;
 #[cfg(test)]
 mod tests;
 
-pub use args::Args;
+pub use args::{Args, Slices, slices};
 use args::Span;
 use count::{parse_count, plain_count};
 pub use error::ProtocolError;

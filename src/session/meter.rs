@@ -10,14 +10,17 @@ use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// So many commands are timed together at most.
+/// So many commands are timed together, and what an EXEC that comes last has run.
 const RUN_MAX: usize = 16;
+
+/// An EXEC with more commands is timed by itself.
+pub const EXEC_MAX: usize = 8;
 
 /// A run of commands that have run and whose time is not known yet.
 #[derive(Debug, Default)]
 pub struct Meter {
     since: Duration,
-    run: SmallVec<[Call; RUN_MAX]>,
+    run: SmallVec<[Call; RUN_MAX + EXEC_MAX]>,
 }
 
 impl Meter {

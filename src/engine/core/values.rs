@@ -128,9 +128,10 @@ impl Core {
 
     /// Ends [`Core::lend`]: the command has run, and whoever asks next may find them. Not
     /// before, or they push out what the command has found in the cache, and it misses that.
+    #[inline]
     pub fn keep_lent(&mut self) {
-        for lent in self.take_back() {
-            self.keep(&lent);
+        if !self.values.lent.is_empty() {
+            self.take_back().iter().for_each(|lent| self.keep(lent));
         }
     }
 
