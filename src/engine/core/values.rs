@@ -131,8 +131,12 @@ impl Core {
     #[inline]
     pub fn keep_lent(&mut self) {
         if !self.values.lent.is_empty() {
-            self.take_back().iter().for_each(|lent| self.keep(lent));
+            self.keep_all_lent();
         }
+    }
+
+    fn keep_all_lent(&mut self) {
+        self.take_back().iter().for_each(|lent| self.keep(lent));
     }
 
     /// Ends [`Core::lend`] of a command that has to run again.

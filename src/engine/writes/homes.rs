@@ -30,9 +30,6 @@ impl Homes {
 
     /// The fewest swaps that, one after the other, lead from the beginning to here.
     pub(super) fn swaps(&self) -> Vec<(u8, u8)> {
-        if self.is_empty() {
-            return Vec::new();
-        }
         let mut reached: Vec<u8> = (0..=u8::MAX).take(self.0.len()).collect();
         let mut swaps = Vec::new();
         for (at, home) in self.0.iter().enumerate() {
