@@ -97,9 +97,10 @@ impl WriteSet {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty()
-            && self.databases.as_ref().is_none_or(|databases| {
-                databases.flushed.is_empty() && databases.homes.is_empty()
-            })
+            && self
+                .databases
+                .as_ref()
+                .is_none_or(|databases| databases.flushed.is_empty() && databases.homes.is_empty())
     }
 
     /// At least the bytes that it takes in a group, and in a base that all of it moves to.

@@ -152,7 +152,8 @@ mod tests {
     fn percentiles_are_rounded_as_by_redis() {
         for (us, shown) in [(1, 1003), (2, 2007), (7, 7007), (14, 14_015), (64, 64_255)] {
             let mut statistics = CommandStatistics::default();
-            statistics.ran(&[Call { command: 3, failed: false, around: 0 }], Duration::from_micros(us));
+            statistics
+                .ran(&[Call { command: 3, failed: false, around: 0 }], Duration::from_micros(us));
             assert_eq!(statistics.of(3).unwrap().percentile_ns(99.0), Some(shown));
         }
         assert_eq!(Histogram::end_ns(Histogram::slot(Duration::from_micros(106))), 106_495);
