@@ -172,6 +172,18 @@ mod tests {
     }
 
     #[test]
+    fn an_exec_took_what_it_has_run_took() {
+        let mut statistics = CommandStatistics::default();
+        let within = Call { command: 1, failed: false, around: 0 };
+        let exec = Call { command: 2, failed: false, around: 2 };
+        statistics.ran(&[within, within, exec], Duration::from_micros(5));
+        let took = |command| statistics.of(command).map(|tally| (tally.calls, tally.took));
+        assert_eq!(took(1), Some((2, Duration::from_micros(10))));
+        assert_eq!(took(2), Some((1, Duration::from_micros(15))));
+        assert_eq!(statistics.of(2).unwrap().percentile_ns(50.0), Some(15_039));
+    }
+
+    #[test]
     fn percentiles_are_of_all_calls() {
         let mut statistics = CommandStatistics::default();
         let call = [Call { command: 0, failed: true, around: 0 }];

@@ -1,8 +1,8 @@
 //! How long a connection's commands take.
 //!
 //! Reading the clock costs as much as a tenth of a GET. So commands that can't take long
-//! are timed together, a run of them at a time, and each gets its share; all others are
-//! timed one by one. A turn's first reading is the one that the engine made anyway.
+//! are timed together, a run of them at a time, and each gets its share (an EXEC of few such
+//! commands that of what it has run, too); all others are timed one by one. A turn's first reading is the one that the engine made anyway.
 
 use crate::server::Server;
 use crate::server::statistics::Call;
