@@ -23,11 +23,11 @@ use rand::{RngExt, SeedableRng};
 use std::fmt;
 use std::io::{self, Write};
 use std::num::NonZero;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinError;
 
 /// Why a node didn't start, or had to stop; the message says what to do.
 #[derive(Debug)]
@@ -92,10 +92,12 @@ pub async fn run(
     io::stdout().flush()?;
     let sweeping = tokio::spawn(close_idle(Arc::clone(&server)));
     let reading = tokio::spawn(read_counters(Arc::clone(&server)));
-    // One future to the very end: groups are on their way in it.
-    let mut running = pin!(engine.run());
+    // One task to the very end: groups are on their way in it. And a task, since what the
+    // runtime blocks on is woken only after a look at the sockets.
+    let engine = Arc::clone(&engine);
+    let mut running = tokio::spawn(async move { engine.run().await });
     let stopped = tokio::select! {
-        Stopped(why) = &mut running => Err(NodeError(why)),
+        stopped = &mut running => Err(why_stopped(stopped)),
         _ = terminate.recv() => Ok("SIGTERM"),
         _ = interrupt.recv() => Ok("SIGINT"),
     };
@@ -114,8 +116,15 @@ pub async fn run(
     tracing::info!(signal, "draining");
     tokio::select! {
         drained = drain(&server, shutdown) => drained,
-        Stopped(why) = &mut running => Err(NodeError(why)),
+        stopped = &mut running => Err(why_stopped(stopped)),
     }
+}
+
+fn why_stopped(stopped: Result<Stopped, JoinError>) -> NodeError {
+    NodeError(match stopped {
+        Ok(Stopped(why)) => why,
+        Err(error) => format!("the engine ended: {error}"),
+    })
 }
 
 /// Gives the engine those of its settings that may change.

@@ -1,6 +1,9 @@
 //! A session: what the server remembers of a connection between two commands.
 
 pub mod meter;
+mod queue;
+
+pub use queue::Queue;
 
 use crate::engine::gate::{Gate, Outcome};
 use crate::engine::interactive::Token;
@@ -9,9 +12,7 @@ use crate::resp::{Protocol, Reply};
 use crate::server::users::User;
 use crate::server::{Client, ClientState, Server};
 use crate::transaction::{View, Watched};
-use bytes::Bytes;
 use meter::Meter;
-use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -41,67 +42,17 @@ impl ReplyMode {
     }
 }
 
-/// A command between MULTI and EXEC.
-#[derive(Debug, Clone)]
-pub struct Queued {
-    /// The command's number in the table.
-    pub command: u16,
-    /// Its arguments, one after the other. As many as a counter's take fit in without an
-    /// allocation.
-    bytes: SmallVec<[u8; 64]>,
-    ends: SmallVec<[u32; 4]>,
-    /// One that was not copied, and which that is.
-    large: Option<Box<(usize, Bytes)>>,
-}
-
-impl Queued {
-    /// Keeps a copy of some arguments, but for one that needn't be copied.
-    pub fn new(command: u16, args: &[&[u8]], large: Option<(usize, Bytes)>) -> Self {
-        let is_large = |at: usize| large.as_ref().is_some_and(|(of, _)| *of == at);
-        let copied = || args.iter().enumerate().filter(|(at, _)| !is_large(*at));
-        let mut bytes = SmallVec::with_capacity(copied().map(|(_, arg)| arg.len()).sum());
-        let mut ends = SmallVec::with_capacity(args.len());
-        for (at, arg) in args.iter().enumerate() {
-            if !is_large(at) {
-                bytes.extend_from_slice(arg);
-            }
-            ends.push(bytes.len() as u32);
-        }
-        Self { command, bytes, ends, large: large.map(Box::new) }
-    }
-
-    /// The argument that was not copied.
-    pub fn large(&self) -> Option<&Bytes> {
-        self.large.as_deref().map(|(_, bytes)| bytes)
-    }
-
-    /// The arguments.
-    pub fn args(&self) -> SmallVec<[&[u8]; 8]> {
-        let mut start = 0;
-        let copied = |end: &u32| {
-            let arg = &self.bytes[start..*end as usize];
-            start = *end as usize;
-            arg
-        };
-        let mut args: SmallVec<[&[u8]; 8]> = self.ends.iter().map(copied).collect();
-        if let Some((at, large)) = self.large.as_deref() {
-            args[*at] = large;
-        }
-        args
-    }
-}
-
 /// What MULTI has begun.
 #[derive(Debug, Default)]
 pub struct Multi {
     /// The commands to run at EXEC.
-    pub queue: Vec<Queued>,
-    /// Bytes of their arguments.
-    pub bytes: usize,
+    pub queue: Queue,
     /// A command that writes was queued.
     pub writes: bool,
     /// A command that may need memory was queued.
     pub needs_memory: bool,
+    /// A command was queued that may take long by itself.
+    pub lasts: bool,
     /// A command could not be queued: EXEC will abort.
     pub broken: bool,
 }
@@ -152,6 +103,8 @@ pub struct Session {
     pub user: Arc<User>,
     /// Between MULTI and EXEC.
     pub multi: Option<Multi>,
+    /// For the next MULTI.
+    pub spare_queue: Queue,
     /// While EXEC runs: how many commands, and bytes of their arguments.
     pub executing: Option<(usize, usize)>,
     /// It is told of every command.
@@ -190,6 +143,7 @@ impl Session {
             authenticated: server.users.lets_in_anybody(),
             user: Arc::clone(server.users.default_user()),
             multi: None,
+            spare_queue: Queue::default(),
             executing: None,
             monitoring: false,
             monitored: false,
@@ -270,9 +224,9 @@ impl Session {
 
     /// Bytes that its commands left in memory, until EXEC or UNWATCH.
     pub fn held_bytes(&self) -> usize {
-        let queued = |multi: &Multi| multi.bytes + multi.queue.len() * size_of::<Queued>();
+        let queued = self.multi.as_ref().map_or(0, |multi| multi.queue.held_bytes());
         let watched = self.watched_bytes + self.watches.len() * size_of::<Watch>();
-        self.multi.as_ref().map_or(0, queued) + watched
+        queued + watched
     }
 
     /// Tells others how the connection stands, after a turn of commands.
@@ -292,7 +246,7 @@ impl Session {
         state.last_command = self.last_command;
         state.database = self.database;
         state.protocol = self.protocol.version();
-        let queued = self.multi.as_ref().map(|multi| (multi.queue.len(), multi.bytes));
+        let queued = self.multi.as_ref().map(|multi| (multi.queue.len(), multi.queue.bytes()));
         let queued = queued.or(self.executing);
         state.queued = queued.map(|(commands, _)| commands);
         state.queued_bytes = queued.map_or(0, |(_, bytes)| bytes);

@@ -149,6 +149,31 @@ impl<'c> Transaction<'c> {
     /// Reads a key with its value.
     pub fn get(&mut self, database: u8, key: &[u8]) -> Result<Option<Found>, ReadError> {
         let (database, hash) = self.place(database, key);
+        self.get_at(database, hash, key)
+    }
+
+    /// Gives a key the value that `change` makes of the one it has; its expiry stays.
+    ///
+    /// # Errors
+    /// It can't be read, or `change` refuses; nothing is written then.
+    #[inline]
+    pub fn update<E: From<ReadError>>(
+        &mut self,
+        database: u8,
+        key: &[u8],
+        change: impl FnOnce(Option<&Value>) -> Result<Value, E>,
+    ) -> Result<(), E> {
+        let (database, hash) = self.place(database, key);
+        let found = self.get_at(database, hash, key)?;
+        let value = change(found.as_ref().map(|found| &found.value))?;
+        let expires_ms = found.map_or(0, |found| found.expires_ms);
+        let change = Change::Put { value, expires_ms };
+        self.writes.record(database, hash, SmallKey::from(key), change);
+        Ok(())
+    }
+
+    #[inline]
+    fn get_at(&mut self, database: u8, hash: u64, key: &[u8]) -> Result<Option<Found>, ReadError> {
         let mut own_expiry = None;
         match self.writes.own(database, hash, key) {
             Own::Written(Change::Put { value, expires_ms }) => {
@@ -340,14 +365,14 @@ impl<'c> Transaction<'c> {
         self.core
     }
 
-    /// Commits, if there is anything to commit.
+    /// Commits, if there is anything to commit. It is over then.
     #[inline]
-    pub fn finish(self, meta: &Commit<'_>) -> Finished {
+    pub fn finish(&mut self, meta: &Commit<'_>) -> Finished {
         if self.inside.is_some() {
             return self.finish_inside();
         }
         if !self.missing.is_empty() {
-            return Finished::Fetch(self.missing);
+            return Finished::Fetch(std::mem::take(&mut self.missing));
         }
         if self.writes.bytes() > self.bytes_max {
             return Finished::TooLarge;
@@ -355,7 +380,7 @@ impl<'c> Transaction<'c> {
         if self.writes.is_empty() {
             return answer(self.core, self.saw, self.saw_expired_ms);
         }
-        match self.core.commit(self.writes, meta) {
+        match self.core.commit(&mut self.writes, meta) {
             Ok((id, position)) => {
                 let gate = self.core.gate(position);
                 Finished::Done { gate, waits_for: position, commit: Some(id) }
@@ -410,6 +435,7 @@ impl<'c> Transaction<'c> {
 }
 
 /// What a transaction answers that has read, as far as `saw` and an expiry, and not written.
+#[inline]
 fn answer(core: &mut Core, saw: Position, saw_expired_ms: u64) -> Finished {
     let mut waits_for = saw;
     if saw_expired_ms > core.now_through_acked_ms() {

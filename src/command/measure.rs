@@ -11,7 +11,9 @@ use crate::resp::Reply;
 use crate::server::Server;
 use crate::server::slowlog::{self, SlowCommand};
 use crate::server::statistics::Call;
+use crate::session::meter::EXEC_MAX;
 use crate::session::{Multi, Session};
+use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -24,10 +26,22 @@ const EXACT_BELOW_US: i64 = 1000;
 
 /// Whether a command is timed by itself, see [`crate::session::meter`].
 #[inline]
-fn is_timed_alone(settings: &Settings, command: &Command, args: &[&[u8]]) -> bool {
-    !command.brief
-        || (0..EXACT_BELOW_US).contains(&settings.slowlog_slower_than_us)
+fn is_timed_alone(settings: &Settings, brief: bool, args: &[&[u8]]) -> bool {
+    !brief
+        || wants_exact_times(settings)
         || args.iter().map(|arg| arg.len()).sum::<usize>() > BRIEF_BYTES_MAX
+}
+
+#[inline]
+fn wants_exact_times(settings: &Settings) -> bool {
+    (0..EXACT_BELOW_US).contains(&settings.slowlog_slower_than_us)
+}
+
+/// Whether an EXEC is timed with its neighbours, and with it what it runs.
+fn is_brief_exec(session: &Session, multi: &Multi) -> bool {
+    !multi.lasts
+        && multi.queue.len().max(session.watches.len()) <= EXEC_MAX
+        && multi.queue.bytes() <= BRIEF_BYTES_MAX
 }
 
 /// Before the first command of a turn.
@@ -53,7 +67,11 @@ pub(super) fn before(
     command: &Command,
     args: &[&[u8]],
 ) -> bool {
-    let alone = is_timed_alone(settings, command, args);
+    let brief = match &session.multi {
+        Some(multi) if command.flags.has(Flags::EXEC) => is_brief_exec(session, multi),
+        _ => command.brief,
+    };
+    let alone = is_timed_alone(settings, brief, args);
     if alone && !session.meter.is_empty() {
         session.meter.end(server, server.monotonic());
     }
@@ -73,7 +91,11 @@ pub(super) fn after(
 ) {
     monitor::tell(server, settings, session, session.database, command, args);
     let failed = matches!(reply, Reply::Error(_));
-    session.meter.add(Call { command: command.number, failed });
+    let around = match reply {
+        Reply::Array(replies) if !alone && command.flags.has(Flags::EXEC) => replies.len() as u8,
+        _ => 0,
+    };
+    session.meter.add(Call { command: command.number, failed, around });
     if alone {
         let took = session.meter.end(server, server.monotonic());
         if command.flags.has(Flags::ADMIN) {
@@ -145,16 +167,20 @@ struct Timed {
 /// Times the commands inside an EXEC. What it measured counts once the EXEC is sure not to
 /// run again.
 pub(super) struct Inside {
+    /// The EXEC is timed by itself. If not, neither are these.
+    alone: bool,
     since: Duration,
-    calls: Vec<Timed>,
+    calls: SmallVec<[Timed; 4]>,
     /// So many of `calls` have their time.
     timed: usize,
 }
 
 impl Inside {
-    /// The EXEC around it has read the clock just before it began.
-    pub(super) fn begin(session: &Session) -> Self {
-        Self { since: session.meter.since(), calls: Vec::new(), timed: 0 }
+    /// An EXEC that is timed by itself has read the clock just before it began.
+    pub(super) fn begin(context: &Context<'_, '_>, multi: &Multi) -> Self {
+        let session = &*context.session;
+        let alone = wants_exact_times(context.settings) || !is_brief_exec(session, multi);
+        Self { alone, since: session.meter.since(), calls: SmallVec::new(), timed: 0 }
     }
 
     /// Whether the next command is timed by itself.
@@ -164,7 +190,7 @@ impl Inside {
         command: &Command,
         args: &[&[u8]],
     ) -> bool {
-        let alone = is_timed_alone(context.settings, command, args);
+        let alone = self.alone && is_timed_alone(context.settings, command.brief, args);
         if alone {
             self.read_clock(context.server);
         }
@@ -180,7 +206,7 @@ impl Inside {
         failed: bool,
         alone: bool,
     ) {
-        let call = Call { command: command.number, failed };
+        let call = Call { command: command.number, failed, around: 0 };
         let database = context.session.database;
         self.calls.push(Timed { at, command, call, took: Duration::ZERO, database });
         if alone {
@@ -201,18 +227,23 @@ impl Inside {
     }
 
     /// Counts all of it.
-    pub(super) fn end(mut self, context: &Context<'_, '_>, multi: &Multi) {
-        let (server, settings, session) = (context.server, context.settings, &*context.session);
-        self.read_clock(server);
-        let mut statistics = server.statistics();
-        for timed in &self.calls {
-            statistics.ran(&[timed.call], timed.took);
+    pub(super) fn end(mut self, context: &mut Context<'_, '_>, multi: &Multi) {
+        let (server, settings) = (context.server, context.settings);
+        if self.alone {
+            self.read_clock(server);
+            let mut statistics = server.statistics();
+            for timed in &self.calls {
+                statistics.ran(&[timed.call], timed.took);
+            }
+            drop(statistics);
+            server.counters.commands.fetch_add(self.calls.len() as u64, Ordering::Relaxed);
+        } else {
+            self.calls.iter().for_each(|timed| context.session.meter.add(timed.call));
         }
-        drop(statistics);
-        server.counters.commands.fetch_add(self.calls.len() as u64, Ordering::Relaxed);
+        let session = &*context.session;
         for timed in &self.calls {
             if server.monitors.any() || is_slow(settings, timed.took) {
-                let args = multi.queue[timed.at].args();
+                let args = multi.queue.args(timed.at);
                 monitor::tell(server, settings, session, timed.database, timed.command, &args);
                 log_if_slow(server, settings, session, timed.command, &args, timed.took);
             }

@@ -66,7 +66,7 @@ use crate::engine::gate::Gate;
 use crate::layout::Commit;
 use crate::resp::Reply;
 use crate::server::{Counters, Server};
-use crate::session::{Queued, Session};
+use crate::session::{Queue, Session};
 use crate::small_bytes::{SmallBytes, is_mostly};
 use crate::transaction::{Finished, ReadError, Transaction, View};
 use bytes::Bytes;
@@ -259,6 +259,7 @@ pub fn execute(
 /// Whether a request is no request but the beginning of one over HTTP: some web page has
 /// made a browser send commands in its body. Redis looks for it before anything else,
 /// says nothing, and closes the connection; so must whoever calls [`execute`].
+#[inline]
 pub fn is_cross_protocol_attack(args: &[&[u8]]) -> bool {
     args.first().is_some_and(|name| {
         name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
@@ -361,10 +362,10 @@ fn enqueue(
     };
     let bytes: usize = request.args.iter().map(|arg| arg.len()).sum();
     let too_many = multi.queue.len() as u64 >= settings.multi_commands_max
-        || (multi.bytes + bytes) as u64 > settings.multi_bytes_max;
+        || (multi.queue.bytes() + bytes) as u64 > settings.multi_bytes_max;
     if multi.broken {
         // EXEC will abort: nothing of it is needed. Redis answers QUEUED all the same.
-        multi.queue = Vec::new();
+        multi.queue = Queue::default();
         return Reply::Queued;
     }
     if too_many {
@@ -373,10 +374,10 @@ fn enqueue(
             "ERR too much is queued in this MULTI, see multi-bytes-max and multi-commands-max",
         );
     }
-    multi.bytes += bytes;
     multi.writes |= command.flags.has(Flags::WRITE);
     multi.needs_memory |= command.flags.has(Flags::DENY_OOM);
-    multi.queue.push(Queued::new(command.number, request.args, request.large()));
+    multi.lasts |= !command.brief;
+    multi.queue.push(command.number, request.args, request.large());
     Reply::Queued
 }
 

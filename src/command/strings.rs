@@ -209,17 +209,16 @@ pub(super) fn decrby(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
 }
 
 fn add(context: &mut Context<'_, '_>, key: &[u8], by: i64) -> CommandResult {
-    let database = context.session.database;
-    let (old, expires_ms) = match context.transaction.get(database, key)? {
-        Some(Found { value: Value::String(bytes), expires_ms }) => {
-            (integer(&bytes).ok_or_else(not_an_integer)?, expires_ms)
+    let mut new = by;
+    context.transaction.update(context.session.database, key, |old| {
+        if let Some(Value::String(bytes)) = old {
+            let old = integer(bytes).ok_or_else(not_an_integer)?;
+            new = old
+                .checked_add(by)
+                .ok_or_else(|| Reply::error("ERR increment or decrement would overflow"))?;
         }
-        None => (0, 0),
-    };
-    let new = old
-        .checked_add(by)
-        .ok_or_else(|| Reply::error("ERR increment or decrement would overflow"))?;
-    context.transaction.put(database, key, Value::String(decimal(new)), expires_ms);
+        Ok::<_, Stop>(Value::String(decimal(new)))
+    })?;
     Ok(Reply::Integer(new))
 }
 

@@ -152,10 +152,19 @@ fn no_word(_: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
 }
 
 /// Finds a command by its name. Every request asks it, so it is made for short names: the
-/// slot comes from the first eight bytes, the last one and the length.
+/// slot comes from the first four bytes, the last four and the length.
 struct Names {
     /// A name stands at its slot, or behind it where others took that.
-    slots: Box<[Option<&'static Command>; Names::SLOTS]>,
+    slots: Box<[Option<Name>; Names::SLOTS]>,
+}
+
+/// A command's name as a request's is compared with it.
+#[derive(Clone, Copy)]
+struct Name {
+    word: u64,
+    /// A name with the same word and length is the same, in another case at most.
+    told_by_word: bool,
+    command: &'static Command,
 }
 
 impl Names {
@@ -165,19 +174,27 @@ impl Names {
     fn new(commands: &'static [Command]) -> Self {
         let mut slots = Box::new([None; Self::SLOTS]);
         for command in commands {
-            let mut slot = Self::slot(command.name.as_bytes());
+            let name = command.name.as_bytes();
+            let word = Self::word(name);
+            let mut slot = Self::slot(word);
             while slots[slot].is_some() {
                 slot = (slot + 1) % Self::SLOTS;
             }
-            slots[slot] = Some(command);
+            let told_by_word = name.len() <= 8 && name.iter().all(u8::is_ascii_lowercase);
+            slots[slot] = Some(Name { word, told_by_word, command });
         }
         Self { slots }
     }
 
+    #[inline]
     fn find(&self, name: &[u8]) -> Option<&'static Command> {
-        let mut slot = Self::slot(name);
-        while let Some(command) = self.slots[slot] {
-            if command.name.as_bytes().eq_ignore_ascii_case(name) {
+        let word = Self::word(name);
+        let mut slot = Self::slot(word);
+        while let Some(Name { word: own, told_by_word, command }) = self.slots[slot] {
+            if own == word
+                && command.name.len() == name.len()
+                && (told_by_word || command.name.as_bytes().eq_ignore_ascii_case(name))
+            {
                 return Some(command);
             }
             slot = (slot + 1) % Self::SLOTS;
@@ -185,17 +202,22 @@ impl Names {
         None
     }
 
-    /// The same in any case: setting a bit makes letters small. What else that makes equal
-    /// is told apart by comparing.
+    /// All of a name of up to eight bytes, and the ends of a longer one; the same in any case:
+    /// setting a bit makes letters small, and makes nothing else a letter.
     #[inline]
-    fn slot(name: &[u8]) -> usize {
+    fn word(name: &[u8]) -> u64 {
         const SMALL: u64 = u64::from_ne_bytes([0x20; 8]);
-        let mut word = [0; 8];
-        for (byte, of_name) in word.iter_mut().zip(name) {
-            *byte = *of_name;
-        }
-        let last = name.last().map_or(0, |last| u64::from(last | 0x20));
-        let word = (u64::from_le_bytes(word) | SMALL) ^ (last << 8) ^ name.len() as u64;
+        let word = match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+            (Some(first), Some(last)) => {
+                u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+            }
+            _ => name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        word | SMALL
+    }
+
+    #[inline]
+    fn slot(word: u64) -> usize {
         (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
     }
 }
@@ -274,15 +296,23 @@ pub fn asked_for(args: &[&[u8]]) -> Option<&'static Command> {
 
 /// The command or subcommand that a request asks for, with the right number of
 /// arguments; or the error that Redis gives.
+#[inline]
 pub fn find(args: &[&[u8]]) -> Result<&'static Command, Reply> {
     match asked_for(args) {
         Some(command) if command.takes(args.len()) => Ok(command),
-        Some(command) => Err(wrong_arity(command.name)),
+        asked_for => Err(not_found(args, asked_for)),
+    }
+}
+
+#[cold]
+fn not_found(args: &[&[u8]], asked_for: Option<&Command>) -> Reply {
+    match asked_for {
+        Some(command) => wrong_arity(command.name),
         None => match args {
             [container, word, ..] if by_name(container).is_some() => {
-                Err(unknown_subcommand(container, word))
+                unknown_subcommand(container, word)
             }
-            _ => Err(unknown_command(args)),
+            _ => unknown_command(args),
         },
     }
 }

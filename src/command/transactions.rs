@@ -17,7 +17,8 @@ pub(super) fn multi(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult
     if context.session.multi.is_some() {
         return Err(Reply::error("ERR MULTI calls can not be nested").into());
     }
-    context.session.multi = Some(Multi::default());
+    let queue = std::mem::take(&mut context.session.spare_queue);
+    context.session.multi = Some(Multi { queue, ..Multi::default() });
     Ok(Reply::Ok)
 }
 
@@ -84,12 +85,14 @@ pub(super) fn exec(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult 
         return Ok(Reply::NullArray);
     };
     let before = context.session.database;
-    context.session.executing = Some((multi.queue.len(), multi.bytes));
+    context.session.executing = Some((multi.queue.len(), multi.queue.bytes()));
     let result = run_queue(context, &multi);
     context.session.executing = None;
     if matches!(result, Err(Stop::Fetch)) {
         context.session.database = before;
         context.session.multi = Some(multi);
+    } else {
+        context.session.spare_queue = multi.queue.emptied();
     }
     result
 }
@@ -97,12 +100,12 @@ pub(super) fn exec(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult 
 fn run_queue(context: &mut Context<'_, '_>, multi: &Multi) -> CommandResult {
     let mut replies = Vec::with_capacity(multi.queue.len());
     let mut missing = false;
-    let mut inside = Inside::begin(context.session);
+    let mut inside = Inside::begin(context, multi);
     context.in_exec = true;
-    for (at, queued) in multi.queue.iter().enumerate() {
-        let args = queued.args();
-        context.large = queued.large().cloned();
-        let command = table::by_number(queued.command);
+    for at in 0..multi.queue.len() {
+        let args = multi.queue.args(at);
+        context.large = multi.queue.large(at).cloned();
+        let command = table::by_number(multi.queue.command(at));
         // Rules may have changed since it was queued.
         let (server, session) = (context.server, &mut *context.session);
         let result = match acl::admit(server, session, command, &args, acl::Place::Exec) {

@@ -370,8 +370,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Poll::Ready(Ok(count)) => {
                 self.missing.bytes = self.missing.bytes.saturating_sub(count);
-                let now_ms = self.server.uptime_ms();
-                self.session.client.last_ms.store(now_ms, Ordering::Relaxed);
+                // Otherwise its turn comes at once, and says when that was.
+                if !matches!(self.pause, Pause::No) {
+                    let now_ms = self.server.uptime_ms();
+                    self.session.client.last_ms.store(now_ms, Ordering::Relaxed);
+                }
                 self.server.counters.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
                 Ok(true)
             }
@@ -418,6 +421,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn run_turn(&mut self, server: &Server, core: &mut Core) {
         let settings = self.take_settings(server);
         command::begin_turn(&mut self.session, core);
+        let now_ms = core.monotonic().as_millis() as u64;
+        self.session.client.last_ms.store(now_ms, Ordering::Relaxed);
         let commands_max = self.commands_per_turn(&settings);
         let mut used = 0;
         let mut commands = 0;

@@ -62,16 +62,22 @@ pub enum Own<'w> {
 /// [`WriteSet::home`].
 #[derive(Debug, Default)]
 pub struct WriteSet {
-    flushed: SmallVec<[u8; 1]>,
     writes: SmallVec<[KeyWrite; 1]>,
     /// Finds a key's write once there are too many to look through.
-    places: Option<HashTable<u32>>,
-    homes: Homes,
+    places: Option<Box<HashTable<u32>>>,
+    /// What it does to databases; few do anything.
+    databases: Option<Box<Databases>>,
     bytes: usize,
     /// How many writes there were.
     revision: u32,
     /// What can be taken back, once that is asked for.
     journal: Option<Box<Journal>>,
+}
+
+#[derive(Debug, Default)]
+struct Databases {
+    flushed: Vec<u8>,
+    homes: Homes,
 }
 
 /// What a write takes beside its key and value, in bytes, at most, in a group or in a base:
@@ -90,7 +96,11 @@ impl WriteSet {
     /// Whether nothing was written.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.flushed.is_empty() && self.homes.is_empty()
+        self.writes.is_empty()
+            && self
+                .databases
+                .as_ref()
+                .is_none_or(|databases| databases.flushed.is_empty() && databases.homes.is_empty())
     }
 
     /// At least the bytes that it takes in a group, and in a base that all of it moves to.
@@ -99,24 +109,26 @@ impl WriteSet {
     }
 
     /// The databases it flushed, before all writes.
+    #[inline]
     pub fn flushed(&self) -> &[u8] {
-        &self.flushed
+        self.databases.as_ref().map_or(&[], |databases| &databases.flushed)
     }
 
     /// The number that a database had when the transaction began, for all other functions.
     #[inline]
     pub fn home(&self, database: u8) -> u8 {
-        self.homes.of(database)
+        self.databases.as_ref().map_or(database, |databases| databases.homes.of(database))
     }
 
     /// Records that two databases, by their present numbers, exchange what they hold.
     pub fn swap(&mut self, one: u8, other: u8) {
-        self.homes.swap(one, other);
+        self.databases.get_or_insert_default().homes.swap(one, other);
     }
 
     /// The swaps that lead to the present numbers, after all writes.
+    #[inline]
     pub fn swaps(&self) -> Vec<(u8, u8)> {
-        self.homes.swaps()
+        self.databases.as_ref().map_or_else(Vec::new, |databases| databases.homes.swaps())
     }
 
     /// What it wrote to keys.
@@ -132,7 +144,7 @@ impl WriteSet {
         }
         match self.place(database, hash, key) {
             Some(place) => Own::Written(&self.writes[place].change),
-            None if self.flushed.contains(&database) => Own::Flushed,
+            None if self.flushed().contains(&database) => Own::Flushed,
             None => Own::Untouched,
         }
     }
@@ -174,14 +186,20 @@ impl WriteSet {
         if self.places.is_some() {
             self.rebuild_places();
         }
-        if !self.flushed.contains(&database) {
-            self.flushed.push(database);
+        let flushed = &mut self.databases.get_or_insert_default().flushed;
+        if !flushed.contains(&database) {
+            flushed.push(database);
         }
     }
 
     /// The revision of its last write to a key; 0 if there is none.
     pub fn revision(&self, database: u8, hash: u64, key: &[u8]) -> u32 {
         self.place(database, hash, key).map_or(0, |place| self.writes[place].revision)
+    }
+
+    /// Takes the writes to keys out, to be committed: what is left is of no use.
+    pub fn drain(&mut self) -> impl Iterator<Item = KeyWrite> {
+        self.writes.drain(..)
     }
 
     /// Forgets everything.
@@ -204,16 +222,7 @@ impl WriteSet {
         for (at, write) in self.writes.iter().enumerate() {
             places.insert_unique(write.hash, at as u32, |&at| self.writes[at as usize].hash);
         }
-        self.places = Some(places);
-    }
-}
-
-impl IntoIterator for WriteSet {
-    type Item = KeyWrite;
-    type IntoIter = smallvec::IntoIter<[KeyWrite; 1]>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.writes.into_iter()
+        self.places = Some(Box::new(places));
     }
 }
 

@@ -58,4 +58,4 @@ pub mod reply;
 pub mod request;
 
 pub use reply::{Line, Protocol, Reply, Sink};
-pub use request::{Args, Decoded, Decoder, ProtocolError, RequestLimits};
+pub use request::{Args, Decoded, Decoder, ProtocolError, RequestLimits, Slices, slices};

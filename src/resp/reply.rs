@@ -130,6 +130,7 @@ impl Reply {
             Self::Bulk(value) if value.len() >= LARGE_BYTES_MIN => write_large(value, out),
             Self::Bulk(bytes) => write_bulk(bytes, out.bytes()),
             Self::Integer(value) => write_count(b':', *value, out.bytes()),
+            Self::Queued => out.bytes().extend_from_slice(b"+QUEUED\r\n"),
             Self::Null => out.bytes().extend_from_slice(match protocol {
                 Protocol::Resp2 => b"$-1\r\n",
                 Protocol::Resp3 => b"_\r\n",
@@ -142,9 +143,10 @@ impl Reply {
     fn write_rare(&self, protocol: Protocol, out: &mut impl Sink) {
         let resp3 = protocol == Protocol::Resp3;
         match self {
-            Self::Ok | Self::Bulk(_) | Self::Integer(_) | Self::Null => self.write(protocol, out),
+            Self::Ok | Self::Bulk(_) | Self::Integer(_) | Self::Null | Self::Queued => {
+                self.write(protocol, out);
+            }
             Self::None => {}
-            Self::Queued => out.bytes().extend_from_slice(b"+QUEUED\r\n"),
             Self::Pong => out.bytes().extend_from_slice(b"+PONG\r\n"),
             Self::Simple(line) => write_one_line(b'+', line.as_bytes(), out.bytes()),
             Self::Error(line) => write_one_line(b'-', line.trimmed(), out.bytes()),

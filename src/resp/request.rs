@@ -21,8 +21,8 @@ mod inline;
 #[cfg(test)]
 mod tests;
 
-pub use args::Args;
 use args::Span;
+pub use args::{Args, Slices, slices};
 use count::{parse_count, plain_count};
 pub use error::ProtocolError;
 

@@ -30,14 +30,21 @@ impl Tally {
 pub struct CommandStatistics(Vec<Tally>);
 
 impl CommandStatistics {
-    /// Counts calls that took as long as each other.
+    /// Counts calls that took as long as each other, but for those around others.
     #[inline]
     pub fn ran(&mut self, calls: &[Call], took_each: Duration) {
-        let slot = Histogram::slot(took_each);
+        let slot_each = Histogram::slot(took_each);
         for call in calls {
+            let (took, slot) = match call.around {
+                0 => (took_each, slot_each),
+                others => {
+                    let took = took_each * (1 + u32::from(others));
+                    (took, Histogram::slot(took))
+                }
+            };
             let tally = self.tally(call.command);
             tally.calls += 1;
-            tally.took += took_each;
+            tally.took += took;
             tally.failed += u64::from(call.failed);
             tally.latencies.get_or_insert_default().add(slot);
         }
@@ -75,6 +82,8 @@ pub struct Call {
     pub command: u16,
     /// Whether it answered with an error.
     pub failed: bool,
+    /// It is an EXEC around so many others, whose time is a part of its own.
+    pub around: u8,
 }
 
 /// Times up to a second with two digits that count, in the buckets of the histogram that
@@ -143,7 +152,8 @@ mod tests {
     fn percentiles_are_rounded_as_by_redis() {
         for (us, shown) in [(1, 1003), (2, 2007), (7, 7007), (14, 14_015), (64, 64_255)] {
             let mut statistics = CommandStatistics::default();
-            statistics.ran(&[Call { command: 3, failed: false }], Duration::from_micros(us));
+            statistics
+                .ran(&[Call { command: 3, failed: false, around: 0 }], Duration::from_micros(us));
             assert_eq!(statistics.of(3).unwrap().percentile_ns(99.0), Some(shown));
         }
         assert_eq!(Histogram::end_ns(Histogram::slot(Duration::from_micros(106))), 106_495);
@@ -162,9 +172,21 @@ mod tests {
     }
 
     #[test]
+    fn an_exec_took_what_it_has_run_took() {
+        let mut statistics = CommandStatistics::default();
+        let within = Call { command: 1, failed: false, around: 0 };
+        let exec = Call { command: 2, failed: false, around: 2 };
+        statistics.ran(&[within, within, exec], Duration::from_micros(5));
+        let took = |command| statistics.of(command).map(|tally| (tally.calls, tally.took));
+        assert_eq!(took(1), Some((2, Duration::from_micros(10))));
+        assert_eq!(took(2), Some((1, Duration::from_micros(15))));
+        assert_eq!(statistics.of(2).unwrap().percentile_ns(50.0), Some(15_039));
+    }
+
+    #[test]
     fn percentiles_are_of_all_calls() {
         let mut statistics = CommandStatistics::default();
-        let call = [Call { command: 0, failed: true }];
+        let call = [Call { command: 0, failed: true, around: 0 }];
         for us in 1..=100 {
             statistics.ran(&call, Duration::from_micros(us));
         }

@@ -1,8 +1,8 @@
 //! How long a connection's commands take.
 //!
 //! Reading the clock costs as much as a tenth of a GET. So commands that can't take long
-//! are timed together, a run of them at a time, and each gets its share; all others are
-//! timed one by one. A turn's first reading is the one that the engine made anyway.
+//! are timed together, a run of them at a time, and each gets its share (an EXEC of few such
+//! commands that of what it has run, too); all others are timed one by one. A turn's first reading is the one that the engine made anyway.
 
 use crate::server::Server;
 use crate::server::statistics::Call;
@@ -10,14 +10,17 @@ use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// So many commands are timed together at most.
+/// So many commands are timed together, and what an EXEC that comes last has run.
 const RUN_MAX: usize = 16;
+
+/// An EXEC with more commands is timed by itself.
+pub const EXEC_MAX: usize = 8;
 
 /// A run of commands that have run and whose time is not known yet.
 #[derive(Debug, Default)]
 pub struct Meter {
     since: Duration,
-    run: SmallVec<[Call; RUN_MAX]>,
+    run: SmallVec<[Call; RUN_MAX + EXEC_MAX]>,
 }
 
 impl Meter {

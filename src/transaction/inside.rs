@@ -138,7 +138,7 @@ impl Transaction<'_> {
     }
 
     /// Leaves what was written in the transaction, or takes it back.
-    pub(super) fn finish_inside(mut self) -> Finished {
+    pub(super) fn finish_inside(&mut self) -> Finished {
         let Some(mut inside) = self.inside.take() else {
             return answer(self.core, 0, 0);
         };
@@ -163,7 +163,7 @@ impl Transaction<'_> {
         }
         self.core.put_back_interactive(inside.open);
         if !self.missing.is_empty() {
-            return Finished::Fetch(self.missing);
+            return Finished::Fetch(std::mem::take(&mut self.missing));
         }
         match (too_large, too_many) {
             (true, _) => Finished::TooLarge,

@@ -36,7 +36,7 @@ async fn a_reply_that_a_pending_flush_has_shaped_waits_for_it() {
         }],
         ..Faults::default()
     });
-    let finish = |transaction: Transaction<'_>| match transaction.finish(&Default::default()) {
+    let finish = |mut transaction: Transaction<'_>| match transaction.finish(&Default::default()) {
         Finished::Done { gate, .. } => gate.expect("it waits"),
         other => panic!("{other:?}"),
     };

@@ -88,6 +88,16 @@ pub(in crate::command) fn admit(
     if session.user.is_unrestricted() {
         return Ok(());
     }
+    admit_restricted(server, session, command, args, place)
+}
+
+fn admit_restricted(
+    server: &Server,
+    session: &mut Session,
+    command: &Command,
+    args: &[&[u8]],
+    place: Place,
+) -> Result<(), Reply> {
     let denied = check(&session.user.rules(), command, args);
     denied.map_err(|denied| deny(server, session, command, args, place, denied))
 }

@@ -49,10 +49,11 @@ fn inherit(newest: &Version) -> State {
 }
 
 impl Core {
-    /// Commits a transaction: all of its writes, at one position. `Ok` is that position.
+    /// Commits a transaction: all of its writes, at one position. `Ok` is that position, and
+    /// they are taken out; refused, they stay.
     pub fn commit(
         &mut self,
-        writes: WriteSet,
+        writes: &mut WriteSet,
         meta: &Commit<'_>,
     ) -> Result<(CommitId, Position), Refused> {
         if let Some(why) = self.takes_no_writes() {
@@ -80,7 +81,7 @@ impl Core {
         for &database in writes.flushed() {
             self.apply_flush(database, Flush { commit: id, position });
         }
-        for write in writes {
+        for write in writes.drain() {
             self.apply(write, id, position);
         }
         for (one, other) in swaps {
@@ -114,8 +115,9 @@ impl Core {
             return;
         };
         let found = db.index.find(hash, &key);
-        let before = found.map_or(Census::default(), |id| db.census_on_tip(id));
-        let newest = found.and_then(|id| db.index.get(id)).map(Entry::newest);
+        let entry = found.and_then(|id| db.index.get(id));
+        let before = entry.map_or(Census::default(), |entry| db.census_on_tip(entry));
+        let newest = entry.map(Entry::newest);
         let first_in_group = newest.is_none_or(|newest| newest.position != position);
         let (state, expires_ms) = match change {
             Change::Put { value, expires_ms } => (State::Live(value), expires_ms),
@@ -173,7 +175,9 @@ impl Core {
             let group = std::mem::take(&mut self.open);
             self.settle_group(&group);
         }
-        self.slots.settle(self.oldest_reader());
+        if !self.slots.are_settled() {
+            self.slots.settle(self.oldest_reader());
+        }
     }
 
     pub(super) fn close_open_group(&mut self) {

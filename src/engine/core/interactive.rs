@@ -262,7 +262,7 @@ impl Core {
             result,
             ..Commit::default()
         };
-        let (commit, position) = self.commit(std::mem::take(&mut open.writes), &meta)?;
+        let (commit, position) = self.commit(&mut std::mem::take(&mut open.writes), &meta)?;
         self.end_interactive(&open);
         let said = Said { request, result: result.map(SmallBytes::from) };
         let said = (said != Said::default()).then(|| Box::new(said));

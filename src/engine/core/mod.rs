@@ -111,10 +111,7 @@ impl Database {
     }
 
     /// The newest version of an entry on the tip, if it is alive and no flush has buried it.
-    fn census_on_tip(&self, id: EntryId) -> Census {
-        let Some(entry) = self.index.get(id) else {
-            return Census::default();
-        };
+    fn census_on_tip(&self, entry: &Entry) -> Census {
         let newest = entry.newest().commit;
         if self.flushes.iter().any(|f| f.commit > newest) {
             return Census::default();
@@ -126,6 +123,7 @@ impl Database {
         self.index.get(id).map_or(0, |entry| entry.newest().expires_ms)
     }
 
+    #[inline]
     fn forget_expiry(&mut self, id: EntryId) {
         let expires_ms = self.expiry_of(id);
         if expires_ms != 0 && self.expiries.remove(&(expires_ms, id)) {
@@ -197,6 +195,7 @@ impl Database {
         version: Version,
         keep: Keep,
     ) -> Option<EntryId> {
+        let expires = version.expires_ms != 0;
         let id = match found {
             Some(id) if !keep.tombstones && !version.state.is_alive() => {
                 self.remove(id);
@@ -211,7 +210,9 @@ impl Database {
             }
             None => self.index.insert(hash, key, version),
         };
-        self.remember_expiry(id);
+        if expires {
+            self.remember_expiry(id);
+        }
         Some(id)
     }
 }

@@ -139,7 +139,7 @@ impl Core {
                 if !settled || expires_ms > durable_ms {
                     continue;
                 }
-                let alive = db.census_on_tip(id);
+                let alive = db.census_on_tip(entry);
                 db.remove(id);
                 db.live_tip -= alive;
                 db.live_visible -= alive;

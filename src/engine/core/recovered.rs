@@ -1,6 +1,6 @@
 //! What recovery installs, and values that come back from the store.
 
-use super::super::index::{EntryId, Share};
+use super::super::index::{Entry, EntryId, Share};
 use super::super::version::State;
 use super::super::version::{ObjectId, Position, Version};
 use super::census::Census;
@@ -61,10 +61,11 @@ impl Recovering {
         }
         match db.index.find(hash, key) {
             Some(id) => {
-                if db.index.get(id).is_some_and(|entry| entry.newest().commit >= version.commit) {
+                let older = |entry: &&Entry| entry.newest().commit < version.commit;
+                let Some(entry) = db.index.get(id).filter(older) else {
                     return;
-                }
-                let before = db.census_on_tip(id);
+                };
+                let before = db.census_on_tip(entry);
                 db.live_tip -= before;
                 db.forget_expiry(id);
                 if alive {

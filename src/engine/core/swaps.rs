@@ -61,9 +61,13 @@ impl Slots {
 
     /// Lets go of swaps that no reader can look behind any more.
     pub(super) fn settle(&mut self, oldest: Position) {
-        if !self.swaps.is_empty() {
-            self.swaps.retain(|swap| swap.position > oldest);
-        }
+        self.swaps.retain(|swap| swap.position > oldest);
+    }
+
+    /// Whether a reader may have to look behind a swap.
+    #[inline]
+    pub(super) fn are_settled(&self) -> bool {
+        self.swaps.is_empty()
     }
 
     /// Takes back every swap after `last`.

@@ -128,10 +128,15 @@ impl Core {
 
     /// Ends [`Core::lend`]: the command has run, and whoever asks next may find them. Not
     /// before, or they push out what the command has found in the cache, and it misses that.
+    #[inline]
     pub fn keep_lent(&mut self) {
-        for lent in self.take_back() {
-            self.keep(&lent);
+        if !self.values.lent.is_empty() {
+            self.keep_all_lent();
         }
+    }
+
+    fn keep_all_lent(&mut self) {
+        self.take_back().iter().for_each(|lent| self.keep(lent));
     }
 
     /// Ends [`Core::lend`] of a command that has to run again.
