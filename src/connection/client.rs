@@ -339,7 +339,10 @@ mod tests {
         ] {
             let address: ServerAddress = given.parse().unwrap();
             assert_eq!(address.url_inside("T"), inside);
-            assert_eq!(inside.parse::<ServerAddress>().unwrap().url_inside("U"), inside.replace("~T", "~T~U"));
+            assert_eq!(
+                inside.parse::<ServerAddress>().unwrap().url_inside("U"),
+                inside.replace("~T", "~T~U")
+            );
         }
     }
 }

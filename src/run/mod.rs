@@ -195,7 +195,11 @@ impl Runner {
                 say(&format!("{failure}; restart the request with its first step"));
                 Attempt::Over(failure.code())
             }
-            _ => {
+            Failure::Uncertain(_) | Failure::Unanswered(_) => {
+                say(&format!("{failure}; run it again with the same id"));
+                Attempt::Over(failure.code())
+            }
+            Failure::Overtaken | Failure::Refused(_) => {
                 say(&failure.to_string());
                 Attempt::Over(failure.code())
             }

@@ -93,7 +93,8 @@ fn address(matches: &ArgMatches) -> Result<ServerAddress, String> {
 fn command() -> Command {
     let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
     let text = |name: &'static str| Arg::new(name).long(name);
-    let seconds = |name| text(name).value_name("SECONDS").value_parser(value_parser!(u64).range(1..));
+    let seconds =
+        |name| text(name).value_name("SECONDS").value_parser(value_parser!(u64).range(1..));
     Command::new("aft run")
         .bin_name("aft run")
         .about("Runs a command inside of a transaction: all that it writes counts once, or not at all")

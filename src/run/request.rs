@@ -162,7 +162,8 @@ impl Request {
             Failure::Unanswered(why) => Failure::Refused(why),
             other => other,
         })?;
-        let strange = || Failure::Refused("the reply to AFT.BEGIN is not what it should be".to_owned());
+        let strange =
+            || Failure::Refused("the reply to AFT.BEGIN is not what it should be".to_owned());
         let Reply::Array(items) = &reply else { return Err(strange()) };
         match &items[..] {
             [Reply::Bulk(token), Reply::Bulk(state), result] => match &**state {
@@ -240,7 +241,7 @@ impl Request {
             }
             if !told {
                 let seconds = patience.as_secs();
-                say(&format!("{why}; it is asked again for {seconds} seconds at the most"));
+                say(&format!("{why}; it is asked again, for {seconds} s at the most"));
                 told = true;
             }
             tokio::time::sleep(ASK_INTERVAL).await;
@@ -250,7 +251,8 @@ impl Request {
     /// Looks after it while the command runs.
     pub(super) fn watch(&self, token: &str) -> Watch {
         let Line { address, authorities, .. } = &self.line;
-        let line = Line { address: address.clone(), authorities: authorities.clone(), client: None };
+        let line =
+            Line { address: address.clone(), authorities: authorities.clone(), client: None };
         Watch { line, token: token.to_owned(), lost: false }
     }
 }
