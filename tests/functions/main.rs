@@ -10,4 +10,5 @@ mod common;
 
 mod accidents;
 mod function;
+mod looking;
 mod running;
