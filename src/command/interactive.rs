@@ -261,11 +261,12 @@ pub(super) fn commit(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
             Ok(Reply::bulk(commit.to_string()))
         }
         Err(why) => {
-            if matches!(why, NotCommitted::Conflict(_)) {
+            let ended = matches!(why, NotCommitted::Conflict(_));
+            if ended {
                 leave_ended(context, token);
             }
             let reply = why_not(&why);
-            note_refusal(context, token, request, &reply);
+            note_refusal(context, token, request, ended, &reply);
             Err(reply.into())
         }
     }
@@ -276,6 +277,7 @@ fn note_refusal(
     context: &mut Context<'_, '_>,
     token: Token,
     request: Option<SmallBytes>,
+    ended: bool,
     reply: &Reply,
 ) {
     if let Reply::Error(line) = reply {
@@ -283,7 +285,7 @@ fn note_refusal(
         let why = String::from_utf8_lossy(line.as_bytes()).into_owned();
         let core = context.transaction.core_mut();
         let at = core.monotonic();
-        core.note_refusal(Refusal { token, user, request, why, at });
+        core.note_refusal(Refusal { token, user, request, why, ended, at });
     }
 }
 
@@ -353,7 +355,7 @@ pub(super) fn status(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
     }
     let core = context.transaction.core();
     if core.check_token(token, &context.session.user.name) == Err(Unusable::NotOpen)
-        && let Some(refusal) = core.interactive().refusals.of(token)
+        && let Some(refusal) = core.interactive().refusals.of(token).filter(|refusal| refusal.ended)
     {
         let may = refusal.user == context.session.user.name || oversees(context);
         return if may { Ok(describe_refusal(core, refusal)) } else { Err(not_open().into()) };

@@ -257,6 +257,13 @@ impl Request {
     }
 }
 
+/// Whether AFT.STATUS tells of a transaction that a refused commit has ended: the function's own.
+fn is_refused(status: &Reply) -> bool {
+    let Reply::Array(items) = status else { return false };
+    let word = |reply: &Reply, text: &[u8]| matches!(reply, Reply::Bulk(bytes) if **bytes == *text);
+    items.chunks_exact(2).any(|pair| word(&pair[0], b"state") && word(&pair[1], b"refused"))
+}
+
 /// A look at the transaction now and then.
 pub(super) struct Watch {
     line: Line,
@@ -279,7 +286,11 @@ impl Watch {
                             return failure;
                         }
                         // Others are about the question.
-                        _ => {}
+                        Some(_) => {}
+                        None if is_refused(&reply) => {
+                            return Failure::NotCommitted("its commit was refused".to_owned());
+                        }
+                        None => {}
                     }
                 }
                 Err(error) => {

@@ -18,6 +18,8 @@ pub struct Refusal {
     pub request: Option<SmallBytes>,
     /// As it was told.
     pub why: String,
+    /// It has ended the transaction; others stay open, and may commit later.
+    pub ended: bool,
     /// When, on the monotonic clock.
     pub at: Duration,
 }
@@ -81,7 +83,7 @@ mod tests {
         let token = Token { node: 1, id, part: 0 };
         let request = Some(SmallBytes::from(request));
         let user = b"default".as_slice().into();
-        Refusal { token, user, request, why: id.to_string(), at: Duration::ZERO }
+        Refusal { token, user, request, why: id.to_string(), ended: true, at: Duration::ZERO }
     }
 
     #[test]
