@@ -38,4 +38,6 @@ pub mod command;
 pub mod connection;
 pub mod import;
 pub mod node;
+pub mod run;
 pub mod store_commands;
+pub mod txn;

@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         Some(first) if first == "import" => {
             return aft::store_commands::run_import(std::env::args_os().skip(1));
         }
+        Some(first) if first == "run" => return aft::run::run(std::env::args_os().skip(1)),
+        Some(first) if first == "txn" => return aft::txn::run(std::env::args_os().skip(1)),
         _ => {}
     }
     let start = aft::config::start(std::env::args_os(), &|name| std::env::var_os(name), &|path| {

@@ -5,13 +5,13 @@
 
 use super::inside::{not_open, refusal};
 use super::parse::{integer, syntax_error};
-use super::{CommandResult, Context, Stop, not_committed};
+use super::{CommandResult, Context, Stop, acl, not_committed};
 use crate::engine::core::Core;
 use crate::engine::core::interactive::{Attempt, Began, Room, Unusable};
-use crate::engine::interactive::{Outcome, Terms, Token};
+use crate::engine::interactive::{Open, Outcome, Refusal, Terms, Token};
 use crate::resp::Reply;
 use crate::session::{Bound, Membership};
-use crate::small_bytes::SmallBytes;
+use crate::small_bytes::{SmallBytes, SmallKey};
 use crate::transaction::NotCommitted;
 use std::sync::Arc;
 use std::time::Duration;
@@ -190,6 +190,21 @@ fn usable_to_end(context: &Context<'_, '_>, token: Token) -> Result<(), Stop> {
     }
 }
 
+/// The same, for whoever may see all transactions as well.
+fn usable_or_overseen(context: &Context<'_, '_>, token: Token) -> Result<(), Stop> {
+    let core = context.transaction.core();
+    match core.check_token(token, &context.session.user.name) {
+        Ok(()) | Err(Unusable::StepDone) => Ok(()),
+        Err(Unusable::Foreign) if oversees(context) => Ok(()),
+        Err(unusable) => Err(refusal(&unusable).into()),
+    }
+}
+
+/// Who may list all transactions may look at each, and abort it.
+fn oversees(context: &Context<'_, '_>) -> bool {
+    acl::may_run(context.session, &[b"AFT.LIST"])
+}
+
 /// The token, if there is one, and the result.
 type Ending<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
@@ -237,6 +252,8 @@ pub(super) fn commit(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
     }
     usable_to_end(context, token)?;
     let outcome_bytes_max = context.settings.outcomes_bytes_max as usize;
+    let open = context.transaction.core().interactive().registry.get(token.id);
+    let request = open.and_then(|open| open.terms.request.clone());
     match context.transaction.commit_interactive(token, result, outcome_bytes_max) {
         Ok(commit) => {
             leave_ended(context, token);
@@ -244,11 +261,31 @@ pub(super) fn commit(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
             Ok(Reply::bulk(commit.to_string()))
         }
         Err(why) => {
-            if matches!(why, NotCommitted::Conflict(_)) {
+            let ended = matches!(why, NotCommitted::Conflict(_));
+            if ended {
                 leave_ended(context, token);
             }
-            Err(why_not(&why).into())
+            let reply = why_not(&why);
+            note_refusal(context, token, request, ended, &reply);
+            Err(reply.into())
         }
+    }
+}
+
+/// Whoever wonders can ask later, too.
+fn note_refusal(
+    context: &mut Context<'_, '_>,
+    token: Token,
+    request: Option<SmallBytes>,
+    ended: bool,
+    reply: &Reply,
+) {
+    if let Reply::Error(line) = reply {
+        let user = Arc::clone(&context.session.user.name);
+        let why = String::from_utf8_lossy(line.as_bytes()).into_owned();
+        let core = context.transaction.core_mut();
+        let at = core.monotonic();
+        core.note_refusal(Refusal { token, user, request, why, ended, at });
     }
 }
 
@@ -281,7 +318,7 @@ pub(super) fn abort(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
         leave_ended(context, token);
         return Ok(Reply::bulk(outcome.commit.to_string()));
     }
-    usable_to_end(context, token)?;
+    usable_or_overseen(context, token)?;
     context.transaction.core_mut().abort_interactive(token.id);
     leave_ended(context, token);
     Ok(Reply::Ok)
@@ -307,7 +344,8 @@ pub(super) fn status(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
         [_, word, request] if word.eq_ignore_ascii_case(b"request") => {
             let open = interactive.registry.of_request(request).map(|open| open.token);
             let kept = || interactive.outcomes.of_request(request).map(|kept| kept.token);
-            open.or_else(kept)
+            let refused = || interactive.refusals.of_request(request).map(|kept| kept.token);
+            open.or_else(kept).or_else(refused)
         }
         _ => return Err(syntax_error()),
     };
@@ -315,15 +353,23 @@ pub(super) fn status(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
     if let Some(outcome) = outcome(context, token) {
         return Ok(describe_outcome(context.transaction.core(), &outcome));
     }
-    usable_to_end(context, token)?;
-    Ok(describe_open(context, token))
+    let core = context.transaction.core();
+    if core.check_token(token, &context.session.user.name) == Err(Unusable::NotOpen)
+        && let Some(refusal) = core.interactive().refusals.of(token).filter(|refusal| refusal.ended)
+    {
+        let may = refusal.user == context.session.user.name || oversees(context);
+        return if may { Ok(describe_refusal(core, refusal)) } else { Err(not_open().into()) };
+    }
+    usable_or_overseen(context, token)?;
+    Ok(describe_open(context, token, Some(KEYS_NAMED_MAX)))
 }
 
 /// AFT.LIST
 pub(super) fn list(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
     let all = context.transaction.core().interactive().registry.all();
     let tokens: Vec<Token> = all.iter().map(|open| open.token).collect();
-    Ok(Reply::Array(tokens.into_iter().map(|token| describe_open(context, token)).collect()))
+    let describe = |token| describe_open(context, token, None);
+    Ok(Reply::Array(tokens.into_iter().map(describe).collect()))
 }
 
 fn text(name: &'static str, value: impl Into<SmallBytes>) -> (Reply, Reply) {
@@ -355,7 +401,37 @@ fn describe_outcome(core: &Core, outcome: &Outcome) -> Reply {
     ])
 }
 
-fn describe_open(context: &Context<'_, '_>, token: Token) -> Reply {
+fn describe_refusal(core: &Core, refusal: &Refusal) -> Reply {
+    Reply::Map(vec![
+        text("token", refusal.token.to_string()),
+        text("state", "refused"),
+        milliseconds("age_ms", core.monotonic().saturating_sub(refusal.at)),
+        text("user", &*refusal.user),
+        optional("request", refusal.request.as_ref()),
+        text("refused", refusal.why.as_str()),
+        (Reply::bulk("result"), Reply::Null),
+    ])
+}
+
+/// Keys whose names are told.
+const KEYS_NAMED_MAX: usize = 20;
+
+/// What it has written, and what it may not commit without, as `database:key`.
+fn name_keys(open: &Open, count_max: usize) -> [(Reply, Reply); 2] {
+    let name = |(database, key): (u8, &SmallKey)| {
+        Reply::bulk([format!("{database}:").as_bytes(), key].concat())
+    };
+    let written = open.writes.writes().iter().map(|write| (write.database, &write.key));
+    let written = written.take(count_max).map(name).collect();
+    let checked = open.checks.iter().take(count_max).map(name).collect();
+    [
+        (Reply::bulk("keys_written"), Reply::Array(written)),
+        (Reply::bulk("keys_checked"), Reply::Array(checked)),
+    ]
+}
+
+/// `named` is how many keys are named, if any.
+fn describe_open(context: &Context<'_, '_>, token: Token, named: Option<usize>) -> Reply {
     let core = context.transaction.core();
     let Some(open) = core.interactive().registry.get(token.id) else {
         return Reply::Null;
@@ -370,7 +446,11 @@ fn describe_open(context: &Context<'_, '_>, token: Token) -> Reply {
         client.state().inside.is_some_and(|inside| inside.id == token.id)
     };
     let clients = connected.iter().filter(is_in).map(|client| Reply::Integer(client.id as i64));
-    Reply::Map(vec![
+    let refusals = &core.interactive().refusals;
+    let before = || refusals.of_request(open.terms.request.as_deref()?);
+    let refused = refusals.of(token).or_else(before);
+    let refused = refused.map_or(Reply::Null, |refusal| Reply::bulk(refusal.why.as_str()));
+    let mut pairs = vec![
         text("token", token.to_string()),
         text("state", "open"),
         milliseconds("age_ms", now.saturating_sub(open.begun)),
@@ -384,6 +464,9 @@ fn describe_open(context: &Context<'_, '_>, token: Token) -> Reply {
         number("bytes", open.bytes()),
         (Reply::bulk("steps"), Reply::Map(open.steps.iter().map(step).collect())),
         (Reply::bulk("clients"), Reply::Array(clients.collect())),
+        (Reply::bulk("refused"), refused),
         (Reply::bulk("result"), Reply::Null),
-    ])
+    ];
+    pairs.extend(named.into_iter().flat_map(|count| name_keys(open, count)));
+    Reply::Map(pairs)
 }

@@ -88,7 +88,8 @@ fn command() -> Command {
         .after_long_help(AFTER_HELP)
         .after_help(
             "--help tells more of each, and its default.\n\n\
-             Beside serving: aft store (verify, stats, dump, load) and aft import, each with --help.",
+             Beside serving: aft run, aft txn (list, show, abort), aft store (verify, stats, dump, load) \
+             and aft import, each with --help.",
         )
         .max_term_width(100)
         .args(own)

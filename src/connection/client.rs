@@ -31,6 +31,8 @@ pub struct ServerAddress {
     /// One database, if one was named.
     pub database: Option<u32>,
     tls: bool,
+    /// What stands behind a question mark: options of client libraries.
+    query: String,
 }
 
 impl ServerAddress {
@@ -39,6 +41,25 @@ impl ServerAddress {
     pub fn or_password(mut self, password: Option<String>) -> Self {
         self.password = self.password.or(password);
         self
+    }
+
+    /// The same as a URL, for whoever is to work in a transaction and needs to know nothing else:
+    /// its token stands behind the user's name.
+    pub fn url_inside(&self, token: &str) -> String {
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        let user = encoded(self.user.as_deref().unwrap_or("default"));
+        // Libraries drop a user without a password; where none is asked for, any is right.
+        let password = encoded(self.password.as_deref().unwrap_or("x"));
+        let host = match self.host.contains(':') {
+            true => format!("[{}]", self.host),
+            false => self.host.clone(),
+        };
+        let database = self.database.map_or(String::new(), |number| number.to_string());
+        let query = if self.query.is_empty() { "" } else { "?" };
+        format!(
+            "{scheme}://{user}~{token}:{password}@{host}:{}/{database}{query}{}",
+            self.port, self.query
+        )
     }
 }
 
@@ -51,6 +72,7 @@ impl FromStr for ServerAddress {
             Some(("rediss", rest)) => (true, rest),
             _ => return Err("use redis://[user:password@]host[:port][/database]".to_owned()),
         };
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(l, p)| (Some(l), p));
         let (place, database) = place.split_once('/').map_or((place, ""), |(p, db)| (p, db));
         let database = match database {
@@ -73,7 +95,7 @@ impl FromStr for ServerAddress {
             Some(None) => (decoded(login.unwrap_or_default())?, None),
             None => (None, None),
         };
-        Ok(Self { user, password, host, port, database, tls })
+        Ok(Self { user, password, host, port, database, tls, query: query.to_owned() })
     }
 }
 
@@ -91,6 +113,20 @@ fn decoded(text: &str) -> Result<Option<String>, String> {
     Ok((!text.is_empty()).then_some(text))
 }
 
+/// With percent signs, where a URL needs them.
+fn encoded(text: &str) -> String {
+    let mut url = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                url.push(char::from(byte));
+            }
+            _ => url.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    url
+}
+
 /// Without the password.
 impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,8 +141,8 @@ impl fmt::Debug for ServerAddress {
     }
 }
 
-trait Stream: Read + Write {}
-impl<S: Read + Write> Stream for S {}
+trait Stream: Read + Write + Send {}
+impl<S: Read + Write + Send> Stream for S {}
 
 /// A connection.
 pub struct Client {
@@ -288,8 +324,25 @@ mod tests {
         assert!(full.tls && full.to_string() == "rediss://::1:7000", "{full}");
         let default: ServerAddress = "redis://:secret@h/".parse().unwrap();
         assert_eq!((default.user, default.password.as_deref()), (None, Some("secret")));
+        let options: ServerAddress = "redis://h/2?protocol=3".parse().unwrap();
+        assert_eq!((&*options.host, options.database), ("h", Some(2)));
         for bad in ["h:1", "http://h", "redis://", "redis://h:x", "redis://h/a", "redis://%zz@h"] {
             assert!(bad.parse::<ServerAddress>().is_err(), "{bad}");
+        }
+    }
+    #[test]
+    fn a_url_tells_of_the_transaction_and_of_all_that_it_told_before() {
+        for (given, inside) in [
+            ("redis://h", "redis://default~T:x@h:6379/"),
+            ("redis://:p%40ss@h:1/3", "redis://default~T:p%40ss@h:1/3"),
+            ("rediss://a%20b:w@[::1]/?x=y", "rediss://a%20b~T:w@[::1]:6379/?x=y"),
+        ] {
+            let address: ServerAddress = given.parse().unwrap();
+            assert_eq!(address.url_inside("T"), inside);
+            assert_eq!(
+                inside.parse::<ServerAddress>().unwrap().url_inside("U"),
+                inside.replace("~T", "~T~U")
+            );
         }
     }
 }

@@ -23,7 +23,9 @@ use objects::{Examined, examine};
 use std::collections::BTreeMap;
 use survey::Survey;
 
-pub use report::{statistics_json, statistics_text, verification_json, verification_text};
+pub use report::{
+    statistics_json, statistics_text, string_json, verification_json, verification_text,
+};
 
 /// Keys and names that are shown; more are counted.
 const SHOWN_MAX: usize = 20;

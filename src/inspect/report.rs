@@ -109,7 +109,8 @@ fn strings_json(strings: &[String]) -> String {
     format!("[{}]", strings.join(","))
 }
 
-fn string_json(string: &str) -> String {
+/// A string as JSON.
+pub fn string_json(string: &str) -> String {
     let mut out = String::from("\"");
     for c in string.chars() {
         match c {

@@ -14,7 +14,7 @@ pub(crate) const LAYERS: &[&[&str]] = &[
     &["command"],
     &["connection"],
     &["import", "node"],
-    &["store_commands"],
+    &["run", "store_commands", "txn"],
 ];
 
 /// The libraries of stores.

@@ -102,6 +102,12 @@ fn admit_restricted(
     denied.map_err(|denied| deny(server, session, command, args, place, denied))
 }
 
+/// Whether the user of a session may run a command.
+pub(in crate::command) fn may_run(session: &Session, args: &[&[u8]]) -> bool {
+    let command = crate::command::table::find(args);
+    command.is_ok_and(|command| check(&session.user.rules(), command, args).is_ok())
+}
+
 #[cold]
 fn deny(
     server: &Server,

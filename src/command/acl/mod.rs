@@ -14,7 +14,7 @@ mod describe;
 mod file;
 mod rules;
 
-pub(super) use check::{Place, admit, login_denied};
+pub(super) use check::{Place, admit, login_denied, may_run};
 pub use file::load_at_start;
 pub(super) use file::{load, save};
 

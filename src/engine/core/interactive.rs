@@ -4,7 +4,8 @@
 
 use super::super::interactive::steps::Stepped;
 use super::super::interactive::{
-    Open, Outcome, Outcomes, Pinned, Registry, Said, Standing, Terms, Token, reserved_bytes,
+    Open, Outcome, Outcomes, Pinned, Refusal, Refusals, Registry, Said, Standing, Terms, Token,
+    reserved_bytes,
 };
 use super::super::version::Position;
 use super::{Core, Refused};
@@ -19,6 +20,8 @@ pub struct Interactive {
     pub registry: Registry,
     /// Those that have committed.
     pub outcomes: Outcomes,
+    /// Why some have not.
+    pub refusals: Refusals,
 }
 
 /// How a request, or one of its steps, is begun.
@@ -79,6 +82,11 @@ impl Core {
     /// Open transactions and outcomes.
     pub fn interactive(&self) -> &Interactive {
         &self.interactive
+    }
+
+    /// Remembers why a COMMIT was refused.
+    pub fn note_refusal(&mut self, refusal: Refusal) {
+        self.interactive.refusals.note(refusal);
     }
 
     /// Begins a transaction, or finds that of its request. `fresh` is the token of a new one.
@@ -154,7 +162,7 @@ impl Core {
     }
 
     fn check_room(&self, terms: &Terms, room: &Room) -> Result<(), Unusable> {
-        let Interactive { registry, outcomes } = &self.interactive;
+        let Interactive { registry, outcomes, .. } = &self.interactive;
         if registry.len() >= room.open_max {
             return Err(Unusable::Full("transactions-max"));
         }

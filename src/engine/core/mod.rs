@@ -31,7 +31,7 @@ mod values;
 
 use super::gate::Gate;
 use super::index::{Entry, EntryId, Index, Share, hash_key};
-use super::interactive::{Outcomes, Registry};
+use super::interactive::{Outcomes, Refusals, Registry};
 use super::now::Now;
 use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Version};
 pub use census::Census;
@@ -410,6 +410,7 @@ impl Core {
             interactive: Interactive {
                 registry: Registry::new(options.hash_seed),
                 outcomes: Outcomes::new(options.hash_seed),
+                refusals: Refusals::new(options.hash_seed),
             },
             pace: pace::Pace::default(),
             cache_bytes: options.cache_bytes,

@@ -29,15 +29,18 @@
 //! | [`checks`]   | the keys that a commit depends on                              |
 //! | [`steps`]    | the functions of a request, and what can be taken back of them |
 //! | [`outcomes`] | what has committed, by token and by request                    |
+//! | [`refusals`] | why commits were refused                                       |
 //!
 //! All of it is plain structs; time and randomness are passed in.
 
 pub mod checks;
 pub mod outcomes;
+pub mod refusals;
 pub mod steps;
 pub mod token;
 
 pub use outcomes::{OUTCOME_BYTES, Outcome, Outcomes, Said};
+pub use refusals::{Refusal, Refusals};
 pub use token::{Token, TransactionId};
 
 use super::core::Pin;

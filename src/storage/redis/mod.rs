@@ -321,6 +321,8 @@ impl Store for RedisStore {
             object_bytes_max: self.findings.object_bytes_max,
             group_bytes_useful: 4 << 20,
             creates_in_flight: 4,
+            // A whole object is one answer, and seldom large beside the way there.
+            read_gap_bytes: u64::MAX,
             survives_process: true,
         }
     }

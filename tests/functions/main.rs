@@ -1,0 +1,14 @@
+//! Functions that know nothing of transactions, run by `aft run` against the real binary, with
+//! everything that goes wrong with functions; what `aft txn` tells of them; and the examples.
+//!
+//! Most functions here are shell scripts whose redis-cli has nothing but REDIS_URL.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod accidents;
+mod function;
+mod looking;
+mod running;
