@@ -199,7 +199,9 @@ impl<D: Disk> Segments<D> {
     pub(super) fn next_capacity(&self) -> u64 {
         const SHARE: u64 = 32;
         let most = self.options.segment_bytes;
-        let least = (most / SHARE).max(super::SEGMENT_BYTES_MIN);
+        // Their last 1/64 is kept for deletes on a full disk: of smaller ones that is too little.
+        const LEAST: u64 = 64 << 10;
+        let least = (most / SHARE).max(LEAST).min(most);
         let there: u64 = self.segments.values().map(|segment| segment.bytes).sum();
         // A record that doesn't fit needs a segment made on the spot, while writers wait.
         let room = DATA_START + self.largest + Fence::RECORD_BYTES;
