@@ -23,12 +23,7 @@ fn play(name: &str, steps: &[Step], kept: Kept) -> Vec<String> {
         let session = sessions.entry(connection).or_insert_with(|| node.connect());
         let got = show(&node.run(session, &step.args));
         if step.expected != "*" && got != step.expected {
-            let (line, expected) = (step.line, &step.expected);
-            let request = step.args.join(&b' ');
-            wrong.push(format!(
-                "{name}:{line}: {}\n   {expected} was expected\n   {got} was answered",
-                request.escape_ascii()
-            ));
+            wrong.push(script::complaint(name, step, &got));
         }
     }
     wrong

@@ -62,16 +62,7 @@ fn info(client: &mut Client, name: &str) -> u64 {
 #[test]
 fn what_was_committed_is_known_after_crashes_and_compaction() {
     let dir = TempDir::named("outcomes");
-    // As small as it goes: everything is moved again and again.
-    let settings = [
-        ["--segment-bytes", "1mb"],
-        ["--store-bytes-min", "0"],
-        ["--store-percent-max", "110"],
-        ["--compaction-step-bytes", "4kb"],
-        ["--groups-max", "4"],
-        ["--logs-max", "1"],
-    ];
-    let mut server = Server::start(&options(dir.path(), settings.concat().as_slice()));
+    let mut server = Server::start(&options(dir.path(), &Options::RESTLESS));
     let mut outcomes: BTreeMap<String, (String, String, String)> = BTreeMap::new();
     for round in 0..6 {
         let mut client = server.client();

@@ -35,12 +35,7 @@ fn play(name: &str, steps: &[Step], kept: Kept) -> Vec<String> {
         let args = names.fill(&step.args);
         let got = show(&node.run(session, &args));
         if step.expected != "*" && !names.matches(&step.expected, &got) {
-            let (line, expected) = (step.line, &step.expected);
-            let request = step.args.join(&b' ');
-            wrong.push(format!(
-                "{name}:{line}: {}\n   {expected} was expected\n   {got} was answered",
-                request.escape_ascii()
-            ));
+            wrong.push(script::complaint(name, step, &got));
         }
     }
     wrong

@@ -73,15 +73,7 @@ fn check(client: &mut Client, keys: &Keys) {
 
 fn small_steps(store: &Path) -> Options {
     let mut options = Options::in_directory(store);
-    let settings = [
-        ["--segment-bytes", "1mb"],
-        ["--store-bytes-min", "0"],
-        ["--store-percent-max", "110"],
-        ["--compaction-step-bytes", "4kb"],
-        ["--groups-max", "4"],
-        ["--logs-max", "1"],
-    ];
-    options.extra = settings.concat().into_iter().map(str::to_owned).collect();
+    options.extra = Options::RESTLESS.map(str::to_owned).to_vec();
     options
 }
 

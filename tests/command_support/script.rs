@@ -105,6 +105,14 @@ pub(crate) fn words(line: &str) -> Vec<Vec<u8>> {
     args.iter().map(<[u8]>::to_vec).collect()
 }
 
+/// What a step of a script got instead of what it expects.
+pub(crate) fn complaint(name: &str, step: &Step, got: &str) -> String {
+    let (line, expected) = (step.line, &step.expected);
+    let request = step.args.join(&b' ');
+    let request = request.escape_ascii();
+    format!("{name}:{line}: {request}\n   {expected} was expected\n   {got} was answered")
+}
+
 /// A reply as scripts write it.
 pub(crate) fn show(reply: &Reply) -> String {
     let all = |items: &[Reply]| items.iter().map(show).collect::<Vec<_>>().join(", ");

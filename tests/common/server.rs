@@ -83,6 +83,23 @@ impl Options {
         }
     }
 
+    /// Compaction moves everything again and again: it begins as early as it can, in steps as
+    /// small as they get.
+    pub(crate) const RESTLESS: [&str; 12] = [
+        "--segment-bytes",
+        "1mb",
+        "--store-bytes-min",
+        "0",
+        "--store-percent-max",
+        "110",
+        "--compaction-step-bytes",
+        "4kb",
+        "--groups-max",
+        "4",
+        "--logs-max",
+        "1",
+    ];
+
     /// On files in this directory, for tests that are about those.
     pub(crate) fn in_directory(dir: &Path) -> Self {
         Self { dir: Some(dir.to_owned()), ..Self::memory() }

@@ -1,18 +1,12 @@
 //! What a start finds that a dead node has left half-way, each as a small story.
 
-use crate::clock::{SimClock, virtual_now};
 use crate::garbage::EAGER;
 use crate::losses::{get, open, open_with, put, store};
 use crate::store::SimStore;
-use aft::engine::{Engine, EngineOptions, Recovered};
+use aft::engine::EngineOptions;
 use aft::inspect::{Depth, inspect};
 use aft::layout::{Header, Kind, NodeId, ObjectName};
-use aft::storage::resilient::{ResilientStore, RetryPolicy};
-use aft::storage::{Created, Limits, Store, StoreFuture};
-use bytes::Bytes;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-use std::sync::Arc;
+use aft::storage::{Created, Store};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -70,61 +64,13 @@ async fn replaced() -> SimStore {
     store
 }
 
-/// A listing from before a predecessor's last deletes.
-struct Stale {
-    store: SimStore,
-    gone: String,
-}
-
-impl Store for Stale {
-    fn limits(&self) -> Limits {
-        self.store.limits()
-    }
-
-    fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
-        self.store.create(name, object)
-    }
-
-    fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes> {
-        self.store.read(name, offset, length)
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: &'a str,
-        limit: usize,
-    ) -> StoreFuture<'a, Vec<String>> {
-        Box::pin(async move {
-            let mut names = self.store.list(prefix, after, limit).await?;
-            if self.gone.starts_with(prefix) && self.gone.as_str() > after {
-                names.push(self.gone.clone());
-                names.sort();
-            }
-            Ok(names)
-        })
-    }
-
-    fn delete<'a>(&'a self, names: &'a [String]) -> StoreFuture<'a, ()> {
-        self.store.delete(names)
-    }
-}
-
-async fn open_stale(store: &SimStore, gone: ObjectName) -> (Arc<Engine>, Recovered) {
-    let mut rng = StdRng::seed_from_u64(99);
-    let stale = Stale { store: store.clone(), gone: gone.to_string() };
-    let resilient = ResilientStore::new(Arc::new(stale), RetryPolicy::default(), &mut rng);
-    let clock = Arc::new(SimClock::new(virtual_now(), Arc::default()));
-    let options = EngineOptions::default();
-    Engine::open(Arc::new(resilient), clock, options, &mut rng).await.unwrap()
-}
-
 /// What a predecessor is deleting was replaced, and need not be there.
 #[tokio::test(start_paused = true)]
 async fn a_start_goes_on_while_a_dead_nodes_deletes_arrive() {
     let store = replaced().await;
     // Its seal: behind its first group and one of a client.
-    let (engine, recovered) = open_stale(&store, ObjectName::Log(1, 3)).await;
+    store.list_though_gone(&ObjectName::Log(1, 3).to_string());
+    let (engine, recovered, _run) = open(&store).await;
     assert_eq!(recovered.damages, Vec::<String>::new());
     assert_eq!(get(&engine, "k").await, Ok(Some("1".to_owned())));
 }

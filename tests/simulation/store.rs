@@ -13,7 +13,7 @@ use aft::storage::{Created, Limits, Store, StoreError, StoreFuture};
 use bytes::Bytes;
 use rand::RngExt;
 use rand::rngs::StdRng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -65,6 +65,8 @@ struct State {
     objects: BTreeMap<String, Object>,
     /// What was there once and has been deleted.
     deleted: BTreeMap<String, Bytes>,
+    /// What listings go on to show, there or not.
+    listed_though_gone: BTreeSet<String>,
     faults: Faults,
     rng: StdRng,
     coverage: Coverage,
@@ -115,6 +117,7 @@ impl SimStore {
         let state = State {
             objects: BTreeMap::new(),
             deleted: BTreeMap::new(),
+            listed_though_gone: BTreeSet::new(),
             faults,
             rng,
             coverage: Coverage::default(),
@@ -223,6 +226,11 @@ impl SimStore {
                 object.listed_from = from;
             }
         }
+    }
+
+    /// Every listing is from before this name was deleted.
+    pub(crate) fn list_though_gone(&self, name: &str) {
+        self.state().listed_though_gone.insert(name.to_owned());
     }
 
     /// Breaks the store's promise: a bit of an object has flipped.
@@ -476,7 +484,7 @@ impl Store for SimStore {
                 Bound::Excluded(after.as_str())
             };
             let mut late = 0;
-            let names: Vec<String> = state
+            let there = state
                 .objects
                 .range::<str, _>((from, Bound::Unbounded))
                 .take_while(|(name, _)| name.starts_with(&prefix))
@@ -484,9 +492,11 @@ impl Store for SimStore {
                     late += u64::from(object.listed_from > now);
                     object.listed_from <= now
                 })
-                .map(|(name, _)| name.clone())
-                .take(limit)
-                .collect();
+                .map(|(name, _)| name);
+            let gone = state.listed_though_gone.range::<str, _>((from, Bound::Unbounded));
+            let gone = gone.take_while(|name| name.starts_with(&prefix));
+            let names: BTreeSet<String> = there.chain(gone).cloned().collect();
+            let names: Vec<String> = names.into_iter().take(limit).collect();
             let event = match prefix.as_str() {
                 ObjectName::NODES => "node names listed late",
                 _ => "log names listed late",

@@ -3,7 +3,8 @@
 //! The newest log is looked at first. Behind its newest object nothing was ever
 //! acknowledged once a seal stands there; so its newest header is the newest of all, and
 //! names the newest base. That says what has been replaced: older logs need not be looked
-//! at, nor are gaps in what was replaced losses.
+//! at, nor are gaps in what was replaced losses. What came late behind an end that is recorded
+//! is not believed: its node was dead, and others have decided without it.
 
 use super::super::Engine;
 use super::super::read::{Object, ReadAhead, read_object};
