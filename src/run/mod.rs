@@ -13,9 +13,9 @@
 //!
 //! | module      | what                                                       |
 //! |-------------|------------------------------------------------------------|
-//! | [`options`] | what can be asked for                                      |
-//! | [`request`] | the transaction: begun, watched, ended, whatever gets lost |
-//! | [`child`]   | the command: started, stopped, its output                  |
+//! | `options`   | what can be asked for                                      |
+//! | `request`   | the transaction: begun, watched, ended, whatever gets lost |
+//! | `child`     | the command: started, stopped, its output                  |
 
 mod child;
 mod options;
