@@ -97,8 +97,9 @@ impl<D: Disk> Segments<D> {
         // there are older ones.
         let (&number, segment) = self.segments.first_key_value()?;
         let is_head = self.head.as_ref().is_some_and(|h| h.header.number == number);
-        let quiet = self.fences.is_empty() && self.in_doubt.is_none();
-        if segment.live > 0 || is_head || !quiet || self.removing.is_some() {
+        // Fences that wait to be written hold back nothing: what they are about was never
+        // acknowledged, and so killed no object. On a full disk they wait for this.
+        if segment.live > 0 || is_head || self.in_doubt.is_some() || self.removing.is_some() {
             return None;
         }
         self.removing = Some(number);
