@@ -6,7 +6,8 @@
 mod common;
 
 use aft::storage::embedded::{
-    Disk, Done, Durability, EmbeddedOptions, EmbeddedStore, OBJECT_BYTES_MAX, Segments, SystemDisk, Write,
+    Disk, Done, Durability, EmbeddedOptions, EmbeddedStore, OBJECT_BYTES_MAX, Segments, SystemDisk,
+    Write,
 };
 use aft::storage::{Created, Store, StoreError};
 use bytes::Bytes;
@@ -292,6 +293,56 @@ fn bit_rot_costs_what_it_hit_and_is_reported() {
         assert_ne!(rotten, bytes(1000, 4));
         assert_eq!(store.read("log/a/7", 0, u64::MAX).await, Ok(bytes(1000, 7)));
     });
+}
+
+/// What the segments hold is in them, and no more: behind their ends stand zeros that nobody
+/// will ever overwrite.
+#[test]
+fn a_sealed_segment_is_cut_at_its_end() {
+    const SEGMENT_BYTES: u64 = 64 << 10;
+    const OBJECT_BYTES: usize = 40 << 10;
+    for durability in [Durability::Always, Durability::EverySecond] {
+        let directory = TempDir::new();
+        let disk = Arc::new(SystemDisk::open(directory.path()).unwrap());
+        let options = EmbeddedOptions { durability, ..options(SEGMENT_BYTES) };
+        let open = || Segments::open(Arc::clone(&disk), options).unwrap();
+        let mut store = open();
+        let do_chores = |store: &mut Segments<SystemDisk>| {
+            while let Some(chore) = store.take_sync().or_else(|| store.take_chore()) {
+                store.finish_chore(chore.run(&*disk));
+            }
+        };
+        let names: Vec<String> = (1..=8).map(|number| format!("log/{number}")).collect();
+        for name in &names {
+            let body = bytes(OBJECT_BYTES, 7).into();
+            store.commit(vec![Write::Create { name: name.clone(), body }]);
+        }
+        // As after a crash: a start finds them as they were, and cuts them, too.
+        let whole = segments_in(directory.path()).1;
+        assert!(whole >= names.len() as u64 * SEGMENT_BYTES, "{whole}");
+        drop(store);
+        for _start in 0..2 {
+            let mut store = open();
+            assert_eq!(store.damage(), []);
+            do_chores(&mut store);
+            for name in &names {
+                assert_eq!(store.read(name, 0, u64::MAX), Ok(bytes(OBJECT_BYTES, 7)));
+            }
+            // Before the last object's first place, its copy and the spare there is next to
+            // nothing but objects.
+            let older = (names.len() as u64 - 1) * (OBJECT_BYTES as u64 + (5 << 10));
+            let cut = segments_in(directory.path()).1;
+            assert!(cut <= older + 3 * SEGMENT_BYTES, "{cut}");
+        }
+        // And those that were sealed since the start.
+        let mut store = open();
+        let before = segments_in(directory.path()).1;
+        let body = bytes(OBJECT_BYTES, 7).into();
+        store.commit(vec![Write::Create { name: "log/9".to_owned(), body }]);
+        do_chores(&mut store);
+        let after = segments_in(directory.path()).1;
+        assert!(after < before + SEGMENT_BYTES, "{after} bytes, {before} before");
+    }
 }
 
 /// A segment is begun in the last free space, and the object it was begun for doesn't fit any
