@@ -6,7 +6,7 @@
 //! must be there at every later start too, and what we are not going to show must
 //! never come back. So what counts is copied, synced, and the originals are fenced off.
 
-use super::chores::Spare;
+use super::chores::{SealedEnd, Spare};
 use super::disk::{Disk, DiskFile, SyncPoint, read_full};
 use super::examine::{Examined, examine};
 use super::format::{
@@ -111,6 +111,7 @@ impl<D: Disk> Segments<D> {
             spare: Spare::Wanted { fill: true },
             fences: Vec::new(),
             in_doubt: None,
+            sealed: Vec::new(),
             next_number: numbers.max().map_or(1, |last| last + 1),
             largest: 0,
             removing: None,
@@ -179,7 +180,11 @@ impl<D: Disk> Segments<D> {
     fn replay(&mut self, examined: &[Examined<D::File>]) {
         for segment in examined {
             let number = segment.header.number;
-            self.segments.insert(number, Segment { live: 0, bytes: segment.header.capacity });
+            self.segments.insert(number, Segment { live: 0, bytes: segment.length });
+            if segment.sealed && segment.length > segment.decided_end {
+                let file = Arc::clone(&segment.file);
+                self.sealed.push(SealedEnd { number, file, end: segment.decided_end });
+            }
             for record in segment.decided.iter().chain(&segment.tail) {
                 let before = match record.head.kind {
                     Kind::Object => {

@@ -2,7 +2,7 @@
 //! what may be done beside it (making the next segment, removing a dead one) it hands
 //! out as a [`Chore`](super::chores::Chore).
 
-use super::chores::Spare;
+use super::chores::{SealedEnd, Spare};
 use super::disk::{Disk, DiskFile, SyncPoint, write_all};
 use super::format::{make_segment, reserve_bytes, segment_name, store_error};
 use super::index::{Index, Place};
@@ -114,6 +114,8 @@ pub struct Segments<D: Disk> {
     /// A segment with acknowledged records that a failed sync has put in doubt
     /// ([`Durability::EverySecond`]): nothing is acknowledged until they are copied.
     pub(super) in_doubt: Option<Head<D::File>>,
+    /// Segments to be cut at their ends, as soon as their seals are durable.
+    pub(super) sealed: Vec<SealedEnd<D::File>>,
     pub(super) next_number: u64,
     /// The largest record of late, in bytes: the next segment should have room for such.
     pub(super) largest: u64,
@@ -276,6 +278,8 @@ impl<D: Disk> Segments<D> {
     /// Declares all void that stands behind a segment's synced part.
     fn seal(&mut self, head: &Head<D::File>) {
         let segment = head.header.number;
+        let file = Arc::clone(&head.file);
+        self.sealed.push(SealedEnd { number: segment, file, end: head.synced });
         // Fences inside of it that aren't written yet lie in that range.
         self.fences.retain(|fence| fence.segment != segment);
         self.fences.push(Fence { segment, from: head.synced, to: u64::MAX });
