@@ -13,6 +13,7 @@ use super::{Durability, EmbeddedOptions, OBJECT_BYTES_MAX};
 use crate::rope::Rope;
 use crate::storage::StoreError;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -343,9 +344,11 @@ impl<D: Disk> Segments<D> {
         let Some(head) = &mut self.head else {
             return Err(StoreError::Unavailable("no segment to write to".to_owned()));
         };
-        let mut run = Item::fences(&self.fences);
-        let fences = run.len();
-        run.extend_from_slice(items);
+        let mut run = Cow::Borrowed(items);
+        if !self.fences.is_empty() {
+            run = [&Item::fences(&self.fences), items].concat().into();
+        }
+        let fences = run.len() - items.len();
         let bytes: u64 = run.iter().map(Item::record_bytes).sum();
         let largest = run.iter().map(Item::record_bytes).max();
         self.largest = self.largest.max(largest.unwrap_or(0));
