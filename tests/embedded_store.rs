@@ -345,6 +345,60 @@ fn a_sealed_segment_is_cut_at_its_end() {
     }
 }
 
+/// A small object that lives for ever stands in a segment that was cut to little more than it.
+#[test]
+fn a_short_segment_is_emptied_and_goes() {
+    let disk = SimDisk::new(7, None);
+    let mut store = Segments::open(Arc::new(disk.clone()), options(64 << 10)).unwrap();
+    let create = |store: &mut Segments<SimDisk>, name: &str, size| {
+        let write = Write::Create { name: name.to_owned(), body: bytes(size, 7).into() };
+        assert_eq!(store.commit(vec![write]), [Ok(Done::Created)]);
+        while let Some(chore) = store.take_chore() {
+            store.finish_chore(chore.run(&disk));
+        }
+    };
+    create(&mut store, "node/1", 150);
+    create(&mut store, "log/1", 200);
+    let first = "segment-1".to_owned();
+    assert!(disk.list().unwrap().contains(&first));
+    // Neither fits in what is left of the segment before.
+    create(&mut store, "log/2", 100 << 10);
+    create(&mut store, "log/3", 100 << 10);
+    store.commit(vec![Write::Delete { names: vec!["log/1".to_owned(), "log/2".to_owned()] }]);
+    create(&mut store, "log/4", 10);
+    let left = disk.list().unwrap();
+    assert!(!left.contains(&first), "{left:?}");
+    assert_eq!(store.read("node/1", 0, u64::MAX), Ok(bytes(150, 7)));
+}
+
+/// Objects that replace others may be lost by a power cut, if it comes within a second; then the
+/// others have to be there.
+#[test]
+fn nothing_is_removed_before_what_killed_it_is_durable() {
+    let disk = SimDisk::new(7, None);
+    let options = EmbeddedOptions { durability: Durability::EverySecond, ..options(64 << 10) };
+    let mut store = Segments::open(Arc::new(disk.clone()), options).unwrap();
+    let create = |name: &str, size| {
+        vec![Write::Create { name: name.to_owned(), body: bytes(size, 7).into() }]
+    };
+    store.commit(create("log/1", 40 << 10));
+    store.commit(create("log/2", 40 << 10));
+    let first = "segment-1".to_owned();
+    let do_chores = |store: &mut Segments<SimDisk>| {
+        while let Some(chore) = store.take_chore() {
+            store.finish_chore(chore.run(&disk));
+        }
+    };
+    store.commit(create("base/1", 100));
+    store.commit(vec![Write::Delete { names: vec!["log/1".to_owned()] }]);
+    do_chores(&mut store);
+    assert!(disk.list().unwrap().contains(&first), "gone before the delete is durable");
+    let sync = store.take_sync().unwrap();
+    store.finish_chore(sync.run(&disk));
+    do_chores(&mut store);
+    assert!(!disk.list().unwrap().contains(&first), "the delete is durable");
+}
+
 /// A segment is begun in the last free space, and the object it was begun for doesn't fit any
 /// more: its seal waits to be written. What is dead has to go all the same, or never.
 #[test]

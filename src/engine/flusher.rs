@@ -66,7 +66,8 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
             engine.work.notified().await;
             continue;
         };
-        let due = oldest.sent_at + engine.commit_deadline();
+        let sent_at = oldest.sent_at;
+        let due = sent_at + engine.commit_deadline();
         if look.serving {
             alarm.set(look.now, due);
         }
@@ -79,7 +80,8 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
             }
             () = engine.work.notified(), if flights.len() < in_flight_max && look.serving => {}
             () = &mut alarm.sleep, if look.serving => {
-                if engine.clock.monotonic() >= due {
+                // Whoever changes the setting means those who wait, too.
+                if engine.clock.monotonic() >= sent_at + engine.commit_deadline() {
                     refuse(engine);
                 }
             }

@@ -4,7 +4,7 @@
 use super::disk::{Disk, DiskFile, SyncPoint};
 use super::format::{make_segment, segment_name, store_error};
 use super::record::{DATA_START, Fence, SegmentHeader};
-use super::segments::Segments;
+use super::segments::{Point, Segments};
 use super::{Durability, format::reserve_bytes};
 use crate::storage::StoreError;
 use std::io;
@@ -59,7 +59,7 @@ impl<F: DiskFile> Chore<F> {
             }
             Work::Remove { number } => Outcome::Removed(number, remove_segment(disk, number)),
             // Not synced: if a crash takes it back, there is again what counts for nothing.
-            Work::Cut(SealedEnd { number, file, end }) => {
+            Work::Cut(SealedEnd { number, file, end, .. }) => {
                 Outcome::Cut(number, end, file.set_length(end))
             }
             Work::Sync { number, file, through } => {
@@ -85,6 +85,8 @@ pub(super) struct SealedEnd<F> {
     pub(super) number: u64,
     pub(super) file: Arc<F>,
     pub(super) end: u64,
+    /// Behind the seal that says so, once that is written.
+    pub(super) seal: Option<Point>,
 }
 
 /// The segment after the head.
@@ -119,8 +121,10 @@ impl<D: Disk> Segments<D> {
         let (&number, segment) = self.segments.first_key_value()?;
         let is_head = self.head.as_ref().is_some_and(|h| h.header.number == number);
         // Fences that wait to be written hold back nothing: what they are about was never
-        // acknowledged, and so killed no object. On a full disk they wait for this.
-        if segment.live > 0 || is_head || self.in_doubt.is_some() || self.removing.is_some() {
+        // acknowledged, and so killed no object. On a full disk they wait for this. But what
+        // killed the last object must not be lost: then that object would be the one to keep.
+        let dead = segment.live == 0 && self.is_durable(segment.dead_since);
+        if !dead || is_head || self.removing.is_some() {
             return None;
         }
         self.removing = Some(number);
@@ -131,20 +135,14 @@ impl<D: Disk> Segments<D> {
     /// the next object didn't fit. Only when the seal is durable, though: a start that doesn't
     /// find it takes the segment for damaged.
     fn take_cut(&mut self) -> Option<Chore<D::File>> {
-        // Seals are the first that is written to a head, and they are synced with what is.
-        let durable = self.fences.is_empty()
-            && self.in_doubt.is_none()
-            && self.head.as_ref().is_some_and(|head| head.synced > DATA_START);
-        if !durable {
+        if self.cutting {
+            // One by one: a start on an old directory has many, and other chores wait behind.
             return None;
         }
-        while let Some(sealed) = self.sealed.pop() {
-            let there = self.segments.get(&sealed.number);
-            if there.is_some_and(|segment| segment.live > 0) {
-                return Some(Chore(Work::Cut(sealed)));
-            }
-        }
-        None
+        let durable = |sealed: &SealedEnd<_>| sealed.seal.is_some_and(|at| self.is_durable(at));
+        let next = self.sealed.iter().position(durable)?;
+        self.cutting = true;
+        Some(Chore(Work::Cut(self.sealed.swap_remove(next))))
     }
 
     /// With [`Durability::EverySecond`], the sync that is due each second.
@@ -166,6 +164,8 @@ impl<D: Disk> Segments<D> {
             Outcome::Prepared(header, result) => self.prepared(header, result),
             Outcome::Removed(number, Ok(())) => {
                 self.segments.remove(&number);
+                // An open file would keep its space.
+                self.sealed.retain(|sealed| sealed.number != number);
                 self.removing = None;
                 // Now another is the oldest, and no write may come to look after it.
                 if self.in_doubt.is_none() {
@@ -176,12 +176,14 @@ impl<D: Disk> Segments<D> {
                 tracing::warn!(segment = number, %error, "a dead segment can't be removed");
             }
             Outcome::Cut(number, end, Ok(())) => {
+                self.cutting = false;
                 if let Some(segment) = self.segments.get_mut(&number) {
                     segment.bytes = end;
                 }
             }
             // It is as good as it was; the next start tries again.
             Outcome::Cut(number, _, Err(error)) => {
+                self.cutting = false;
                 tracing::warn!(segment = number, %error, "a segment can't be cut at its end");
             }
             Outcome::Synced(number, through, result) => self.synced(number, through, result),

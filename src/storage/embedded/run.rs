@@ -6,6 +6,7 @@ use super::record::{FENCES_MAX, Fence, Head, Kind, record_bytes};
 use super::segments::Done;
 use crate::rope::Rope;
 use crate::storage::StoreError;
+use bytes::Bytes;
 use std::collections::BTreeMap;
 
 /// Pieces of bodies from this size on are written from where they are; smaller ones are
@@ -40,6 +41,13 @@ impl Item {
 
     pub(super) fn record_bytes(&self) -> u64 {
         record_bytes(self.name.len(), self.body.len() as u64)
+    }
+
+    /// What of it is gathered, and not written from where it is.
+    fn gathered_bytes(&self) -> usize {
+        let pieces = self.body.pieces().iter().map(Bytes::len);
+        let apart: usize = pieces.filter(|&bytes| bytes >= GATHER_BYTES_MAX).sum();
+        self.record_bytes() as usize - apart
     }
 
     /// The object's name; empty for a fence.
@@ -106,8 +114,8 @@ pub(super) fn write_items(
     synced_through: u64,
     items: &[Item],
 ) -> Result<Vec<u64>, WriteFailed> {
-    let bytes: u64 = items.iter().map(Item::record_bytes).sum();
-    let bytes = Vec::with_capacity(bytes.min(GATHERED_BYTES_MAX as u64) as usize);
+    let gathered: usize = items.iter().map(Item::gathered_bytes).sum();
+    let bytes = Vec::with_capacity(gathered.min(GATHERED_BYTES_MAX));
     let mut gathered = Gathered { file, start: at, at, bytes };
     let mut bodies = Vec::with_capacity(items.len());
     for item in items {

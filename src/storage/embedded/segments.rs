@@ -57,6 +57,21 @@ pub(super) struct Segment {
     pub(super) live: u64,
     /// Its length in bytes.
     pub(super) bytes: u64,
+    /// Where the record stands that killed the last of them.
+    pub(super) dead_since: Point,
+}
+
+impl Segment {
+    pub(super) fn new(bytes: u64) -> Self {
+        Self { live: 0, bytes, dead_since: Point::default() }
+    }
+}
+
+/// A place in the log, behind a record. The default is before everything.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Point {
+    segment: u64,
+    position: u64,
 }
 
 /// The segment that is written to.
@@ -117,6 +132,8 @@ pub struct Segments<D: Disk> {
     pub(super) in_doubt: Option<Head<D::File>>,
     /// Segments to be cut at their ends, as soon as their seals are durable.
     pub(super) sealed: Vec<SealedEnd<D::File>>,
+    /// Whether one of them is being cut.
+    pub(super) cutting: bool,
     pub(super) next_number: u64,
     /// The largest record of late, in bytes: the next segment should have room for such.
     pub(super) largest: u64,
@@ -266,7 +283,7 @@ impl<D: Disk> Segments<D> {
         let fences = (self.fences.len() as u64 + 1) * Fence::RECORD_BYTES;
         let next = self.next_head(more + fences)?;
         // 3. The seal is the first thing in it, in one sync with what follows.
-        self.segments.insert(next.header.number, Segment { live: 0, bytes: next.header.capacity });
+        self.segments.insert(next.header.number, Segment::new(next.header.capacity));
         self.removing = None;
         self.largest /= 2;
         if let Some(old) = self.head.replace(next) {
@@ -280,7 +297,7 @@ impl<D: Disk> Segments<D> {
     fn seal(&mut self, head: &Head<D::File>) {
         let segment = head.header.number;
         let file = Arc::clone(&head.file);
-        self.sealed.push(SealedEnd { number: segment, file, end: head.synced });
+        self.sealed.push(SealedEnd { number: segment, file, end: head.synced, seal: None });
         // Fences inside of it that aren't written yet lie in that range.
         self.fences.retain(|fence| fence.segment != segment);
         self.fences.push(Fence { segment, from: head.synced, to: u64::MAX });
@@ -371,6 +388,10 @@ impl<D: Disk> Segments<D> {
             head.synced = head.written;
         }
         self.fences.clear();
+        let here = Point { segment: head.header.number, position: head.written };
+        for sealed in &mut self.sealed {
+            sealed.seal.get_or_insert(here);
+        }
         self.install(items, &bodies[fences..]);
         Ok(())
     }
@@ -379,6 +400,7 @@ impl<D: Disk> Segments<D> {
     pub(super) fn install(&mut self, items: &[Item], bodies: &[u64]) {
         let Some(head) = &self.head else { return };
         let segment = head.header.number;
+        let here = Point { segment, position: head.written };
         for (item, &body_at) in items.iter().zip(bodies) {
             let before = match item.kind {
                 Kind::Object => {
@@ -398,8 +420,19 @@ impl<D: Disk> Segments<D> {
             };
             if let Some(segment) = before.and_then(|old| self.segments.get_mut(&old.segment)) {
                 segment.live -= 1;
+                segment.dead_since = here;
             }
         }
+    }
+
+    /// Whether all before this point is durable.
+    pub(super) fn is_durable(&self, point: Point) -> bool {
+        // A head is left behind only when all of it is durable, or in doubt.
+        let behind = |head: &Head<D::File>| {
+            head.header.number > point.segment
+                || (head.header.number == point.segment && head.synced >= point.position)
+        };
+        self.in_doubt.is_none() && self.head.as_ref().is_none_or(behind)
     }
 
     /// A write ended early, `written` bytes into the run.
@@ -461,6 +494,7 @@ impl<D: Disk> Segments<D> {
             && self.disk.sync_directory(SyncPoint::RemovedSegment).is_ok()
         {
             self.segments.remove(&head.header.number);
+            self.sealed.retain(|sealed| sealed.number != head.header.number);
             self.fences.retain(|fence| fence.segment != head.header.number);
             return;
         }
