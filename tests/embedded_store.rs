@@ -358,7 +358,7 @@ fn a_short_segment_is_emptied_and_goes() {
         }
     };
     create(&mut store, "node/1", 150);
-    create(&mut store, "log/1", 200);
+    create(&mut store, "log/1", 2000);
     let first = "segment-1".to_owned();
     assert!(disk.list().unwrap().contains(&first));
     // Neither fits in what is left of the segment before.
