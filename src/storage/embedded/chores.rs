@@ -2,10 +2,10 @@
 //! it against the disk, and the result is handed back.
 
 use super::disk::{Disk, DiskFile, SyncPoint};
-use super::format::{make_segment, segment_name, store_error};
+use super::durable::{Point, Syncs};
+use super::format::{make_segment, reserve_bytes, segment_name, store_error};
 use super::record::{DATA_START, Fence, SegmentHeader};
-use super::segments::{Point, Segments};
-use super::{Durability, format::reserve_bytes};
+use super::segments::Segments;
 use crate::storage::StoreError;
 use std::io;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ enum Work<F> {
     /// Give back what lies behind the end of a sealed segment.
     Cut(SealedEnd<F>),
     /// Make durable what a segment holds before `through`.
-    Sync { number: u64, file: Arc<F>, through: u64 },
+    Sync { number: u64, file: Arc<F>, syncs: Arc<Syncs>, through: u64 },
 }
 
 /// What became of a [`Chore`].
@@ -51,6 +51,10 @@ impl<F> Finished<F> {
 }
 
 impl<F: DiskFile> Chore<F> {
+    pub(super) fn sync(number: u64, file: Arc<F>, syncs: Arc<Syncs>, through: u64) -> Self {
+        Self(Work::Sync { number, file, syncs, through })
+    }
+
     /// Does the work. Takes as long as the disk does.
     pub fn run<D: Disk<File = F>>(self, disk: &D) -> Finished<F> {
         Finished(match self.0 {
@@ -62,8 +66,8 @@ impl<F: DiskFile> Chore<F> {
             Work::Cut(SealedEnd { number, file, end, .. }) => {
                 Outcome::Cut(number, end, file.set_length(end))
             }
-            Work::Sync { number, file, through } => {
-                Outcome::Synced(number, through, file.sync(SyncPoint::Batch))
+            Work::Sync { number, file, syncs, through } => {
+                Outcome::Synced(number, through, syncs.sync(&*file, SyncPoint::Batch))
             }
         })
     }
@@ -145,19 +149,6 @@ impl<D: Disk> Segments<D> {
         Some(Chore(Work::Cut(self.sealed.swap_remove(next))))
     }
 
-    /// With [`Durability::EverySecond`], the sync that is due each second.
-    pub fn take_sync(&mut self) -> Option<Chore<D::File>> {
-        let head = self.head.as_ref()?;
-        if self.options.durability == Durability::Always || head.written == head.synced {
-            return None;
-        }
-        Some(Chore(Work::Sync {
-            number: head.header.number,
-            file: Arc::clone(&head.file),
-            through: head.written,
-        }))
-    }
-
     /// Takes the result of a chore.
     pub fn finish_chore(&mut self, finished: Finished<D::File>) {
         match finished.0 {
@@ -199,20 +190,6 @@ impl<D: Disk> Segments<D> {
             }
         };
         self.drop_passed_spare(true);
-    }
-
-    fn synced(&mut self, number: u64, through: u64, result: io::Result<()>) {
-        let head = self.head.as_mut().filter(|h| h.header.number == number);
-        match (result, head) {
-            (Ok(()), Some(head)) => head.synced = head.synced.max(through),
-            (Ok(()), None) => {}
-            (Err(error), head) => {
-                tracing::error!(segment = number, %error, "what was written in the last second may not be durable");
-                if head.is_some() {
-                    self.abandon();
-                }
-            }
-        }
     }
 
     /// Gives up a spare that is older than the head: segments are written in the order

@@ -71,6 +71,7 @@
 //! | `threads`     | a writer, a chore runner, two readers             |
 //! | `segments`    | the core: a batch in, its answers out             |
 //! | `run`         | records staged and written together               |
+//! | `durable`     | what is synced, and what follows when that fails  |
 //! | `recover`     | opening: what a crash left is decided             |
 //! | `examine`     | what of a segment counts                          |
 //! | `scan`        | from header to header                             |
@@ -84,6 +85,7 @@
 
 mod chores;
 mod disk;
+mod durable;
 mod examine;
 mod format;
 mod index;

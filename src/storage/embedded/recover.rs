@@ -8,6 +8,7 @@
 
 use super::chores::{SealedEnd, Spare};
 use super::disk::{Disk, DiskFile, SyncPoint, read_full};
+use super::durable::Point;
 use super::examine::{Examined, examine};
 use super::format::{
     check_or_write_format, is_unfinished, segment_name, segment_number, store_error,
@@ -17,7 +18,7 @@ use super::index::{Index, Place};
 use super::record::{DATA_START, FENCES_MAX, Fence, Kind, SegmentHeader};
 use super::run::{Item, write_items};
 use super::scan::Record;
-use super::segments::{Head, Point, Segment, Segments};
+use super::segments::{Head, Segment, Segments};
 use super::{EmbeddedOptions, SEGMENT_BYTES_MIN};
 use crate::storage::StoreError;
 use bytes::Bytes;
@@ -228,7 +229,7 @@ impl<D: Disk> Segments<D> {
     /// Copies what counts in the tails of these segments, and fences the tails off.
     /// The copies go behind the tail of `head` if they fit there, else into a new
     /// segment. Nothing is changed in the index before both are durable.
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         undecided: Vec<Examined<D::File>>,
         head: Option<Head<D::File>>,
@@ -339,7 +340,7 @@ impl<D: Disk> Segments<D> {
         let salt = head.header.salt;
         let written = write_items(&*head.file, salt, head.position, head.synced, items)
             .map_err(|failure| failure.error)
-            .and_then(|bodies| head.file.sync(point).map(|()| bodies));
+            .and_then(|bodies| head.sync(point).map(|()| bodies));
         let inherited = head.inherited;
         head.position += items.iter().map(Item::record_bytes).sum::<u64>();
         head.batches += 1;
@@ -351,27 +352,6 @@ impl<D: Disk> Segments<D> {
             }
             store_error("deciding what a crash left", &error)
         })
-    }
-
-    /// Copies what a failed background sync has put in doubt. Until that is done,
-    /// nothing may be acknowledged.
-    pub(super) fn resolve_doubt(&mut self) -> Result<(), StoreError> {
-        let Some(head) = &self.in_doubt else {
-            return Ok(());
-        };
-        let number = head.header.number;
-        let failed = |error| store_error(&segment_name(number), &error);
-        let examined = examine(head.header, Arc::clone(&head.file), &[]).map_err(failed)?;
-        let tail_end = examined.tail.last().map_or(examined.decided_end, Record::end);
-        if tail_end < head.written {
-            return Err(StoreError::Fatal(format!(
-                "{}: what was acknowledged in the last second can't be read back",
-                segment_name(number)
-            )));
-        }
-        self.settle(vec![examined], None)?;
-        self.in_doubt = None;
-        Ok(())
     }
 }
 

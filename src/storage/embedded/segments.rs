@@ -4,7 +4,8 @@
 
 use super::chores::{SealedEnd, Spare};
 use super::disk::{Disk, DiskFile, SyncPoint, write_all};
-use super::format::{make_segment, reserve_bytes, segment_name, store_error};
+use super::durable::{Point, Syncs, unknown_outcome};
+use super::format::{make_segment, reserve_bytes, store_error};
 use super::index::{Index, Place};
 use super::record::{DATA_START, Fence, Kind, NAME_BYTES_MAX, SegmentHeader};
 use super::recover::Damage;
@@ -67,18 +68,12 @@ impl Segment {
     }
 }
 
-/// A place in the log, behind a record. The default is before everything.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Point {
-    segment: u64,
-    position: u64,
-}
-
 /// The segment that is written to.
 #[derive(Debug)]
 pub(super) struct Head<F> {
     pub(super) header: SegmentHeader,
     pub(super) file: Arc<F>,
+    pub(super) syncs: Arc<Syncs>,
     /// Where the next record goes.
     pub(super) position: u64,
     /// Where the last record that was written ends: `position`, unless that has been
@@ -92,17 +87,22 @@ pub(super) struct Head<F> {
     pub(super) inherited: bool,
 }
 
-impl<F> Head<F> {
+impl<F: DiskFile> Head<F> {
     pub(super) fn new(header: SegmentHeader, file: Arc<F>) -> Self {
         Self {
             header,
             file,
+            syncs: Arc::default(),
             position: DATA_START,
             written: DATA_START,
             synced: DATA_START,
             batches: 0,
             inherited: false,
         }
+    }
+
+    pub(super) fn sync(&self, point: SyncPoint) -> io::Result<()> {
+        self.syncs.sync(&*self.file, point)
     }
 
     /// Where records of this kind must end.
@@ -294,7 +294,7 @@ impl<D: Disk> Segments<D> {
     }
 
     /// Declares all void that stands behind a segment's synced part.
-    fn seal(&mut self, head: &Head<D::File>) {
+    pub(super) fn seal(&mut self, head: &Head<D::File>) {
         let segment = head.header.number;
         let file = Arc::clone(&head.file);
         self.sealed.push(SealedEnd { number: segment, file, end: head.synced, seal: None });
@@ -376,7 +376,7 @@ impl<D: Disk> Segments<D> {
             Err(failure) => return Err(self.write_failed(failure.written, &failure.error)),
         };
         if self.options.durability == Durability::Always
-            && let Err(error) = head.file.sync(SyncPoint::Batch)
+            && let Err(error) = head.sync(SyncPoint::Batch)
         {
             self.abandon();
             return Err(unknown_outcome(&error));
@@ -425,16 +425,6 @@ impl<D: Disk> Segments<D> {
         }
     }
 
-    /// Whether all before this point is durable.
-    pub(super) fn is_durable(&self, point: Point) -> bool {
-        // A head is left behind only when all of it is durable, or in doubt.
-        let behind = |head: &Head<D::File>| {
-            head.header.number > point.segment
-                || (head.header.number == point.segment && head.synced >= point.position)
-        };
-        self.in_doubt.is_none() && self.head.as_ref().is_none_or(behind)
-    }
-
     /// A write ended early, `written` bytes into the run.
     fn write_failed(&mut self, written: u64, error: &io::Error) -> StoreError {
         let failure = store_error("writing a segment", error);
@@ -459,7 +449,7 @@ impl<D: Disk> Segments<D> {
         };
         let zeros = vec![0; bytes as usize];
         write_all(&*head.file, &zeros, head.position).map_err(|failure| failure.error)?;
-        head.file.sync(SyncPoint::Scrub)
+        head.sync(SyncPoint::Scrub)
     }
 
     /// Moves the head's position to the part that is kept for deletes; false if it is
@@ -476,50 +466,6 @@ impl<D: Disk> Segments<D> {
         head.position = reserve;
         true
     }
-
-    /// Never writes to the head again: what its last sync was to cover may be on disk,
-    /// may be only in memory, and no further sync would tell.
-    pub(super) fn abandon(&mut self) {
-        let Some(head) = self.head.take() else { return };
-        let acknowledged = head.written > head.synced;
-        if self.options.durability == Durability::EverySecond && acknowledged {
-            self.in_doubt = Some(head);
-            return;
-        }
-        // A segment without one durable record needn't stay, nor be fenced: on a disk
-        // that fails every sync they would pile up.
-        if head.synced == DATA_START
-            && !head.inherited
-            && self.disk.remove(&segment_name(head.header.number)).is_ok()
-            && self.disk.sync_directory(SyncPoint::RemovedSegment).is_ok()
-        {
-            self.segments.remove(&head.header.number);
-            self.sealed.retain(|sealed| sealed.number != head.header.number);
-            self.fences.retain(|fence| fence.segment != head.header.number);
-            return;
-        }
-        self.seal(&head);
-    }
-
-    /// Makes all of the head durable, if it isn't.
-    pub(super) fn sync_head(&mut self) -> Result<(), StoreError> {
-        let Some(head) = &mut self.head else {
-            return Ok(());
-        };
-        if self.options.durability == Durability::Always || head.synced == head.written {
-            return Ok(());
-        }
-        if let Err(error) = head.file.sync(SyncPoint::Batch) {
-            self.abandon();
-            return Err(unknown_outcome(&error));
-        }
-        head.synced = head.written;
-        Ok(())
-    }
-}
-
-fn unknown_outcome(error: &io::Error) -> StoreError {
-    StoreError::Unavailable(format!("a write may or may not be durable: {error}"))
 }
 
 fn check_create(name: &str, body: &Rope) -> Result<(), StoreError> {

@@ -1,0 +1,145 @@
+//! What of the log is durable, and what follows when a sync fails.
+//!
+//! The system says of what it couldn't write once that it couldn't, to one of those who
+//! sync the file; to the others their sync succeeds. The writer's syncs of the head and
+//! those of each second may meet. So they come one after the other, and behind one that
+//! failed all fail.
+
+use super::Durability;
+use super::chores::Chore;
+use super::disk::{Disk, DiskFile, SyncPoint};
+use super::examine::examine;
+use super::format::{segment_name, store_error};
+use super::record::DATA_START;
+use super::scan::Record;
+use super::segments::{Head, Segments};
+use crate::storage::StoreError;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A place in the log, behind a record. The default is before everything.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Point {
+    pub(super) segment: u64,
+    pub(super) position: u64,
+}
+
+/// The syncs of one segment's file, whoever makes them.
+#[derive(Debug, Default)]
+pub(super) struct Syncs {
+    failed: Mutex<bool>,
+}
+
+impl Syncs {
+    /// Syncs the file, if no sync before has failed.
+    pub(super) fn sync(&self, file: &impl DiskFile, point: SyncPoint) -> io::Result<()> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *failed {
+            return Err(io::Error::other("a sync of this segment has failed before"));
+        }
+        let result = file.sync(point);
+        *failed = result.is_err();
+        result
+    }
+}
+
+impl<D: Disk> Segments<D> {
+    /// Whether all before this point is durable.
+    pub(super) fn is_durable(&self, point: Point) -> bool {
+        // A head is left behind only when all of it is durable, or in doubt.
+        let behind = |head: &Head<D::File>| {
+            head.header.number > point.segment
+                || (head.header.number == point.segment && head.synced >= point.position)
+        };
+        self.in_doubt.is_none() && self.head.as_ref().is_none_or(behind)
+    }
+
+    /// Makes all of the head durable, if it isn't.
+    pub(super) fn sync_head(&mut self) -> Result<(), StoreError> {
+        let Some(head) = &mut self.head else {
+            return Ok(());
+        };
+        if self.options.durability == Durability::Always || head.synced == head.written {
+            return Ok(());
+        }
+        if let Err(error) = head.sync(SyncPoint::Batch) {
+            self.abandon();
+            return Err(unknown_outcome(&error));
+        }
+        head.synced = head.written;
+        Ok(())
+    }
+
+    /// With [`Durability::EverySecond`], the sync that is due each second.
+    pub fn take_sync(&mut self) -> Option<Chore<D::File>> {
+        let head = self.head.as_ref()?;
+        if self.options.durability == Durability::Always || head.written == head.synced {
+            return None;
+        }
+        let (file, syncs) = (Arc::clone(&head.file), Arc::clone(&head.syncs));
+        Some(Chore::sync(head.header.number, file, syncs, head.written))
+    }
+
+    /// Takes the result of that sync.
+    pub(super) fn synced(&mut self, number: u64, through: u64, result: io::Result<()>) {
+        let head = self.head.as_mut().filter(|head| head.header.number == number);
+        match (result, head) {
+            (Ok(()), Some(head)) => head.synced = head.synced.max(through),
+            (Err(error), Some(_)) => {
+                tracing::error!(segment = number, %error, "what was written in the last second may not be durable");
+                self.abandon();
+            }
+            // It was left behind when all of it was durable, or known to be in doubt.
+            (_, None) => {}
+        }
+    }
+
+    /// Never writes to the head again: what its last sync was to cover may be on disk,
+    /// may be only in memory, and no further sync would tell.
+    pub(super) fn abandon(&mut self) {
+        let Some(head) = self.head.take() else { return };
+        let acknowledged = head.written > head.synced;
+        if self.options.durability == Durability::EverySecond && acknowledged {
+            self.in_doubt = Some(head);
+            return;
+        }
+        // A segment without one durable record needn't stay, nor be fenced: on a disk
+        // that fails every sync they would pile up.
+        if head.synced == DATA_START
+            && !head.inherited
+            && self.disk.remove(&segment_name(head.header.number)).is_ok()
+            && self.disk.sync_directory(SyncPoint::RemovedSegment).is_ok()
+        {
+            self.segments.remove(&head.header.number);
+            self.sealed.retain(|sealed| sealed.number != head.header.number);
+            self.fences.retain(|fence| fence.segment != head.header.number);
+            return;
+        }
+        self.seal(&head);
+    }
+
+    /// Copies what a failed background sync has put in doubt. Until that is done,
+    /// nothing may be acknowledged.
+    pub(super) fn resolve_doubt(&mut self) -> Result<(), StoreError> {
+        let Some(head) = &self.in_doubt else {
+            return Ok(());
+        };
+        let number = head.header.number;
+        let failed = |error| store_error(&segment_name(number), &error);
+        let examined = examine(head.header, Arc::clone(&head.file), &[]).map_err(failed)?;
+        let tail_end = examined.tail.last().map_or(examined.decided_end, Record::end);
+        if tail_end < head.written {
+            return Err(StoreError::Fatal(format!(
+                "{}: what was acknowledged in the last second can't be read back",
+                segment_name(number)
+            )));
+        }
+        self.settle(vec![examined], None)?;
+        self.in_doubt = None;
+        Ok(())
+    }
+}
+
+pub(super) fn unknown_outcome(error: &io::Error) -> StoreError {
+    StoreError::Unavailable(format!("a write may or may not be durable: {error}"))
+}
