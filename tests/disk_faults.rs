@@ -6,10 +6,13 @@
 
 mod common;
 
-use aft::storage::StoreError;
-use aft::storage::embedded::{Done, Durability, EmbeddedOptions, Segments, Write};
+use aft::storage::embedded::{
+    Disk, Done, Durability, EmbeddedOptions, EmbeddedStore, Segments, Write,
+};
+use aft::storage::{Created, Store, StoreError};
 use bytes::Bytes;
 use common::sim_disk::SimDisk;
+use common::wait::{self, PATIENCE};
 use std::sync::Arc;
 
 /// How the disk's chances fall: which of the sectors of a failed sync it keeps, for one.
@@ -38,6 +41,14 @@ impl World {
         self.commit(vec![create(name, size)]).remove(0)
     }
 
+    fn delete(&mut self, name: &str) -> Result<Done, StoreError> {
+        self.commit(vec![Write::Delete { names: vec![name.to_owned()] }]).remove(0)
+    }
+
+    fn there_is(&self, segment: &str) -> bool {
+        self.disk.list().unwrap().iter().any(|name| name == segment)
+    }
+
     fn has(&self, name: &str, size: usize) -> bool {
         self.store.read(name, 0, u64::MAX) == Ok(body(name, size))
     }
@@ -58,6 +69,10 @@ impl World {
 
     fn power_cut(&mut self) {
         self.disk.power_cycle();
+        self.start();
+    }
+
+    fn start(&mut self) {
         self.store = Segments::open(Arc::new(self.disk.clone()), self.options).unwrap();
         assert_eq!(self.store.damage(), []);
     }
@@ -101,5 +116,241 @@ fn a_failed_sync_in_the_background_is_not_lost_on_a_sync_of_the_writer() {
         for name in &acknowledged {
             assert!(world.has(name, SIZE), "{name} is lost (seed {seed})");
         }
+    }
+}
+
+/// A batch that crosses a segment's end is written in two runs. Where the first fails, nothing of
+/// the second may be acknowledged before what was acknowledged earlier is safe again.
+#[test]
+fn a_batch_that_puts_its_segment_in_doubt_ends_there() {
+    const SIZE: usize = 12_000;
+    const LARGE: usize = 18_000;
+    for seed in 0..SEEDS {
+        let mut world = World::new(seed, Durability::EverySecond, 32 << 10);
+        assert_eq!(world.create("log/1", SIZE), Ok(Done::Created));
+        world.disk.fail_write_in(0);
+        let absent = Write::Delete { names: vec!["log/9".to_owned()] };
+        let batch = vec![create("log/2", 1000), create("log/3", LARGE), absent];
+        let answers = world.commit(batch.clone());
+        assert!(answers.iter().all(Result::is_err), "{answers:?}");
+        let again = world.commit(batch);
+        assert_eq!(again, [Ok(Done::Created), Ok(Done::Created), Ok(Done::Deleted)]);
+        world.sync();
+        world.power_cut();
+        for (name, size) in [("log/1", SIZE), ("log/2", 1000), ("log/3", LARGE)] {
+            assert!(world.has(name, size), "{name} is lost (seed {seed})");
+        }
+    }
+}
+
+/// A store whose oldest segment holds one small object, which the next commit is going to move.
+fn about_to_move(durability: Durability) -> World {
+    let mut world = World::new(7, durability, 64 << 10);
+    for (name, size) in [("node/1", 100), ("log/1", 40 << 10), ("log/2", 40 << 10)] {
+        assert_eq!(world.create(name, size), Ok(Done::Created));
+    }
+    world.sync();
+    world
+}
+
+/// Begins a segment, and does what is to be done then.
+fn begin_segment(world: &mut World) {
+    for name in ["log/3", "log/4"] {
+        assert_eq!(world.create(name, 40 << 10), Ok(Done::Created));
+    }
+    world.sync();
+    world.do_chores();
+}
+
+#[test]
+fn a_move_that_failed_is_tried_again() {
+    for durability in [Durability::Always, Durability::EverySecond] {
+        let mut world = about_to_move(durability);
+        // The delete is written before what is moved.
+        world.disk.fail_write_in(1);
+        assert_eq!(world.delete("log/1"), Ok(Done::Deleted));
+        world.sync();
+        assert!(world.there_is("segment-1"));
+        begin_segment(&mut world);
+        assert!(!world.there_is("segment-1"), "{durability:?}: nothing is removed any more");
+        assert!(world.has("node/1", 100));
+    }
+}
+
+/// No segment can be begun on a full disk: that one is wanted has to be enough.
+#[test]
+fn a_removal_that_failed_is_tried_again_when_space_is_needed() {
+    let mut world = World::new(7, Durability::Always, 64 << 10);
+    for name in ["log/1", "log/2"] {
+        assert_eq!(world.create(name, 40 << 10), Ok(Done::Created));
+    }
+    assert_eq!(world.delete("log/1"), Ok(Done::Deleted));
+    world.disk.set_pages_max(world.disk.pages_used());
+    // The first is that of the segment that couldn't be made.
+    world.disk.fail_remove_in(1);
+    world.do_chores();
+    assert!(world.there_is("segment-1"), "the removal has failed");
+    let refused = world.create("log/3", 40 << 10);
+    assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+    world.do_chores();
+    assert!(!world.there_is("segment-1"), "nothing is removed any more");
+    assert_eq!(world.create("log/3", 40 << 10), Ok(Done::Created));
+}
+
+/// No write may come any more, and the system may drop what it couldn't write.
+#[test]
+fn a_failed_sync_in_the_background_is_made_good_without_another_write() {
+    for seed in 0..SEEDS {
+        let mut world = World::new(seed, Durability::EverySecond, 64 << 10);
+        assert_eq!(world.create("log/1", 30_000), Ok(Done::Created));
+        world.disk.fail_sync_in(0);
+        world.sync();
+        world.power_cut();
+        assert!(world.has("log/1", 30_000), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_failed_sync_at_the_end_is_made_good() {
+    for seed in 0..SEEDS {
+        let mut world = World::new(seed, Durability::EverySecond, 64 << 10);
+        assert_eq!(world.create("log/1", 30_000), Ok(Done::Created));
+        world.disk.fail_sync_in(0);
+        world.store.close();
+        world.power_cut();
+        assert!(world.has("log/1", 30_000), "seed {seed}");
+    }
+}
+
+/// A second after a failed attempt the disk may have space again.
+#[test]
+fn a_doubt_that_could_not_be_settled_is_settled_a_second_later() {
+    for seed in 0..SEEDS {
+        let mut world = World::new(seed, Durability::EverySecond, 64 << 10);
+        assert_eq!(world.create("log/1", 30_000), Ok(Done::Created));
+        world.disk.set_pages_max(world.disk.pages_used());
+        world.disk.fail_sync_in(0);
+        world.sync();
+        world.disk.set_pages_max(usize::MAX);
+        world.sync();
+        world.power_cut();
+        assert!(world.has("log/1", 30_000), "seed {seed}");
+    }
+}
+
+/// Who has looked up where an object stands goes there, whatever became of it meanwhile.
+#[test]
+fn what_was_copied_out_of_a_segment_in_doubt_can_be_read_there() {
+    let mut world = World::new(7, Durability::EverySecond, 64 << 10);
+    assert_eq!(world.create("log/0", 20_000), Ok(Done::Created));
+    world.sync();
+    assert_eq!(world.create("log/1", 3000), Ok(Done::Created));
+    let holds = |world: &World| {
+        let contents = world.disk.contents("segment-1");
+        contents.windows(3000).any(|bytes| *bytes == body("log/1", 3000))
+    };
+    assert!(holds(&world));
+    world.disk.fail_sync_in(0);
+    world.sync();
+    assert_eq!(world.create("log/2", 100), Ok(Done::Created));
+    world.sync();
+    world.do_chores();
+    let whole = 64 << 10;
+    assert!(world.disk.contents("segment-1").len() < whole, "it isn't cut at all");
+    assert!(holds(&world), "it is cut under a reader");
+    // Nor does a start take it from who reads beside it.
+    world.start();
+    world.do_chores();
+    assert!(holds(&world), "a start cuts it under a reader");
+}
+
+/// What waits for space makes none by waiting.
+#[test]
+fn dead_segments_go_while_one_is_in_doubt() {
+    let mut world = World::new(7, Durability::EverySecond, 64 << 10);
+    for name in ["log/1", "log/2"] {
+        assert_eq!(world.create(name, 40 << 10), Ok(Done::Created));
+    }
+    assert_eq!(world.delete("log/1"), Ok(Done::Deleted));
+    world.sync();
+    assert_eq!(world.create("log/3", 100), Ok(Done::Created));
+    world.disk.set_pages_max(world.disk.pages_used());
+    world.disk.fail_sync_in(0);
+    world.sync();
+    let refused = world.create("log/4", 100);
+    assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+    world.do_chores();
+    assert!(!world.there_is("segment-1"), "nothing is removed while the disk is full");
+    assert_eq!(world.create("log/4", 100), Ok(Done::Created));
+    world.sync();
+    world.power_cut();
+    assert!(world.has("log/2", 40 << 10) && world.has("log/3", 100) && world.has("log/4", 100));
+}
+
+/// Two objects of which a segment holds one: neither gives way to the other for ever.
+#[test]
+fn in_the_smallest_segments_nothing_is_moved_round_and_round() {
+    for size in [500, 1000, 1900] {
+        let mut world = World::new(7, Durability::Always, 8 << 10);
+        for number in 0..4 {
+            assert_eq!(world.create(&format!("node/{number}"), size), Ok(Done::Created));
+        }
+        let mut chores = 0;
+        while let Some(chore) = world.store.take_chore() {
+            world.store.finish_chore(chore.run(&world.disk));
+            chores += 1;
+            assert!(chores < 50, "objects of {size} bytes are moved for ever");
+        }
+    }
+}
+
+/// A segment is begun in the last free space, and the object it was begun for doesn't fit any
+/// more: the seal of the one before is still to be written, and there is room kept for that.
+#[test]
+fn a_delete_of_what_is_not_there_is_answered_on_a_full_disk() {
+    let begun = (0..6).filter(|&pages| {
+        let mut world = World::new(7, Durability::Always, 16 << 10);
+        for name in ["log/1", "log/2"] {
+            assert_eq!(world.create(name, 10 << 10), Ok(Done::Created));
+        }
+        let segments = world.disk.list().unwrap().len();
+        world.disk.set_pages_max(world.disk.pages_used() + pages);
+        let full = world.create("log/3", 10 << 10);
+        let begun = world.disk.list().unwrap().len() > segments;
+        if begun && full.is_err() {
+            assert_eq!(world.delete("log/9"), Ok(Done::Deleted), "{pages} pages");
+        }
+        begun && full.is_err()
+    });
+    assert_ne!(begun.count(), 0, "no segment was begun on a full disk");
+}
+
+/// Making the next segment may take long, and what is acknowledged is to be synced each second.
+#[test]
+fn the_sync_of_each_second_waits_for_no_chore() {
+    let disk = SimDisk::new(7, None);
+    let durability = Durability::EverySecond;
+    let options = EmbeddedOptions { durability, segment_bytes: 64 << 10, entropy: 7 };
+    let store = EmbeddedStore::open_on(Arc::new(disk.clone()), options).unwrap();
+    let _held = Held::new(&disk);
+    let create = store.create("log/1", body("log/1", 3000));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert_eq!(runtime.block_on(create), Ok(Created::Created));
+    wait::until("the sync", PATIENCE, || disk.is_synced().then_some(()));
+}
+
+/// A disk on which no file is created as long as this is there.
+struct Held<'a>(&'a SimDisk);
+
+impl<'a> Held<'a> {
+    fn new(disk: &'a SimDisk) -> Self {
+        disk.hold_creates(true);
+        Self(disk)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.hold_creates(false);
     }
 }

@@ -5,6 +5,7 @@
 //!   its own, or a torn one: the first bytes of a newer version, the rest of an older.
 //!   Bytes equal in both never change ("powersafe overwrite").
 //! - File lengths, and names (creations, renames, removals), survive each on its own.
+//! - A write may fail and have written a part, a removal may fail.
 //! - A sync may fail. Like Linux, the system then holds the pages for clean: they
 //!   stay readable until they are evicted, and the next sync says nothing of them.
 //! - Space is counted in pages; a write may end early for want of it.
@@ -18,7 +19,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 const SECTOR: usize = 512;
 const PAGE: usize = 4096;
@@ -37,6 +38,7 @@ pub enum Mutation {
 #[derive(Debug, Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    released: Arc<Condvar>,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,12 @@ struct State {
     power_for: Option<u64>,
     /// How many more syncs until one fails.
     sync_fails_in: Option<u64>,
+    syncs_failed: u64,
+    /// The same of writes and removals.
+    write_fails_in: Option<u64>,
+    remove_fails_in: Option<u64>,
+    /// Whether who creates a file has to wait.
+    holds_creates: bool,
     dead: bool,
     pages_max: usize,
 }
@@ -102,9 +110,14 @@ impl SimDisk {
                 late_directory_sync: false,
                 power_for: None,
                 sync_fails_in: None,
+                syncs_failed: 0,
+                write_fails_in: None,
+                remove_fails_in: None,
+                holds_creates: false,
                 dead: false,
                 pages_max: usize::MAX,
             })),
+            released: Arc::default(),
         }
     }
 
@@ -120,6 +133,38 @@ impl SimDisk {
     /// Lets a sync fail, `syncs` from now.
     pub fn fail_sync_in(&self, syncs: u64) {
         self.state().sync_fails_in = Some(syncs);
+    }
+
+    /// How many have failed so far.
+    pub fn syncs_failed(&self) -> u64 {
+        self.state().syncs_failed
+    }
+
+    /// Lets a write fail, `writes` from now.
+    pub fn fail_write_in(&self, writes: u64) {
+        self.state().write_fails_in = Some(writes);
+    }
+
+    /// Lets a removal fail, `removals` from now.
+    pub fn fail_remove_in(&self, removals: u64) {
+        self.state().remove_fails_in = Some(removals);
+    }
+
+    /// From now on who creates a file waits, until it is told not to.
+    pub fn hold_creates(&self, hold: bool) {
+        self.state().holds_creates = hold;
+        self.released.notify_all();
+    }
+
+    /// Whether all that files hold is durable.
+    pub fn is_synced(&self) -> bool {
+        self.state().files.iter().all(|file| file.dirty_pages.is_empty())
+    }
+
+    /// What a file holds now.
+    pub fn contents(&self, name: &str) -> Vec<u8> {
+        let state = self.state();
+        state.files[state.names[name]].current.clone()
     }
 
     /// How much fits; files with names count.
@@ -214,17 +259,9 @@ impl State {
     }
 
     fn this_sync_fails(&mut self) -> bool {
-        match &mut self.sync_fails_in {
-            Some(0) => {
-                self.sync_fails_in = None;
-                true
-            }
-            Some(left) => {
-                *left -= 1;
-                false
-            }
-            None => false,
-        }
+        let fails = is_due(&mut self.sync_fails_in);
+        self.syncs_failed += u64::from(fails);
+        fails
     }
 
     fn power_cycle(&mut self) {
@@ -243,8 +280,22 @@ impl State {
         self.late_directory_sync = false;
         self.power_for = None;
         self.sync_fails_in = None;
+        self.write_fails_in = None;
+        self.remove_fails_in = None;
         self.dead = false;
     }
+}
+
+/// Counts down to a fault.
+fn is_due(fails_in: &mut Option<u64>) -> bool {
+    *fails_in = match *fails_in {
+        Some(0) => {
+            *fails_in = None;
+            return true;
+        }
+        left => left.map(|left| left - 1),
+    };
+    false
 }
 
 enum Late {
@@ -377,7 +428,8 @@ impl Disk for SimDisk {
     type File = SimFile;
 
     fn create(&self, name: &str) -> io::Result<SimFile> {
-        let mut state = self.state();
+        let held = self.released.wait_while(self.state(), |state| state.holds_creates);
+        let mut state = held.unwrap();
         let id = state.files.len();
         if state.change()? {
             state.files.push(File::default());
@@ -407,6 +459,9 @@ impl Disk for SimDisk {
         let mut state = self.state();
         if !state.names.contains_key(name) {
             return Err(io::ErrorKind::NotFound.into());
+        }
+        if is_due(&mut state.remove_fails_in) {
+            return Err(io::Error::other("removing failed"));
         }
         if state.change()? {
             state.name_change(NameChange::Remove(name.to_owned()));
@@ -475,10 +530,17 @@ impl DiskFile for SimFile {
         if fits == 0 && !bytes.is_empty() {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        let fails = is_due(&mut state.write_fails_in);
+        if fails {
+            fits = state.rng.random_range(0..=fits);
+        }
         if state.change()? {
             state.files[self.id].write(&bytes[..fits], offset);
         }
-        state.answer(fits)
+        match fails {
+            true => Err(io::Error::other("writing failed")),
+            false => state.answer(fits),
+        }
     }
 
     fn sync(&self, point: SyncPoint) -> io::Result<()> {

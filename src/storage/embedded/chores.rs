@@ -123,15 +123,15 @@ impl<D: Disk> Segments<D> {
         // Only the oldest: the deletes and fences in a segment are needed as long as
         // there are older ones.
         let (&number, segment) = self.segments.first_key_value()?;
-        let is_head = self.head.as_ref().is_some_and(|h| h.header.number == number);
+        let is_head = self.newest().is_some_and(|head| head.header.number == number);
         // Fences that wait to be written hold back nothing: what they are about was never
         // acknowledged, and so killed no object. On a full disk they wait for this. But what
         // killed the last object must not be lost: then that object would be the one to keep.
         let dead = segment.live == 0 && self.is_durable(segment.dead_since);
-        if !dead || is_head || self.removing.is_some() {
+        if !dead || is_head || self.removing || self.not_removed {
             return None;
         }
-        self.removing = Some(number);
+        self.removing = true;
         Some(Chore(Work::Remove { number }))
     }
 
@@ -157,13 +157,15 @@ impl<D: Disk> Segments<D> {
                 self.segments.remove(&number);
                 // An open file would keep its space.
                 self.sealed.retain(|sealed| sealed.number != number);
-                self.removing = None;
+                self.removing = false;
                 // Now another is the oldest, and no write may come to look after it.
                 if self.in_doubt.is_none() {
                     self.move_last_objects();
                 }
             }
             Outcome::Removed(number, Err(error)) => {
+                self.removing = false;
+                self.not_removed = true;
                 tracing::warn!(segment = number, %error, "a dead segment can't be removed");
             }
             Outcome::Cut(number, end, Ok(())) => {

@@ -11,7 +11,6 @@ use super::disk::{Disk, DiskFile, SyncPoint};
 use super::examine::examine;
 use super::format::{segment_name, store_error};
 use super::record::DATA_START;
-use super::scan::Record;
 use super::segments::{Head, Segments};
 use crate::storage::StoreError;
 use std::io;
@@ -46,12 +45,16 @@ impl Syncs {
 impl<D: Disk> Segments<D> {
     /// Whether all before this point is durable.
     pub(super) fn is_durable(&self, point: Point) -> bool {
-        // A head is left behind only when all of it is durable, or in doubt.
-        let behind = |head: &Head<D::File>| {
+        self.newest().is_none_or(|head| {
             head.header.number > point.segment
                 || (head.header.number == point.segment && head.synced >= point.position)
-        };
-        self.in_doubt.is_none() && self.head.as_ref().is_none_or(behind)
+        })
+    }
+
+    /// The last segment that was written to. All before it are durable: a head is left behind
+    /// only when all of it is, or is in doubt; and while one is in doubt there is no other.
+    pub(super) fn newest(&self) -> Option<&Head<D::File>> {
+        self.in_doubt.as_ref().or(self.head.as_ref())
     }
 
     /// Makes all of the head durable, if it isn't.
@@ -72,6 +75,7 @@ impl<D: Disk> Segments<D> {
 
     /// With [`Durability::EverySecond`], the sync that is due each second.
     pub fn take_sync(&mut self) -> Option<Chore<D::File>> {
+        self.settle_doubt();
         let head = self.head.as_ref()?;
         if self.options.durability == Durability::Always || head.written == head.synced {
             return None;
@@ -88,6 +92,7 @@ impl<D: Disk> Segments<D> {
             (Err(error), Some(_)) => {
                 tracing::error!(segment = number, %error, "what was written in the last second may not be durable");
                 self.abandon();
+                self.settle_doubt();
             }
             // It was left behind when all of it was durable, or known to be in doubt.
             (_, None) => {}
@@ -100,6 +105,7 @@ impl<D: Disk> Segments<D> {
         let Some(head) = self.head.take() else { return };
         let acknowledged = head.written > head.synced;
         if self.options.durability == Durability::EverySecond && acknowledged {
+            debug_assert!(self.in_doubt.is_none(), "one doubt would be forgotten");
             self.in_doubt = Some(head);
             return;
         }
@@ -127,8 +133,7 @@ impl<D: Disk> Segments<D> {
         let number = head.header.number;
         let failed = |error| store_error(&segment_name(number), &error);
         let examined = examine(head.header, Arc::clone(&head.file), &[]).map_err(failed)?;
-        let tail_end = examined.tail.last().map_or(examined.decided_end, Record::end);
-        if tail_end < head.written {
+        if examined.tail_end() < head.written {
             return Err(StoreError::Fatal(format!(
                 "{}: what was acknowledged in the last second can't be read back",
                 segment_name(number)
@@ -137,6 +142,14 @@ impl<D: Disk> Segments<D> {
         self.settle(vec![examined], None)?;
         self.in_doubt = None;
         Ok(())
+    }
+
+    /// Does that when nobody waits for it. What was acknowledged is only in memory that the system
+    /// may give up: with luck it is still there now, and a next write may never come.
+    pub(super) fn settle_doubt(&mut self) {
+        if let Err(error) = self.resolve_doubt() {
+            tracing::error!(%error, "what was written in the last second is still not durable");
+        }
     }
 }
 

@@ -47,11 +47,15 @@ impl<F> Examined<F> {
         self.written_end == DATA_START && !self.sealed
     }
 
+    /// Where what counts ends.
+    pub(super) fn tail_end(&self) -> u64 {
+        self.tail.last().map_or(self.decided_end, Record::end)
+    }
+
     /// Whether the end needs no decision: nothing behind P, or only a mark.
     pub(super) fn clean(&self) -> bool {
-        let tail_end = self.tail.last().map_or(self.decided_end, Record::end);
         let only_marks = self.tail.iter().all(|record| record.head.kind == Kind::Mark);
-        only_marks && tail_end >= self.written_end
+        only_marks && self.tail_end() >= self.written_end
     }
 }
 

@@ -68,7 +68,7 @@
 //!
 //! | file          | what                                              |
 //! |---------------|---------------------------------------------------|
-//! | `threads`     | a writer, a chore runner, two readers             |
+//! | `threads`     | a writer, a chore runner, a syncer, two readers   |
 //! | `segments`    | the core: a batch in, its answers out             |
 //! | `run`         | records staged and written together               |
 //! | `durable`     | what is synced, and what follows when that fails  |
@@ -130,9 +130,9 @@ const QUEUE_MAX: usize = 1024;
 pub enum Durability {
     /// When it is durable.
     Always,
-    /// When it is written; it is durable a second later. A power cut or a crash of the
-    /// system takes the last second's writes, newest first; a crash of this process
-    /// takes none.
+    /// When it is written; a second later its sync begins. A power cut or a crash of the
+    /// system takes what wasn't synced yet, newest first; a crash of this process takes
+    /// none.
     EverySecond,
 }
 
@@ -157,9 +157,9 @@ impl Default for EmbeddedOptions {
 
 /// A store in a directory of this machine.
 #[derive(Debug)]
-pub struct EmbeddedStore {
-    index: Arc<Index<File>>,
-    threads: Threads<File>,
+pub struct EmbeddedStore<F: DiskFile = File> {
+    index: Arc<Index<F>>,
+    threads: Threads<F>,
     writes: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     damage: Vec<Damage>,
@@ -173,7 +173,16 @@ impl EmbeddedStore {
     /// was written in another format (it is left untouched then); `Full` if there is no
     /// space to settle what a crash left.
     pub fn open(path: &Path, options: EmbeddedOptions) -> Result<Self, StoreError> {
-        let disk = Arc::new(SystemDisk::open(path)?);
+        Self::open_on(Arc::new(SystemDisk::open(path)?), options)
+    }
+}
+
+impl<F: DiskFile> EmbeddedStore<F> {
+    /// The same on any disk.
+    pub fn open_on<D>(disk: Arc<D>, options: EmbeddedOptions) -> Result<Self, StoreError>
+    where
+        D: Disk<File = F>,
+    {
         let segments = Segments::open(Arc::clone(&disk), options)?;
         let index = Arc::clone(&segments.index);
         let damage = segments.damage().to_vec();
@@ -210,7 +219,7 @@ fn stopped() -> StoreError {
     StoreError::Fatal("a thread of the embedded store has stopped".to_owned())
 }
 
-impl Store for EmbeddedStore {
+impl<F: DiskFile> Store for EmbeddedStore<F> {
     fn limits(&self) -> Limits {
         Limits {
             object_bytes_max: OBJECT_BYTES_MAX,

@@ -8,7 +8,8 @@
 //! older goes with its segment only when the copy is durable.
 
 use super::disk::Disk;
-use super::record::Kind;
+use super::index::Place;
+use super::record::{Kind, record_bytes};
 use super::run::{Batch, Item};
 use super::segments::Segments;
 use crate::storage::StoreError;
@@ -21,6 +22,10 @@ const SHARE_MAX: u64 = 64;
 /// a few small objects must not hold it back either.
 const BYTES_FREE: u64 = 4 << 10;
 
+/// But of the head's size only that: if what is moved took more than half of the next segment, it
+/// could be moved from each to the next for ever.
+const HEAD_SHARE_MAX: u64 = 8;
+
 /// No more objects than that are moved for one segment.
 const OBJECTS_MAX: u64 = 1024;
 
@@ -29,17 +34,32 @@ impl<D: Disk> Segments<D> {
     pub(super) fn move_last_objects(&mut self) {
         let Some((&oldest, segment)) = self.segments.first_key_value() else { return };
         let (state, size) = ((oldest, segment.live), segment.bytes);
-        let is_head = self.head.as_ref().is_none_or(|head| head.header.number == oldest);
+        let Some(head) = self.head.as_ref().map(|head| head.header) else { return };
+        let is_head = head.number == oldest;
         let is_full = segment.live > OBJECTS_MAX;
         if is_head || is_full || segment.live == 0 || self.looked_at == Some(state) {
             return;
         }
-        self.looked_at = Some(state);
         let left = self.index.in_segment(oldest);
-        let bytes: u64 = left.iter().map(|(_, place)| place.body_bytes).sum();
-        if bytes > (size / SHARE_MAX).max(BYTES_FREE) {
-            return;
+        let record =
+            |(name, place): &(Box<str>, Place<_>)| record_bytes(name.len(), place.body_bytes);
+        let bytes: u64 = left.iter().map(record).sum();
+        if bytes <= (size / SHARE_MAX).max(BYTES_FREE.min(head.capacity / HEAD_SHARE_MAX)) {
+            self.move_all(left);
+            let stayed = self.segments.get(&oldest).map_or(0, |segment| segment.live);
+            if stayed > 0 {
+                tracing::warn!(
+                    segment = oldest,
+                    stayed,
+                    "objects couldn't be moved out of an old segment"
+                );
+            }
         }
+        // Only now: who begins a segment has it looked at again, but that was ourselves.
+        self.looked_at = Some(state);
+    }
+
+    fn move_all(&mut self, left: Vec<(Box<str>, Place<D::File>)>) {
         let mut batch = Batch::new();
         for (name, place) in left {
             let moved = place.read(&name, 0, u64::MAX).and_then(|body| {

@@ -116,7 +116,8 @@ impl<D: Disk> Segments<D> {
             cutting: false,
             next_number: numbers.max().map_or(1, |last| last + 1),
             largest: 0,
-            removing: None,
+            removing: false,
+            not_removed: false,
             looked_at: None,
             damage: Vec::new(),
         }
@@ -183,7 +184,10 @@ impl<D: Disk> Segments<D> {
         for segment in examined {
             let number = segment.header.number;
             self.segments.insert(number, Segment::new(segment.length));
-            if segment.sealed && segment.length > segment.decided_end {
+            // Only what was never cut: a look beside the process before may still read what
+            // is void since this one began.
+            let whole = segment.length == segment.header.capacity;
+            if segment.sealed && whole && segment.length > segment.decided_end {
                 self.sealed.push(sealed_end(segment));
             }
             for record in segment.decided.iter().chain(&segment.tail) {
@@ -237,6 +241,7 @@ impl<D: Disk> Segments<D> {
         if undecided.is_empty() {
             return Ok(());
         }
+        debug_assert!(self.head.is_none(), "a head would be forgotten");
         let copies = self.copies(&undecided)?;
         let mut fences = self.fences_around(&undecided);
         let bytes: u64 = copies.iter().map(Item::record_bytes).sum();
@@ -269,6 +274,7 @@ impl<D: Disk> Segments<D> {
             head.synced = head.position;
             head_number = Some(head.header.number);
         }
+        // They are cut behind their tails: who read a place before has it in the old one.
         let left = undecided.iter().filter(|segment| Some(segment.header.number) != head_number);
         self.sealed.extend(left.map(sealed_end));
         Ok(())
@@ -360,7 +366,7 @@ fn sealed_end<F>(segment: &Examined<F>) -> SealedEnd<F> {
     SealedEnd {
         number: segment.header.number,
         file: Arc::clone(&segment.file),
-        end: segment.decided_end,
+        end: segment.tail_end(),
         seal: Some(Point::default()),
     }
 }

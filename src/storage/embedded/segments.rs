@@ -137,8 +137,10 @@ pub struct Segments<D: Disk> {
     pub(super) next_number: u64,
     /// The largest record of late, in bytes: the next segment should have room for such.
     pub(super) largest: u64,
-    /// The segment whose removal is under way, or failed in the time of this head.
-    pub(super) removing: Option<u64>,
+    /// Whether a removal is under way.
+    pub(super) removing: bool,
+    /// Whether one has failed. It is tried again when a new segment is wanted.
+    pub(super) not_removed: bool,
     /// The oldest segment and what lived in it when it was last seen that it has to stay.
     pub(super) looked_at: Option<(u64, u64)>,
     pub(super) damage: Vec<Damage>,
@@ -186,7 +188,10 @@ impl<D: Disk> Segments<D> {
     /// Notes in the segment that all of it is durable, so that the next start has
     /// nothing to check. Call it last; losing it loses nothing.
     pub fn close(&mut self) {
-        if self.sync_head().is_err() || !self.fences.is_empty() {
+        if self.sync_head().is_err() || self.in_doubt.is_some() {
+            self.settle_doubt();
+        }
+        if !self.fences.is_empty() {
             return;
         }
         let Some(head) = &self.head else { return };
@@ -240,7 +245,7 @@ impl<D: Disk> Segments<D> {
         }
         // A name may be missing only because its create failed with an unknown outcome:
         // "it is gone" is true once the fence around that create is durable.
-        if !self.fences.is_empty() {
+        if !self.fences.is_empty() || self.in_doubt.is_some() {
             match self.make_room(batch, 0, Kind::Fence) {
                 Ok(()) => batch.dependent.push(answer),
                 Err(error) => batch.fail(answer, &error),
@@ -266,7 +271,12 @@ impl<D: Disk> Segments<D> {
         if let Some(error) = &batch.no_segment {
             return Err(error.clone());
         }
-        self.roll(more).inspect_err(|error| batch.no_segment = Some(error.clone()))
+        let rolled = match self.in_doubt {
+            // What was acknowledged comes first: the next segment is for its copies.
+            Some(_) => Err(StoreError::Unavailable("what was written is in doubt".to_owned())),
+            None => self.roll(more),
+        };
+        rolled.inspect_err(|error| batch.no_segment = Some(error.clone()))
     }
 
     fn fits(&self, bytes: u64, kind: Kind) -> bool {
@@ -279,12 +289,14 @@ impl<D: Disk> Segments<D> {
     pub(super) fn roll(&mut self, more: u64) -> Result<(), StoreError> {
         // 1. All of the old segment is durable: its seal is going to say so.
         self.sync_head()?;
+        // What couldn't be removed or moved may go now, and its space is needed.
+        self.not_removed = false;
+        self.looked_at = None;
         // 2. The next one is there, durable with its name.
         let fences = (self.fences.len() as u64 + 1) * Fence::RECORD_BYTES;
         let next = self.next_head(more + fences)?;
         // 3. The seal is the first thing in it, in one sync with what follows.
         self.segments.insert(next.header.number, Segment::new(next.header.capacity));
-        self.removing = None;
         self.largest /= 2;
         if let Some(old) = self.head.replace(next) {
             self.seal(&old);
@@ -334,19 +346,26 @@ impl<D: Disk> Segments<D> {
 
     /// Writes and syncs what is staged, and takes it into the index.
     pub(super) fn flush(&mut self, batch: &mut Batch) {
-        let (mut items, dependent) = batch.take_run();
+        let (mut items, mut dependent) = batch.take_run();
         if items.is_empty() && dependent.is_empty() {
             return;
         }
         let mut result = self.write_run(&items);
         if let Err(error @ StoreError::Full(_)) = &result {
-            // Deletes make room, so there is some kept for them.
+            // Deletes make room, so there is some kept for them, and for fences that one of a
+            // name that isn't there waits for.
             for item in items.iter().filter(|item| item.kind == Kind::Object) {
                 item.answer.iter().for_each(|&answer| batch.fail(answer, error));
             }
-            dependent.iter().for_each(|&answer| batch.fail(answer, error));
             items.retain(|item| item.kind == Kind::Delete);
-            if !items.is_empty() && self.skip_to_reserve() {
+            dependent.retain(|&answer| {
+                let deleted = batch.answers[answer] == Ok(Done::Deleted);
+                if !deleted {
+                    batch.fail(answer, error);
+                }
+                deleted
+            });
+            if (!items.is_empty() || !dependent.is_empty()) && self.skip_to_reserve() {
                 result = self.write_run(&items);
             }
         }

@@ -1,4 +1,5 @@
-//! The threads around [`Segments`]: one writes, one does chores, two read.
+//! The threads around [`Segments`]: one writes, one does chores, one syncs each second if that
+//! is wanted, two read.
 //!
 //! The writer takes all that is queued, commits it with one sync and answers. What
 //! comes in meanwhile is the next batch, so the batches grow with the load and with
@@ -134,6 +135,7 @@ pub(super) struct Threads<F> {
     writer_box: Arc<Mailbox<ToWriter<F>>>,
     reader_box: Arc<Mailbox<ReadJob<F>>>,
     chore_box: Arc<Mailbox<Chore<F>>>,
+    sync_box: Arc<Mailbox<Chore<F>>>,
     writer: Option<JoinHandle<()>>,
     others: Vec<JoinHandle<()>>,
 }
@@ -149,6 +151,7 @@ impl<F: DiskFile> Threads<F> {
             writer_box: Arc::new(Mailbox::new()),
             reader_box: Arc::new(Mailbox::new()),
             chore_box: Arc::new(Mailbox::new()),
+            sync_box: Arc::new(Mailbox::new()),
             writer: None,
             others: Vec::new(),
         };
@@ -158,12 +161,19 @@ impl<F: DiskFile> Threads<F> {
         }
         let chores = Arc::clone(&threads.chore_box);
         let writer = Arc::clone(&threads.writer_box);
-        threads.others.push(spawn("aft-chores", move || {
-            do_chores(&*disk, &chores, &writer, every_second);
-        })?);
+        let of_chores = Arc::clone(&disk);
+        threads.others.push(spawn("aft-chores", move || do_chores(&*of_chores, &chores, &writer))?);
+        if every_second {
+            let syncs = Arc::clone(&threads.sync_box);
+            let writer = Arc::clone(&threads.writer_box);
+            let sync = move || sync_each_second(&*disk, &syncs, &writer);
+            threads.others.push(spawn("aft-sync", sync)?);
+        }
         let inbox = Arc::clone(&threads.writer_box);
         let chores = Arc::clone(&threads.chore_box);
-        threads.writer = Some(spawn("aft-write", move || write(segments, &inbox, &chores))?);
+        let syncs = Arc::clone(&threads.sync_box);
+        let write = move || write(segments, &inbox, &chores, &syncs);
+        threads.writer = Some(spawn("aft-write", write)?);
         Ok(threads)
     }
 
@@ -185,6 +195,7 @@ impl<F> Drop for Threads<F> {
         }
         // 2. Those it could have asked for something.
         self.chore_box.close();
+        self.sync_box.close();
         self.reader_box.close();
         for thread in self.others.drain(..) {
             let _ = thread.join();
@@ -201,6 +212,7 @@ fn write<D: Disk>(
     mut segments: Segments<D>,
     inbox: &Mailbox<ToWriter<D::File>>,
     chores: &Mailbox<Chore<D::File>>,
+    syncs: &Mailbox<Chore<D::File>>,
 ) {
     loop {
         while let Some(chore) = segments.take_chore() {
@@ -211,7 +223,7 @@ fn write<D: Disk>(
             break;
         }
         while !mail.is_empty() {
-            let jobs = take_batch(&mut segments, &mut mail, chores);
+            let jobs = take_batch(&mut segments, &mut mail, syncs);
             commit(&mut segments, jobs);
         }
     }
@@ -222,7 +234,7 @@ fn write<D: Disk>(
 fn take_batch<D: Disk>(
     segments: &mut Segments<D>,
     mail: &mut VecDeque<ToWriter<D::File>>,
-    chores: &Mailbox<Chore<D::File>>,
+    syncs: &Mailbox<Chore<D::File>>,
 ) -> Vec<WriteJob> {
     let mut jobs = Vec::new();
     let mut bytes = 0;
@@ -235,7 +247,7 @@ fn take_batch<D: Disk>(
                 segments.move_last_objects();
             }
             Some(ToWriter::SyncDue) => {
-                segments.take_sync().into_iter().for_each(|s| chores.push(s))
+                segments.take_sync().into_iter().for_each(|sync| syncs.push(sync))
             }
             Some(ToWriter::Write(job)) => {
                 if let Write::Create { body, .. } = &job.write {
@@ -277,12 +289,21 @@ fn do_chores<D: Disk>(
     disk: &D,
     chores: &Mailbox<Chore<D::File>>,
     writer: &Mailbox<ToWriter<D::File>>,
-    every_second: bool,
 ) {
-    let timeout = every_second.then_some(SYNC_EVERY);
+    while let Got::Item(chore) = chores.pop(None) {
+        writer.push(ToWriter::Finished(chore.run(disk)));
+    }
+}
+
+/// On a thread of its own: a chore may take longer than a second.
+fn sync_each_second<D: Disk>(
+    disk: &D,
+    syncs: &Mailbox<Chore<D::File>>,
+    writer: &Mailbox<ToWriter<D::File>>,
+) {
     loop {
-        match chores.pop(timeout) {
-            Got::Item(chore) => writer.push(ToWriter::Finished(chore.run(disk))),
+        match syncs.pop(Some(SYNC_EVERY)) {
+            Got::Item(sync) => writer.push(ToWriter::Finished(sync.run(disk))),
             Got::Timeout => writer.push(ToWriter::SyncDue),
             Got::Closed => return,
         }
