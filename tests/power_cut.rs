@@ -11,9 +11,11 @@ mod common;
 
 use aft::rope::Rope;
 use aft::storage::StoreError;
-use aft::storage::embedded::{Done, Durability, EmbeddedOptions, Segments, SyncPoint, Write};
+use aft::storage::embedded::{
+    Done, Durability, EmbeddedOptions, Finished, Segments, SyncPoint, Write,
+};
 use bytes::Bytes;
-use common::sim_disk::{Mutation, SimDisk};
+use common::sim_disk::{Mutation, SimDisk, SimFile};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -66,9 +68,15 @@ struct History {
     names: BTreeMap<String, Fate>,
     next_name: u64,
     tight: bool,
-    /// With a sync each second: what was written since, which a power cut may take.
-    volatile: BTreeMap<String, Bytes>,
-    sync_may_have_failed: bool,
+    /// With a sync each second: the names that were changed since, in order, and what was true
+    /// of them before. A power cut may take them, the newest first.
+    changes: Vec<(String, Fate)>,
+    /// Whether some of them may be gone.
+    changes_may_be_lost: bool,
+    /// A sync in the background that the writer hasn't heard of yet.
+    late: Option<Finished<SimFile>>,
+    /// How many syncs had failed when what they were to make durable was so all the same.
+    failures_made_good: u64,
 }
 
 type Check = Result<(), String>;
@@ -88,8 +96,10 @@ impl History {
             names: BTreeMap::new(),
             next_name: 0,
             tight: rng.random_bool(0.4),
-            volatile: BTreeMap::new(),
-            sync_may_have_failed: false,
+            changes: Vec::new(),
+            changes_may_be_lost: false,
+            late: None,
+            failures_made_good: 0,
             rng,
         }
     }
@@ -99,35 +109,32 @@ impl History {
         self
     }
 
-    /// The power goes and comes back; with a sync each second, what wasn't synced is
-    /// uncertain from then on.
     fn power_cycle(&mut self) {
         self.disk.power_cycle();
-        self.forget_volatile();
-    }
-
-    fn forget_volatile(&mut self) {
-        for (name, body) in std::mem::take(&mut self.volatile) {
-            self.names.insert(name, Fate::MaybeCreated(body));
-        }
+        self.changes_may_be_lost = true;
     }
 
     /// Memory goes on, unless a failed sync made the system drop some of it.
     fn restart_process(&mut self) {
         self.disk.restart_process();
-        if self.sync_may_have_failed {
-            self.forget_volatile();
-        }
+        self.changes_may_be_lost |= self.disk.syncs_failed() > self.failures_made_good;
     }
 
     /// The sync that is due each second.
-    fn late_sync(&mut self) {
+    fn begin_sync(&mut self) {
         let Some(store) = &mut self.store else { return };
         if let Some(sync) = store.take_sync() {
             let finished = sync.run(&self.disk);
             if finished.is_ok() {
-                self.volatile.clear();
+                self.changes.clear();
             }
+            self.late = Some(finished);
+        }
+    }
+
+    /// The writer hears of it.
+    fn end_sync(&mut self) {
+        if let (Some(store), Some(finished)) = (&mut self.store, self.late.take()) {
             store.finish_chore(finished);
         }
     }
@@ -144,8 +151,11 @@ impl History {
             if self.rng.random_bool(0.7) {
                 self.chores();
             }
-            if self.rng.random_bool(0.3) {
-                self.late_sync();
+            if self.rng.random_bool(0.6) {
+                self.end_sync();
+            }
+            if self.late.is_none() && self.rng.random_bool(0.3) {
+                self.begin_sync();
             }
             self.check_running()?;
             if self.disk.is_dead() {
@@ -164,12 +174,11 @@ impl History {
 
     /// Arms something that goes wrong soon.
     fn trouble(&mut self) {
-        match self.rng.random_range(0..4) {
+        match self.rng.random_range(0..6) {
             0 | 1 => self.disk.cut_power_in(self.rng.random_range(0..30)),
-            2 => {
-                self.sync_may_have_failed = true;
-                self.disk.fail_sync_in(self.rng.random_range(0..4));
-            }
+            2 => self.disk.fail_sync_in(self.rng.random_range(0..4)),
+            3 => self.disk.fail_write_in(self.rng.random_range(0..20)),
+            4 => self.disk.fail_remove_in(self.rng.random_range(0..2)),
             _ if self.tight => {
                 let free = self.rng.random_range(0..6);
                 self.disk.set_pages_max(self.disk.pages_used() + free);
@@ -204,6 +213,7 @@ impl History {
 
     fn reopen(&mut self) -> Check {
         self.store = None;
+        self.late = None;
         // Power and space may fail again and again while opening; not for ever.
         for attempt in 0..20 {
             if self.disk.is_dead() {
@@ -238,39 +248,40 @@ impl History {
         if let Some(damage) = store.damage().first() {
             return Err(format!("damage: {damage}"));
         }
-        let listed = store.list("", "", usize::MAX);
-        for name in &listed {
-            let bytes = store.read(name, 0, u64::MAX);
-            let Ok(bytes) = bytes else {
-                return if self.disk.is_dead() {
-                    Ok(())
-                } else {
-                    Err(format!("{name}: {bytes:?}"))
-                };
-            };
-            match self.names.get(name) {
-                None => return Err(format!("{name} was never written")),
-                Some(Fate::Absent) => return Err(format!("{name} came back")),
-                Some(Fate::Present(body) | Fate::MaybeCreated(body) | Fate::MaybeDeleted(body)) => {
-                    if *body != bytes {
-                        return Err(format!("{name} has other bytes"));
-                    }
-                }
+        let mut there = BTreeMap::new();
+        for name in store.list("", "", usize::MAX) {
+            match store.read(&name, 0, u64::MAX) {
+                Ok(bytes) => _ = there.insert(name, bytes),
+                Err(_) if self.disk.is_dead() => return Ok(()),
+                Err(error) => return Err(format!("{name}: {error}")),
             }
-            self.names.insert(name.clone(), Fate::Present(bytes));
         }
+        self.check_there(&there)?;
         for (name, fate) in &mut self.names {
-            if listed.binary_search(name).is_ok() {
-                continue;
-            }
-            if matches!(fate, Fate::Present(_)) {
-                return Err(format!("{name} is lost"));
-            }
-            *fate = Fate::Absent;
+            *fate = there.get(name).map_or(Fate::Absent, |bytes| Fate::Present(bytes.clone()));
         }
         // Opening has made durable what it shows.
-        self.volatile.clear();
+        self.changes.clear();
+        self.changes_may_be_lost = false;
+        self.failures_made_good = self.disk.syncs_failed();
         Ok(())
+    }
+
+    /// What is there must be what there was at some moment since the last sync.
+    fn check_there(&mut self, there: &BTreeMap<String, Bytes>) -> Check {
+        let newest = matches(&self.names, there);
+        if newest.is_ok() || !self.changes_may_be_lost {
+            return newest;
+        }
+        let mut tried = 0;
+        while let Some((name, before)) = self.changes.pop() {
+            self.names.insert(name, before);
+            tried += 1;
+            if matches(&self.names, there).is_ok() {
+                return Ok(());
+            }
+        }
+        newest.map_err(|why| format!("{why}, and it was never so before {tried} changes"))
     }
 
     /// While running, what is certain must show.
@@ -302,7 +313,12 @@ impl History {
         let Some(store) = &mut self.store else {
             return Ok(());
         };
+        let failed = self.disk.syncs_failed();
         let answers = store.commit(writes.clone());
+        if self.late.is_none() && answers.contains(&Ok(Done::Created)) {
+            // Nothing is acknowledged before that.
+            self.failures_made_good = failed;
+        }
         for (write, answer) in writes.into_iter().zip(answers) {
             self.note(write, answer)?;
         }
@@ -362,15 +378,12 @@ impl History {
             Write::Delete { names } => {
                 for name in names {
                     let before = self.names.get(&name).cloned().unwrap_or(Fate::Absent);
-                    if let (Some(body), true) = (before.body(), self.every_second()) {
-                        self.volatile.insert(name.clone(), body.clone());
-                    }
                     let after = match (&answer, before) {
                         (Ok(_), _) => Fate::Absent,
                         (Err(_), Fate::Present(body)) => Fate::MaybeDeleted(body),
                         (Err(_), other) => other,
                     };
-                    self.names.insert(name, after);
+                    self.change(name, after);
                 }
                 self.no_fatal(answer)
             }
@@ -395,15 +408,15 @@ impl History {
             (Err(_), before) => before,
             (answer, before) => return Err(format!("{name} was {before:?}: {answer:?}")),
         };
-        if let (Fate::Present(body), true) = (&after, self.every_second()) {
-            self.volatile.entry(name.clone()).or_insert_with(|| body.clone());
-        }
-        self.names.insert(name, after);
+        self.change(name, after);
         self.no_fatal(answer)
     }
 
-    fn every_second(&self) -> bool {
-        self.options.durability == Durability::EverySecond
+    fn change(&mut self, name: String, after: Fate) {
+        let before = self.names.insert(name.clone(), after).unwrap_or(Fate::Absent);
+        if self.options.durability == Durability::EverySecond {
+            self.changes.push((name, before));
+        }
     }
 
     fn no_fatal(&self, answer: Result<Done, StoreError>) -> Check {
@@ -412,6 +425,24 @@ impl History {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether this is what must be true.
+fn matches(names: &BTreeMap<String, Fate>, there: &BTreeMap<String, Bytes>) -> Check {
+    for (name, bytes) in there {
+        match names.get(name) {
+            None => return Err(format!("{name} was never written")),
+            Some(Fate::Absent) => return Err(format!("{name} came back")),
+            Some(fate) if fate.body() != Some(bytes) => {
+                return Err(format!("{name} has other bytes"));
+            }
+            Some(_) => {}
+        }
+    }
+    let lost = |(name, fate): &(&String, &Fate)| {
+        matches!(fate, Fate::Present(_)) && !there.contains_key(*name)
+    };
+    names.iter().find(lost).map_or(Ok(()), |(name, _)| Err(format!("{name} is lost")))
 }
 
 fn from_env(name: &str) -> Option<u64> {
@@ -437,30 +468,32 @@ fn acknowledged_objects_survive_and_dropped_ones_stay_away() {
 }
 
 /// The first seed at which a disk with this fault is found out.
-fn caught_at(mutation: Mutation) -> Option<u64> {
-    let seed =
-        (0..MUTATED_SEEDS).find(|&seed| History::new(seed, Some(mutation)).run().is_err())?;
+fn caught_at(mutation: Mutation, durability: Durability) -> Option<u64> {
+    let run = |seed, mutation| History::new(seed, mutation).with(durability).run();
+    let seed = (0..MUTATED_SEEDS).find(|&seed| run(seed, Some(mutation)).is_err())?;
     // And it is the fault that is found, not the history.
-    assert_eq!(History::new(seed, None).run(), Ok(()));
+    assert_eq!(run(seed, None), Ok(()));
     Some(seed)
 }
 
 #[test]
 fn no_sync_can_be_left_out() {
-    let unnoticed: Vec<SyncPoint> = SyncPoint::ALL
-        .into_iter()
-        .filter(|&point| {
-            let seed = caught_at(Mutation::Ignore(point));
-            println!("{point:?}: caught at seed {seed:?}");
-            seed.is_none()
-        })
-        .collect();
-    assert_eq!(unnoticed, [], "these syncs could be left out unnoticed");
+    for durability in [Durability::Always, Durability::EverySecond] {
+        let unnoticed: Vec<SyncPoint> = SyncPoint::ALL
+            .into_iter()
+            .filter(|&point| {
+                let seed = caught_at(Mutation::Ignore(point), durability);
+                println!("{durability:?}, {point:?}: caught at seed {seed:?}");
+                seed.is_none()
+            })
+            .collect();
+        assert_eq!(unnoticed, [], "these syncs could be left out unnoticed");
+    }
 }
 
 #[test]
 fn acknowledging_before_the_sync_is_noticed() {
-    let seed = caught_at(Mutation::Late(SyncPoint::Batch));
+    let seed = caught_at(Mutation::Late(SyncPoint::Batch), Durability::Always);
     println!("caught at seed {seed:?}");
     assert_ne!(seed, None);
 }
