@@ -75,7 +75,10 @@ struct History {
     changes_may_be_lost: bool,
     /// A sync in the background that the writer hasn't heard of yet.
     late: Option<Finished<SimFile>>,
-    /// How many syncs had failed when what they were to make durable was so all the same.
+    /// Whether the power went while something that had failed was being made good: then what was
+    /// copied by then stays without the rest.
+    copies_may_be_torn: bool,
+    /// How many syncs and writes had failed when what they were about was safe all the same.
     failures_made_good: u64,
 }
 
@@ -98,6 +101,7 @@ impl History {
             tight: rng.random_bool(0.4),
             changes: Vec::new(),
             changes_may_be_lost: false,
+            copies_may_be_torn: false,
             late: None,
             failures_made_good: 0,
             rng,
@@ -112,12 +116,13 @@ impl History {
     fn power_cycle(&mut self) {
         self.disk.power_cycle();
         self.changes_may_be_lost = true;
+        self.copies_may_be_torn |= self.disk.failures() > self.failures_made_good;
     }
 
     /// Memory goes on, unless a failed sync made the system drop some of it.
     fn restart_process(&mut self) {
         self.disk.restart_process();
-        self.changes_may_be_lost |= self.disk.syncs_failed() > self.failures_made_good;
+        self.changes_may_be_lost |= self.disk.failures() > self.failures_made_good;
     }
 
     /// The sync that is due each second.
@@ -263,7 +268,8 @@ impl History {
         // Opening has made durable what it shows.
         self.changes.clear();
         self.changes_may_be_lost = false;
-        self.failures_made_good = self.disk.syncs_failed();
+        self.copies_may_be_torn = false;
+        self.failures_made_good = self.disk.failures();
         Ok(())
     }
 
@@ -274,6 +280,9 @@ impl History {
             return newest;
         }
         let mut tried = 0;
+        if self.copies_may_be_torn {
+            return self.check_each(there);
+        }
         while let Some((name, before)) = self.changes.pop() {
             self.names.insert(name, before);
             tried += 1;
@@ -282,6 +291,19 @@ impl History {
             }
         }
         newest.map_err(|why| format!("{why}, and it was never so before {tried} changes"))
+    }
+
+    /// Each name must be as it was at some moment, whatever the others are.
+    fn check_each(&mut self, there: &BTreeMap<String, Bytes>) -> Check {
+        while let Some((name, before)) = self.changes.pop() {
+            let is =
+                there.get(&name).map(|bytes| (name.clone(), bytes.clone())).into_iter().collect();
+            let now = self.names.get(&name).cloned().map(|fate| (name.clone(), fate)).into_iter();
+            if matches(&now.collect(), &is).is_err() {
+                self.names.insert(name, before);
+            }
+        }
+        matches(&self.names, there)
     }
 
     /// While running, what is certain must show.
@@ -313,7 +335,7 @@ impl History {
         let Some(store) = &mut self.store else {
             return Ok(());
         };
-        let failed = self.disk.syncs_failed();
+        let failed = self.disk.failures();
         let answers = store.commit(writes.clone());
         if self.late.is_none() && answers.contains(&Ok(Done::Created)) {
             // Nothing is acknowledged before that.

@@ -55,7 +55,7 @@ struct State {
     power_for: Option<u64>,
     /// How many more syncs until one fails.
     sync_fails_in: Option<u64>,
-    syncs_failed: u64,
+    failures: u64,
     /// The same of writes and removals.
     write_fails_in: Option<u64>,
     remove_fails_in: Option<u64>,
@@ -110,7 +110,7 @@ impl SimDisk {
                 late_directory_sync: false,
                 power_for: None,
                 sync_fails_in: None,
-                syncs_failed: 0,
+                failures: 0,
                 write_fails_in: None,
                 remove_fails_in: None,
                 holds_creates: false,
@@ -135,9 +135,9 @@ impl SimDisk {
         self.state().sync_fails_in = Some(syncs);
     }
 
-    /// How many have failed so far.
-    pub fn syncs_failed(&self) -> u64 {
-        self.state().syncs_failed
+    /// How many syncs and writes have failed so far.
+    pub fn failures(&self) -> u64 {
+        self.state().failures
     }
 
     /// Lets a write fail, `writes` from now.
@@ -260,7 +260,7 @@ impl State {
 
     fn this_sync_fails(&mut self) -> bool {
         let fails = is_due(&mut self.sync_fails_in);
-        self.syncs_failed += u64::from(fails);
+        self.failures += u64::from(fails);
         fails
     }
 
@@ -532,6 +532,7 @@ impl DiskFile for SimFile {
         }
         let fails = is_due(&mut state.write_fails_in);
         if fails {
+            state.failures += 1;
             fits = state.rng.random_range(0..=fits);
         }
         if state.change()? {
