@@ -209,6 +209,14 @@ impl Index {
         });
     }
 
+    /// Puts a string in the place of an entry's only one, where that is in memory, if it is
+    /// as long and nobody reads it; `false` if that can't be.
+    #[inline]
+    pub fn overwrite(&mut self, id: EntryId, commit: CommitId, bytes: &[u8]) -> bool {
+        let Some(entry) = self.slab.get_mut(id) else { return false };
+        entry.overwrite_value(commit, bytes)
+    }
+
     /// Makes an entry for a key that has none.
     pub fn insert(&mut self, hash: u64, key: SmallKey, version: Version) -> EntryId {
         debug_assert!(self.find(hash, &key).is_none(), "one key, one entry");

@@ -1,6 +1,6 @@
 //! A key and its versions.
 
-use super::super::version::{Flush, Position, Snapshot, Version, visible_version};
+use super::super::version::{Flush, Position, Snapshot, State, Value, Version, visible_version};
 use crate::layout::CommitId;
 use crate::small_bytes::SmallKey;
 use std::ops::Range;
@@ -101,6 +101,17 @@ impl Entry {
     pub(super) fn overwrite(&mut self, version: Version) {
         debug_assert!(version.position == self.newest.position);
         self.newest = version;
+    }
+
+    /// See [`Index::overwrite`](super::Index::overwrite).
+    #[inline]
+    pub(super) fn overwrite_value(&mut self, commit: CommitId, bytes: &[u8]) -> bool {
+        let State::Live(Value::String(own)) = &mut self.newest.state else { return false };
+        if self.older.is_some() || !own.overwrite(bytes) {
+            return false;
+        }
+        self.newest.commit = commit;
+        true
     }
 
     /// Puts a newer version on top.
