@@ -207,7 +207,9 @@ impl Prospect {
 
     fn after(engine: &Engine, done: &Replaced) -> Self {
         let bytes = engine.with_core(|core| core.ledger().bytes());
-        Self { good: done.base_bytes.saturating_mul(Self::CHEAP) <= done.bytes, bytes }
+        // Of a step that only met what compaction leaves itself nothing can be learned.
+        let replaced = done.bytes.max(engine.compaction_limits().step_bytes);
+        Self { good: done.base_bytes.saturating_mul(Self::CHEAP) <= replaced, bytes }
     }
 
     /// Whether the next step is likely to be cheap, or it is time to try: as much has been
