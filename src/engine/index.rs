@@ -190,8 +190,9 @@ impl Index {
         id: EntryId,
         acked: Position,
         is_read: impl Fn(Range<Position>) -> bool,
+        gone: impl FnMut(&StoredValue),
     ) {
-        self.change(id, |entry| entry.prune(acked, is_read));
+        self.change(id, |entry| entry.prune(acked, is_read, gone));
     }
 
     /// Puts a version on top of an entry's versions. With `keep` the version it hides
