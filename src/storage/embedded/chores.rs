@@ -55,6 +55,11 @@ impl<F: DiskFile> Chore<F> {
         Self(Work::Sync { number, file, syncs, through })
     }
 
+    /// Whether it makes room, and needs none.
+    pub(super) fn gives_back(&self) -> bool {
+        matches!(self.0, Work::Remove { .. } | Work::Cut(_))
+    }
+
     /// Does the work. Takes as long as the disk does.
     pub fn run<D: Disk<File = F>>(self, disk: &D) -> Finished<F> {
         Finished(match self.0 {
@@ -128,10 +133,10 @@ impl<D: Disk> Segments<D> {
         // acknowledged, and so killed no object. On a full disk they wait for this. But what
         // killed the last object must not be lost: then that object would be the one to keep.
         let dead = segment.live == 0 && self.is_durable(segment.dead_since);
-        if !dead || is_head || self.removing || self.not_removed {
+        if !dead || is_head || self.removal_runs || self.not_removed {
             return None;
         }
-        self.removing = true;
+        self.removal_runs = true;
         Some(Chore(Work::Remove { number }))
     }
 
@@ -149,22 +154,37 @@ impl<D: Disk> Segments<D> {
         Some(Chore(Work::Cut(self.sealed.swap_remove(next))))
     }
 
+    /// A segment has been begun while several were to be removed: the next one that is removed
+    /// stands for it. Until then whoever writes should wait, or a slow disk would never catch
+    /// up. Where removals fail, or none is under way, there is nothing to wait for.
+    pub fn awaits_removal(&self) -> bool {
+        self.removal_owed && self.removal_runs
+    }
+
+    /// Whether more segments are dead than can be on their way.
+    pub(super) fn removals_lag(&self) -> bool {
+        const DEAD_MAX: usize = 2;
+        self.segments.values().take_while(|segment| segment.live == 0).nth(DEAD_MAX).is_some()
+    }
+
     /// Takes the result of a chore.
     pub fn finish_chore(&mut self, finished: Finished<D::File>) {
+        if let Outcome::Removed(..) = finished.0 {
+            self.removal_runs = false;
+            self.removal_owed = false;
+        }
         match finished.0 {
             Outcome::Prepared(header, result) => self.prepared(header, result),
             Outcome::Removed(number, Ok(())) => {
                 self.segments.remove(&number);
                 // An open file would keep its space.
                 self.sealed.retain(|sealed| sealed.number != number);
-                self.removing = false;
                 // Now another is the oldest, and no write may come to look after it.
                 if self.in_doubt.is_none() {
                     self.move_last_objects();
                 }
             }
             Outcome::Removed(number, Err(error)) => {
-                self.removing = false;
                 self.not_removed = true;
                 tracing::warn!(segment = number, %error, "a dead segment can't be removed");
             }

@@ -68,7 +68,7 @@
 //!
 //! | file          | what                                              |
 //! |---------------|---------------------------------------------------|
-//! | `threads`     | a writer, a chore runner, a syncer, two readers   |
+//! | `threads`     | a writer, two for chores, a syncer, two readers   |
 //! | `segments`    | the core: a batch in, its answers out             |
 //! | `run`         | records staged and written together               |
 //! | `durable`     | what is synced, and what follows when that fails  |

@@ -138,7 +138,9 @@ pub struct Segments<D: Disk> {
     /// The largest record of late, in bytes: the next segment should have room for such.
     pub(super) largest: u64,
     /// Whether a removal is under way.
-    pub(super) removing: bool,
+    pub(super) removal_runs: bool,
+    /// A segment was begun that one has to go for, since removals lag behind.
+    pub(super) removal_owed: bool,
     /// Whether one has failed. It is tried again when a new segment is wanted.
     pub(super) not_removed: bool,
     /// The oldest segment and what lived in it when it was last seen that it has to stay.
@@ -297,6 +299,7 @@ impl<D: Disk> Segments<D> {
         let next = self.next_head(more + fences)?;
         // 3. The seal is the first thing in it, in one sync with what follows.
         self.segments.insert(next.header.number, Segment::new(next.header.capacity));
+        self.removal_owed = self.removals_lag();
         self.largest /= 2;
         if let Some(old) = self.head.replace(next) {
             self.seal(&old);
