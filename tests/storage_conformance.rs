@@ -15,6 +15,8 @@ use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore};
 use aft::storage::memory::MemoryStore;
 use aft::storage::redis::{RedisOptions, RedisStore};
 use aft::storage::resilient::{Decided, ResilientStore, RetryPolicy};
+#[cfg(feature = "s3")]
+use aft::storage::s3::{S3Options, S3Store};
 use aft::storage::{Created, Limits, Store, StoreError, StoreFuture};
 use bytes::Bytes;
 use common::backing::{self, Backing};
@@ -50,6 +52,16 @@ impl World {
         Self { kind, clients }
     }
 
+    #[cfg(feature = "s3")]
+    async fn s3(backing: &Backing) -> Self {
+        let Ok(config::Store::S3(address)) = backing.store().parse() else { panic!() };
+        let mut clients: Vec<Arc<dyn Store>> = Vec::new();
+        for _ in 0..CLIENTS {
+            clients.push(Arc::new(S3Store::open(&address, S3Options::default()).await.unwrap()));
+        }
+        Self { kind: "s3", clients }
+    }
+
     fn store(&self) -> &Arc<dyn Store> {
         &self.clients[0]
     }
@@ -78,6 +90,13 @@ where
             let directory = TempDir::new();
             let backing = Backing::start(kind, directory.path());
             test(World::redis(name, &backing).await).await;
+        }
+
+        #[cfg(feature = "s3")]
+        {
+            let directory = TempDir::new();
+            let backing = Backing::start(backing::Kind::S3, directory.path());
+            test(World::s3(&backing).await).await;
         }
     });
 }

@@ -1,0 +1,127 @@
+//! Where a bucket is.
+
+use super::{decode, encode};
+use crate::config::YesNo;
+use crate::config::setting::Kind;
+use crate::config::value::Value;
+use std::fmt;
+use std::path::PathBuf;
+
+/// A bucket of S3, or of a server that speaks its protocol. Who we are is not said here: the
+/// credentials come from where all programs that use AWS look for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3Address {
+    /// The name of the bucket.
+    pub bucket: String,
+    /// What all keys begin with, so that several can share a bucket; without a `/` at its end.
+    pub prefix: String,
+    /// The server, with `http://` or `https://`; AWS' own without.
+    pub endpoint: Option<String>,
+    /// The region; from the environment or the profile without.
+    pub region: Option<String>,
+    /// The profile of the AWS configuration that has the credentials.
+    pub profile: Option<String>,
+    /// The file that has them, in the form of `~/.aws/credentials`.
+    pub credentials_file: Option<PathBuf>,
+    /// Whether the bucket stands in the path of a URL, not in the host's name; by default where
+    /// an endpoint is given.
+    pub path_style: Option<YesNo>,
+    /// Certificates of the authorities that may vouch for the server, in PEM; the system's without.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl S3Address {
+    const PREFIX: &str = "aft";
+
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let (path, options) = text.split_once('?').unwrap_or((text, ""));
+        let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        let mut address = Self {
+            bucket: bucket.to_owned(),
+            prefix: if prefix.is_empty() { Self::PREFIX } else { prefix }.to_owned(),
+            endpoint: None,
+            region: None,
+            profile: None,
+            credentials_file: None,
+            path_style: None,
+            ca_file: None,
+        };
+        for option in options.split('&').filter(|option| !option.is_empty()) {
+            address.take_option(option)?;
+        }
+        address.check()?;
+        Ok(address)
+    }
+
+    fn take_option(&mut self, option: &str) -> Result<(), String> {
+        let known = "the options of S3 are endpoint, region, profile, credentials, path-style and \
+                     ca, such as ?endpoint=http://127.0.0.1:9000";
+        let (name, value) = option.split_once('=').ok_or(known)?;
+        let value = decode(value).filter(|value| !value.is_empty()).ok_or(known)?;
+        match name {
+            "endpoint" => self.endpoint = Some(value),
+            "region" => self.region = Some(value),
+            "profile" => self.profile = Some(value),
+            "credentials" => self.credentials_file = Some(value.into()),
+            "path-style" => {
+                let choice = YesNo::parse(&value, &Kind::Choice(YesNo::WORDS));
+                self.path_style = Some(choice.map_err(|_| "path-style is yes or no")?);
+            }
+            "ca" => self.ca_file = Some(value.into()),
+            _ => return Err(known.to_owned()),
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        /// A key has at most 1,024 bytes, of which a name takes up to 255.
+        const PREFIX_BYTES_MAX: usize = 512;
+        // Old buckets may have capitals and underscores, and be long.
+        let of_bucket = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        if !(3..=255).contains(&self.bucket.len()) || !self.bucket.bytes().all(of_bucket) {
+            return Err("behind s3:// stands the name of a bucket, such as s3://my-bucket/aft; \
+                        credentials come from the environment or a profile"
+                .to_owned());
+        }
+        let of_prefix = |b: u8| b.is_ascii_alphanumeric() || b"-_.!/".contains(&b);
+        let parts = || self.prefix.split('/');
+        if self.prefix.len() > PREFIX_BYTES_MAX
+            || !self.prefix.bytes().all(of_prefix)
+            || parts().any(|part| part.is_empty() || part.bytes().all(|b| b == b'.'))
+        {
+            return Err("a prefix is of letters, digits and -_.! with single / between, and at \
+                        most 512 long"
+                .to_owned());
+        }
+        let is_url = |url: &String| url.starts_with("http://") || url.starts_with("https://");
+        if !self.endpoint.as_ref().is_none_or(is_url) {
+            return Err("an endpoint begins with http:// or https://".to_owned());
+        }
+        Ok(())
+    }
+
+    pub(super) fn to_text(&self) -> String {
+        let file = |file: &Option<PathBuf>| Some(file.as_ref()?.display().to_string());
+        let options = [
+            ("endpoint", self.endpoint.clone()),
+            ("region", self.region.clone()),
+            ("profile", self.profile.clone()),
+            ("credentials", file(&self.credentials_file)),
+            ("path-style", self.path_style.map(|choice| choice.word().to_owned())),
+            ("ca", file(&self.ca_file)),
+        ];
+        let options: Vec<String> = options
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", encode(&value?))))
+            .collect();
+        let mark = if options.is_empty() { "" } else { "?" };
+        format!("s3://{}/{}{mark}{}", self.bucket, self.prefix, options.join("&"))
+    }
+}
+
+impl fmt::Display for S3Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text())
+    }
+}

@@ -1,0 +1,269 @@
+//! A bucket of S3 as the store, or of a server that speaks its protocol: an object is an object.
+//!
+//! ```text
+//! <prefix>/o/log/0000000001/00000000000000000042    an object
+//! <prefix>/format                                   what this is, and a random id
+//! ```
+//!
+//! | verb   | what is sent                                                             |
+//! |--------|--------------------------------------------------------------------------|
+//! | create | `PutObject` with `If-None-Match: *`; a large one in parts, of which `CompleteMultipartUpload` has it |
+//! | read   | `GetObject` of a range                                                   |
+//! | list   | `ListObjectsV2` with `start-after`                                       |
+//! | delete | `DeleteObjects`, a thousand at a time                                    |
+//!
+//! Of a create that is refused, 412 says that the name is taken; 409 that another create of it is
+//! under way, so that it has to be asked again ([conditional writes]). Each request is tried once:
+//! [`ResilientStore`](crate::storage::resilient::ResilientStore) tries again. Bytes are protected
+//! on their way by the checksums of the SDK, and end to end by those of the format.
+//!
+//! | module   | what                                                     |
+//! |----------|----------------------------------------------------------|
+//! | `client` | the SDK, set up                                          |
+//! | `check`  | what a start looks at                                    |
+//! | `upload` | objects in parts                                         |
+//! | `errors` | errors of the service, and what each means to the engine |
+//!
+//! [conditional writes]: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+
+mod check;
+mod client;
+mod errors;
+mod upload;
+
+use super::fault::{Fault, in_time};
+use super::{Created, Limits, Store, StoreError, StoreFuture};
+use crate::config::S3Address;
+use crate::rope::Rope;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use bytes::Bytes;
+use std::time::Duration;
+
+/// Names of one answer to a listing, and of one request to delete; the service knows no more.
+const NAMES_MAX: usize = 1000;
+
+/// A larger object goes up in parts of this size: one that is lost costs no more to repeat, and
+/// no more of the object than what is on its way is in memory twice.
+const PART_BYTES: usize = 16 << 20;
+
+/// How S3 is used.
+#[derive(Debug, Clone, Copy)]
+pub struct S3Options {
+    /// How long one request may take to get a connection.
+    pub attempt_timeout: Duration,
+    /// How long a start tries to reach it.
+    pub start_deadline: Duration,
+    /// Randomness: what is written by this store is known by it.
+    pub entropy: u128,
+}
+
+impl Default for S3Options {
+    fn default() -> Self {
+        Self {
+            attempt_timeout: Duration::from_secs(3),
+            start_deadline: Duration::from_secs(10),
+            entropy: 0,
+        }
+    }
+}
+
+/// A store in a bucket.
+#[derive(Debug, Clone)]
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+    prefix: String,
+    warnings: Vec<String>,
+}
+
+impl S3Store {
+    /// Opens the store: checks that the bucket can be one, and only then writes the object that
+    /// says that this is a store of aft, if it isn't there.
+    ///
+    /// # Errors
+    /// `Unavailable` if it couldn't be reached in time, `Fatal` if it can't be used as it is; the
+    /// message says what to do.
+    pub async fn open(address: &S3Address, options: S3Options) -> Result<Self, StoreError> {
+        let mut store = Self::new(address, options).await?;
+        store.warnings =
+            in_time(options.start_deadline, || check::make_usable(&store, options.entropy)).await?;
+        Ok(store)
+    }
+
+    /// Opens what is there for a look: nothing is written.
+    ///
+    /// # Errors
+    /// As of [`S3Store::open`]; also if there is no store.
+    pub async fn look(address: &S3Address, options: S3Options) -> Result<Self, StoreError> {
+        let store = Self::new(address, options).await?;
+        in_time(options.start_deadline, || check::whether_there(&store)).await?;
+        Ok(store)
+    }
+
+    async fn new(address: &S3Address, options: S3Options) -> Result<Self, StoreError> {
+        Ok(Self {
+            client: client::connect(address, options.attempt_timeout)
+                .await
+                .map_err(StoreError::Fatal)?,
+            bucket: address.bucket.clone(),
+            prefix: format!("{}/o/", address.prefix),
+            warnings: Vec::new(),
+        })
+    }
+
+    /// What its owner should know.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The key of the object that says what this is.
+    fn format_key(&self) -> String {
+        format!("{}/format", self.prefix.trim_end_matches("/o/"))
+    }
+
+    /// Keys are text: of other bytes, servers make something else.
+    fn key(&self, name: &str) -> Result<String, Fault> {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'/';
+        if !name.bytes().all(plain) {
+            return Err(Fault::Object(format!("{name:?} can't be part of a key")));
+        }
+        Ok(format!("{}{name}", self.prefix))
+    }
+
+    async fn create_once(&self, name: &str, object: Rope) -> Result<Created, Fault> {
+        let key = self.key(name)?;
+        if object.len() > PART_BYTES {
+            return upload::in_parts(self, key, &object).await;
+        }
+        self.put_if_new(key, object.to_bytes()).await
+    }
+
+    async fn put_if_new(&self, key: String, bytes: Bytes) -> Result<Created, Fault> {
+        let put = self.client.put_object().bucket(&self.bucket).key(key).if_none_match("*");
+        match put.body(ByteStream::from(bytes)).send().await {
+            Ok(_) => Ok(Created::Created),
+            Err(error) => errors::taken(error),
+        }
+    }
+
+    async fn read_once(&self, name: &str, offset: u64, length: u64) -> Result<Bytes, StoreError> {
+        let found = match self.key(name) {
+            Ok(key) => self.get(key, offset, length).await?,
+            // So it was never created.
+            Err(_) => None,
+        };
+        found.ok_or(StoreError::NotFound)
+    }
+
+    /// A range of an object, if there is one.
+    async fn get(&self, key: String, offset: u64, length: u64) -> Result<Option<Bytes>, Fault> {
+        if length == 0 {
+            // There is no range of nothing.
+            let head = self.client.head_object().bucket(&self.bucket).key(key).send().await;
+            return head.map_or_else(errors::missing, |_| Ok(Some(Bytes::new())));
+        }
+        let last = match offset.checked_add(length - 1) {
+            Some(last) if length < u64::MAX && last < i64::MAX as u64 => last.to_string(),
+            _ => String::new(),
+        };
+        // A server that reads numbers as signed would take a larger one for nonsense.
+        let range = format!("bytes={}-{last}", offset.min(i64::MAX as u64));
+        let get = self.client.get_object().bucket(&self.bucket).key(key).range(range);
+        match get.send().await {
+            Ok(found) => match found.body.collect().await {
+                Ok(body) => Ok(Some(body.into_bytes())),
+                Err(error) => Err(Fault::Passing(errors::chain(&error))),
+            },
+            Err(error) => errors::missing(error),
+        }
+    }
+
+    async fn list_once(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, Fault> {
+        let limit = limit.min(NAMES_MAX);
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let list = self.client.list_objects_v2().bucket(&self.bucket);
+        let list = list.prefix(format!("{}{prefix}", self.prefix)).max_keys(limit as i32);
+        let list =
+            list.set_start_after((!after.is_empty()).then(|| format!("{}{after}", self.prefix)));
+        let page = list.send().await?;
+        let keys = page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key);
+        let names = keys.filter_map(|key| Some(key.strip_prefix(&self.prefix)?.to_owned()));
+        let mut names: Vec<String> = names.collect();
+        // A directory bucket (S3 Express) gives them in an order of its own.
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    async fn delete_once(&self, names: &[String]) -> Result<(), Fault> {
+        // A name that can't be part of a key was never created.
+        let keys: Vec<String> = names.iter().filter_map(|name| self.key(name).ok()).collect();
+        for keys in keys.chunks(NAMES_MAX) {
+            let objects = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
+            let objects = objects.collect::<Result<Vec<_>, _>>().map_err(errors::of_request)?;
+            let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build();
+            self.delete_objects(delete.map_err(errors::of_request)?).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_objects(&self, delete: Delete) -> Result<(), Fault> {
+        let request = self.client.delete_objects().bucket(&self.bucket).delete(delete);
+        let failed = request.send().await?.errors.unwrap_or_default();
+        match failed.into_iter().find(|error| error.code() != Some("NoSuchKey")) {
+            None => Ok(()),
+            Some(error) => Err(errors::of_code(
+                error.code().unwrap_or_default(),
+                error.message().unwrap_or_default(),
+            )),
+        }
+    }
+}
+
+impl Store for S3Store {
+    fn limits(&self) -> Limits {
+        Limits {
+            // Larger ones would be possible; the engine holds a group in memory.
+            object_bytes_max: 1 << 30,
+            group_bytes_useful: 8 << 20,
+            // Each takes some 30 ms, and what comes meanwhile waits for the next.
+            creates_in_flight: 16,
+            // What comes in the time that another request takes.
+            read_gap_bytes: 1 << 20,
+            survives_process: true,
+        }
+    }
+
+    fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
+        self.create_in_pieces(name, object.into())
+    }
+
+    fn create_in_pieces<'a>(&'a self, name: &'a str, object: Rope) -> StoreFuture<'a, Created> {
+        Box::pin(async move { Ok(self.create_once(name, object).await?) })
+    }
+
+    fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes> {
+        Box::pin(self.read_once(name, offset, length))
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<String>> {
+        Box::pin(async move { Ok(self.list_once(prefix, after, limit).await?) })
+    }
+
+    fn delete<'a>(&'a self, names: &'a [String]) -> StoreFuture<'a, ()> {
+        Box::pin(async move { Ok(self.delete_once(names).await?) })
+    }
+}
