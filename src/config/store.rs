@@ -149,9 +149,18 @@ fn decode(text: &str) -> Option<String> {
 
 /// Percent-encodes all that could be taken for a part of the address.
 fn encode(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+    encode_but(text, b"-_.~")
+}
+
+/// The same for the value of an option, in which paths and addresses stay readable.
+fn encode_option(text: &str) -> String {
+    encode_but(text, b"-_.~:/")
+}
+
+fn encode_but(text: &str, plain: &[u8]) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || plain.contains(&b);
     text.bytes()
-        .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .map(|b| if is_plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
         .collect()
 }
 

@@ -1,6 +1,6 @@
 //! Where a Redis is.
 
-use super::{decode, encode, without_password};
+use super::{decode, encode, encode_option, without_password};
 use crate::config::value::{MASK, Secret};
 use std::fmt;
 use std::path::PathBuf;
@@ -152,7 +152,7 @@ impl RedisAddress {
         let options: Vec<String> = prefix
             .into_iter()
             .chain(files)
-            .map(|(name, value)| format!("{name}={}", encode(&value)))
+            .map(|(name, value)| format!("{name}={}", encode_option(&value)))
             .collect();
         let options =
             if options.is_empty() { String::new() } else { format!("?{}", options.join("&")) };

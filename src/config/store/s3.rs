@@ -1,6 +1,6 @@
 //! Where a bucket is.
 
-use super::{decode, encode};
+use super::{decode, encode_option};
 use crate::config::YesNo;
 use crate::config::setting::Kind;
 use crate::config::value::Value;
@@ -113,7 +113,7 @@ impl S3Address {
         ];
         let options: Vec<String> = options
             .into_iter()
-            .filter_map(|(name, value)| Some(format!("{name}={}", encode(&value?))))
+            .filter_map(|(name, value)| Some(format!("{name}={}", encode_option(&value?))))
             .collect();
         let mark = if options.is_empty() { "" } else { "?" };
         format!("s3://{}/{}{mark}{}", self.bucket, self.prefix, options.join("&"))

@@ -32,7 +32,7 @@ fn its_text_reads_back_and_shows_no_password() {
     for text in [
         "redis://h:1",
         "redis://:secr%C3%A9t@h:1/15?prefix=a.b",
-        "rediss-cluster://u:secr%25t@[::1]:1,h:2?ca=%2Fca&cert=%2Fcert&key=%2Fkey",
+        "rediss-cluster://u:secr%25t@[::1]:1,h:2?ca=/ca&cert=/cert&key=/key",
     ] {
         let store: Store = text.parse().unwrap();
         assert_eq!(store.to_text(), text);
@@ -64,11 +64,40 @@ fn what_is_wrong_with_it_is_said() {
         ("redis://h?db=3", "prefix, ca, cert and key"),
         ("redis://h?ca=x", "use rediss://"),
         ("rediss://h?cert=x", "both cert and key"),
-        ("s3://bucket/x", "no store for s3"),
-        ("dynamodb://table", "no store for dynamodb"),
+        ("dynamodb://table", "no store for DynamoDB"),
+        ("s3:bucket", "use 'embedded:DIR'"),
+        ("s3://", "the name of a bucket"),
+        ("s3://key:secret@bucket", "credentials come from"),
+        ("s3://bucket/a//b", "single / between"),
+        ("s3://bucket/../b", "single / between"),
+        ("s3://bucket/a%20b", "a prefix is of"),
+        ("s3://bucket?endpoint=host:9000", "begins with http://"),
+        ("s3://bucket?path-style=perhaps", "yes or no"),
+        ("s3://bucket?endpont=x", "endpoint, region, profile"),
         ("http://h", "use 'embedded:DIR'"),
     ] {
         let said = text.parse::<Store>().unwrap_err();
         assert!(said.contains(advice), "{text}: {said}");
     }
+}
+
+#[test]
+fn a_bucket_has_a_prefix_and_what_else_is_needed() {
+    let s3 = |text: &str| match text.parse() {
+        Ok(Store::S3(address)) => *address,
+        other => panic!("{text}: {other:?}"),
+    };
+    let plain = s3("s3://my-bucket");
+    assert_eq!((plain.bucket.as_str(), plain.prefix.as_str()), ("my-bucket", "aft"));
+    assert_eq!((&plain.endpoint, &plain.region, plain.path_style), (&None, &None, None));
+    assert_eq!(s3("s3://my-bucket/"), plain);
+    assert_eq!(s3("s3://my-bucket/aft/"), plain);
+    let text = "s3://b.c/shop/eu?endpoint=http://[::1]:9000&region=eu-central-1&profile=me\
+                &credentials=/run/a%26b&path-style=no&ca=/ca.pem";
+    let full = s3(text);
+    assert_eq!((full.bucket.as_str(), full.prefix.as_str()), ("b.c", "shop/eu"));
+    assert_eq!(full.credentials_file, Some("/run/a&b".into()));
+    assert_eq!(full.path_style, Some(crate::config::YesNo::No));
+    assert_eq!(Store::S3(Box::new(full)).to_text(), text);
+    assert_eq!(Store::S3(Box::new(plain)).to_text(), "s3://my-bucket/aft");
 }

@@ -1,11 +1,15 @@
 //! The SDK, set up: where it goes, what it tries, whom it trusts.
 
 use crate::config::{S3Address, YesNo};
-use aws_config::profile::ProfileFileCredentialsProvider;
-use aws_config::profile::profile_file::{ProfileFileKind, ProfileFiles};
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::imds::region::ImdsRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_s3::Client;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -30,45 +34,34 @@ pub(super) async fn connect(
         let http = http.tls_provider(Provider::Rustls(CryptoMode::Ring));
         http.tls_context(trust(address)?).build_https()
     };
+    let region = region(address).await?;
     let mut shared = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
+        .http_client(http.clone())
+        .region(region.clone())
         // Whether to try again, how often and how long is decided in one place, for all stores.
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(connect_timeout).build());
-    let files = credentials_files(address);
+    if let Some(endpoint) = &address.endpoint {
+        shared = shared.endpoint_url(endpoint);
+    }
     if let Some(profile) = &address.profile {
         shared = shared.profile_name(profile);
     }
-    if let Some(files) = &files {
-        shared = shared.profile_files(files.clone());
-    }
-    if address.profile.is_some() || files.is_some() {
+    if address.profile.is_some() || address.credentials_file.is_some() {
         // What is asked for by name comes before what the environment has.
-        let mut named = ProfileFileCredentialsProvider::builder();
+        let provider =
+            ProviderConfig::without_region().with_http_client(http).with_region(Some(region));
+        let mut named = ProfileFileCredentialsProvider::builder().configure(&provider);
         if let Some(profile) = &address.profile {
             named = named.profile_name(profile);
         }
-        if let Some(files) = files {
+        if let Some(files) = credentials_files(address) {
             named = named.profile_files(files);
         }
         shared = shared.credentials_provider(named.build());
     }
-    if let Some(region) = &address.region {
-        shared = shared.region(Region::new(region.clone()));
-    }
-    if let Some(endpoint) = &address.endpoint {
-        shared = shared.endpoint_url(endpoint);
-    }
     let shared = shared.load().await;
-    let mut config = aws_sdk_s3::config::Builder::from(&shared);
-    if shared.region().is_none() {
-        if address.endpoint.is_none() {
-            let why = "no region: name it with ?region=, in AWS_REGION or in the profile";
-            return Err(why.to_owned());
-        }
-        // A server of one's own has none, but the signature must name one.
-        config = config.region(Region::from_static("us-east-1"));
-    }
+    let config = aws_sdk_s3::config::Builder::from(&shared);
     let path_style = match address.path_style {
         Some(choice) => choice == YesNo::Yes,
         None => address.endpoint.is_some(),
@@ -76,10 +69,30 @@ pub(super) async fn connect(
     Ok(Client::from_conf(config.force_path_style(path_style).build()))
 }
 
-fn credentials_files(address: &S3Address) -> Option<ProfileFiles> {
+/// The region to sign for. A server of one's own has none, but the signature must name one.
+async fn region(address: &S3Address) -> Result<Region, String> {
+    if let Some(region) = &address.region {
+        return Ok(Region::new(region.clone()));
+    }
+    let mut profile = ProfileFileRegionProvider::builder();
+    if let Some(name) = &address.profile {
+        profile = profile.profile_name(name);
+    }
+    let known = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
+    let known = known.or_else(profile.build());
+    let known = match &address.endpoint {
+        Some(_) => known.or_else("us-east-1"),
+        None => known.or_else(ImdsRegionProvider::builder().build()),
+    };
+    known.region().await.ok_or_else(|| {
+        "no region: name it with ?region=, in AWS_REGION or in the profile".to_owned()
+    })
+}
+
+fn credentials_files(address: &S3Address) -> Option<EnvConfigFiles> {
     let file = address.credentials_file.as_ref()?;
-    let files = ProfileFiles::builder().include_default_config_file(true);
-    Some(files.with_file(ProfileFileKind::Credentials, file).build())
+    let files = EnvConfigFiles::builder().include_default_config_file(true);
+    Some(files.with_file(EnvConfigFileKind::Credentials, file).build())
 }
 
 fn trust(address: &S3Address) -> Result<TlsContext, String> {
