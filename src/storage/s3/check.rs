@@ -1,6 +1,6 @@
 //! What a start asks of a bucket before it trusts it with anything.
 
-use super::{S3Store, errors};
+use super::{S3Store, errors, upload};
 use crate::storage::Created;
 use crate::storage::fault::Fault;
 use aws_sdk_s3::types::{BucketVersioningStatus, Delete, ObjectIdentifier};
@@ -19,11 +19,14 @@ pub(super) async fn make_usable(store: &S3Store, entropy: u128) -> Result<Vec<St
         Some(format) => format,
         None => [FORMAT, format!("{entropy:032x}").as_bytes()].concat().into(),
     };
-    // The first may be ours. The second must be refused, or fences would hold nobody back.
-    for _ in 0..2 {
-        if store.put_if_new(store.format_key(), format.clone()).await? == Created::AlreadyExists {
-            return Ok(warnings(store).await);
-        }
+    // The first may be ours. What comes then must be refused, both ways, or fences would hold
+    // nobody back.
+    let key = store.format_key();
+    store.put_if_new(key.clone(), format.clone()).await?;
+    let put = store.put_if_new(key.clone(), format.clone()).await?;
+    let uploaded = upload::in_parts(store, key, &format.into()).await?;
+    if (put, uploaded) == (Created::AlreadyExists, Created::AlreadyExists) {
+        return Ok(warnings(store).await);
     }
     Err(Fault::Refused(
         "this server ignores If-None-Match, so two nodes could write over each other: use one that \
@@ -45,14 +48,17 @@ pub(super) async fn whether_there(store: &S3Store) -> Result<(), Fault> {
 
 async fn look_at_format(store: &S3Store) -> Result<Option<Bytes>, Fault> {
     let key = store.format_key();
-    let Some(found) = store.get(key.clone(), 0, u64::MAX).await? else {
+    /// More is not shown of something else.
+    const BYTES_MAX: u64 = 100;
+    let Some(found) = store.get(key.clone(), 0, BYTES_MAX).await? else {
         return Ok(None);
     };
     if found.starts_with(FORMAT) {
         return Ok(Some(found));
     }
     Err(Fault::Foreign(format!(
-        "the object {key} is \"{}\": not a store of aft, or one of a newer version",
+        "the object {key} is \"{}\": not a store of aft, or one of a newer version: use \
+         another prefix, or a newer aft",
         found.escape_ascii()
     )))
 }

@@ -32,8 +32,9 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     const PRECONDITION_FAILED: u16 = 412;
-    match status(&error) {
-        Some(PRECONDITION_FAILED) => Ok(Created::AlreadyExists),
+    // The end of an upload may answer 200, with the error in the body.
+    match (code(&error), status(&error)) {
+        ("PreconditionFailed", _) | ("", Some(PRECONDITION_FAILED)) => Ok(Created::AlreadyExists),
         _ => Err(error.into()),
     }
 }
@@ -43,12 +44,10 @@ pub(super) fn missing<E>(error: SdkError<E>) -> Result<Option<Bytes>, Fault>
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    const NOT_FOUND: u16 = 404;
-    const RANGE_NOT_SATISFIABLE: u16 = 416;
-    match (status(&error), code(&error)) {
-        (Some(RANGE_NOT_SATISFIABLE), _) => Ok(Some(Bytes::new())),
-        // Of a HEAD there is no code.
-        (Some(NOT_FOUND), "" | "NoSuchKey" | "NotFound") => Ok(None),
+    match code(&error) {
+        "InvalidRange" => Ok(Some(Bytes::new())),
+        // Any other 404 may come from something in between, and would be believed.
+        "NoSuchKey" => Ok(None),
         _ => Err(error.into()),
     }
 }
@@ -120,6 +119,15 @@ pub(super) fn of_code(code: &str, message: &str) -> Fault {
         }
         "InvalidBucketName" => Fault::Refused(said),
         "NotImplemented" => {
+            Fault::Refused(format!("{said}: this server can't do what aft needs of S3"))
+        }
+        "RequestTimeTooSkewed" => {
+            Fault::Refused(format!("{said}: the clock of this machine is wrong"))
+        }
+        "InvalidObjectState" => Fault::Refused(format!(
+            "{said}: a lifecycle rule has moved it to an archive; no rule may touch these objects"
+        )),
+        "MethodNotAllowed" => {
             Fault::Refused(format!("{said}: this server can't do what aft needs of S3"))
         }
         "EntityTooLarge" => Fault::Object(said),

@@ -48,6 +48,9 @@ const NAMES_MAX: usize = 1000;
 /// no more of the object than what is on its way is in memory twice.
 const PART_BYTES: usize = 16 << 20;
 
+/// Larger objects would be possible; but the engine holds a group in memory.
+const OBJECT_BYTES_MAX: u64 = 1 << 30;
+
 /// How S3 is used.
 #[derive(Debug, Clone, Copy)]
 pub struct S3Options {
@@ -134,6 +137,10 @@ impl S3Store {
 
     async fn create_once(&self, name: &str, object: Rope) -> Result<Created, Fault> {
         let key = self.key(name)?;
+        if object.len() as u64 > OBJECT_BYTES_MAX {
+            let why = format!("{} bytes are more than {OBJECT_BYTES_MAX}", object.len());
+            return Err(Fault::Object(why));
+        }
         if object.len() > PART_BYTES {
             return upload::in_parts(self, key, &object).await;
         }
@@ -159,25 +166,25 @@ impl S3Store {
 
     /// A range of an object, if there is one.
     async fn get(&self, key: String, offset: u64, length: u64) -> Result<Option<Bytes>, Fault> {
-        if length == 0 {
-            // There is no range of nothing.
-            let head = self.client.head_object().bucket(&self.bucket).key(key).send().await;
-            return head.map_or_else(errors::missing, |_| Ok(Some(Bytes::new())));
-        }
-        let last = match offset.checked_add(length - 1) {
+        // There is no range of nothing, and of a HEAD that fails nobody learns why.
+        let last = match offset.checked_add(length.max(1) - 1) {
             Some(last) if length < u64::MAX && last < i64::MAX as u64 => last.to_string(),
             _ => String::new(),
         };
         // A server that reads numbers as signed would take a larger one for nonsense.
         let range = format!("bytes={}-{last}", offset.min(i64::MAX as u64));
         let get = self.client.get_object().bucket(&self.bucket).key(key).range(range);
-        match get.send().await {
-            Ok(found) => match found.body.collect().await {
-                Ok(body) => Ok(Some(body.into_bytes())),
-                Err(error) => Err(Fault::Passing(errors::chain(&error))),
-            },
-            Err(error) => errors::missing(error),
-        }
+        let found = match get.send().await {
+            Ok(found) => found,
+            Err(error) => return errors::missing(error),
+        };
+        let is_range = found.content_range().is_some();
+        let body = found.body.collect().await;
+        let body = body.map_err(|error| Fault::Passing(errors::chain(&error)))?.into_bytes();
+        // A server may answer with the whole object instead.
+        let start = if is_range { 0 } else { offset.min(body.len() as u64) };
+        let end = start.saturating_add(length).min(body.len() as u64);
+        Ok(Some(body.slice(start as usize..end as usize)))
     }
 
     async fn list_once(
@@ -190,17 +197,33 @@ impl S3Store {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let list = self.client.list_objects_v2().bucket(&self.bucket);
-        let list = list.prefix(format!("{}{prefix}", self.prefix)).max_keys(limit as i32);
-        let list =
-            list.set_start_after((!after.is_empty()).then(|| format!("{}{after}", self.prefix)));
-        let page = list.send().await?;
-        let keys = page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key);
-        let names = keys.filter_map(|key| Some(key.strip_prefix(&self.prefix)?.to_owned()));
-        let mut names: Vec<String> = names.collect();
-        // A directory bucket (S3 Express) gives them in an order of its own.
-        names.sort_unstable();
-        Ok(names)
+        let start_after = (!after.is_empty()).then(|| format!("{}{after}", self.prefix));
+        let mut token = None;
+        loop {
+            let list = self.client.list_objects_v2().bucket(&self.bucket);
+            let list = list.prefix(format!("{}{prefix}", self.prefix)).max_keys(limit as i32);
+            let list = list.set_start_after(start_after.clone()).set_continuation_token(token);
+            let page = list.send().await?;
+            let objects = page.contents.unwrap_or_default().into_iter();
+            let keys = objects.filter_map(|object| object.key);
+            let names = keys.filter_map(|key| Some(key.strip_prefix(&self.prefix)?.to_owned()));
+            let names: Vec<String> = names.collect();
+            let in_order = names.first().is_none_or(|first| first.as_str() > after)
+                && names.is_sorted_by(|one, next| one < next);
+            if !in_order {
+                let why = "this server does not list in order, as a directory bucket doesn't: use \
+                           a general purpose bucket";
+                return Err(Fault::Foreign(why.to_owned()));
+            }
+            // A page of what was deleted lately is empty, and not the last one.
+            token = page.next_continuation_token;
+            if !names.is_empty() || page.is_truncated != Some(true) {
+                return Ok(names);
+            }
+            if token.is_none() {
+                return Err(Fault::Passing("a listing that ends in the middle".to_owned()));
+            }
+        }
     }
 
     async fn delete_once(&self, names: &[String]) -> Result<(), Fault> {
@@ -231,8 +254,7 @@ impl S3Store {
 impl Store for S3Store {
     fn limits(&self) -> Limits {
         Limits {
-            // Larger ones would be possible; the engine holds a group in memory.
-            object_bytes_max: 1 << 30,
+            object_bytes_max: OBJECT_BYTES_MAX,
             group_bytes_useful: 8 << 20,
             // Each takes some 30 ms, and what comes meanwhile waits for the next.
             creates_in_flight: 16,

@@ -7,7 +7,7 @@ use crate::rope::Rope;
 use crate::storage::Created;
 use crate::storage::fault::Fault;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use tokio::task::JoinSet;
 
 /// Parts on their way at once; each is in memory a second time.
@@ -47,7 +47,8 @@ pub(super) async fn in_parts(
     object: &Rope,
 ) -> Result<Created, Fault> {
     let begin = store.client.create_multipart_upload().bucket(&store.bucket).key(&key);
-    let begun = begin.send().await?;
+    // The SDK sends one with each part, so the whole has to be of the same kind.
+    let begun = begin.checksum_algorithm(ChecksumAlgorithm::Crc32).send().await?;
     let id = begun.upload_id.ok_or_else(|| Fault::Passing("an upload without an id".into()))?;
     let mut upload = Upload { store: store.clone(), key, id, ended: false };
     let parts = upload.send(object).await?;
@@ -73,6 +74,7 @@ impl Upload {
             }
             let part = self.store.client.upload_part().bucket(&self.store.bucket);
             let part = part.key(&self.key).upload_id(&self.id).part_number(number);
+            let part = part.checksum_algorithm(ChecksumAlgorithm::Crc32);
             let part = part.body(ByteStream::from(bytes));
             under_way.spawn(async move {
                 let done = part.send().await?;
