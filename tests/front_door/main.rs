@@ -13,6 +13,7 @@ mod held;
 mod large;
 mod pipeline;
 mod slow;
+mod told;
 mod transactions;
 mod users;
 mod wire;

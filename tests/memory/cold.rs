@@ -68,10 +68,13 @@ fn executes(client: &mut Client) {
     commands.push(command(&[b"APPEND", &name(10), b"x"]));
     commands.push(command(&[b"STRLEN", &name(10)]));
     commands.push(command(&[b"SET", &name(10), &value(10, 0, LENGTH)]));
+    // It begins anew where it began, when the values are there.
+    commands.push(command(&[b"SELECT", b"1"]));
     commands.push(command(&[b"EXEC"]));
     let (count, replies) = rounds(client, |client| pipeline(client, &commands));
+    assert_eq!(client.cmd("SELECT 0"), Reply::ok());
     let executed = replies.last().expect("EXEC").items().to_vec();
-    assert_eq!(executed.len() as u64, READ + 3);
+    assert_eq!(executed.len() as u64, READ + 4);
     for (key, reply) in (0..READ).zip(&executed) {
         assert!(*reply == Reply::Bulk(value(key, 0, LENGTH)), "key {key} differs");
     }

@@ -71,6 +71,7 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("scripts/config.txt", &["| CONFIG REWRITE |", "| CONFIG SET of a value", "| CONFIG SET tls-cert-file", "| CONFIG SET of port"]),
     ("scripts/absent.txt", &["| FUNCTION, SCRIPT, MODULE |", "| SAVE, BGSAVE", "| ROLE, REPLICAOF", "| MEMORY |", "| CLIENT | CACHING"]),
     ("front_door/users.rs", &["| ACL SETUSER and the file"]),
+    ("watching_against_redis.rs", &["| INFO commandstats |"]),
     ("scripts/latency.txt", &["| WAIT |", "| LATENCY |"]),
     ("commands_against_redis/floats.rs", &["| INCRBYFLOAT |"]),
     ("commands_against_redis/strings.rs", &["| any of them, BITOP too |", "| APPEND, SETRANGE"]),

@@ -30,7 +30,7 @@ pub(crate) fn class(name: &str) -> BoxedStrategy<Word> {
         "nasty" => prop_oneof![
             4 => of(NASTY),
             1 => Just(Word::Bytes(b"\xff\0\r\n \x80".to_vec())),
-            1 => Just(Word::Bytes(vec![b'7'; 300])),
+            1 => select(vec![300, 70_000]).prop_map(|length| Word::Bytes(vec![b'7'; length])),
         ]
         .boxed(),
         _ => of(list(name)),

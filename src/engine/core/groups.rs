@@ -53,6 +53,7 @@ impl Core {
         let header = Header::new(Kind::Group, 0, node, position - log_begins);
         group.extent = group.builder.extent(&header);
         Some(Departure {
+            sent_at: self.now.monotonic(),
             position,
             seq: position - log_begins,
             node,

@@ -265,6 +265,8 @@ impl PendingGroup {
 /// A group on its way to the store.
 #[derive(Debug)]
 pub struct Departure {
+    /// When: the monotonic time.
+    pub sent_at: Duration,
     /// Its position.
     pub position: Position,
     /// Its number in the log of `node`.

@@ -4,7 +4,7 @@
 use super::disk::{Disk, DiskFile, SyncPoint};
 use super::format::{make_segment, segment_name, store_error};
 use super::record::{DATA_START, Fence, SegmentHeader};
-use super::segments::Segments;
+use super::segments::{Point, Segments};
 use super::{Durability, format::reserve_bytes};
 use crate::storage::StoreError;
 use std::io;
@@ -20,6 +20,8 @@ enum Work<F> {
     Prepare { header: SegmentHeader, fill: bool },
     /// Remove a segment in which nothing lives.
     Remove { number: u64 },
+    /// Give back what lies behind the end of a sealed segment.
+    Cut(SealedEnd<F>),
     /// Make durable what a segment holds before `through`.
     Sync { number: u64, file: Arc<F>, through: u64 },
 }
@@ -32,6 +34,7 @@ pub struct Finished<F>(Outcome<F>);
 enum Outcome<F> {
     Prepared(SegmentHeader, io::Result<F>),
     Removed(u64, io::Result<()>),
+    Cut(u64, u64, io::Result<()>),
     Synced(u64, u64, io::Result<()>),
 }
 
@@ -40,7 +43,9 @@ impl<F> Finished<F> {
     pub fn is_ok(&self) -> bool {
         match &self.0 {
             Outcome::Prepared(_, result) => result.is_ok(),
-            Outcome::Removed(_, result) | Outcome::Synced(_, _, result) => result.is_ok(),
+            Outcome::Removed(_, result)
+            | Outcome::Cut(_, _, result)
+            | Outcome::Synced(_, _, result) => result.is_ok(),
         }
     }
 }
@@ -53,6 +58,10 @@ impl<F: DiskFile> Chore<F> {
                 Outcome::Prepared(header, make_segment(disk, header, fill))
             }
             Work::Remove { number } => Outcome::Removed(number, remove_segment(disk, number)),
+            // Not synced: if a crash takes it back, there is again what counts for nothing.
+            Work::Cut(SealedEnd { number, file, end, .. }) => {
+                Outcome::Cut(number, end, file.set_length(end))
+            }
             Work::Sync { number, file, through } => {
                 Outcome::Synced(number, through, file.sync(SyncPoint::Batch))
             }
@@ -68,6 +77,16 @@ fn remove_segment<D: Disk>(disk: &D, number: u64) -> io::Result<()> {
         _ => {}
     }
     disk.sync_directory(SyncPoint::RemovedSegment)
+}
+
+/// A segment that is written no more, and where it ends.
+#[derive(Debug)]
+pub(super) struct SealedEnd<F> {
+    pub(super) number: u64,
+    pub(super) file: Arc<F>,
+    pub(super) end: u64,
+    /// Behind the seal that says so, once that is written.
+    pub(super) seal: Option<Point>,
 }
 
 /// The segment after the head.
@@ -93,16 +112,37 @@ impl<D: Disk> Segments<D> {
             self.spare = Spare::Preparing;
             return Some(Chore(Work::Prepare { header, fill }));
         }
+        self.take_removal().or_else(|| self.take_cut())
+    }
+
+    fn take_removal(&mut self) -> Option<Chore<D::File>> {
         // Only the oldest: the deletes and fences in a segment are needed as long as
         // there are older ones.
         let (&number, segment) = self.segments.first_key_value()?;
         let is_head = self.head.as_ref().is_some_and(|h| h.header.number == number);
-        let quiet = self.fences.is_empty() && self.in_doubt.is_none();
-        if segment.live > 0 || is_head || !quiet || self.removing.is_some() {
+        // Fences that wait to be written hold back nothing: what they are about was never
+        // acknowledged, and so killed no object. On a full disk they wait for this. But what
+        // killed the last object must not be lost: then that object would be the one to keep.
+        let dead = segment.live == 0 && self.is_durable(segment.dead_since);
+        if !dead || is_head || self.removing.is_some() {
             return None;
         }
         self.removing = Some(number);
         Some(Chore(Work::Remove { number }))
+    }
+
+    /// A sealed segment needs nothing behind its end: not its reserve, nor the room in which
+    /// the next object didn't fit. Only when the seal is durable, though: a start that doesn't
+    /// find it takes the segment for damaged.
+    fn take_cut(&mut self) -> Option<Chore<D::File>> {
+        if self.cutting {
+            // One by one: a start on an old directory has many, and other chores wait behind.
+            return None;
+        }
+        let durable = |sealed: &SealedEnd<_>| sealed.seal.is_some_and(|at| self.is_durable(at));
+        let next = self.sealed.iter().position(durable)?;
+        self.cutting = true;
+        Some(Chore(Work::Cut(self.sealed.swap_remove(next))))
     }
 
     /// With [`Durability::EverySecond`], the sync that is due each second.
@@ -124,6 +164,8 @@ impl<D: Disk> Segments<D> {
             Outcome::Prepared(header, result) => self.prepared(header, result),
             Outcome::Removed(number, Ok(())) => {
                 self.segments.remove(&number);
+                // An open file would keep its space.
+                self.sealed.retain(|sealed| sealed.number != number);
                 self.removing = None;
                 // Now another is the oldest, and no write may come to look after it.
                 if self.in_doubt.is_none() {
@@ -132,6 +174,17 @@ impl<D: Disk> Segments<D> {
             }
             Outcome::Removed(number, Err(error)) => {
                 tracing::warn!(segment = number, %error, "a dead segment can't be removed");
+            }
+            Outcome::Cut(number, end, Ok(())) => {
+                self.cutting = false;
+                if let Some(segment) = self.segments.get_mut(&number) {
+                    segment.bytes = end;
+                }
+            }
+            // It is as good as it was; the next start tries again.
+            Outcome::Cut(number, _, Err(error)) => {
+                self.cutting = false;
+                tracing::warn!(segment = number, %error, "a segment can't be cut at its end");
             }
             Outcome::Synced(number, through, result) => self.synced(number, through, result),
         }

@@ -23,6 +23,8 @@ use std::sync::Arc;
 pub(super) struct Examined<F> {
     pub(super) header: SegmentHeader,
     pub(super) file: Arc<F>,
+    /// The file's length in bytes; less than the capacity if it has been cut at its end.
+    pub(super) length: u64,
     /// The records that count and are known to be synced, in order.
     pub(super) decided: Vec<Record>,
     /// The records that count though nothing says that they are synced.
@@ -85,7 +87,7 @@ pub(super) fn examine<F: DiskFile>(
     let (decided, behind): (Vec<_>, Vec<_>) =
         walked.records.into_iter().filter(counts).partition(|record| record.at < decided_end);
     let tail = whole_prefix(&*file, behind, decided_end, &void)?;
-    // A segment has its whole length from its first moment.
+    // A segment has its whole length from its first moment until it is durably sealed.
     let wanted = sealed_end.unwrap_or(header.capacity);
     let cut_off = (length < wanted).then_some(length..u64::MAX);
     let damage = walked
@@ -98,6 +100,7 @@ pub(super) fn examine<F: DiskFile>(
     Ok(Examined {
         header,
         file,
+        length,
         decided,
         tail,
         fences: own,

@@ -61,8 +61,10 @@
 //!
 //! A segment is removed when nothing in it lives and no older one is left: younger ones
 //! hold the deletes and seals of older ones. The last 1/64 of a segment is for deletes
-//! only, so that a full disk can be relieved. The few small objects that outlive all others
-//! of the oldest segment are copied to the head, so that they don't hold it back.
+//! only, so that a full disk can be relieved. A sealed segment's file is cut at its end when
+//! the seal is durable: the room in which the next object didn't fit is given back. The few
+//! small objects that outlive all others of the oldest segment are copied to the head, so
+//! that they don't hold it back.
 //!
 //! | file          | what                                              |
 //! |---------------|---------------------------------------------------|
@@ -73,7 +75,7 @@
 //! | `examine`     | what of a segment counts                          |
 //! | `scan`        | from header to header                             |
 //! | `read_only`   | the directory for a look, nothing changed         |
-//! | `chores`      | the next segment, dead segments, late syncs       |
+//! | `chores`      | the next segment, dead and sealed ones, syncs     |
 //! | `moves`       | what outlives its segment                         |
 //! | `index`       | name to place                                     |
 //! | `record`      | the bytes                                         |

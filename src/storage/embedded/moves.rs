@@ -17,6 +17,10 @@ use crate::storage::StoreError;
 /// what was written before it came to be the oldest.
 const SHARE_MAX: u64 = 64;
 
+/// So many bytes may be moved in any case: a segment that was cut short is small itself, and
+/// a few small objects must not hold it back either.
+const BYTES_FREE: u64 = 4 << 10;
+
 /// No more objects than that are moved for one segment.
 const OBJECTS_MAX: u64 = 1024;
 
@@ -33,7 +37,7 @@ impl<D: Disk> Segments<D> {
         self.looked_at = Some(state);
         let left = self.index.in_segment(oldest);
         let bytes: u64 = left.iter().map(|(_, place)| place.body_bytes).sum();
-        if bytes > size / SHARE_MAX {
+        if bytes > (size / SHARE_MAX).max(BYTES_FREE) {
             return;
         }
         let mut batch = Batch::new();

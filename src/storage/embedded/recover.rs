@@ -6,7 +6,7 @@
 //! must be there at every later start too, and what we are not going to show must
 //! never come back. So what counts is copied, synced, and the originals are fenced off.
 
-use super::chores::Spare;
+use super::chores::{SealedEnd, Spare};
 use super::disk::{Disk, DiskFile, SyncPoint, read_full};
 use super::examine::{Examined, examine};
 use super::format::{
@@ -17,7 +17,7 @@ use super::index::{Index, Place};
 use super::record::{DATA_START, FENCES_MAX, Fence, Kind, SegmentHeader};
 use super::run::{Item, write_items};
 use super::scan::Record;
-use super::segments::{Head, Segment, Segments};
+use super::segments::{Head, Point, Segment, Segments};
 use super::{EmbeddedOptions, SEGMENT_BYTES_MIN};
 use crate::storage::StoreError;
 use bytes::Bytes;
@@ -111,6 +111,8 @@ impl<D: Disk> Segments<D> {
             spare: Spare::Wanted { fill: true },
             fences: Vec::new(),
             in_doubt: None,
+            sealed: Vec::new(),
+            cutting: false,
             next_number: numbers.max().map_or(1, |last| last + 1),
             largest: 0,
             removing: None,
@@ -179,7 +181,10 @@ impl<D: Disk> Segments<D> {
     fn replay(&mut self, examined: &[Examined<D::File>]) {
         for segment in examined {
             let number = segment.header.number;
-            self.segments.insert(number, Segment { live: 0, bytes: segment.header.capacity });
+            self.segments.insert(number, Segment::new(segment.length));
+            if segment.sealed && segment.length > segment.decided_end {
+                self.sealed.push(sealed_end(segment));
+            }
             for record in segment.decided.iter().chain(&segment.tail) {
                 let before = match record.head.kind {
                     Kind::Object => {
@@ -257,10 +262,14 @@ impl<D: Disk> Segments<D> {
         self.write_settled(&Item::fences(&fences), SyncPoint::SettleFences)?;
         // 3. The originals may be forgotten.
         self.install(&copies, &bodies);
+        let mut head_number = None;
         if let Some(head) = &mut self.head {
             head.written = head.position;
             head.synced = head.position;
+            head_number = Some(head.header.number);
         }
+        let left = undecided.iter().filter(|segment| Some(segment.header.number) != head_number);
+        self.sealed.extend(left.map(sealed_end));
         Ok(())
     }
 
@@ -363,6 +372,16 @@ impl<D: Disk> Segments<D> {
         self.settle(vec![examined], None)?;
         self.in_doubt = None;
         Ok(())
+    }
+}
+
+/// Of a segment whose seal is durable.
+fn sealed_end<F>(segment: &Examined<F>) -> SealedEnd<F> {
+    SealedEnd {
+        number: segment.header.number,
+        file: Arc::clone(&segment.file),
+        end: segment.decided_end,
+        seal: Some(Point::default()),
     }
 }
 

@@ -6,7 +6,8 @@ use super::record::{FENCES_MAX, Fence, Head, Kind, record_bytes};
 use super::segments::Done;
 use crate::rope::Rope;
 use crate::storage::StoreError;
-use std::collections::HashMap;
+use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// Pieces of bodies from this size on are written from where they are; smaller ones are
 /// first gathered, because a copy costs less than a system call.
@@ -42,6 +43,13 @@ impl Item {
         record_bytes(self.name.len(), self.body.len() as u64)
     }
 
+    /// What of it is gathered, and not written from where it is.
+    fn gathered_bytes(&self) -> usize {
+        let pieces = self.body.pieces().iter().map(Bytes::len);
+        let apart: usize = pieces.filter(|&bytes| bytes >= GATHER_BYTES_MAX).sum();
+        self.record_bytes() as usize - apart
+    }
+
     /// The object's name; empty for a fence.
     pub(super) fn name(&self) -> &str {
         std::str::from_utf8(&self.name).unwrap_or_default()
@@ -55,7 +63,7 @@ pub(super) struct Batch {
     /// The length of `items` on disk.
     pub(super) bytes: u64,
     /// Names that `items` change: true for one that will be there.
-    pub(super) changed: HashMap<String, bool>,
+    pub(super) changed: BTreeMap<String, bool>,
     /// Answers that hold only if the run succeeds, though no item is theirs.
     pub(super) dependent: Vec<usize>,
     /// What to answer if all goes well, or the error.
@@ -69,7 +77,7 @@ impl Batch {
         Self {
             items: Vec::new(),
             bytes: 0,
-            changed: HashMap::new(),
+            changed: BTreeMap::new(),
             dependent: Vec::new(),
             answers: Vec::new(),
             no_segment: None,
@@ -106,7 +114,9 @@ pub(super) fn write_items(
     synced_through: u64,
     items: &[Item],
 ) -> Result<Vec<u64>, WriteFailed> {
-    let mut gathered = Gathered { file, start: at, at, bytes: Vec::new() };
+    let gathered: usize = items.iter().map(Item::gathered_bytes).sum();
+    let bytes = Vec::with_capacity(gathered.min(GATHERED_BYTES_MAX));
+    let mut gathered = Gathered { file, start: at, at, bytes };
     let mut bodies = Vec::with_capacity(items.len());
     for item in items {
         let head = Head {

@@ -2,7 +2,7 @@
 //! what may be done beside it (making the next segment, removing a dead one) it hands
 //! out as a [`Chore`](super::chores::Chore).
 
-use super::chores::Spare;
+use super::chores::{SealedEnd, Spare};
 use super::disk::{Disk, DiskFile, SyncPoint, write_all};
 use super::format::{make_segment, reserve_bytes, segment_name, store_error};
 use super::index::{Index, Place};
@@ -13,6 +13,7 @@ use super::{Durability, EmbeddedOptions, OBJECT_BYTES_MAX};
 use crate::rope::Rope;
 use crate::storage::StoreError;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -56,6 +57,21 @@ pub(super) struct Segment {
     pub(super) live: u64,
     /// Its length in bytes.
     pub(super) bytes: u64,
+    /// Where the record stands that killed the last of them.
+    pub(super) dead_since: Point,
+}
+
+impl Segment {
+    pub(super) fn new(bytes: u64) -> Self {
+        Self { live: 0, bytes, dead_since: Point::default() }
+    }
+}
+
+/// A place in the log, behind a record. The default is before everything.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Point {
+    segment: u64,
+    position: u64,
 }
 
 /// The segment that is written to.
@@ -114,6 +130,10 @@ pub struct Segments<D: Disk> {
     /// A segment with acknowledged records that a failed sync has put in doubt
     /// ([`Durability::EverySecond`]): nothing is acknowledged until they are copied.
     pub(super) in_doubt: Option<Head<D::File>>,
+    /// Segments to be cut at their ends, as soon as their seals are durable.
+    pub(super) sealed: Vec<SealedEnd<D::File>>,
+    /// Whether one of them is being cut.
+    pub(super) cutting: bool,
     pub(super) next_number: u64,
     /// The largest record of late, in bytes: the next segment should have room for such.
     pub(super) largest: u64,
@@ -263,7 +283,7 @@ impl<D: Disk> Segments<D> {
         let fences = (self.fences.len() as u64 + 1) * Fence::RECORD_BYTES;
         let next = self.next_head(more + fences)?;
         // 3. The seal is the first thing in it, in one sync with what follows.
-        self.segments.insert(next.header.number, Segment { live: 0, bytes: next.header.capacity });
+        self.segments.insert(next.header.number, Segment::new(next.header.capacity));
         self.removing = None;
         self.largest /= 2;
         if let Some(old) = self.head.replace(next) {
@@ -276,6 +296,8 @@ impl<D: Disk> Segments<D> {
     /// Declares all void that stands behind a segment's synced part.
     fn seal(&mut self, head: &Head<D::File>) {
         let segment = head.header.number;
+        let file = Arc::clone(&head.file);
+        self.sealed.push(SealedEnd { number: segment, file, end: head.synced, seal: None });
         // Fences inside of it that aren't written yet lie in that range.
         self.fences.retain(|fence| fence.segment != segment);
         self.fences.push(Fence { segment, from: head.synced, to: u64::MAX });
@@ -339,9 +361,11 @@ impl<D: Disk> Segments<D> {
         let Some(head) = &mut self.head else {
             return Err(StoreError::Unavailable("no segment to write to".to_owned()));
         };
-        let mut run = Item::fences(&self.fences);
-        let fences = run.len();
-        run.extend_from_slice(items);
+        let mut run = Cow::Borrowed(items);
+        if !self.fences.is_empty() {
+            run = [&Item::fences(&self.fences), items].concat().into();
+        }
+        let fences = run.len() - items.len();
         let bytes: u64 = run.iter().map(Item::record_bytes).sum();
         let largest = run.iter().map(Item::record_bytes).max();
         self.largest = self.largest.max(largest.unwrap_or(0));
@@ -364,6 +388,10 @@ impl<D: Disk> Segments<D> {
             head.synced = head.written;
         }
         self.fences.clear();
+        let here = Point { segment: head.header.number, position: head.written };
+        for sealed in &mut self.sealed {
+            sealed.seal.get_or_insert(here);
+        }
         self.install(items, &bodies[fences..]);
         Ok(())
     }
@@ -372,6 +400,7 @@ impl<D: Disk> Segments<D> {
     pub(super) fn install(&mut self, items: &[Item], bodies: &[u64]) {
         let Some(head) = &self.head else { return };
         let segment = head.header.number;
+        let here = Point { segment, position: head.written };
         for (item, &body_at) in items.iter().zip(bodies) {
             let before = match item.kind {
                 Kind::Object => {
@@ -391,8 +420,19 @@ impl<D: Disk> Segments<D> {
             };
             if let Some(segment) = before.and_then(|old| self.segments.get_mut(&old.segment)) {
                 segment.live -= 1;
+                segment.dead_since = here;
             }
         }
+    }
+
+    /// Whether all before this point is durable.
+    pub(super) fn is_durable(&self, point: Point) -> bool {
+        // A head is left behind only when all of it is durable, or in doubt.
+        let behind = |head: &Head<D::File>| {
+            head.header.number > point.segment
+                || (head.header.number == point.segment && head.synced >= point.position)
+        };
+        self.in_doubt.is_none() && self.head.as_ref().is_none_or(behind)
     }
 
     /// A write ended early, `written` bytes into the run.
@@ -454,6 +494,7 @@ impl<D: Disk> Segments<D> {
             && self.disk.sync_directory(SyncPoint::RemovedSegment).is_ok()
         {
             self.segments.remove(&head.header.number);
+            self.sealed.retain(|sealed| sealed.number != head.header.number);
             self.fences.retain(|fence| fence.segment != head.header.number);
             return;
         }
