@@ -300,7 +300,8 @@ async fn open_s3(
     rng: &mut StdRng,
 ) -> Result<(Arc<dyn Store>, String), StoreError> {
     let options = S3Options {
-        attempt_timeout: Duration::from_millis(settings.store_attempt_timeout_ms),
+        // Before the attempt is given up, so that it says why.
+        connect_timeout: Duration::from_millis(settings.store_attempt_timeout_ms) * 2 / 3,
         start_deadline: Duration::from_millis(settings.read_deadline_ms),
         entropy: rng.random(),
     };

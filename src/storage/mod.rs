@@ -16,6 +16,8 @@
 pub mod embedded;
 #[cfg(any(feature = "redis", feature = "s3"))]
 mod fault;
+#[cfg(feature = "s3")]
+mod landmark;
 pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;

@@ -36,10 +36,12 @@ impl S3Address {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (path, options) = text.split_once('?').unwrap_or((text, ""));
         let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
-        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let mut address = Self {
             bucket: bucket.to_owned(),
-            prefix: if prefix.is_empty() { Self::PREFIX } else { prefix }.to_owned(),
+            prefix: match prefix {
+                "" => Self::PREFIX.to_owned(),
+                prefix => prefix.strip_suffix('/').unwrap_or(prefix).to_owned(),
+            },
             endpoint: None,
             region: None,
             profile: None,
@@ -47,18 +49,28 @@ impl S3Address {
             path_style: None,
             ca_file: None,
         };
+        let mut taken = Vec::new();
         for option in options.split('&').filter(|option| !option.is_empty()) {
-            address.take_option(option)?;
+            let name = address.take_option(option)?;
+            if taken.contains(&name) {
+                return Err(format!("{name} is there twice"));
+            }
+            taken.push(name);
         }
         address.check()?;
         Ok(address)
     }
 
-    fn take_option(&mut self, option: &str) -> Result<(), String> {
+    /// Takes one, and says which it was.
+    fn take_option<'o>(&mut self, option: &'o str) -> Result<&'o str, String> {
         let known = "the options of S3 are endpoint, region, profile, credentials, path-style and \
                      ca, such as ?endpoint=http://127.0.0.1:9000";
         let (name, value) = option.split_once('=').ok_or(known)?;
-        let value = decode(value).filter(|value| !value.is_empty()).ok_or(known)?;
+        let wrong = "in the value of an option write %25 for %, %26 for & and %20 for a space";
+        let value = decode(value).ok_or(wrong)?;
+        if value.is_empty() {
+            return Err(known.to_owned());
+        }
         match name {
             "endpoint" => self.endpoint = Some(value),
             "region" => self.region = Some(value),
@@ -71,7 +83,7 @@ impl S3Address {
             "ca" => self.ca_file = Some(value.into()),
             _ => return Err(known.to_owned()),
         }
-        Ok(())
+        Ok(name)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -94,9 +106,32 @@ impl S3Address {
                         most 512 long"
                 .to_owned());
         }
-        let is_url = |url: &String| url.starts_with("http://") || url.starts_with("https://");
-        if !self.endpoint.as_ref().is_none_or(is_url) {
-            return Err("an endpoint begins with http:// or https://".to_owned());
+        // Another protocol: sessions in place of signatures, and listings without an order.
+        if self.bucket.ends_with("--x-s3") {
+            return Err("a directory bucket does not list in order: use a general purpose bucket"
+                .to_owned());
+        }
+        self.endpoint.as_deref().map_or(Ok(()), Self::check_endpoint)
+    }
+
+    /// Whether this is the URL of a server, and no more: it is shown, so there may be no secret in it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_endpoint(text: &str) -> Result<(), String> {
+        let wrong = "an endpoint begins with http:// or https://, and a host and a port follow, such as \
+                     http://127.0.0.1:9000";
+        let url = url::Url::parse(text).map_err(|error| format!("{wrong} ({error})"))?;
+        if !["http", "https"].contains(&url.scheme()) || url.host().is_none() {
+            return Err(wrong.to_owned());
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("there are no credentials in the URL of an endpoint: they come from the \
+                        environment or a profile"
+                .to_owned());
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("an endpoint ends with its port or path, without ? and #".to_owned());
         }
         Ok(())
     }

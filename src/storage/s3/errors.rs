@@ -2,6 +2,7 @@
 
 use crate::storage::Created;
 use crate::storage::fault::Fault;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{BuildError, ProvideErrorMetadata, SdkError};
 use bytes::Bytes;
@@ -67,26 +68,14 @@ where
     fn from(error: SdkError<E>) -> Self {
         if let Some(of_service) = error.as_service_error() {
             let message = of_service.meta().message().unwrap_or_default();
-            let fault = of_code(code(&error), message);
-            return match (fault, status(&error)) {
-                (Self::Passing(why), Some(status @ (401 | 403))) => {
-                    Self::Refused(format!("{why} (HTTP {status})"))
-                }
-                (Self::Passing(why), Some(status)) => {
-                    Self::Passing(format!("{why} (HTTP {status})"))
-                }
-                (fault, _) => fault,
-            };
+            return of_answer(code(&error), message, status(&error));
         }
         let said = chain(&error);
+        if let Some(why) = cause::<CredentialsError>(&error) {
+            return of_credentials(why, &said);
+        }
         match error {
             SdkError::ConstructionFailure(_) => Self::Refused(said),
-            _ if said.contains("credentials") || said.contains("identity") => {
-                Self::Refused(format!(
-                    "no credentials for AWS ({said}): set AWS_ACCESS_KEY_ID and \
-                     AWS_SECRET_ACCESS_KEY, name a ?profile=, or give the machine a role"
-                ))
-            }
             _ if said.contains("certificate") => Self::Refused(format!(
                 "{said}: ?ca=FILE names the authorities that may vouch for the server"
             )),
@@ -95,45 +84,83 @@ where
     }
 }
 
-/// What a code of the service means; see [the list of them].
+/// The first cause of this kind.
+fn cause<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// Where nobody has credentials for us, a person has to give some; who has them and does not answer,
+/// or has an error of its own, may do better next time.
+fn of_credentials(why: &CredentialsError, said: &str) -> Fault {
+    let advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a ?profile=, or give the \
+                  machine a role";
+    let text = format!("no credentials for AWS ({said}): {advice}");
+    match why {
+        CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
+            Fault::Refused(text)
+        }
+        _ => Fault::Passing(text),
+    }
+}
+
+/// What an error of the service means: by its code, or by the status, where a server or something
+/// before it has no code that is known.
+fn of_answer(code: &str, message: &str, status: Option<u16>) -> Fault {
+    let said = match status {
+        Some(status) => format!("{message} (HTTP {status})"),
+        None => message.to_owned(),
+    };
+    match (of_code(code, &said), status) {
+        (Fault::Passing(why), Some(401 | 403)) => {
+            Fault::Refused(format!("{why}: docs/stores.md says what aft needs"))
+        }
+        (Fault::Passing(why), Some(413)) => Fault::Object(why),
+        (Fault::Passing(why), Some(507)) => Fault::Full(why),
+        (fault, _) => fault,
+    }
+}
+
+/// What a code of the service means; see [the list of them]. What is not known may pass.
 ///
 /// [the list of them]: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 pub(super) fn of_code(code: &str, message: &str) -> Fault {
     let said = format!("{code} {message}");
-    match code {
-        "NoSuchBucket" => Fault::Refused(format!("{said}: make the bucket, or name another one")),
+    let advice = match code {
+        "EntityTooLarge" => return Fault::Object(said),
+        "QuotaExceeded" | "InsufficientCapacity" | "XMinioStorageFull" | "StorageQuotaExceeded" => {
+            return Fault::Full(said);
+        }
+        "NoSuchBucket" => "make the bucket, or name another one",
+        "InvalidBucketName" => "no bucket can have that name",
         "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => {
-            Fault::Refused(format!("{said}: docs/stores.md says what aft needs"))
+            "docs/stores.md says what aft needs"
         }
-        "InvalidAccessKeyId"
-        | "SignatureDoesNotMatch"
-        | "ExpiredToken"
-        | "InvalidToken"
-        | "TokenRefreshRequired" => {
-            Fault::Refused(format!("{said}: the credentials are not those of this service"))
+        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" => {
+            "the credentials are not those of this service"
         }
+        "ExpiredToken" | "TokenRefreshRequired" => "the credentials have expired: get new ones",
         "PermanentRedirect"
         | "AuthorizationHeaderMalformed"
-        | "IllegalLocationConstraintException" => {
-            Fault::Refused(format!("{said}: ?region= names the region of the bucket"))
+        | "IllegalLocationConstraintException" => "?region= names the region of the bucket",
+        "NotImplemented" | "MethodNotAllowed" => "this server can't do what aft needs of S3",
+        "RequestTimeTooSkewed" => "the clock of this machine is wrong",
+        "InvalidObjectState" => {
+            "a lifecycle rule has moved it to an archive; no rule may touch these objects"
         }
-        "InvalidBucketName" => Fault::Refused(said),
-        "NotImplemented" => {
-            Fault::Refused(format!("{said}: this server can't do what aft needs of S3"))
+        _ if code.starts_with("KMS.") && !code.contains("Throttling") => {
+            "the key with which the bucket encrypts can't be used: see its state and its policy"
         }
-        "RequestTimeTooSkewed" => {
-            Fault::Refused(format!("{said}: the clock of this machine is wrong"))
-        }
-        "InvalidObjectState" => Fault::Refused(format!(
-            "{said}: a lifecycle rule has moved it to an archive; no rule may touch these objects"
-        )),
-        "MethodNotAllowed" => {
-            Fault::Refused(format!("{said}: this server can't do what aft needs of S3"))
-        }
-        "EntityTooLarge" => Fault::Object(said),
-        "QuotaExceeded" | "InsufficientCapacity" | "XMinioStorageFull" | "StorageQuotaExceeded" => {
-            Fault::Full(said)
-        }
-        _ => Fault::Passing(said),
-    }
+        _ => return Fault::Passing(said),
+    };
+    Fault::Refused(format!("{said}: {advice}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,21 +17,26 @@
 //! [`ResilientStore`](crate::storage::resilient::ResilientStore) tries again. Bytes are protected
 //! on their way by the checksums of the SDK, and end to end by those of the format.
 //!
-//! | module   | what                                                     |
-//! |----------|----------------------------------------------------------|
-//! | `client` | the SDK, set up                                          |
-//! | `check`  | what a start looks at                                    |
-//! | `upload` | objects in parts                                         |
-//! | `errors` | errors of the service, and what each means to the engine |
+//! | module        | what                                                     |
+//! |---------------|----------------------------------------------------------|
+//! | `client`      | the SDK, set up                                          |
+//! | `credentials` | credentials that take their time                         |
+//! | `trust`       | who vouches for a server                                 |
+//! | `check`       | what a start looks at                                    |
+//! | `upload`      | objects in parts                                         |
+//! | `errors`      | errors of the service, and what each means to the engine |
 //!
 //! [conditional writes]: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 
 mod check;
 mod client;
+mod credentials;
 mod errors;
+mod trust;
 mod upload;
 
 use super::fault::{Fault, in_time};
+use super::landmark::Landmark;
 use super::{Created, Limits, Store, StoreError, StoreFuture};
 use crate::config::S3Address;
 use crate::rope::Rope;
@@ -39,6 +44,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Names of one answer to a listing, and of one request to delete; the service knows no more.
@@ -55,7 +61,7 @@ const OBJECT_BYTES_MAX: u64 = 1 << 30;
 #[derive(Debug, Clone, Copy)]
 pub struct S3Options {
     /// How long one request may take to get a connection.
-    pub attempt_timeout: Duration,
+    pub connect_timeout: Duration,
     /// How long a start tries to reach it.
     pub start_deadline: Duration,
     /// Randomness: what is written by this store is known by it.
@@ -65,7 +71,7 @@ pub struct S3Options {
 impl Default for S3Options {
     fn default() -> Self {
         Self {
-            attempt_timeout: Duration::from_secs(3),
+            connect_timeout: Duration::from_secs(3),
             start_deadline: Duration::from_secs(10),
             entropy: 0,
         }
@@ -79,6 +85,8 @@ pub struct S3Store {
     bucket: String,
     prefix: String,
     warnings: Vec<String>,
+    /// What a start has seen, where one has.
+    seen: Option<(Arc<Landmark>, Bytes)>,
 }
 
 impl S3Store {
@@ -90,8 +98,10 @@ impl S3Store {
     /// message says what to do.
     pub async fn open(address: &S3Address, options: S3Options) -> Result<Self, StoreError> {
         let mut store = Self::new(address, options).await?;
-        store.warnings =
-            in_time(options.start_deadline, || check::make_usable(&store, options.entropy)).await?;
+        let making = || check::make_usable(&store, options.entropy);
+        let found = in_time(options.start_deadline, making).await?;
+        store.warnings = found.warnings;
+        store.seen = Some((Arc::new(Landmark::new()), found.format));
         Ok(store)
     }
 
@@ -107,12 +117,13 @@ impl S3Store {
 
     async fn new(address: &S3Address, options: S3Options) -> Result<Self, StoreError> {
         Ok(Self {
-            client: client::connect(address, options.attempt_timeout)
+            client: client::connect(address, options.connect_timeout)
                 .await
                 .map_err(StoreError::Fatal)?,
             bucket: address.bucket.clone(),
             prefix: format!("{}/o/", address.prefix),
             warnings: Vec::new(),
+            seen: None,
         })
     }
 
@@ -124,6 +135,16 @@ impl S3Store {
     /// The key of the object that says what this is.
     fn format_key(&self) -> String {
         format!("{}/format", self.prefix.trim_end_matches("/o/"))
+    }
+
+    /// Sends a request to what the start has seen, and to nothing else.
+    async fn ask<T>(&self, request: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        match &self.seen {
+            Some((landmark, format)) => {
+                landmark.behind(check::whether_same(self, format), request).await
+            }
+            None => request.await,
+        }
     }
 
     /// Keys are text: of other bytes, servers make something else.
@@ -157,7 +178,7 @@ impl S3Store {
 
     async fn read_once(&self, name: &str, offset: u64, length: u64) -> Result<Bytes, StoreError> {
         let found = match self.key(name) {
-            Ok(key) => self.get(key, offset, length).await?,
+            Ok(key) => self.ask(self.get(key, offset, length)).await?,
             // So it was never created.
             Err(_) => None,
         };
@@ -230,15 +251,19 @@ impl S3Store {
         // A name that can't be part of a key was never created.
         let keys: Vec<String> = names.iter().filter_map(|name| self.key(name).ok()).collect();
         for keys in keys.chunks(NAMES_MAX) {
-            let objects = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
-            let objects = objects.collect::<Result<Vec<_>, _>>().map_err(errors::of_request)?;
-            let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build();
-            self.delete_objects(delete.map_err(errors::of_request)?).await?;
+            self.delete_keys(keys).await?;
         }
         Ok(())
     }
 
-    async fn delete_objects(&self, delete: Delete) -> Result<(), Fault> {
+    async fn delete_keys(
+        &self,
+        keys: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<(), Fault> {
+        let objects = keys.into_iter().map(|key| ObjectIdentifier::builder().key(key).build());
+        let objects = objects.collect::<Result<Vec<_>, _>>().map_err(errors::of_request)?;
+        let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build();
+        let delete = delete.map_err(errors::of_request)?;
         let request = self.client.delete_objects().bucket(&self.bucket).delete(delete);
         let failed = request.send().await?.errors.unwrap_or_default();
         match failed.into_iter().find(|error| error.code() != Some("NoSuchKey")) {
@@ -269,7 +294,7 @@ impl Store for S3Store {
     }
 
     fn create_in_pieces<'a>(&'a self, name: &'a str, object: Rope) -> StoreFuture<'a, Created> {
-        Box::pin(async move { Ok(self.create_once(name, object).await?) })
+        Box::pin(async move { Ok(self.ask(self.create_once(name, object)).await?) })
     }
 
     fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes> {
@@ -282,10 +307,10 @@ impl Store for S3Store {
         after: &'a str,
         limit: usize,
     ) -> StoreFuture<'a, Vec<String>> {
-        Box::pin(async move { Ok(self.list_once(prefix, after, limit).await?) })
+        Box::pin(async move { Ok(self.ask(self.list_once(prefix, after, limit)).await?) })
     }
 
     fn delete<'a>(&'a self, names: &'a [String]) -> StoreFuture<'a, ()> {
-        Box::pin(async move { Ok(self.delete_once(names).await?) })
+        Box::pin(async move { Ok(self.ask(self.delete_once(names)).await?) })
     }
 }

@@ -1,6 +1,7 @@
 //! A large object goes up in parts, several at a time, and is there when the last request has
-//! said so. Parts of an upload that is not ended cost money for ever: one that fails is aborted.
-//! What a crash leaves, a lifecycle rule of the bucket has to clear away (docs/stores.md).
+//! said so. Parts of an upload that has no end are paid for until somebody aborts it. One that
+//! fails, or that nobody waits for any more, is aborted here, if the service answers then; what a
+//! crash or an outage leaves, a lifecycle rule of the bucket has to clear away (docs/stores.md).
 
 use super::{PART_BYTES, S3Store, errors};
 use crate::rope::Rope;
