@@ -22,7 +22,7 @@ fn an_endpoint_of_the_environment_is_one() {
         let variables = [keys.as_slice(), &[endpoint]].concat();
         let options = in_environment(at("s3://aft-test/store"), dir.path(), &variables);
         let server = Server::start(&options);
-        assert_eq!(server.client().cmd("INCR starts").is_error(), false);
+        assert!(!server.client().cmd("INCR starts").is_error());
     }
     let server = Server::start(&Options::on(&backing));
     assert_eq!(server.client().cmd("GET starts"), Reply::bulk("2"));
