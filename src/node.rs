@@ -17,6 +17,8 @@ use crate::storage::memory::MemoryStore;
 #[cfg(feature = "redis")]
 use crate::storage::redis::{RedisOptions, RedisStore};
 use crate::storage::resilient::{ResilientStore, RetryPolicy};
+#[cfg(feature = "s3")]
+use crate::storage::s3::{S3Options, S3Store};
 use crate::storage::{Store, StoreError};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -263,7 +265,12 @@ async fn open_store(
             let options = EmbeddedOptions { segment_bytes, durability, entropy: rng.random() };
             Ok((Arc::new(EmbeddedStore::open(dir, options)?), said.to_owned()))
         }
+        #[cfg(feature = "redis")]
         config::Store::Redis(address) => open_redis(address, settings, rng).await,
+        #[cfg(feature = "s3")]
+        config::Store::S3(address) => open_s3(address, settings, rng).await,
+        #[cfg(not(all(feature = "redis", feature = "s3")))]
+        other => Err(StoreError::Fatal(other.missing_feature())),
     }
 }
 
@@ -281,21 +288,33 @@ async fn open_redis(
         entropy: rng.random(),
     };
     let store = RedisStore::open(address, options).await?;
-    for warning in store.warnings() {
-        eprintln!("aft: warning: {warning}");
-    }
+    warn(store.warnings());
     let durability = store.durability().to_owned();
     Ok((Arc::new(store), durability))
 }
 
-#[cfg(not(feature = "redis"))]
-async fn open_redis(
-    _: &config::RedisAddress,
-    _: &Settings,
-    _: &mut StdRng,
+#[cfg(feature = "s3")]
+async fn open_s3(
+    address: &config::S3Address,
+    settings: &Settings,
+    rng: &mut StdRng,
 ) -> Result<(Arc<dyn Store>, String), StoreError> {
-    let why = "this build has no store for it: build with the cargo feature `redis`";
-    Err(StoreError::Fatal(why.to_owned()))
+    let options = S3Options {
+        // Before the attempt is given up, so that it says why.
+        connect_timeout: Duration::from_millis(settings.store_attempt_timeout_ms) * 2 / 3,
+        start_deadline: Duration::from_millis(settings.read_deadline_ms),
+        entropy: rng.random(),
+    };
+    let store = S3Store::open(address, options).await?;
+    warn(store.warnings());
+    Ok((Arc::new(store), "what is answered is in the bucket".to_owned()))
+}
+
+#[cfg(any(feature = "redis", feature = "s3"))]
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        eprintln!("aft: warning: {warning}");
+    }
 }
 
 /// Reads the counters that rates are made of.

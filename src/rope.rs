@@ -40,6 +40,21 @@ impl Rope {
         &self.pieces
     }
 
+    /// All of it in chunks of `size` bytes, the last one of what is left; copied, unless within one
+    /// piece.
+    pub fn chunks(&self, size: usize) -> impl Iterator<Item = Bytes> + '_ {
+        let (mut piece, mut at) = (0, 0);
+        std::iter::from_fn(move || {
+            let mut chunk = Self::default();
+            while let Some(bytes) = self.pieces.get(piece).filter(|_| chunk.len < size) {
+                let end = bytes.len().min(at + size - chunk.len);
+                chunk.push(bytes.slice(at..end));
+                (piece, at) = if end == bytes.len() { (piece + 1, 0) } else { (piece, end) };
+            }
+            (!chunk.is_empty()).then(|| chunk.to_bytes())
+        })
+    }
+
     /// All of it in one piece; copied, unless it is one.
     pub fn to_bytes(&self) -> Bytes {
         match self.pieces() {
@@ -73,5 +88,11 @@ mod tests {
         assert_eq!((rope.pieces().len(), rope.len()), (3, 15));
         assert_eq!(rope.to_bytes(), "one, two, three");
         assert!(Rope::default().is_empty() && Rope::default().to_bytes().is_empty());
+        for (size, chunks) in [(1, 15), (4, 4), (15, 1), (99, 1)] {
+            let cut: Vec<Bytes> = rope.chunks(size).collect();
+            assert_eq!((cut.len(), cut.concat()), (chunks, rope.to_bytes().to_vec()), "{size}");
+            assert!(cut[..cut.len() - 1].iter().all(|chunk| chunk.len() == size));
+        }
+        assert_eq!(Rope::default().chunks(3).count(), 0);
     }
 }

@@ -16,6 +16,8 @@ use crate::inspect::{
 use crate::storage::embedded::ReadOnlyStore;
 #[cfg(feature = "redis")]
 use crate::storage::redis::{RedisOptions, RedisStore};
+#[cfg(feature = "s3")]
+use crate::storage::s3::{S3Options, S3Store};
 use crate::storage::{Store, StoreError};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use progress::Progress;
@@ -84,7 +86,7 @@ fn report(what: &str, matches: &ArgMatches) -> ExitCode {
 fn command() -> Command {
     let store = |help: &'static str| {
         let store = Arg::new(STORE).long("store").required(true).help(help);
-        store.value_name("embedded:DIR|redis://HOST").value_parser(kept)
+        store.value_name("embedded:DIR|redis://HOST|s3://BUCKET").value_parser(kept)
     };
     let closed = store("The store, which no node may have open");
     let filled = closed.clone().value_name("embedded:DIR").value_parser(directory);
@@ -142,9 +144,11 @@ fn kept(text: &str) -> Result<config::Store, String> {
 fn directory(text: &str) -> Result<PathBuf, String> {
     match text.parse() {
         Ok(config::Store::Embedded { dir }) => Ok(dir),
-        Ok(config::Store::Redis(_)) => Err("a store in a Redis is filled by its node: start aft \
-             on it, then run aft import redis://FROM --to redis://THAT-AFT"
-            .to_owned()),
+        Ok(config::Store::Redis(_) | config::Store::S3(_)) => {
+            Err("such a store is filled by its node: \
+             start aft on it, then run aft import redis://FROM --to redis://THAT-AFT"
+                .to_owned())
+        }
         _ => Err("use embedded:DIR".to_owned()),
     }
 }
@@ -185,6 +189,10 @@ async fn open(address: &config::Store, beside: Beside) -> Result<Box<dyn Store>,
         config::Store::Redis(address) => {
             Ok(Box::new(RedisStore::look(address, RedisOptions::default()).await?))
         }
-        other => Err(StoreError::Fatal(format!("this build can't look at {}", other.shown()))),
+        #[cfg(feature = "s3")]
+        config::Store::S3(address) => {
+            Ok(Box::new(S3Store::look(address, S3Options::default()).await?))
+        }
+        other => Err(StoreError::Fatal(other.missing_feature())),
     }
 }

@@ -15,6 +15,8 @@ use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore};
 use aft::storage::memory::MemoryStore;
 use aft::storage::redis::{RedisOptions, RedisStore};
 use aft::storage::resilient::{Decided, ResilientStore, RetryPolicy};
+#[cfg(feature = "s3")]
+use aft::storage::s3::{S3Options, S3Store};
 use aft::storage::{Created, Limits, Store, StoreError, StoreFuture};
 use bytes::Bytes;
 use common::backing::{self, Backing};
@@ -50,6 +52,16 @@ impl World {
         Self { kind, clients }
     }
 
+    #[cfg(feature = "s3")]
+    async fn s3(backing: &Backing) -> Self {
+        let Ok(config::Store::S3(address)) = backing.store().parse() else { panic!() };
+        let mut clients: Vec<Arc<dyn Store>> = Vec::new();
+        for _ in 0..CLIENTS {
+            clients.push(Arc::new(S3Store::open(&address, S3Options::default()).await.unwrap()));
+        }
+        Self { kind: "s3", clients }
+    }
+
     fn store(&self) -> &Arc<dyn Store> {
         &self.clients[0]
     }
@@ -78,6 +90,13 @@ where
             let directory = TempDir::new();
             let backing = Backing::start(kind, directory.path());
             test(World::redis(name, &backing).await).await;
+        }
+
+        #[cfg(feature = "s3")]
+        {
+            let directory = TempDir::new();
+            let backing = Backing::start(backing::Kind::S3, directory.path());
+            test(World::s3(&backing).await).await;
         }
     });
 }
@@ -142,7 +161,21 @@ fn a_range_is_cut_at_the_objects_end() {
         let store = world.store();
         let object = bytes(1000, 3);
         store.create("range/a", object.clone()).await.unwrap();
-        let edges = [0, 1, 499, 999, 1000, 1001, 5000, u64::MAX - 1, u64::MAX];
+        let signed = i64::MAX as u64;
+        let edges = [
+            0,
+            1,
+            499,
+            999,
+            1000,
+            1001,
+            5000,
+            signed - 1,
+            signed,
+            signed + 1,
+            u64::MAX - 1,
+            u64::MAX,
+        ];
         for offset in edges {
             for length in edges {
                 let start = offset.min(1000) as usize;
@@ -260,6 +293,50 @@ fn of_sixteen_creates_one_wins() {
                 assert_eq!(kept, bytes(700, winners[0]));
             }
         }
+    });
+}
+
+/// Larger than what a store may send in one request, and of several pieces that end elsewhere.
+#[test]
+fn a_large_object_is_created_once_and_whole() {
+    const SIZE: usize = (16 << 20) + 12_345;
+    const RACERS: usize = 4;
+    on_every_store(|world| async move {
+        let object = |salt| {
+            let (mut rope, whole) = (Rope::default(), bytes(SIZE, salt));
+            rope.push(whole.slice(..5 << 20));
+            rope.push(whole.slice(5 << 20..));
+            rope
+        };
+        let start = Arc::new(tokio::sync::Barrier::new(RACERS));
+        let racers = world.clients.iter().zip(0..RACERS as u8).map(|(store, racer)| {
+            let (store, start, object) = (store.clone(), start.clone(), object(racer));
+            tokio::spawn(async move {
+                start.wait().await;
+                loop {
+                    match store.create_in_pieces("large/a", object.clone()).await {
+                        // As one answers who meets another create under way.
+                        Err(StoreError::Unavailable(_)) => {}
+                        decided => return decided.unwrap(),
+                    }
+                }
+            })
+        });
+        let mut winners = Vec::new();
+        for (racer, task) in racers.collect::<Vec<_>>().into_iter().enumerate() {
+            if task.await.unwrap() == Created::Created {
+                winners.push(racer as u8);
+            }
+        }
+        // Whoever has met another one may find its own object there afterwards.
+        assert!(winners.len() <= 1, "{winners:?} on {}", world.kind);
+        let kept = world.store().read("large/a", 0, u64::MAX).await.unwrap();
+        let whole = |salt: &u8| kept == bytes(SIZE, *salt);
+        assert!((0..RACERS as u8).filter(whole).count() == 1, "whose? on {}", world.kind);
+        assert!(winners.iter().all(whole), "not the winner's on {}", world.kind);
+        let at = (16 << 20) - 3;
+        let across = world.store().read("large/a", at as u64, 7).await;
+        assert_eq!(across, Ok(kept.slice(at..at + 7)));
     });
 }
 

@@ -10,13 +10,20 @@
 //! | [`memory`]    | objects in a map: for tests, and for a server that keeps nothing |
 //! | [`embedded`]  | segment files of our own, in a directory of this machine         |
 //! | `redis`       | strings in a Redis or a Redis Cluster (cargo feature `redis`)    |
+//! | `s3`          | objects in a bucket of S3 (cargo feature `s3`)                   |
 //! | [`resilient`] | retry, deadlines and hedging around any store                    |
 
 pub mod embedded;
+#[cfg(any(feature = "redis", feature = "s3"))]
+mod fault;
+#[cfg(feature = "s3")]
+mod landmark;
 pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod resilient;
+#[cfg(feature = "s3")]
+pub mod s3;
 
 use crate::rope::Rope;
 use bytes::Bytes;

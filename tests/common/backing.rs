@@ -1,9 +1,10 @@
-//! What stands behind a store: the directory, the redis-server, or the three of a cluster. It
+//! What stands behind a store: the directory, the redis-server, the three of a cluster, or the S3. It
 //! outlives the server under test, which is killed and started again on it.
 //!
-//! `AFT_TEST_STORE` (embedded, redis, redis-cluster) says which one tests of a durable server use.
+//! `AFT_TEST_STORE` (embedded, redis, redis-cluster, s3) says which one tests of a durable server use.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub(crate) enum Kind {
     Embedded,
     Redis,
     RedisCluster,
+    S3,
 }
 
 impl Kind {
@@ -27,8 +29,9 @@ impl Kind {
         match std::env::var("AFT_TEST_STORE").as_deref() {
             Ok("redis") => Self::Redis,
             Ok("redis-cluster") => Self::RedisCluster,
+            Ok("s3") => Self::S3,
             Ok("embedded") | Err(_) => Self::Embedded,
-            Ok(other) => panic!("AFT_TEST_STORE={other}: embedded, redis or redis-cluster"),
+            Ok(other) => panic!("AFT_TEST_STORE={other}: embedded, redis, redis-cluster or s3"),
         }
     }
 }
@@ -52,6 +55,7 @@ impl Backing {
             Kind::Embedded => Self::of(format!("embedded:{}", dir.display()), Vec::new()),
             Kind::Redis => Self::redis(dir, &[]),
             Kind::RedisCluster => Self::cluster(dir),
+            Kind::S3 => Self::s3(dir),
         }
     }
 
@@ -62,6 +66,21 @@ impl Backing {
         let dir = Some(dir.to_owned());
         let server = Server::start(&Options { dir, extra, ..Options::new(Peer::Redis) });
         Self::of(format!("redis://{}", server.addr()), vec![server])
+    }
+
+    /// An S3 with one bucket.
+    pub(crate) fn s3(dir: &Path) -> Self {
+        std::fs::create_dir_all(dir).expect("a directory");
+        let credentials = dir.join("credentials");
+        let lines = "[default]\naws_access_key_id = test\naws_secret_access_key = test\n";
+        std::fs::write(&credentials, lines).expect("a file");
+        let dir = Some(dir.to_owned());
+        let server = Server::start(&Options { dir, ..Options::new(Peer::MiniStack) });
+        let addr = server.addr();
+        assert_eq!(request(addr, "PUT", "/aft-test", b"").0, 200, "a bucket");
+        let credentials = credentials.display();
+        let store = format!("s3://aft-test/store?endpoint=http://{addr}&credentials={credentials}");
+        Self::of(store, vec![server])
     }
 
     fn cluster(dir: &Path) -> Self {
@@ -92,17 +111,21 @@ impl Backing {
         &self.store
     }
 
-    /// The redis-servers.
+    /// The servers behind it.
     pub(crate) fn servers(&self) -> MutexGuard<'_, Vec<Server>> {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on it forces to its disk once a second.
-    pub(crate) fn everysec(&self) {
+    /// From now on it forces to its disk once a second; whether it knows such a thing.
+    pub(crate) fn everysec(&self) -> bool {
+        if !self.store.starts_with("redis") {
+            return false;
+        }
         for server in self.servers().iter() {
             let reply = server.client().cmd("CONFIG SET appendfsync everysec");
             assert_eq!(reply, Reply::ok());
         }
+        true
     }
 
     /// As a crash of all of it.
@@ -127,6 +150,20 @@ impl Backing {
             }
         }
     }
+}
+
+/// A request without a signature; the status and the body of its answer.
+pub(crate) fn request(addr: SocketAddr, method: &str, path: &str, body: &[u8]) -> (u16, String) {
+    let mut stream = TcpStream::connect(addr).expect("a connection");
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {addr}\r\nContent-Length: {length}\r\n");
+    let head = format!("{head}Content-Type: application/octet-stream\r\nConnection: close\r\n\r\n");
+    stream.write_all(&[head.as_bytes(), body].concat()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let status = answer.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+    (status.expect("a status"), body.expect("a body"))
 }
 
 /// One process on two ports: one for clients, one for the others of the cluster.

@@ -17,6 +17,8 @@ use super::wait::{self, PATIENCE};
 pub(crate) enum Peer {
     Aft,
     Redis,
+    /// S3, kept in its directory.
+    MiniStack,
 }
 
 impl Peer {
@@ -78,7 +80,7 @@ impl Options {
     pub(crate) fn durable(dir: &Path) -> Self {
         let options = Self::in_directory(dir);
         match (options.peer, Kind::from_env()) {
-            (Peer::Redis, _) | (_, Kind::Embedded) => options,
+            (Peer::Redis | Peer::MiniStack, _) | (_, Kind::Embedded) => options,
             (Peer::Aft, kind) => Self { backing: Some(Backing::start(kind, dir)), ..options },
         }
     }
@@ -123,6 +125,7 @@ impl Options {
         let words = match self.peer {
             Peer::Aft => self.aft_words(port),
             Peer::Redis => self.redis_words(port),
+            Peer::MiniStack => self.ministack_words(port),
         };
         let mut words = self.through.iter().cloned().chain(words);
         let mut command = Command::new(words.next().expect("a program"));
@@ -150,6 +153,19 @@ impl Options {
         words
     }
 
+    fn ministack_words(&self, port: u16) -> Vec<String> {
+        let dir = self.dir.as_ref().expect("where it keeps its data").display().to_string();
+        let settings = [
+            // Without this it listens everywhere.
+            "BIND_HOST=127.0.0.1".to_owned(),
+            format!("GATEWAY_PORT={port}"),
+            "S3_PERSIST=1".to_owned(),
+            format!("S3_DATA_DIR={dir}/s3"),
+            format!("STATE_DIR={dir}/state"),
+        ];
+        ["env".to_owned()].into_iter().chain(settings).chain([ministack()]).collect()
+    }
+
     fn redis_words(&self, port: u16) -> Vec<String> {
         let mut words = vec!["redis-server".to_owned()];
         let mut set = |text: String| words.extend(text.split('|').map(str::to_owned));
@@ -175,6 +191,13 @@ impl Options {
     }
 }
 
+/// Where tests/run puts it.
+fn ministack() -> String {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-servers/bin/ministack");
+    assert!(Path::new(program).exists(), "no {program}: tests/servers/install puts it there");
+    program.to_owned()
+}
+
 /// A server that refused to start.
 #[derive(Debug)]
 pub(crate) struct StartError {
@@ -196,8 +219,8 @@ impl Server {
     }
 
     pub(crate) fn try_start(options: &Options) -> Result<Self, StartError> {
-        // redis-server can't pick a port itself, so another process may be quicker: try again.
-        let tries = if options.peer == Peer::Redis && options.port == 0 { 5 } else { 1 };
+        // Only aft can pick a port itself; before others another process may be quicker: try again.
+        let tries = if options.peer != Peer::Aft && options.port == 0 { 5 } else { 1 };
         let mut result = Self::start_once(options, Log::default());
         for _ in 1..tries {
             if result.is_ok() {
@@ -227,17 +250,20 @@ impl Server {
     /// Starts the process without waiting for anything.
     fn spawn(options: &Options, log: &Log) -> (Child, Ready) {
         let port = match (options.peer, options.port) {
-            (Peer::Redis, 0) => free_port(),
+            (Peer::Redis | Peer::MiniStack, 0) => free_port(),
             (_, port) => port,
         };
         let mut command = options.command(port);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (sender, addr) = channel();
         let hint = SocketAddr::from(([127, 0, 0, 1], port));
-        let announce = Announce { peer: options.peer, hint, sender: Some(sender) };
-        log.follow(false, child.stdout.take().expect("piped"), announce);
-        let silent = Announce { peer: options.peer, hint, sender: None };
-        log.follow(true, child.stderr.take().expect("piped"), silent);
+        let announce = |sender| Announce { peer: options.peer, hint, sender };
+        let (out, err) = match options.peer {
+            Peer::MiniStack => (None, Some(sender)),
+            Peer::Aft | Peer::Redis => (Some(sender), None),
+        };
+        log.follow(false, child.stdout.take().expect("piped"), announce(out));
+        log.follow(true, child.stderr.take().expect("piped"), announce(err));
         (child, Ready { hint, addr })
     }
 
@@ -366,6 +392,7 @@ impl Announce {
         let addr = match self.peer {
             Peer::Aft => line.strip_prefix("listening").and_then(|rest| rest.trim().parse().ok()),
             Peer::Redis => line.contains("Ready to accept connections").then_some(self.hint),
+            Peer::MiniStack => line.contains("Running on http://").then_some(self.hint),
         };
         if let (Some(sender), Some(addr)) = (&self.sender, addr) {
             let _ = sender.send(addr);

@@ -32,7 +32,7 @@ fn its_text_reads_back_and_shows_no_password() {
     for text in [
         "redis://h:1",
         "redis://:secr%C3%A9t@h:1/15?prefix=a.b",
-        "rediss-cluster://u:secr%25t@[::1]:1,h:2?ca=%2Fca&cert=%2Fcert&key=%2Fkey",
+        "rediss-cluster://u:secr%25t@[::1]:1,h:2?ca=/ca&cert=/cert&key=/key",
     ] {
         let store: Store = text.parse().unwrap();
         assert_eq!(store.to_text(), text);
@@ -41,6 +41,11 @@ fn its_text_reads_back_and_shows_no_password() {
         assert_eq!(text.contains('@'), store.shown().parse::<Store>().is_err(), "a mask");
     }
     assert_eq!(without_password("redis://u:a/b@c@h:1"), "redis://u:********@h:1");
+    for text in
+        ["s3://id:secret@b", "s3://b?endpoint=http://a:secret@h", "s3://b?endpoint=a:secret%40h"]
+    {
+        assert!(!without_password(text).contains("secret"), "{text}");
+    }
 }
 
 #[test]
@@ -64,11 +69,53 @@ fn what_is_wrong_with_it_is_said() {
         ("redis://h?db=3", "prefix, ca, cert and key"),
         ("redis://h?ca=x", "use rediss://"),
         ("rediss://h?cert=x", "both cert and key"),
-        ("s3://bucket/x", "no store for s3"),
-        ("dynamodb://table", "no store for dynamodb"),
+        ("dynamodb://table", "no store for DynamoDB"),
+        ("s3:bucket", "use 'embedded:DIR'"),
+        ("s3://", "the name of a bucket"),
+        ("s3://key:secret@bucket", "credentials come from"),
+        ("s3://bucket/a//b", "single / between"),
+        ("s3://bucket/../b", "single / between"),
+        ("s3://bucket/a%20b", "a prefix is of"),
+        ("s3://bucket?endpoint=host:9000", "begins with http://"),
+        ("s3://bucket//", "single / between"),
+        ("s3://bucket/a//", "single / between"),
+        ("s3://bucket--euc1-az1--x-s3", "general purpose bucket"),
+        ("s3://bucket?endpoint=ftp://h", "begins with http://"),
+        ("s3://bucket?endpoint=http://", "a host and a port follow"),
+        ("s3://bucket?endpoint=http://h:99999", "invalid port"),
+        ("s3://bucket?endpoint=http://me@h", "no credentials in the URL"),
+        ("s3://bucket?endpoint=http://me:pw@h", "no credentials in the URL"),
+        ("s3://bucket?endpoint=http://h%3Fa=b", "without ? and #"),
+        ("s3://bucket?region=a&region=b", "region is there twice"),
+        ("s3://bucket?region=%4", "%25 for %"),
+        ("s3://bucket?region=%FF", "%25 for %"),
+        ("s3://bucket?region=", "endpoint, region, profile"),
+        ("s3://bucket?path-style=perhaps", "yes or no"),
+        ("s3://bucket?endpont=x", "endpoint, region, profile"),
         ("http://h", "use 'embedded:DIR'"),
     ] {
         let said = text.parse::<Store>().unwrap_err();
         assert!(said.contains(advice), "{text}: {said}");
     }
+}
+
+#[test]
+fn a_bucket_has_a_prefix_and_what_else_is_needed() {
+    let s3 = |text: &str| match text.parse() {
+        Ok(Store::S3(address)) => *address,
+        other => panic!("{text}: {other:?}"),
+    };
+    let plain = s3("s3://my-bucket");
+    assert_eq!((plain.bucket.as_str(), plain.prefix.as_str()), ("my-bucket", "aft"));
+    assert_eq!((&plain.endpoint, &plain.region, plain.path_style), (&None, &None, None));
+    assert_eq!(s3("s3://my-bucket/"), plain);
+    assert_eq!(s3("s3://my-bucket/aft/"), plain);
+    let text = "s3://b.c/shop/eu?endpoint=http://[::1]:9000&region=eu-central-1&profile=me\
+                &credentials=/run/a%26b&path-style=no&ca=/ca.pem";
+    let full = s3(text);
+    assert_eq!((full.bucket.as_str(), full.prefix.as_str()), ("b.c", "shop/eu"));
+    assert_eq!(full.credentials_file, Some("/run/a&b".into()));
+    assert_eq!(full.path_style, Some(crate::config::YesNo::No));
+    assert_eq!(Store::S3(Box::new(full)).to_text(), text);
+    assert_eq!(Store::S3(Box::new(plain)).to_text(), "s3://my-bucket/aft");
 }

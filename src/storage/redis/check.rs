@@ -1,9 +1,9 @@
 //! What a start looks at before it trusts a Redis with anything. Nothing is written by that.
 
-use super::fault::Fault;
 use super::keys::SHARDS;
 use super::{RedisOptions, RedisStore, STRING_BYTES_MAX, error_of, executed};
 use crate::config::YesNo;
+use crate::storage::fault::Fault;
 use redis::{Cmd, Value, cmd};
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,31 +1,7 @@
 //! What goes wrong with a Redis, and what it means.
 
-use crate::storage::StoreError;
+use crate::storage::fault::Fault;
 use redis::{ErrorKind, RedisError, ServerError};
-
-/// An error, by what has to happen before it can go well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// Time: a lost connection, a Redis that starts. The work may have been done.
-    Passing(String),
-    /// Memory: nothing was written.
-    Full(String),
-    /// A person: credentials, permissions. A start is refused; a node that runs tries again,
-    /// since it can still answer reads and the person may be at it.
-    Refused(String),
-    /// The keys are not aft's alone: the node stops.
-    Foreign(String),
-}
-
-impl From<Fault> for StoreError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Passing(why) | Fault::Refused(why) => Self::Unavailable(why),
-            Fault::Full(why) => Self::Full(why),
-            Fault::Foreign(why) => Self::Fatal(why),
-        }
-    }
-}
 
 /// An error that the Redis answered with.
 impl From<&ServerError> for Fault {

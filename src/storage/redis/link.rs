@@ -5,8 +5,8 @@
 //! a peer that vanished without a word costs one attempt, not the minutes in which TCP would
 //! notice. Nothing is sent twice here; who asks decides whether to ask again.
 
-use super::fault::Fault;
 use crate::config::RedisAddress;
+use crate::storage::fault::Fault;
 use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;

@@ -35,12 +35,12 @@ mod fault;
 mod keys;
 mod link;
 
+use super::fault::{Fault, in_time};
 use super::{Created, Limits, Store, StoreError, StoreFuture};
 use crate::config::{RedisAddress, YesNo};
 use crate::rope::Rope;
 use bytes::Bytes;
 use check::Findings;
-use fault::Fault;
 use keys::{Keys, SHARDS};
 use link::Link;
 use redis::{Cmd, RedisWrite, Value, cmd};
@@ -413,30 +413,4 @@ async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     })
     .await;
     running.into_iter().filter_map(|(_, output)| output).collect()
-}
-
-/// Tries a step of a start again as long as what went wrong may pass by itself: a Redis that
-/// starts beside us, or loads its data.
-async fn in_time<T, F: Future<Output = Result<T, Fault>>>(
-    deadline: Duration,
-    step: impl Fn() -> F,
-) -> Result<T, StoreError> {
-    const AGAIN_AFTER: Duration = Duration::from_millis(100);
-    let mut last = "it does not answer".to_owned();
-    let repeated = async {
-        loop {
-            match step().await {
-                Ok(done) => return Ok(done),
-                Err(Fault::Passing(why)) => last = why,
-                Err(Fault::Full(why) | Fault::Refused(why) | Fault::Foreign(why)) => {
-                    return Err(StoreError::Fatal(why));
-                }
-            }
-            tokio::time::sleep(AGAIN_AFTER).await;
-        }
-    };
-    match tokio::time::timeout(deadline, repeated).await {
-        Ok(done) => done,
-        Err(_) => Err(StoreError::Unavailable(last)),
-    }
 }

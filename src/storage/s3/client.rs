@@ -1,0 +1,145 @@
+//! The SDK, set up: where it goes, what it tries, as whom.
+
+use super::credentials::ToTheEnd;
+use super::trust;
+use crate::config::{S3Address, YesNo};
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::imds::region::ImdsRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{IdentityCache, ResponseChecksumValidation, SharedHttpClient};
+use aws_smithy_http_client::tls::TrustStore;
+use aws_types::service_config::ServiceConfigKey;
+use std::time::Duration;
+
+/// A client for this bucket; nothing is sent yet, but what looks for the region.
+///
+/// # Errors
+/// What is wrong with the address, for who wrote it.
+pub(super) async fn connect(
+    address: &S3Address,
+    connect_timeout: Duration,
+) -> Result<Client, String> {
+    // Who gives credentials is not the server of the endpoint, nor vouched for by its authority.
+    let of_system = trust::of_system();
+    let of_aws = trust::https(of_system.clone().unwrap_or_else(TrustStore::empty))?;
+    let provider = ProviderConfig::without_region().with_http_client(of_aws.clone());
+    let around = loader(address, &of_aws, connect_timeout).no_credentials();
+    let around = around.region(known_region(address, &provider)).load().await;
+    let endpoint = endpoint(address, &around)?;
+    let region = region(around.region(), endpoint.is_some(), &provider).await?;
+
+    let plain = endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
+    let of_bucket = match (plain, &address.ca_file) {
+        (true, _) => aws_smithy_http_client::Builder::new().build_http(),
+        (false, Some(file)) => trust::https(trust::of_file(file)?)?,
+        (false, None) => trust::https(of_system.ok_or(
+            "this machine has no certificates of authorities that could vouch for the server: \
+             install them (ca-certificates), or name a file of them with ?ca=",
+        )?)?,
+    };
+    let shared = loader(address, &of_aws, connect_timeout).region(region.clone()).load().await;
+    let credentials = match named_credentials(address, &provider.with_region(Some(region))) {
+        Some(named) => SharedCredentialsProvider::new(named),
+        None => shared.credentials_provider().ok_or("no credentials")?,
+    };
+    let config = aws_sdk_s3::config::Builder::from(&shared)
+        .http_client(of_bucket)
+        .credentials_provider(ToTheEnd::new(credentials))
+        // How long that may take is for who waits to say.
+        .identity_cache(IdentityCache::lazy().load_timeout(Duration::MAX).build())
+        .force_path_style(address.path_style.map_or(endpoint.is_some(), |yes| yes == YesNo::Yes));
+    let config = match endpoint {
+        Some(endpoint) => config.endpoint_url(endpoint),
+        None => config,
+    };
+    Ok(Client::from_conf(config.build()))
+}
+
+fn loader(
+    address: &S3Address,
+    of_aws: &SharedHttpClient,
+    connect_timeout: Duration,
+) -> ConfigLoader {
+    let loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(of_aws.clone())
+        // Whether to try again, how often and how long is decided in one place, for all stores.
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(connect_timeout).build())
+        // A range has no checksum, though some servers send that of the whole object with it.
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    match &address.profile {
+        Some(profile) => loader.profile_name(profile),
+        None => loader,
+    }
+}
+
+/// The server: what the address says comes before what the environment or the profile do.
+fn endpoint(address: &S3Address, around: &SdkConfig) -> Result<Option<String>, String> {
+    if address.endpoint.is_some() {
+        return Ok(address.endpoint.clone());
+    }
+    // As AWS_ENDPOINT_URL_S3, or in a `services` section of the profile.
+    let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL");
+    let key = key.profile("endpoint_url").build().map_err(|error| error.to_string())?;
+    let of_s3 = around.service_config().and_then(|config| config.load_config(key));
+    let found = of_s3.or_else(|| around.endpoint_url().map(str::to_owned));
+    match found.as_deref().map(S3Address::check_endpoint) {
+        Some(Err(why)) => Err(format!("AWS_ENDPOINT_URL, or the profile: {why}")),
+        Some(Ok(())) | None => Ok(found),
+    }
+}
+
+/// The region as far as it is written somewhere.
+fn known_region(address: &S3Address, provider: &ProviderConfig) -> RegionProviderChain {
+    let mut profile = ProfileFileRegionProvider::builder().configure(provider);
+    if let Some(name) = &address.profile {
+        profile = profile.profile_name(name);
+    }
+    RegionProviderChain::first_try(address.region.clone().map(Region::new))
+        .or_else(EnvironmentVariableRegionProvider::new())
+        .or_else(profile.build())
+}
+
+/// The region to sign for. A server of one's own has none, but the signature must name one.
+async fn region(
+    known: Option<&Region>,
+    has_endpoint: bool,
+    provider: &ProviderConfig,
+) -> Result<Region, String> {
+    match known {
+        Some(region) => return Ok(region.clone()),
+        None if has_endpoint => return Ok(Region::from_static("us-east-1")),
+        None => {}
+    }
+    let of_machine = ImdsRegionProvider::builder().configure(provider).build();
+    of_machine.region().await.ok_or_else(|| {
+        "no region: name it with ?region=, in AWS_REGION or in the profile".to_owned()
+    })
+}
+
+/// What is asked for by name comes before what the environment has.
+fn named_credentials(
+    address: &S3Address,
+    provider: &ProviderConfig,
+) -> Option<ProfileFileCredentialsProvider> {
+    if address.profile.is_none() && address.credentials_file.is_none() {
+        return None;
+    }
+    let mut named = ProfileFileCredentialsProvider::builder().configure(provider);
+    if let Some(profile) = &address.profile {
+        named = named.profile_name(profile);
+    }
+    if let Some(file) = &address.credentials_file {
+        let files = EnvConfigFiles::builder().include_default_config_file(true);
+        named = named.profile_files(files.with_file(EnvConfigFileKind::Credentials, file).build());
+    }
+    Some(named.build())
+}

@@ -1,0 +1,166 @@
+//! Errors of the service and of the SDK, and what each means.
+
+use crate::storage::Created;
+use crate::storage::fault::Fault;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{BuildError, ProvideErrorMetadata, SdkError};
+use bytes::Bytes;
+use std::error::Error;
+
+/// An error with all that caused it, on one line.
+pub(super) fn chain(error: &(impl Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = cause.source();
+    }
+    text.replace('\n', " ")
+}
+
+/// A request that could not even be made.
+pub(super) fn of_request(error: BuildError) -> Fault {
+    Fault::Refused(error.to_string())
+}
+
+/// The answer to a create that was not carried out, if it says that the name is taken.
+pub(super) fn taken<E>(error: SdkError<E>) -> Result<Created, Fault>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    const PRECONDITION_FAILED: u16 = 412;
+    // The end of an upload may answer 200, with the error in the body.
+    match (code(&error), status(&error)) {
+        ("PreconditionFailed", _) | ("", Some(PRECONDITION_FAILED)) => Ok(Created::AlreadyExists),
+        _ => Err(error.into()),
+    }
+}
+
+/// The answer to a read that gave nothing: an object that has nothing there, or none.
+pub(super) fn missing<E>(error: SdkError<E>) -> Result<Option<Bytes>, Fault>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match code(&error) {
+        "InvalidRange" => Ok(Some(Bytes::new())),
+        // Any other 404 may come from something in between, and would be believed.
+        "NoSuchKey" => Ok(None),
+        _ => Err(error.into()),
+    }
+}
+
+fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response: &HttpResponse| response.status().as_u16())
+}
+
+fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> &str {
+    error.as_service_error().and_then(|error| error.meta().code()).unwrap_or_default()
+}
+
+impl<E> From<SdkError<E>> for Fault
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    fn from(error: SdkError<E>) -> Self {
+        if let Some(of_service) = error.as_service_error() {
+            let message = of_service.meta().message().unwrap_or_default();
+            return of_answer(code(&error), message, status(&error));
+        }
+        let said = chain(&error);
+        if let Some(why) = cause::<CredentialsError>(&error) {
+            return of_credentials(why, &said);
+        }
+        match error {
+            SdkError::ConstructionFailure(_) => Self::Refused(said),
+            _ if said.contains("certificate") => Self::Refused(format!(
+                "{said}: ?ca=FILE names the authorities that may vouch for the server"
+            )),
+            _ => Self::Passing(said),
+        }
+    }
+}
+
+/// The first cause of this kind.
+fn cause<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// Where nobody has credentials for us, a person has to give some; who has them and does not answer,
+/// or has an error of its own, may do better next time.
+fn of_credentials(why: &CredentialsError, said: &str) -> Fault {
+    let advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a ?profile=, or give the \
+                  machine a role";
+    let text = format!("no credentials for AWS ({said}): {advice}");
+    match why {
+        CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
+            Fault::Refused(text)
+        }
+        _ => Fault::Passing(text),
+    }
+}
+
+/// What an error of the service means: by its code, or by the status, where a server or something
+/// before it has no code that is known.
+fn of_answer(code: &str, message: &str, status: Option<u16>) -> Fault {
+    let said = match status {
+        Some(status) => format!("{message} (HTTP {status})"),
+        None => message.to_owned(),
+    };
+    match (of_code(code, &said), status) {
+        (Fault::Passing(why), Some(401 | 403)) => {
+            Fault::Refused(format!("{why}: docs/stores.md says what aft needs"))
+        }
+        (Fault::Passing(why), Some(413)) => Fault::Object(why),
+        (Fault::Passing(why), Some(507)) => Fault::Full(why),
+        (fault, _) => fault,
+    }
+}
+
+/// What a code of the service means; see [the list of them]. What is not known may pass.
+///
+/// [the list of them]: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+pub(super) fn of_code(code: &str, message: &str) -> Fault {
+    let said = format!("{code} {message}");
+    let advice = match code {
+        "EntityTooLarge" => return Fault::Object(said),
+        "QuotaExceeded" | "InsufficientCapacity" | "XMinioStorageFull" | "StorageQuotaExceeded" => {
+            return Fault::Full(said);
+        }
+        "NoSuchBucket" => "make the bucket, or name another one",
+        "InvalidBucketName" => "no bucket can have that name",
+        "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => {
+            "docs/stores.md says what aft needs"
+        }
+        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" => {
+            "the credentials are not those of this service"
+        }
+        "ExpiredToken" | "TokenRefreshRequired" => "the credentials have expired: get new ones",
+        "PermanentRedirect"
+        | "AuthorizationHeaderMalformed"
+        | "IllegalLocationConstraintException" => "?region= names the region of the bucket",
+        "NotImplemented" | "MethodNotAllowed" => "this server can't do what aft needs of S3",
+        "RequestTimeTooSkewed" => "the clock of this machine is wrong",
+        "InvalidObjectState" => {
+            "a lifecycle rule has moved it to an archive; no rule may touch these objects"
+        }
+        _ if code.starts_with("KMS.") && !code.contains("Throttling") => {
+            "the key with which the bucket encrypts can't be used: see its state and its policy"
+        }
+        _ => return Fault::Passing(said),
+    };
+    Fault::Refused(format!("{said}: {advice}"))
+}
+
+#[cfg(test)]
+mod tests;
