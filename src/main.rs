@@ -3,7 +3,7 @@
 use aft::config::{LogLevel, Start};
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -38,14 +38,14 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let (filter, reload) = reload::Layer::new(level(effective.settings.log_level));
+    let (layer, reload) = reload::Layer::new(filter(effective.settings.log_level));
     let stderr = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    tracing_subscriber::registry().with(filter).with(stderr).init();
+    tracing_subscriber::registry().with(layer).with(stderr).init();
     let set_log_level = move |log_level| {
         // It can only fail once the subscriber is gone, and with it every reader of the log.
-        let _ = reload.modify(|filter| *filter = level(log_level));
+        let _ = reload.modify(|layer| *layer = filter(log_level));
     };
     // One thread runs all commands, as in Redis: they take their turns at one state
     // anyway, and a second thread would only pass it back and forth.
@@ -63,6 +63,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The SDK of AWS tells at every start whose credentials it has found, and more when asked for more.
+fn filter(log_level: LogLevel) -> Targets {
+    let level = level(log_level);
+    Targets::new().with_default(level).with_target("aws", level.min(LevelFilter::WARN))
 }
 
 fn level(level: LogLevel) -> LevelFilter {

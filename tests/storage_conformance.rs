@@ -181,7 +181,21 @@ fn a_range_is_cut_at_the_objects_end() {
         let store = world.store();
         let object = bytes(1000, 3);
         store.create("range/a", object.clone()).await.unwrap();
-        let edges = [0, 1, 499, 999, 1000, 1001, 5000, u64::MAX - 1, u64::MAX];
+        let signed = i64::MAX as u64;
+        let edges = [
+            0,
+            1,
+            499,
+            999,
+            1000,
+            1001,
+            5000,
+            signed - 1,
+            signed,
+            signed + 1,
+            u64::MAX - 1,
+            u64::MAX,
+        ];
         for offset in edges {
             for length in edges {
                 let start = offset.min(1000) as usize;
@@ -299,6 +313,50 @@ fn of_sixteen_creates_one_wins() {
                 assert_eq!(kept, bytes(700, winners[0]));
             }
         }
+    });
+}
+
+/// Larger than what a store may send in one request, and of several pieces that end elsewhere.
+#[test]
+fn a_large_object_is_created_once_and_whole() {
+    const SIZE: usize = (16 << 20) + 12_345;
+    const RACERS: usize = 4;
+    on_every_store(|world| async move {
+        let object = |salt| {
+            let (mut rope, whole) = (Rope::default(), bytes(SIZE, salt));
+            rope.push(whole.slice(..5 << 20));
+            rope.push(whole.slice(5 << 20..));
+            rope
+        };
+        let start = Arc::new(tokio::sync::Barrier::new(RACERS));
+        let racers = world.clients.iter().zip(0..RACERS as u8).map(|(store, racer)| {
+            let (store, start, object) = (store.clone(), start.clone(), object(racer));
+            tokio::spawn(async move {
+                start.wait().await;
+                loop {
+                    match store.create_in_pieces("large/a", object.clone()).await {
+                        // As one answers who meets another create under way.
+                        Err(StoreError::Unavailable(_)) => {}
+                        decided => return decided.unwrap(),
+                    }
+                }
+            })
+        });
+        let mut winners = Vec::new();
+        for (racer, task) in racers.collect::<Vec<_>>().into_iter().enumerate() {
+            if task.await.unwrap() == Created::Created {
+                winners.push(racer as u8);
+            }
+        }
+        // Whoever has met another one may find its own object there afterwards.
+        assert!(winners.len() <= 1, "{winners:?} on {}", world.kind);
+        let kept = world.store().read("large/a", 0, u64::MAX).await.unwrap();
+        let whole = |salt: &u8| kept == bytes(SIZE, *salt);
+        assert!((0..RACERS as u8).filter(whole).count() == 1, "whose? on {}", world.kind);
+        assert!(winners.iter().all(whole), "not the winner's on {}", world.kind);
+        let at = (16 << 20) - 3;
+        let across = world.store().read("large/a", at as u64, 7).await;
+        assert_eq!(across, Ok(kept.slice(at..at + 7)));
     });
 }
 

@@ -132,6 +132,9 @@ pub(super) fn advice(text: &str) -> String {
 
 /// The text of a store, well formed or not, with a mask where its password stands.
 pub(super) fn without_password(text: &str) -> String {
+    if text.starts_with("s3:") {
+        return without_credentials(text);
+    }
     let masked = || {
         let (scheme, rest) = text.split_once("://")?;
         // A password that should have been encoded may have any of these in it.
@@ -140,6 +143,14 @@ pub(super) fn without_password(text: &str) -> String {
         Some(format!("{scheme}://{user}:{MASK}@{rest}"))
     };
     masked().unwrap_or_else(|| text.to_owned())
+}
+
+/// Nobody should have written credentials into the address of a bucket: where it looks as if, these
+/// parts are not shown at all.
+fn without_credentials(text: &str) -> String {
+    let suspect = |part: &&str| part.contains('@') || part.contains("%40");
+    let parts = text.split_inclusive(['?', '&']);
+    parts.map(|part| if suspect(&part) { MASK } else { part }).collect()
 }
 
 /// Undoes percent-encoding; `None` if it is none, or no UTF-8 comes of it.
@@ -167,7 +178,7 @@ fn encode(text: &str) -> String {
 
 /// The same for the value of an option, in which paths and addresses stay readable.
 fn encode_option(text: &str) -> String {
-    encode_but(text, b"-_.~:/")
+    encode_but(text, b"-_.~:/[]")
 }
 
 fn encode_but(text: &str, plain: &[u8]) -> String {

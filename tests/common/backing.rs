@@ -77,7 +77,7 @@ impl Backing {
     /// An S3 with one bucket.
     pub(crate) fn s3(dir: &Path) -> Self {
         let (server, options) = Self::ministack(dir);
-        assert_eq!(put(server.addr(), "/aft-test"), 200, "a bucket");
+        assert_eq!(request(server.addr(), "PUT", "/aft-test", b"").0, 200, "a bucket");
         Self::of(format!("s3://aft-test/store?{options}"), vec![server])
     }
 
@@ -173,17 +173,18 @@ impl Backing {
     }
 }
 
-/// An empty PUT; the status of its answer.
-fn put(addr: SocketAddr, path: &str) -> u16 {
+/// A request without a signature; the status and the body of its answer.
+pub(crate) fn request(addr: SocketAddr, method: &str, path: &str, body: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(addr).expect("a connection");
-    let request = format!(
-        "PUT {path} HTTP/1.1\r\nHost: {addr}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).expect("sent");
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {addr}\r\nContent-Length: {length}\r\n");
+    let head = format!("{head}Content-Type: application/octet-stream\r\nConnection: close\r\n\r\n");
+    stream.write_all(&[head.as_bytes(), body].concat()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     let status = answer.split_whitespace().nth(1).and_then(|status| status.parse().ok());
-    status.expect("a status")
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+    (status.expect("a status"), body.expect("a body"))
 }
 
 /// One process on two ports: one for clients, one for the others of the cluster.

@@ -41,6 +41,11 @@ fn its_text_reads_back_and_shows_no_password() {
         assert_eq!(text.contains('@'), store.shown().parse::<Store>().is_err(), "a mask");
     }
     assert_eq!(without_password("redis://u:a/b@c@h:1"), "redis://u:********@h:1");
+    for text in
+        ["s3://id:secret@b", "s3://b?endpoint=http://a:secret@h", "s3://b?endpoint=a:secret%40h"]
+    {
+        assert!(!without_password(text).contains("secret"), "{text}");
+    }
 }
 
 #[test]

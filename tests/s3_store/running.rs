@@ -1,0 +1,140 @@
+//! Starts that work, and what a running node does when the bucket is not what it was.
+
+use crate::common::backing::{self, Backing};
+use crate::common::resp::Reply;
+use crate::common::server::{Options, Server};
+use crate::common::temp_dir::TempDir;
+use crate::common::wait::{self, PATIENCE};
+use crate::gate::{self, Verdict};
+use crate::{address, at, impatient, in_environment, keys, through};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// As with the option: the bucket in the path, and a region that nobody has to name.
+#[test]
+fn an_endpoint_of_the_environment_is_one() {
+    let dir = TempDir::named("s3-environment");
+    let backing = Backing::s3(dir.path());
+    let keys = ["AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test"].map(str::to_owned);
+    for name in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
+        let endpoint = format!("{name}=http://{}", address(&backing));
+        let variables = [keys.as_slice(), &[endpoint]].concat();
+        let options = in_environment(at("s3://aft-test/store"), dir.path(), &variables);
+        let server = Server::start(&options);
+        assert!(!server.client().cmd("INCR starts").is_error());
+    }
+    let server = Server::start(&Options::on(&backing));
+    assert_eq!(server.client().cmd("GET starts"), Reply::bulk("2"));
+    let wrong = [keys.as_slice(), &["AWS_ENDPOINT_URL_S3=http://me:secret@h".to_owned()]].concat();
+    let line = crate::refusal(&in_environment(at("s3://aft-test/store"), dir.path(), &wrong));
+    assert!(line.contains("AWS_ENDPOINT_URL") && !line.contains("secret"), "{line}");
+}
+
+#[test]
+fn verify_looks_into_a_bucket_and_writes_nothing() {
+    let dir = TempDir::named("s3-verify");
+    let backing = Backing::s3(dir.path());
+    let verify = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aft"));
+        let out = command.args(["store", "verify", "--store", backing.store()]).output();
+        let out = out.expect("aft store");
+        String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned()
+    };
+    let nothing = verify();
+    assert!(nothing.contains("there is no store of aft"), "{nothing}");
+    assert_eq!(keys(&backing), Vec::<String>::new());
+
+    let mut server = Server::start(&Options::on(&backing));
+    assert_eq!(server.client().cmd("MSET a 1 b 2"), Reply::ok());
+    assert_eq!(server.terminate().code(), Some(0));
+    let before = keys(&backing);
+    let verified = verify();
+    assert!(verified.ends_with("nothing is wrong\n"), "{verified}");
+    assert_eq!(keys(&backing), before);
+}
+
+#[test]
+fn several_share_a_bucket_by_prefix() {
+    let dir = TempDir::named("s3-shared");
+    let backing = Backing::s3(dir.path());
+    let stores = ["store", "store2", "store/x"]
+        .map(|prefix| backing.store().replace("aft-test/store", &format!("aft-test/{prefix}")));
+    let mut servers = stores.each_ref().map(|store| Server::start(&at(store)));
+    for (n, server) in servers.iter_mut().enumerate() {
+        assert_eq!(server.client().run(&["SET", "k", &n.to_string()]), Reply::ok());
+    }
+    for server in &mut servers {
+        server.kill_9();
+        server.restart();
+    }
+    for (n, server) in servers.iter().enumerate() {
+        assert_eq!(server.client().cmd("GET k"), Reply::bulk(n.to_string()));
+        assert_eq!(server.client().cmd("DBSIZE"), Reply::Int(1));
+    }
+}
+
+/// The second to start ends the first, which says so and has lost nothing.
+#[test]
+fn two_nodes_on_one_store_by_mistake() {
+    let dir = TempDir::named("s3-two");
+    let backing = Backing::s3(dir.path());
+    let mut first = Server::start(&Options::on(&backing));
+    assert_eq!(first.client().cmd("SET k v"), Reply::ok());
+    let second = Server::start(&Options::on(&backing));
+    let reply = first.client().cmd("SET k w");
+    assert_eq!(reply.error_code().as_deref(), Some("UNCERTAIN"), "{reply:?}");
+    assert_eq!(first.wait_for_exit().code(), Some(1));
+    assert!(first.said().contains("replaced"), "{}", first.said());
+    assert_eq!(second.client().cmd("GET k"), Reply::bulk("v"));
+}
+
+/// It can't serve what it has acknowledged, and must not write into what is not its own.
+#[test]
+fn a_bucket_that_comes_back_empty_ends_the_node() {
+    let dir = TempDir::named("s3-emptied");
+    let backing = Backing::s3(dir.path());
+    let mut server = Server::start(&impatient(Options::on(&backing)));
+    assert_eq!(server.client().cmd("SET k v"), Reply::ok());
+    backing.kill_9();
+    std::fs::remove_dir_all(dir.path().join("s3")).expect("its data");
+    let _ = std::fs::remove_dir_all(dir.path().join("state"));
+    backing.restart();
+    let reply = server.client().cmd("SET k w");
+    assert_eq!(reply.error_code().as_deref(), Some("UNCERTAIN"), "{reply:?}");
+    let addr = address(&backing);
+    assert_eq!(backing::request(addr, "PUT", "/aft-test", b"").0, 200);
+    // Whoever writes meanwhile is refused.
+    wait::until("it ends", PATIENCE, || (!server.is_running()).then_some(()));
+    assert_eq!(server.wait_for_exit().code(), Some(1));
+    let said = server.said();
+    assert!(said.contains("does not hold the data that this node has written"), "{said}");
+    assert_eq!(keys(&backing), Vec::<String>::new());
+}
+
+/// A person takes the rights away, and gives them back: a refusal until then, and no restart.
+#[test]
+fn rights_that_are_taken_away_for_a_while() {
+    let dir = TempDir::named("s3-rights");
+    let backing = Backing::s3(dir.path());
+    let denied = Arc::new(AtomicBool::new(false));
+    let gate = gate::before(address(&backing), {
+        let denied = denied.clone();
+        move |_, _| match denied.load(Ordering::Relaxed) {
+            true => Verdict::Refused(403, "AccessDenied"),
+            false => Verdict::Passes,
+        }
+    });
+    let server = Server::start(&impatient(through(&backing, gate)));
+    let mut client = server.client();
+    assert_eq!(client.cmd("SET k v"), Reply::ok());
+    denied.store(true, Ordering::Relaxed);
+    assert_eq!(client.cmd("SET k w").error_code().as_deref(), Some("UNCERTAIN"));
+    let reply = client.cmd("SET k w");
+    assert!(format!("{reply:?}").contains("AccessDenied"), "{reply:?}");
+    assert_eq!(client.cmd("GET k"), Reply::bulk("v"));
+    denied.store(false, Ordering::Relaxed);
+    wait::until("writes are taken again", PATIENCE, || {
+        (client.cmd("SET k x") == Reply::ok()).then_some(())
+    });
+}
