@@ -16,14 +16,15 @@ fn nothing_done(request: &Request, before: &str) -> Verdict {
     Verdict::Answered(200, "application/x-amz-json-1.0", format!("{before}{asked}"))
 }
 
-/// What every other request of this kind gets.
-fn every_other(
-    answer: impl Fn(&Request) -> Option<Verdict>,
+/// What one of so many requests of this kind gets.
+fn one_of(
+    many: u64,
     count: &AtomicU64,
     request: &Request,
+    answer: impl Fn(&Request) -> Option<Verdict>,
 ) -> Verdict {
     match answer(request) {
-        Some(verdict) if count.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) => verdict,
+        Some(verdict) if count.fetch_add(1, Ordering::Relaxed).is_multiple_of(many) => verdict,
         _ => Verdict::Passes,
     }
 }
@@ -43,7 +44,7 @@ fn what_was_not_processed_is_asked_for_again() {
                 }
                 _ => None,
             };
-            every_other(answer, &count, request)
+            one_of(2, &count, request, answer)
         }
     });
     let mut server = Server::start(&at(&through(&backing, gate)));
@@ -65,7 +66,7 @@ fn a_throttle_passes() {
     {
         let gate = gate::before(address(&backing), {
             let count = count.clone();
-            move |request| every_other(|_| Some(answered(400, code)), &count, request)
+            move |request| one_of(10, &count, request, |_| Some(answered(400, code)))
         });
         let server = Server::start(&at(&through(&backing, gate)));
         let value = "x".repeat(50_000);
@@ -93,10 +94,8 @@ fn an_object_that_is_written_in_many_attempts_becomes_whole() {
         }
     });
     let mut options = impatient(at(&through(&backing, gate)));
-    // Time for fifty attempts, and not for as many as it would take to have luck fifty times.
-    let deadline = options.extra.iter().position(|word| word == "1500").expect("a deadline");
-    options.extra[deadline] = "20000".to_owned();
-    options.extra.extend(["--commit-deadline-ms", "20000"].map(str::to_owned));
+    let of_commits = options.extra.iter().position(|word| word == "--commit-deadline-ms");
+    options.extra[of_commits.expect("one of its words") + 1] = "30000".to_owned();
     let server = Server::start(&options);
     let value = "x".repeat(8 << 20);
     assert_eq!(server.client().run(&["SET", "k", &value]), Reply::ok());

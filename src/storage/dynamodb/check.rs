@@ -1,6 +1,6 @@
 //! The table: made where it is missing, and looked at before it is trusted with anything.
 
-use super::items::{PARTITION, SORT, bytes_of, with_bytes};
+use super::items::{EVERYTHING, PARTITION, SORT, bytes_of, with_bytes};
 use super::table::Table;
 use super::{DynamoDbStore, errors};
 use crate::storage::Created;
@@ -87,7 +87,7 @@ fn has_our_keys(table: &TableDescription) -> bool {
 /// nothing says so yet.
 pub(super) async fn make_usable(store: &DynamoDbStore, entropy: u128) -> Result<Found, Fault> {
     let warnings = whether_fit(&store.table).await?;
-    store.list_once("", "", 1).await?;
+    store.table.query(store.keys.heads(0), EVERYTHING, 1, None).await?;
     let found = look_at_format(store).await?;
     store.table.delete(vec![store.keys.head("absent")]).await?;
     let format = match found {

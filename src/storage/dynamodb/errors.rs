@@ -30,6 +30,14 @@ where
     }
 }
 
+/// Whether nothing was done, for want of throughput.
+pub(super) fn is_throttle<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    matches!(
+        code(error),
+        "ProvisionedThroughputExceededException" | "RequestLimitExceeded" | "ThrottlingException"
+    )
+}
+
 /// Whether a table was not made because there is one.
 pub(super) fn is_there<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     code(error) == "ResourceInUseException"

@@ -20,6 +20,9 @@ const SIZE: &str = "n";
 const DIGEST: &str = "d";
 const SECONDS: &str = "t";
 
+/// From before to behind all sort keys: no name has bytes outside of that.
+pub(super) const EVERYTHING: (&str, &str) = ("!", "~");
+
 /// What a listing, or a delete, wants to know of a head.
 pub(super) const OF_HEAD: &str = "s, n, d";
 

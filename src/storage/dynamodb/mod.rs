@@ -411,7 +411,7 @@ struct Shard {
 impl Shard {
     fn new(shard: usize, from: &str) -> Self {
         // A sort key is not empty.
-        let from = if from.is_empty() { "!" } else { from };
+        let from = if from.is_empty() { items::EVERYTHING.0 } else { from };
         Self { shard, names: Vec::new(), from: from.to_owned(), more: true }
     }
 

@@ -5,7 +5,7 @@
 //! A *trace* tells of the pieces of an object as long as there may be any: it is written with them,
 //! and deleted after them.
 
-use super::items::{Head, Item, Keys, OF_HEAD, SHARDS, Trace};
+use super::items::{EVERYTHING, Head, Item, Keys, OF_HEAD, SHARDS, Trace};
 use super::table::Table;
 use crate::clock::{Clock, SystemClock};
 use crate::storage::fault::Fault;
@@ -132,9 +132,8 @@ impl Work {
     /// Looks at all that there are traces of.
     async fn sweep(&self) -> Result<(), Fault> {
         for shard in 0..SHARDS {
-            let all = (" ", "~");
             let partition = self.keys.traces(shard);
-            let (items, _) = self.table.query(partition, all, usize::MAX, None).await?;
+            let (items, _) = self.table.query(partition, EVERYTHING, usize::MAX, None).await?;
             let traces = items.iter().map(Trace::from_item).collect::<Result<Vec<_>, _>>()?;
             self.remove(&self.without_head(traces).await?).await?;
         }

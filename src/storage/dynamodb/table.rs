@@ -5,10 +5,12 @@ use super::items::{Item, PARTITION, SORT, key_of};
 use crate::storage::Created;
 use crate::storage::fault::Fault;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{
     AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest,
 };
 use std::collections::HashMap;
+use std::error::Error;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -47,13 +49,30 @@ impl Pauses {
             self.next = Self::FIRST;
         }
         if self.next > Self::LAST {
-            return Err(Fault::Passing(
-                "the table is throttled: it takes no more at the moment".to_owned(),
-            ));
+            let why = "the table is throttled: it does nothing of what is asked at the moment";
+            return Err(Fault::Passing(why.to_owned()));
         }
         tokio::time::sleep(self.next).await;
         self.next *= 2;
         Ok(())
+    }
+
+    /// The answer to a request; none, after a pause, if the service had no room for it at all.
+    async fn unless_throttled<T, E>(
+        &mut self,
+        answer: Result<T, SdkError<E>>,
+    ) -> Result<Option<T>, Fault>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if errors::is_throttle(&error) => {
+                let paused = self.pause(false).await;
+                paused.map(|()| None).map_err(|_| errors::fault(error))
+            }
+            Err(error) => Err(errors::fault(error)),
+        }
     }
 }
 
@@ -88,8 +107,10 @@ impl Table {
     async fn get_all_of(&self, mut wanted: KeysAndAttributes) -> Result<Vec<Item>, Fault> {
         let (mut items, mut pauses) = (Vec::new(), Pauses::new());
         loop {
-            let get = self.client.batch_get_item().request_items(&self.name, wanted);
-            let mut answer = get.send().await.map_err(errors::fault)?;
+            let get = self.client.batch_get_item().request_items(&self.name, wanted.clone());
+            let Some(mut answer) = pauses.unless_throttled(get.send().await).await? else {
+                continue;
+            };
             let found = answer.responses.as_mut().and_then(|tables| tables.remove(&self.name));
             let found = found.unwrap_or_default();
             let some_done = !found.is_empty();
@@ -163,7 +184,7 @@ impl Table {
         limit: usize,
         projection: Option<&str>,
     ) -> Result<(Vec<Item>, bool), Fault> {
-        let mut items = Vec::new();
+        let (mut items, mut pauses) = (Vec::new(), Pauses::new());
         let mut start = None;
         loop {
             let query = self.client.query().table_name(&self.name).consistent_read(true);
@@ -176,8 +197,10 @@ impl Table {
                 .expression_attribute_values(":to", text(to))
                 .set_projection_expression(projection.map(str::to_owned))
                 .limit(i32::try_from(limit - items.len()).unwrap_or(i32::MAX))
-                .set_exclusive_start_key(start);
-            let page = query.send().await.map_err(errors::fault)?;
+                .set_exclusive_start_key(start.clone());
+            let Some(page) = pauses.unless_throttled(query.send().await).await? else {
+                continue;
+            };
             items.extend(page.items.unwrap_or_default());
             start = page.last_evaluated_key;
             // A page ends after a megabyte, too.
@@ -188,22 +211,25 @@ impl Table {
     }
 }
 
-/// Runs requests, a number of them at once; their answers in any order, or the first error.
+/// Runs requests, a number of them at once; their answers in any order, or the first error, when
+/// those that were under way have come to their end: their work should not be in vain.
 pub(super) async fn side_by_side<T: Send + 'static>(
     requests: impl Iterator<Item = impl Future<Output = Result<T, Fault>> + Send + 'static>,
 ) -> Result<Vec<T>, Fault> {
     let (mut under_way, mut answers) = (JoinSet::new(), Vec::new());
-    let mut requests = requests.fuse();
+    let (mut requests, mut failed) = (requests.fuse(), None);
     loop {
-        while under_way.len() < REQUESTS_IN_FLIGHT
+        while failed.is_none()
+            && under_way.len() < REQUESTS_IN_FLIGHT
             && let Some(request) = requests.next()
         {
             under_way.spawn(request);
         }
         match under_way.join_next().await {
-            Some(Ok(answer)) => answers.push(answer?),
-            Some(Err(error)) => return Err(Fault::Passing(error.to_string())),
-            None => return Ok(answers),
+            Some(Ok(Ok(answer))) => answers.push(answer),
+            Some(Ok(Err(fault))) => failed = failed.or(Some(fault)),
+            Some(Err(error)) => failed = failed.or(Some(Fault::Passing(error.to_string()))),
+            None => return failed.map_or(Ok(answers), Err),
         }
     }
 }
