@@ -110,6 +110,20 @@ impl<L: Long> Small<L> {
 }
 
 impl SmallBytes {
+    /// Puts other bytes in the place of these without an allocation, if they are as long and
+    /// nobody else has these; `false` if that can't be.
+    #[inline]
+    pub fn overwrite(&mut self, bytes: &[u8]) -> bool {
+        match &mut self.0 {
+            Repr::Long(Shared::Copied(own)) if own.len() == bytes.len() => {
+                let Some(own) = Arc::get_mut(own) else { return false };
+                own.copy_from_slice(bytes);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The same bytes for those who need [`Bytes`]; only short ones are copied.
     pub fn to_bytes(&self) -> Bytes {
         match &self.0 {
@@ -251,6 +265,20 @@ mod tests {
             assert_eq!(key.as_slice(), bytes);
             assert_eq!(key.heap_bytes(), if length > INLINE_BYTES_MAX { length } else { 0 });
         }
+    }
+
+    #[test]
+    fn bytes_are_overwritten_where_they_are_unless_somebody_shares_them() {
+        let long = |byte| [byte; INLINE_BYTES_MAX + 1];
+        let mut small = SmallBytes::from(&long(b'a'));
+        let place = small.as_ptr();
+        assert!(small.overwrite(&long(b'b')));
+        assert_eq!((small.as_slice(), small.as_ptr()), (&long(b'b')[..], place));
+        assert!(!small.overwrite(&[b'c'; INLINE_BYTES_MAX + 2]), "of another length");
+        let shared = small.clone();
+        assert!(!small.overwrite(&long(b'd')));
+        assert_eq!(shared.as_slice(), long(b'b'));
+        assert!(!SmallBytes::from("short").overwrite(b"trohs"));
     }
 
     #[test]

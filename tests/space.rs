@@ -102,3 +102,34 @@ fn writes_that_outrun_compaction_wait_for_it() {
     let (bounded, delayed) = largest("20", 30);
     assert!(delayed > 0 && bounded <= unbounded / 2, "{bounded} of {unbounded} bytes");
 }
+
+/// Keys that are overwritten in the order in which they were written leave objects behind in
+/// which nothing is alive: they go long before the store may not hold them any more.
+#[test]
+fn what_holds_next_to_nothing_goes_before_the_store_is_full() {
+    const KEYS: usize = 1_000;
+    const VALUE_BYTES: usize = 3_000;
+    const ROUNDS: usize = 5;
+    let dir = TempDir::named("nothing");
+    let mut options = Options::durable(dir.path());
+    let settings = [
+        ["--store-bytes-min", "1mb"],
+        ["--compaction-step-bytes", "64kb"],
+        // It could take all that is written here.
+        ["--store-percent-max", "10000"],
+    ];
+    options.extra = settings.concat().into_iter().map(str::to_owned).collect();
+    let server = Server::start(&options);
+    let mut client = server.client();
+    for round in 0..ROUNDS {
+        overwrite(&mut client, KEYS, &format!("{round}").repeat(VALUE_BYTES), |_| ());
+    }
+    // A few more are written than are tried at a time.
+    let small = || {
+        let live = info(&mut client, "live_bytes");
+        Some(info(&mut client, "store_bytes")).filter(|bytes| *bytes <= live * 3 / 2)
+    };
+    wait::until("dead objects go", PATIENCE, small);
+    let moved = info(&mut client, "compaction_bytes_written");
+    assert!(moved < (KEYS * VALUE_BYTES) as u64, "{moved} bytes were moved for {ROUNDS} rounds");
+}

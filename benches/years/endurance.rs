@@ -14,6 +14,7 @@ use crate::figures::Sample;
 use crate::load::{self, Plan, Tally};
 use crate::options::Options;
 use crate::overwrites::Overwrites;
+use crate::rest::rest;
 use crate::servers::{Kind, Server, Store};
 
 pub(crate) const CONNECTIONS: usize = 20;
@@ -158,7 +159,7 @@ impl Life {
             let point = self.point(disk_bytes, tally.sample(took)).await?;
             self.points.push(point);
         }
-        let rest_seconds = self.rest().await?;
+        let rest_seconds = rest(&self.server).await?;
         let turn =
             Turn { times: self.overwrites.times(), sample: all.sample(elapsed), rest_seconds };
         println!(
@@ -176,7 +177,7 @@ impl Life {
     async fn overwrite_at(&mut self, rate: u64, seconds: f64) -> Result<()> {
         let sample = load::run(&Plan { seconds, rate: Some(rate), ..self.plan() }).await?;
         self.steady.push(sample);
-        self.rest().await?;
+        rest(&self.server).await?;
         Ok(())
     }
 
@@ -193,29 +194,6 @@ impl Life {
             resident_bytes: self.server.resident_bytes()? as f64,
             sample,
         })
-    }
-
-    /// Waits until compaction has nothing to do any more, and says how long that took.
-    async fn rest(&self) -> Result<f64> {
-        /// Looks in which nothing changes.
-        const STILL: usize = 10;
-        let began = crate::clock::now();
-        let (mut seen, mut still, mut changed) = (None, 0, began.elapsed());
-        while still < STILL {
-            let info = connection::info(self.server.address(), "aft").await?;
-            let state = (
-                info.number("compaction_bases_written")?,
-                info.number("replaced_objects")?,
-                self.server.disk_bytes()?,
-            );
-            if seen == Some(state) {
-                still += 1;
-            } else {
-                (seen, still, changed) = (Some(state), 0, began.elapsed());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        Ok(changed.as_secs_f64())
     }
 
     async fn bases(&self) -> Result<u64> {

@@ -27,6 +27,7 @@ mod overwrites;
 mod reads;
 mod recovery;
 mod report;
+mod rest;
 mod zipf;
 
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! From a start to serving, after every key has been overwritten again and again.
 //!
 //! A start is timed from before the process begins to the right reply to a GET. aft starts
-//! on the store as the overwrites have left it; redis-server on an append-only file that it
+//! on its store once compaction has come to rest; redis-server on an append-only file that it
 //! has just rewritten, so it holds the live keys and nothing else. The files are in the page
 //! cache then, for both.
 
@@ -13,11 +13,14 @@ use crate::connection::{self, Connection};
 use crate::figures::Spread;
 use crate::options::Options;
 use crate::requests::{Dice, key, value, write_command};
+use crate::rest::rest;
 use crate::servers::{Directory, Kind, Server, Store};
 
 /// How long the starts of one server took.
 #[derive(Debug, Default)]
 pub(crate) struct Starts {
+    /// How long it took after the last write to bring the files into this state.
+    pub(crate) tidied_seconds: f64,
     /// What is read.
     pub(crate) disk_bytes: u64,
     /// Round by round.
@@ -88,13 +91,16 @@ impl Times<'_> {
         let writes = (self.keys * (overwrites + 1)) as f64;
         let writes_per_second = writes / began.elapsed().as_secs_f64();
         println!("{} keys: {writes_per_second:.0} writes/s", self.keys);
-        let mut aft = Stopped::stop(aft, server).await?;
+        let tidied_seconds = rest(&server).await?;
+        let mut aft = Stopped::stop(aft, server, tidied_seconds).await?;
 
         let redis = Kind::Redis(Store::Embedded);
         let server = Server::start(&redis, self.data, &[]).await?;
         self.write(&server, overwrites).await?;
+        let began = now();
         connection::rewrite_append_only_file(server.address()).await?;
-        let mut redis = Stopped::stop(redis, server).await?;
+        let tidied_seconds = began.elapsed().as_secs_f64();
+        let mut redis = Stopped::stop(redis, server, tidied_seconds).await?;
 
         let mut last = None;
         for _ in 0..self.options.rounds {
@@ -176,9 +182,13 @@ impl Times<'_> {
 }
 
 impl Stopped {
-    async fn stop(kind: Kind, server: Server) -> Result<Self> {
+    async fn stop(kind: Kind, server: Server, tidied_seconds: f64) -> Result<Self> {
         let directory = server.stop().await?;
         let disk_bytes = directory.disk_bytes()?;
-        Ok(Self { kind, directory, starts: Starts { disk_bytes, seconds: Vec::new() } })
+        Ok(Self {
+            kind,
+            directory,
+            starts: Starts { tidied_seconds, disk_bytes, seconds: Vec::new() },
+        })
     }
 }

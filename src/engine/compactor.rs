@@ -21,7 +21,7 @@ mod collect;
 
 use super::Engine;
 use super::core::Core;
-use super::core::compaction::Plan;
+use super::core::compaction::{CompactionLimits, Plan};
 use super::core::ledger::Count;
 use super::gate::Outcome;
 use super::recovery::OpenError;
@@ -109,6 +109,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
     let mut replaced: VecDeque<Replaced> = VecDeque::new();
     // It does not get smaller than that.
     let mut floor = Floor::default();
+    let mut prospect = Prospect::default();
     let mut round = None;
     let mut bad = None;
     // At once for the first time: a process that never lives long leaves a log each time.
@@ -117,7 +118,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
         tokio::time::sleep(wait).await;
         wait = LOOK_EVERY;
         delete_replaced(engine, &mut replaced).await;
-        if !is_due(engine, floor) {
+        if !is_due(engine, floor, prospect) {
             engine.pace_writes(None);
             round = None;
             continue;
@@ -125,7 +126,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
         let whole = engine.with_core(|core| core.ledger().bytes());
         let at = round.get_or_insert(Round { whole, ..Round::default() });
         engine.pace_writes(Some(0));
-        while is_due(engine, floor) {
+        while is_due(engine, floor, prospect) {
             let began = engine.clock.monotonic();
             number += 1;
             let step = step(engine, number, bad).await;
@@ -136,6 +137,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
                 Ok(Some(done)) => {
                     at.replaced += done.bytes;
                     at.bases += done.base_bytes + STEP_BYTES;
+                    prospect = Prospect::after(engine, &done);
                     replaced.push_back(done);
                 }
                 // The log has to be closed first: the round goes on as soon as it is.
@@ -187,13 +189,48 @@ impl Floor {
     }
 }
 
+/// What the oldest objects are likely to hold. Where that is next to nothing (keys that are
+/// overwritten in about the order in which they were written, say), it is worth replacing
+/// them before the store holds too much: it costs no more than later, and until then it
+/// would only take space, and the time of a start.
+#[derive(Debug, Default, Clone, Copy)]
+struct Prospect {
+    /// The last step has moved little.
+    good: bool,
+    /// What the store held after it, in bytes.
+    bytes: u64,
+}
+
+impl Prospect {
+    /// A step is cheap that replaces so many times what it moves.
+    const CHEAP: u64 = 8;
+
+    fn after(engine: &Engine, done: &Replaced) -> Self {
+        let bytes = engine.with_core(|core| core.ledger().bytes());
+        // Of a step that only met what compaction leaves itself nothing can be learned.
+        let replaced = done.bytes.max(engine.compaction_limits().step_bytes);
+        Self { good: done.base_bytes.saturating_mul(Self::CHEAP) <= replaced, bytes }
+    }
+
+    /// Whether the next step is likely to be cheap, or it is time to try: as much has been
+    /// written since the last try as that costs little beside.
+    fn invites(self, core: &Core, limits: &CompactionLimits) -> bool {
+        let (bytes, live) = (core.ledger().bytes(), live_bytes(core));
+        let much = (live / Self::CHEAP).max(limits.step_bytes.saturating_mul(Self::CHEAP));
+        let since = if self.good { live } else { self.bytes.max(live) };
+        bytes > limits.store_bytes_min && bytes > since.saturating_add(much)
+    }
+}
+
 /// Something should be compacted, and there is something to be gained by it.
-fn is_due(engine: &Engine, floor: Floor) -> bool {
+fn is_due(engine: &Engine, floor: Floor, prospect: Prospect) -> bool {
     let limits = engine.compaction_limits();
     engine.with_core(|core| {
         let fewer_alive = live_bytes(core) < floor.live_bytes / 4 * 3;
         let shrinks = fewer_alive || core.ledger().bytes() > floor.bytes + floor.bytes / 4;
-        (shrinks && core.compaction_debt_bytes(&limits) > 0) || core.objects_are_too_many(&limits)
+        (shrinks && core.compaction_debt_bytes(&limits) > 0)
+            || core.objects_are_too_many(&limits)
+            || prospect.invites(core, &limits)
     })
 }
 

@@ -190,8 +190,9 @@ impl Index {
         id: EntryId,
         acked: Position,
         is_read: impl Fn(Range<Position>) -> bool,
+        gone: impl FnMut(&StoredValue),
     ) {
-        self.change(id, |entry| entry.prune(acked, is_read));
+        self.change(id, |entry| entry.prune(acked, is_read, gone));
     }
 
     /// Puts a version on top of an entry's versions. With `keep` the version it hides
@@ -207,6 +208,14 @@ impl Index {
                 entry.set(version);
             }
         });
+    }
+
+    /// Puts a string in the place of an entry's only one, where that is in memory, if it is
+    /// as long and nobody reads it; `false` if that can't be.
+    #[inline]
+    pub fn overwrite(&mut self, id: EntryId, commit: CommitId, bytes: &[u8]) -> bool {
+        let Some(entry) = self.slab.get_mut(id) else { return false };
+        entry.overwrite_value(commit, bytes)
     }
 
     /// Makes an entry for a key that has none.

@@ -84,6 +84,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `length` bytes.
+    #[inline]
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], FormatError> {
         let (taken, rest) =
             self.rest.split_at_checked(length).ok_or(FormatError::Length(self.part))?;
@@ -91,6 +92,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
         let (taken, rest) = self.rest.split_first_chunk().ok_or(FormatError::Length(self.part))?;
         self.rest = rest;
@@ -98,27 +100,43 @@ impl<'a> Reader<'a> {
     }
 
     /// One byte.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, FormatError> {
         Ok(self.array::<1>()?[0])
     }
 
     /// Two bytes, little-endian.
+    #[inline]
     pub fn u16(&mut self) -> Result<u16, FormatError> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
     /// Four bytes, little-endian.
+    #[inline]
     pub fn u32(&mut self) -> Result<u32, FormatError> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
     /// Eight bytes, little-endian.
+    #[inline]
     pub fn u64(&mut self) -> Result<u64, FormatError> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
     /// An unsigned integer in its shortest LEB128 form.
+    #[inline]
     pub fn varint(&mut self) -> Result<u64, FormatError> {
+        match *self.rest {
+            // Nearly all are short.
+            [byte, ref rest @ ..] if byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, FormatError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
@@ -139,6 +157,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A length and that many bytes.
+    #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], FormatError> {
         let length = self.varint()?;
         let length = usize::try_from(length).map_err(|_| FormatError::Length(self.part))?;

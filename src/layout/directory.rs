@@ -309,6 +309,7 @@ impl<'a> Directory<'a> {
     }
 }
 
+#[inline]
 fn read_write<'a>(reader: &mut Reader<'a>) -> Result<Write<'a>, FormatError> {
     let kind = reader.u8()?;
     if kind == 6 {
@@ -349,10 +350,12 @@ fn read_write<'a>(reader: &mut Reader<'a>) -> Result<Write<'a>, FormatError> {
     }
 }
 
+#[inline]
 fn read_commit_id(reader: &mut Reader<'_>) -> Result<CommitId, FormatError> {
     Ok(CommitId { time: reader.u64()?, node: reader.u32()? })
 }
 
+#[inline]
 fn read_type(reader: &mut Reader<'_>) -> Result<u8, FormatError> {
     match reader.u8()? {
         TYPE_STRING => Ok(TYPE_STRING),
@@ -360,6 +363,7 @@ fn read_type(reader: &mut Reader<'_>) -> Result<u8, FormatError> {
     }
 }
 
+#[inline]
 fn read_expiry(reader: &mut Reader<'_>) -> Result<Option<u64>, FormatError> {
     match reader.u8()? {
         0 => Ok(None),
@@ -368,6 +372,7 @@ fn read_expiry(reader: &mut Reader<'_>) -> Result<Option<u64>, FormatError> {
     }
 }
 
+#[inline]
 fn read_place<'a>(reader: &mut Reader<'a>) -> Result<Place<'a>, FormatError> {
     match reader.u8()? {
         0 => reader.bytes().map(Place::Inline),

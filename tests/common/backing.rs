@@ -141,12 +141,16 @@ impl Backing {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on it forces to its disk once a second.
-    pub(crate) fn everysec(&self) {
+    /// From now on it forces to its disk once a second; whether it knows such a thing.
+    pub(crate) fn everysec(&self) -> bool {
+        if !self.store.starts_with("redis") {
+            return false;
+        }
         for server in self.servers().iter() {
             let reply = server.client().cmd("CONFIG SET appendfsync everysec");
             assert_eq!(reply, Reply::ok());
         }
+        true
     }
 
     /// As a crash of all of it.

@@ -187,3 +187,27 @@ fn cold_values_are_right_under_overwrites_and_compaction() {
         }
     }
 }
+
+/// What nobody can read any more takes no room in the cache; a value whose expiry changes stays.
+#[test]
+fn overwritten_values_leave_the_cache() {
+    const ROUNDS: u64 = 5;
+    let dir = TempDir::named("overwritten");
+    let server = start(&dir, "256mb");
+    let mut client = server.client();
+    for round in 0..ROUNDS {
+        mset(&mut client, 0..KEYS, round);
+    }
+    let cached = info(&mut client, "cached_bytes");
+    let live = KEYS * LENGTH as u64;
+    assert!(cached >= live && cached < live + live / 10, "{cached} cached of {live} alive");
+
+    assert_eq!(client.cmd(&format!("EXPIRE {} 1000", text(0))), Reply::Int(1));
+    let (fetches, read) = rounds(&mut client, |client| mget(client, 0..1));
+    assert!(read == [Reply::Bulk(value(0, ROUNDS - 1, LENGTH))]);
+    assert_eq!(fetches, 0);
+    let keys = (0..KEYS).map(name);
+    let words: Vec<_> = [b"DEL".to_vec()].into_iter().chain(keys).collect();
+    assert_eq!(client.run(&words), Reply::Int(KEYS as i64));
+    assert_eq!(info(&mut client, "cached_bytes"), 0);
+}

@@ -1,6 +1,7 @@
 //! What is alive of objects that are to be replaced is read and put into a base.
 
 use super::super::Engine;
+use super::super::core::LookAhead;
 use super::super::core::compaction::{Alive, Plan};
 use super::super::in_order::InOrder;
 use super::super::read::{Object, ReadAhead};
@@ -112,6 +113,11 @@ impl Collection {
         let mut directory = checked_directory(header, bytes)?;
         let mut slice: Vec<(CommitId, Write<'a>)> = Vec::with_capacity(SLICE_WRITES);
         let mut found = Vec::new();
+        let mut ahead = LookAhead::default();
+        let put = |(_, write): &(CommitId, Write<'a>)| match *write {
+            Write::Put { database, key, .. } => Some((database, key)),
+            _ => None,
+        };
         loop {
             let commit = directory.next_commit()?;
             let over = commit.is_none();
@@ -128,6 +134,7 @@ impl Collection {
             }
             for part in slice.chunks(SLICE_WRITES) {
                 engine.with_core(|core| {
+                    core.look_ahead(&mut ahead, part.iter().filter_map(put));
                     found.extend(part.iter().filter_map(|&(commit, write)| {
                         let alive = match write {
                             Write::Put { database, key, .. } => {

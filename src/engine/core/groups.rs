@@ -110,7 +110,8 @@ impl Core {
         let oldest = self.oldest_reader();
         let (acked, pins, watched) = (self.acked, &self.pins, &self.watched);
         let db = &mut self.databases[usize::from(number)];
-        db.index.prune(id, acked, |positions| pins.any_in(positions));
+        let values = &mut self.values;
+        db.index.prune(id, acked, |positions| pins.any_in(positions), |gone| values.drop(gone));
         let Some(entry) = db.index.get(id) else {
             return;
         };

@@ -1,10 +1,10 @@
 //! What recovery installs, and values that come back from the store.
 
-use super::super::index::{Entry, EntryId, Share};
-use super::super::version::State;
-use super::super::version::{ObjectId, Position, Version};
+use super::super::index::{Entry, Share};
+use super::super::version::{ObjectId, Position, RECOVERED, State, Value, Version};
 use super::census::Census;
 use super::ledger::{Held, Place};
+use super::look_ahead::LookAhead;
 use super::{Core, Database};
 use crate::layout::{Commit, CommitId, Control, NodeId, Write};
 use crate::small_bytes::SmallKey;
@@ -19,13 +19,32 @@ pub struct Recovering {
     share: Share,
     /// By slot.
     databases: Vec<Database>,
-    candidates: Vec<(u8, EntryId)>,
+    ahead: LookAhead,
+}
+
+/// What a write in a directory says of its key.
+#[derive(Debug)]
+pub struct Said<'a> {
+    /// When the key expires, in milliseconds since the Unix epoch; 0 is never.
+    pub expires_ms: u64,
+    /// And what its value is.
+    pub what: What<'a>,
+}
+
+/// A value as recovery meets it.
+#[derive(Debug)]
+pub enum What<'a> {
+    /// A string that stands in the directory. It is not copied before it is known where to:
+    /// of a key that is overwritten again and again, most values take the place of others.
+    Inline(&'a [u8]),
+    /// Anything else.
+    State(State),
 }
 
 impl Recovering {
     /// None yet.
     pub fn new(hash_seed: u64, share: Share) -> Self {
-        Self { hash_seed, share, databases: Vec::new(), candidates: Vec::new() }
+        Self { hash_seed, share, databases: Vec::new(), ahead: LookAhead::default() }
     }
 
     fn database(&mut self, slot: u8) -> &mut Database {
@@ -37,36 +56,44 @@ impl Recovering {
         &mut self.databases[at]
     }
 
-    /// Looks at where keys are in the index, for all of them: the processor waits for memory
-    /// once then, and not for each key.
-    pub fn look_up(&mut self, keys: impl Iterator<Item = (u8, u64)>) {
-        let Self { databases, candidates, .. } = self;
-        candidates.clear();
-        for (slot, hash) in keys {
-            let db = databases.get(usize::from(slot));
-            candidates.extend(db.and_then(|db| db.index.candidate(hash)).map(|id| (slot, id)));
-        }
-        let entries =
-            candidates.iter().filter_map(|&(slot, id)| databases[usize::from(slot)].index.get(id));
-        std::hint::black_box(entries.fold(0, |seen, entry| seen ^ entry.newest().commit.time));
+    /// Before these keys are installed, see [`LookAhead`].
+    pub fn look_ahead(&mut self, keys: impl Iterator<Item = (u8, u64)>) {
+        self.ahead.look(&self.databases, keys);
     }
 
-    /// Installs a version.
-    pub fn install(&mut self, slot: u8, hash: u64, key: &[u8], version: Version) {
+    /// Installs what a transaction has said of a key.
+    pub fn install(&mut self, slot: u8, hash: u64, key: &[u8], commit: CommitId, said: Said<'_>) {
+        let Said { expires_ms, what } = said;
         let db = self.database(slot);
-        let alive = version.state.is_alive();
-        let mut after = Census::default();
-        if alive {
-            after += Census::of(key, &version.state);
+        let found = db.index.find(hash, key);
+        if let Some(id) = found
+            && let Some(newest) = db.index.get(id).map(Entry::newest)
+        {
+            let is_older = newest.commit < commit;
+            let never_expires = newest.expires_ms == 0 && expires_ms == 0;
+            if !is_older {
+                return;
+            }
+            if let What::Inline(value) = what
+                && never_expires
+                && db.index.overwrite(id, commit, value)
+            {
+                return;
+            }
         }
-        match db.index.find(hash, key) {
+        let state = match what {
+            What::Inline(value) => State::Live(Value::String(value.into())),
+            What::State(state) => state,
+        };
+        let alive = state.is_alive();
+        if alive {
+            db.live_tip += Census::of(key, &state);
+        }
+        let version = Version { commit, position: RECOVERED, expires_ms, state };
+        match found {
             Some(id) => {
-                let older = |entry: &&Entry| entry.newest().commit < version.commit;
-                let Some(entry) = db.index.get(id).filter(older) else {
-                    return;
-                };
-                let before = db.census_on_tip(entry);
-                db.live_tip -= before;
+                let before = db.index.get(id).map(|entry| db.census_on_tip(entry));
+                db.live_tip -= before.unwrap_or_default();
                 db.forget_expiry(id);
                 if alive {
                     db.index.replace(id, version, false);
@@ -81,7 +108,6 @@ impl Recovering {
             }
             None => {}
         }
-        db.live_tip += after;
     }
 
     /// The version of a key that was installed last.

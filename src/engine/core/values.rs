@@ -95,6 +95,11 @@ impl Values {
         }
     }
 
+    /// Nobody can see a value any more: its room is for others.
+    pub(super) fn drop(&mut self, place: &StoredValue) {
+        self.cache.remove(place);
+    }
+
     /// A value moves to another place.
     pub(super) fn moved(&mut self, from: &StoredValue, to: &StoredValue) {
         if let Some((_, value)) = self.cache.remove(from) {

@@ -1,6 +1,8 @@
 //! A key and its versions.
 
-use super::super::version::{Flush, Position, Snapshot, Version, visible_version};
+use super::super::version::{
+    Flush, Position, Snapshot, State, StoredValue, Value, Version, visible_version,
+};
 use crate::layout::CommitId;
 use crate::small_bytes::SmallKey;
 use std::ops::Range;
@@ -103,6 +105,17 @@ impl Entry {
         self.newest = version;
     }
 
+    /// See [`Index::overwrite`](super::Index::overwrite).
+    #[inline]
+    pub(super) fn overwrite_value(&mut self, commit: CommitId, bytes: &[u8]) -> bool {
+        let State::Live(Value::String(own)) = &mut self.newest.state else { return false };
+        if self.older.is_some() || !own.overwrite(bytes) {
+            return false;
+        }
+        self.newest.commit = commit;
+        true
+    }
+
     /// Puts a newer version on top.
     pub(super) fn push(&mut self, version: Version) {
         debug_assert!(version.commit > self.newest.commit);
@@ -117,7 +130,14 @@ impl Entry {
     ///
     /// What lies between two such readers goes as well: a key that is overwritten a
     /// million times while somebody sleeps on a snapshot has two versions, not a million.
-    pub fn prune(&mut self, acked: Position, is_read: impl Fn(Range<Position>) -> bool) {
+    ///
+    /// `gone` is told of every value in the store that went with them.
+    pub fn prune(
+        &mut self,
+        acked: Position,
+        is_read: impl Fn(Range<Position>) -> bool,
+        mut gone: impl FnMut(&StoredValue),
+    ) {
         let mut newer = self.newest.position;
         let mut visible_seen = newer <= acked;
         let mut current = &mut self.older;
@@ -129,6 +149,12 @@ impl Entry {
             if keep {
                 current = &mut current.insert(older).older;
             } else {
+                // Where only the expiry has changed since, the newest holds the same value.
+                if let held @ State::Stored(place) = older.version.state.held()
+                    && self.newest.state.held() != held
+                {
+                    gone(place);
+                }
                 *current = older.older.take();
             }
         }

@@ -69,12 +69,12 @@ fn readers_keep_what_they_see_until_it_is_pruned() {
     }
     assert_eq!(seen(&index, "k", 0), None);
     // Visible is 5; somebody reads at 3; 6 is pending.
-    index.prune(id, 5, |positions| positions.contains(&3));
+    index.prune(id, 5, |positions| positions.contains(&3), |_| ());
     let left: Vec<_> = index.get(id).unwrap().versions().map(|v| v.position).collect();
     assert_eq!(left, [6, 5, 3]);
     assert_eq!(seen(&index, "k", 3), Some(CommitId { time: 3, node: 1 }));
     assert_eq!(seen(&index, "k", 2), None);
-    index.prune(id, 9, |_| false);
+    index.prune(id, 9, |_| false, |_| ());
     assert_eq!(index.get(id).unwrap().versions().count(), 1);
 }
 

@@ -15,10 +15,10 @@
 //! and between different keys there is no order. What concerns a whole database (a flush)
 //! each thread does for its share, at the same place in the order.
 
-use super::super::core::{Core, Recovering};
+use super::super::core::{Core, Recovering, Said, What};
 use super::super::index::{Share, hash_key};
 use super::super::interactive::Outcome;
-use super::super::version::{Inherited, ObjectId, RECOVERED, State, StoredValue, Value, Version};
+use super::super::version::{Inherited, ObjectId, State, StoredValue, Version};
 use crate::layout::directory::TYPE_STRING;
 use crate::layout::group::checked_directory;
 use crate::layout::{CommitId, FormatError, Header, Kind, ObjectName, Place, Write};
@@ -221,30 +221,28 @@ impl Installing {
         read
     }
 
-    /// Installs some writes. First it looks at where their keys are in the index, for all of
-    /// them: the processor waits for memory once then, and not for each key.
+    /// Installs some writes.
     fn install(&mut self, object: ObjectId, slice: &mut Vec<Found<'_>>) {
-        self.keys.look_up(slice.iter().map(|found| (slot_of(&found.write), found.hash)));
+        self.keys.look_ahead(slice.iter().map(|found| (slot_of(&found.write), found.hash)));
         for Found { hash, commit, write } in slice.drain(..) {
-            let (key, expires_ms, state) = match write {
+            let (key, expires_ms, what) = match write {
                 Write::Put { key, value_type: TYPE_STRING, expires_ms, place, .. } => {
-                    (key, expires_ms, state_of(object, place))
+                    (key, expires_ms, value_of(object, place))
                 }
-                Write::Delete { key, .. } => (key, None, State::Tombstone),
+                Write::Delete { key, .. } => (key, None, What::State(State::Tombstone)),
                 Write::Meta { database, key, predecessor, expires_ms } => {
                     let state = inherited(self.keys.newest(database, hash, key), predecessor);
-                    (key, expires_ms, state)
+                    (key, expires_ms, What::State(state))
                 }
                 // Of a kind that no version writes yet.
                 Write::Put { key, expires_ms, .. } | Write::Patch { key, expires_ms, .. } => {
-                    (key, expires_ms, State::Lost)
+                    (key, expires_ms, What::State(State::Lost))
                 }
                 Write::Flush { .. } | Write::Swap { .. } | Write::Control(_) => continue,
             };
-            self.shown.lost |= state == State::Lost;
-            let expires_ms = expires_ms.unwrap_or(0);
-            let version = Version { commit, position: RECOVERED, expires_ms, state };
-            self.keys.install(slot_of(&write), hash, key, version);
+            self.shown.lost |= matches!(what, What::State(State::Lost));
+            let said = Said { expires_ms: expires_ms.unwrap_or(0), what };
+            self.keys.install(slot_of(&write), hash, key, commit, said);
         }
     }
 }
@@ -279,9 +277,9 @@ fn inherited(older: Option<&Version>, predecessor: CommitId) -> State {
 }
 
 /// What a put says of its key.
-fn state_of(object: ObjectId, place: Place<'_>) -> State {
-    match place {
-        Place::Inline(bytes) => State::Live(Value::String(bytes.into())),
+fn value_of(object: ObjectId, place: Place<'_>) -> What<'_> {
+    let state = match place {
+        Place::Inline(bytes) => return What::Inline(bytes),
         Place::Values { offset, length, crc } => {
             match (u32::try_from(offset), u32::try_from(length)) {
                 (Ok(offset), Ok(length)) => {
@@ -291,5 +289,6 @@ fn state_of(object: ObjectId, place: Place<'_>) -> State {
             }
         }
         Place::Blob { .. } => State::Lost,
-    }
+    };
+    What::State(state)
 }
