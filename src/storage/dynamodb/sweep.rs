@@ -85,8 +85,10 @@ impl Sweeper {
 
     /// These have no head any more, or never will.
     pub(super) fn remove(&self, traces: Vec<Trace>) {
-        // It fails when the runtime ends: the next start sweeps.
-        let _ = self.0.send(traces);
+        if !traces.is_empty() {
+            // It fails when the runtime ends: the next start sweeps.
+            let _ = self.0.send(traces);
+        }
     }
 }
 
@@ -122,11 +124,18 @@ impl Work {
                 if some.is_empty() {
                     break;
                 }
-                self.table.delete(some).await?;
+                self.delete(some).await?;
             }
-            self.table.delete(vec![self.keys.trace(&trace.name, digest)]).await?;
+            self.delete(vec![self.keys.trace(&trace.name, digest)]).await?;
         }
         Ok(())
+    }
+
+    /// Nobody else gives an attempt up, here.
+    async fn delete(&self, keys: Vec<Item>) -> Result<(), Fault> {
+        const PATIENCE: Duration = Duration::from_mins(2);
+        let deleted = tokio::time::timeout(PATIENCE, self.table.delete(keys)).await;
+        deleted.unwrap_or_else(|_| Err(Fault::Passing("no answer in time".to_owned())))
     }
 
     /// Looks at all that there are traces of.
