@@ -9,8 +9,8 @@ use aft::config;
 use aft::storage::dynamodb::{DynamoDbOptions, DynamoDbStore};
 use aft::storage::{Created, Store, StoreError};
 use bytes::Bytes;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn object(salt: u8) -> Bytes {
@@ -76,6 +76,28 @@ fn a_short_read_asks_for_one_item() {
         let before = answers.load(Ordering::Relaxed);
         assert_eq!(reader.read("log/1", 0, u64::MAX).await, Ok(object(1)));
         assert_eq!(answers.load(Ordering::Relaxed) - before, 1);
+    });
+}
+
+/// As every group is at low load.
+#[test]
+fn a_small_object_is_written_by_one_request_and_is_one_item() {
+    let dir = TempDir::named("dynamodb-small");
+    let backing = Backing::dynamodb(dir.path());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let gate = gate::before(address(&backing), {
+        let asked = asked.clone();
+        move |request| {
+            asked.lock().expect("no panic").push(operation(request).to_owned());
+            Verdict::Passes
+        }
+    });
+    run(async {
+        let store = open(&through(&backing, gate), DynamoDbOptions::default()).await;
+        asked.lock().expect("no panic").clear();
+        assert_eq!(store.create("log/1", object(1).slice(..3_000)).await, Ok(Created::Created));
+        assert_eq!(*asked.lock().expect("no panic"), ["PutItem"]);
+        assert_eq!(items(&backing), FORMAT + 1);
     });
 }
 
