@@ -188,7 +188,8 @@ fn cold_values_are_right_under_overwrites_and_compaction() {
     }
 }
 
-/// What nobody can read any more takes no room in the cache; a value whose expiry changes stays.
+/// What nobody can read any more takes no room in the cache, be it overwritten, deleted or expired;
+/// a value whose expiry changes stays.
 #[test]
 fn overwritten_values_leave_the_cache() {
     const ROUNDS: u64 = 5;
@@ -210,4 +211,12 @@ fn overwritten_values_leave_the_cache() {
     let words: Vec<_> = [b"DEL".to_vec()].into_iter().chain(keys).collect();
     assert_eq!(client.run(&words), Reply::Int(KEYS as i64));
     assert_eq!(info(&mut client, "cached_bytes"), 0);
+
+    for key in 0..50 {
+        let set =
+            [b"SET".to_vec(), name(key), value(key, 0, LENGTH), b"PX".to_vec(), b"20".to_vec()];
+        assert_eq!(client.run(&set), Reply::ok());
+    }
+    let empty = || (info(&mut client, "cached_bytes") == 0).then_some(());
+    wait::until("expired values go", wait::PATIENCE, empty);
 }

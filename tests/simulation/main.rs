@@ -25,6 +25,7 @@ mod naming;
 mod order;
 mod pinned;
 mod planted;
+mod pressure;
 mod starts;
 mod store;
 mod world;

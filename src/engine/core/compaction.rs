@@ -95,12 +95,15 @@ impl Core {
         self.base
     }
 
-    /// How many bytes the store holds beyond what it should.
-    pub fn compaction_debt_bytes(&self, limits: &CompactionLimits) -> u64 {
+    /// How many bytes the store may hold.
+    pub fn allowed_bytes(&self, limits: &CompactionLimits) -> u64 {
         let live = u64::try_from(self.live().bytes).unwrap_or(0);
-        let allowed =
-            (live.saturating_mul(limits.store_percent_max) / 100).max(limits.store_bytes_min);
-        self.ledger.bytes().saturating_sub(allowed)
+        (live.saturating_mul(limits.store_percent_max) / 100).max(limits.store_bytes_min)
+    }
+
+    /// How many bytes the store holds beyond that.
+    pub fn compaction_debt_bytes(&self, limits: &CompactionLimits) -> u64 {
+        self.ledger.bytes().saturating_sub(self.allowed_bytes(limits))
     }
 
     /// Whether a start would have to read too many groups, or to ask about too many logs.

@@ -14,6 +14,9 @@
 //!                     +--------|-------|--------------> debt
 //!                  any number   max    2 x max
 //! ```
+//! The bound is looked at with each group, and not only when compaction has come further: while
+//! a slow disk holds up one of its steps, writes would add any number of bytes.
+//!
 //! Where compaction can't go on (damage, a store that answers with errors) nobody waits for it.
 
 use super::Core;
@@ -26,25 +29,39 @@ pub(super) struct Pace {
     room: Option<i64>,
     /// How far the debt is between its bound and twice that.
     percent: u64,
+    /// While compaction is at work: at which size of the store writes begin to ask.
+    asks_at: Option<u64>,
+    /// What they may add then, until compaction has come further, in bytes.
+    at_first: i64,
 }
 
 impl Core {
     /// Compaction is at work and has just gone through so many bytes.
     pub fn pace_writes(&mut self, limits: &CompactionLimits, gone_through: u64) {
         let debt = self.compaction_debt_bytes(limits);
-        let allowed = self.ledger().bytes() - debt;
+        let allowed = self.allowed_bytes(limits);
         let bound = (allowed.saturating_mul(limits.debt_percent_max) / 100).max(1);
+        let at_first = i64::try_from(limits.step_bytes).unwrap_or(i64::MAX);
         if debt <= bound {
-            return self.let_writes_go();
+            let asks_at = Some(allowed.saturating_add(bound));
+            self.pace = Pace { asks_at, at_first, ..Pace::default() };
+            return;
         }
         let percent = ((debt - bound).saturating_mul(100) / bound).min(100);
         let for_each_byte = 2f64.powf(2.0 - 3.0 * percent as f64 / 100.0);
         // Nobody saves much: a step earns what is written until the next.
         let earned = (gone_through as f64 * for_each_byte) as i64;
-        let at_first = i64::try_from(limits.step_bytes).unwrap_or(i64::MAX);
         let room = self.pace.room.unwrap_or(at_first);
         self.pace.room = Some(room.saturating_add(earned).min(earned.max(at_first)));
         self.pace.percent = percent;
+    }
+
+    /// The store has grown.
+    pub(super) fn press(&mut self) {
+        let bytes = self.ledger.bytes();
+        if self.pace.room.is_none() && self.pace.asks_at.is_some_and(|asks_at| bytes > asks_at) {
+            self.pace.room = Some(self.pace.at_first);
+        }
     }
 
     /// Nothing is compacted now, or nothing can be.

@@ -1,7 +1,7 @@
 //! Readers that stay, and keys whose time is over.
 
 use super::super::index::{Entry, EntryId};
-use super::super::version::{Snapshot, Version};
+use super::super::version::{Snapshot, State, Version};
 use super::{Core, Database, Health, Pin};
 use rand::RngExt;
 
@@ -119,7 +119,7 @@ impl Core {
         let now_ms = self.now.ms();
         let mut left = limit;
         let (mut wanted, mut keys) = (false, 0);
-        let watched = &self.watched;
+        let (watched, values) = (&self.watched, &mut self.values);
         for (number, db) in self.databases.iter_mut().enumerate() {
             let due = db.take_due(now_ms, left);
             left -= due.len();
@@ -140,6 +140,9 @@ impl Core {
                     continue;
                 }
                 let alive = db.census_on_tip(entry);
+                if let State::Stored(place) = newest.state.held() {
+                    values.drop(place);
+                }
                 db.remove(id);
                 db.live_tip -= alive;
                 db.live_visible -= alive;

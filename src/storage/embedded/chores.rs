@@ -51,6 +51,11 @@ impl<F> Finished<F> {
 }
 
 impl<F: DiskFile> Chore<F> {
+    /// Whether it makes room, and needs none.
+    pub(super) fn gives_back(&self) -> bool {
+        matches!(self.0, Work::Remove { .. } | Work::Cut(_))
+    }
+
     /// Does the work. Takes as long as the disk does.
     pub fn run<D: Disk<File = F>>(self, disk: &D) -> Finished<F> {
         Finished(match self.0 {
@@ -128,6 +133,7 @@ impl<D: Disk> Segments<D> {
             return None;
         }
         self.removing = Some(number);
+        self.removal_runs = true;
         Some(Chore(Work::Remove { number }))
     }
 
@@ -158,8 +164,25 @@ impl<D: Disk> Segments<D> {
         }))
     }
 
+    /// A segment has been begun while several were to be removed: the next one that is removed
+    /// stands for it. Until then whoever writes should wait, or a slow disk would never catch
+    /// up. Where removals fail, or none is under way, there is nothing to wait for.
+    pub fn awaits_removal(&self) -> bool {
+        self.removal_owed && self.removal_runs
+    }
+
+    /// Whether more segments are dead than can be on their way.
+    pub(super) fn removals_lag(&self) -> bool {
+        const DEAD_MAX: usize = 2;
+        self.segments.values().take_while(|segment| segment.live == 0).nth(DEAD_MAX).is_some()
+    }
+
     /// Takes the result of a chore.
     pub fn finish_chore(&mut self, finished: Finished<D::File>) {
+        if let Outcome::Removed(..) = finished.0 {
+            self.removal_runs = false;
+            self.removal_owed = false;
+        }
         match finished.0 {
             Outcome::Prepared(header, result) => self.prepared(header, result),
             Outcome::Removed(number, Ok(())) => {

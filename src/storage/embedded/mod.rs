@@ -68,7 +68,7 @@
 //!
 //! | file          | what                                              |
 //! |---------------|---------------------------------------------------|
-//! | `threads`     | a writer, a chore runner, two readers             |
+//! | `threads`     | a writer, two for chores, two readers             |
 //! | `segments`    | the core: a batch in, its answers out             |
 //! | `run`         | records staged and written together               |
 //! | `recover`     | opening: what a crash left is decided             |

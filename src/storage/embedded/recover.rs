@@ -116,6 +116,8 @@ impl<D: Disk> Segments<D> {
             next_number: numbers.max().map_or(1, |last| last + 1),
             largest: 0,
             removing: None,
+            removal_runs: false,
+            removal_owed: false,
             looked_at: None,
             damage: Vec::new(),
         }

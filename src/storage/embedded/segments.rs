@@ -139,6 +139,10 @@ pub struct Segments<D: Disk> {
     pub(super) largest: u64,
     /// The segment whose removal is under way, or failed in the time of this head.
     pub(super) removing: Option<u64>,
+    /// Whether it is under way.
+    pub(super) removal_runs: bool,
+    /// A segment was begun that one has to go for, since removals lag behind.
+    pub(super) removal_owed: bool,
     /// The oldest segment and what lived in it when it was last seen that it has to stay.
     pub(super) looked_at: Option<(u64, u64)>,
     pub(super) damage: Vec<Damage>,
@@ -284,7 +288,10 @@ impl<D: Disk> Segments<D> {
         let next = self.next_head(more + fences)?;
         // 3. The seal is the first thing in it, in one sync with what follows.
         self.segments.insert(next.header.number, Segment::new(next.header.capacity));
-        self.removing = None;
+        if !self.removal_runs {
+            self.removing = None;
+        }
+        self.removal_owed = self.removals_lag();
         self.largest /= 2;
         if let Some(old) = self.head.replace(next) {
             self.seal(&old);

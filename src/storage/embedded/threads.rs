@@ -1,10 +1,14 @@
-//! The threads around [`Segments`]: one writes, one does chores, two read.
+//! The threads around [`Segments`]: one writes, one makes segments and syncs, one gives space
+//! back, two read.
 //!
 //! The writer takes all that is queued, commits it with one sync and answers. What
 //! comes in meanwhile is the next batch, so the batches grow with the load and with
 //! the disk's latency. Readers have threads of their own: a read never waits for a
 //! sync, and a read from a cold disk doesn't hold up the server's event loop. Two, so
-//! that one large read isn't ahead of every other.
+//! that one large read isn't ahead of every other. What gives space back has a thread of its own
+//! as well: each removal ends with a sync of the directory, as each new segment does, and two
+//! at a time cost the disk little more than one. Where removals lag all the same the writer waits
+//! for one of them whenever it has begun a segment.
 
 use super::chores::{Chore, Finished};
 use super::disk::{Disk, DiskFile};
@@ -64,14 +68,14 @@ enum Got<T> {
     Timeout,
 }
 
-impl<T> Mailbox<T> {
-    fn new() -> Self {
-        Self {
-            state: Mutex::new(Mail { items: VecDeque::new(), closed: false }),
-            filled: Condvar::new(),
-        }
+impl<T> Default for Mailbox<T> {
+    fn default() -> Self {
+        let mail = Mail { items: VecDeque::new(), closed: false };
+        Self { state: Mutex::new(mail), filled: Condvar::new() }
     }
+}
 
+impl<T> Mailbox<T> {
     fn lock(&self) -> MutexGuard<'_, Mail<T>> {
         // A queue is whole between two calls, whatever thread died in between.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -128,12 +132,40 @@ enum ToWriter<F> {
     SyncDue,
 }
 
+/// Chores for those who do them.
+#[derive(Debug)]
+struct ChoreBoxes<F> {
+    making: Arc<Mailbox<Chore<F>>>,
+    giving_back: Arc<Mailbox<Chore<F>>>,
+}
+
+impl<F> Clone for ChoreBoxes<F> {
+    fn clone(&self) -> Self {
+        let (making, giving_back) = (Arc::clone(&self.making), Arc::clone(&self.giving_back));
+        Self { making, giving_back }
+    }
+}
+
+impl<F: DiskFile> ChoreBoxes<F> {
+    fn push(&self, chore: Chore<F>) {
+        let of_its_kind = if chore.gives_back() { &self.giving_back } else { &self.making };
+        of_its_kind.push(chore);
+    }
+
+    /// Hands out all that there is to do.
+    fn hand_out<D: Disk<File = F>>(&self, segments: &mut Segments<D>) {
+        while let Some(chore) = segments.take_chore() {
+            self.push(chore);
+        }
+    }
+}
+
 /// The running threads. Dropping it ends them, after what is queued.
 #[derive(Debug)]
 pub(super) struct Threads<F> {
     writer_box: Arc<Mailbox<ToWriter<F>>>,
     reader_box: Arc<Mailbox<ReadJob<F>>>,
-    chore_box: Arc<Mailbox<Chore<F>>>,
+    chores: ChoreBoxes<F>,
     writer: Option<JoinHandle<()>>,
     others: Vec<JoinHandle<()>>,
 }
@@ -146,9 +178,9 @@ impl<F: DiskFile> Threads<F> {
         every_second: bool,
     ) -> io::Result<Self> {
         let mut threads = Self {
-            writer_box: Arc::new(Mailbox::new()),
-            reader_box: Arc::new(Mailbox::new()),
-            chore_box: Arc::new(Mailbox::new()),
+            writer_box: Arc::default(),
+            reader_box: Arc::default(),
+            chores: ChoreBoxes { making: Arc::default(), giving_back: Arc::default() },
             writer: None,
             others: Vec::new(),
         };
@@ -156,13 +188,17 @@ impl<F: DiskFile> Threads<F> {
             let jobs = Arc::clone(&threads.reader_box);
             threads.others.push(spawn("aft-read", move || read(&jobs))?);
         }
-        let chores = Arc::clone(&threads.chore_box);
-        let writer = Arc::clone(&threads.writer_box);
-        threads.others.push(spawn("aft-chores", move || {
-            do_chores(&*disk, &chores, &writer, every_second);
-        })?);
+        let ChoreBoxes { making, giving_back } = &threads.chores;
+        // Only one of them asks for syncs: two of a file at a time would hide an error.
+        let kinds = [("aft-chores", making, every_second), ("aft-remove", giving_back, false)];
+        for (name, chores, syncs) in kinds {
+            let (disk, chores) = (Arc::clone(&disk), Arc::clone(chores));
+            let writer = Arc::clone(&threads.writer_box);
+            let run = move || do_chores(&*disk, &chores, &writer, syncs);
+            threads.others.push(spawn(name, run)?);
+        }
         let inbox = Arc::clone(&threads.writer_box);
-        let chores = Arc::clone(&threads.chore_box);
+        let chores = threads.chores.clone();
         threads.writer = Some(spawn("aft-write", move || write(segments, &inbox, &chores))?);
         Ok(threads)
     }
@@ -184,7 +220,8 @@ impl<F> Drop for Threads<F> {
             let _ = writer.join();
         }
         // 2. Those it could have asked for something.
-        self.chore_box.close();
+        self.chores.making.close();
+        self.chores.giving_back.close();
         self.reader_box.close();
         for thread in self.others.drain(..) {
             let _ = thread.join();
@@ -200,12 +237,10 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHand
 fn write<D: Disk>(
     mut segments: Segments<D>,
     inbox: &Mailbox<ToWriter<D::File>>,
-    chores: &Mailbox<Chore<D::File>>,
+    chores: &ChoreBoxes<D::File>,
 ) {
     loop {
-        while let Some(chore) = segments.take_chore() {
-            chores.push(chore);
-        }
+        chores.hand_out(&mut segments);
         let mut mail = inbox.pop_all();
         if mail.is_empty() {
             break;
@@ -213,16 +248,43 @@ fn write<D: Disk>(
         while !mail.is_empty() {
             let jobs = take_batch(&mut segments, &mut mail, chores);
             commit(&mut segments, jobs);
+            wait_for_removal(&mut segments, inbox, &mut mail, chores);
         }
     }
     segments.close();
+}
+
+/// Holds back what there is to write until removals have caught up with it.
+fn wait_for_removal<D: Disk>(
+    segments: &mut Segments<D>,
+    inbox: &Mailbox<ToWriter<D::File>>,
+    mail: &mut VecDeque<ToWriter<D::File>>,
+    chores: &ChoreBoxes<D::File>,
+) {
+    chores.hand_out(segments);
+    while segments.awaits_removal() {
+        let more = inbox.pop_all();
+        if more.is_empty() {
+            return;
+        }
+        for message in more {
+            match message {
+                ToWriter::Finished(finished) => {
+                    segments.finish_chore(finished);
+                    segments.move_last_objects();
+                }
+                other => mail.push_back(other),
+            }
+        }
+        chores.hand_out(segments);
+    }
 }
 
 /// Takes the next batch out of the mail, and deals with what else is there.
 fn take_batch<D: Disk>(
     segments: &mut Segments<D>,
     mail: &mut VecDeque<ToWriter<D::File>>,
-    chores: &Mailbox<Chore<D::File>>,
+    chores: &ChoreBoxes<D::File>,
 ) -> Vec<WriteJob> {
     let mut jobs = Vec::new();
     let mut bytes = 0;
