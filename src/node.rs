@@ -12,6 +12,8 @@ use crate::engine::{Engine, EngineOptions, OpenError, Recovered, Stopped};
 use crate::machine;
 use crate::server::Server;
 use crate::server::rates::Readings;
+#[cfg(feature = "dynamodb")]
+use crate::storage::dynamodb::{DynamoDbOptions, DynamoDbStore};
 use crate::storage::embedded::{Durability, EmbeddedOptions, EmbeddedStore};
 use crate::storage::memory::MemoryStore;
 #[cfg(feature = "redis")]
@@ -269,7 +271,9 @@ async fn open_store(
         config::Store::Redis(address) => open_redis(address, settings, rng).await,
         #[cfg(feature = "s3")]
         config::Store::S3(address) => open_s3(address, settings, rng).await,
-        #[cfg(not(all(feature = "redis", feature = "s3")))]
+        #[cfg(feature = "dynamodb")]
+        config::Store::DynamoDb(address) => open_dynamodb(address, settings, rng).await,
+        #[cfg(not(all(feature = "redis", feature = "s3", feature = "dynamodb")))]
         other => Err(StoreError::Fatal(other.missing_feature())),
     }
 }
@@ -300,8 +304,7 @@ async fn open_s3(
     rng: &mut StdRng,
 ) -> Result<(Arc<dyn Store>, String), StoreError> {
     let options = S3Options {
-        // Before the attempt is given up, so that it says why.
-        connect_timeout: Duration::from_millis(settings.store_attempt_timeout_ms) * 2 / 3,
+        connect_timeout: connect_timeout(settings),
         start_deadline: Duration::from_millis(settings.read_deadline_ms),
         entropy: rng.random(),
     };
@@ -310,7 +313,30 @@ async fn open_s3(
     Ok((Arc::new(store), "what is answered is in the bucket".to_owned()))
 }
 
-#[cfg(any(feature = "redis", feature = "s3"))]
+#[cfg(feature = "dynamodb")]
+async fn open_dynamodb(
+    address: &config::DynamoDbAddress,
+    settings: &Settings,
+    rng: &mut StdRng,
+) -> Result<(Arc<dyn Store>, String), StoreError> {
+    let options = DynamoDbOptions {
+        connect_timeout: connect_timeout(settings),
+        start_deadline: Duration::from_millis(settings.read_deadline_ms),
+        entropy: rng.random(),
+        ..DynamoDbOptions::default()
+    };
+    let store = DynamoDbStore::open(address, options).await?;
+    warn(store.warnings());
+    Ok((Arc::new(store), "what is answered is in the table".to_owned()))
+}
+
+/// An attempt to connect ends before the whole attempt does, so that it says why.
+#[cfg(feature = "aws")]
+fn connect_timeout(settings: &Settings) -> Duration {
+    Duration::from_millis(settings.store_attempt_timeout_ms) * 2 / 3
+}
+
+#[cfg(any(feature = "redis", feature = "aws"))]
 fn warn(warnings: &[String]) {
     for warning in warnings {
         eprintln!("aft: warning: {warning}");

@@ -1,5 +1,6 @@
 //! `aft store`: a store without its node. It can be looked at (`verify`, `stats`), copied while
-//! a node serves it (`dump`), and filled (`load`, `aft import`).
+//! a node serves it (`dump`), and filled (`load`, `aft import`); and one that has to be made
+//! before a node can start on it, is (`init`).
 
 mod backup;
 mod import;
@@ -13,6 +14,8 @@ use crate::config;
 use crate::inspect::{
     self, Depth, Inspection, statistics_json, statistics_text, verification_json, verification_text,
 };
+#[cfg(feature = "dynamodb")]
+use crate::storage::dynamodb::{self, DynamoDbOptions, DynamoDbStore};
 use crate::storage::embedded::ReadOnlyStore;
 #[cfg(feature = "redis")]
 use crate::storage::redis::{RedisOptions, RedisStore};
@@ -25,7 +28,9 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tokio::runtime::Runtime;
 
+const INIT: &str = "init";
 const VERIFY: &str = "verify";
 const STATS: &str = "stats";
 const STORE: &str = "store";
@@ -50,6 +55,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         return ExitCode::from(2);
     };
     match what {
+        INIT => init(matches),
         DUMP => finish(backup::dump(matches)),
         LOAD => finish(backup::load(matches)),
         _ => report(what, matches),
@@ -86,7 +92,9 @@ fn report(what: &str, matches: &ArgMatches) -> ExitCode {
 fn command() -> Command {
     let store = |help: &'static str| {
         let store = Arg::new(STORE).long("store").required(true).help(help);
-        store.value_name("embedded:DIR|redis://HOST|s3://BUCKET").value_parser(kept)
+        store
+            .value_name("embedded:DIR|redis://HOST|s3://BUCKET|dynamodb://TABLE")
+            .value_parser(kept)
     };
     let closed = store("The store, which no node may have open");
     let filled = closed.clone().value_name("embedded:DIR").value_parser(directory);
@@ -105,8 +113,15 @@ fn command() -> Command {
     Command::new("aft store")
         // Its usage is that of the program, not of the first argument.
         .bin_name("aft store")
-        .about("Looks at a store, copies it, fills it")
+        .about("Makes a store, looks at it, copies it, fills it")
         .subcommand_required(true)
+        .subcommand(
+            Command::new(INIT)
+                .about(
+                    "Makes the table of DynamoDB, if there is none; other stores need no such step",
+                )
+                .arg(store("The store that is to be")),
+        )
         .subcommand(
             Command::new(VERIFY)
                 .about("Reads every byte and says what is wrong and whom it affects")
@@ -144,7 +159,7 @@ fn kept(text: &str) -> Result<config::Store, String> {
 fn directory(text: &str) -> Result<PathBuf, String> {
     match text.parse() {
         Ok(config::Store::Embedded { dir }) => Ok(dir),
-        Ok(config::Store::Redis(_) | config::Store::S3(_)) => {
+        Ok(config::Store::Redis(_) | config::Store::S3(_) | config::Store::DynamoDb(_)) => {
             Err("such a store is filled by its node: \
              start aft on it, then run aft import redis://FROM --to redis://THAT-AFT"
                 .to_owned())
@@ -153,15 +168,47 @@ fn directory(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// The store that is named, and what runs a request to it.
+fn named(matches: &ArgMatches) -> Result<(&config::Store, Runtime), StoreError> {
+    let address = matches.get_one::<config::Store>(STORE);
+    let address = address.ok_or_else(|| StoreError::Fatal("no store is named".to_owned()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok((address, runtime.map_err(|error| StoreError::Fatal(error.to_string()))?))
+}
+
+/// Makes what a node does not make by itself.
+fn init(matches: &ArgMatches) -> ExitCode {
+    let made = named(matches).and_then(|(address, runtime)| {
+        runtime.block_on(async {
+            match address {
+                #[cfg(feature = "dynamodb")]
+                config::Store::DynamoDb(address) => {
+                    dynamodb::init(address, DynamoDbOptions::default()).await
+                }
+                #[cfg(not(feature = "dynamodb"))]
+                config::Store::DynamoDb(_) => Err(StoreError::Fatal(address.missing_feature())),
+                config::Store::S3(address) => Ok(format!(
+                    "nothing was done: aft needs the bucket {} and makes the rest itself",
+                    address.bucket
+                )),
+                _ => Ok("nothing was done: aft makes all it needs when it starts".to_owned()),
+            }
+        })
+    });
+    match made {
+        Ok(done) => {
+            println!("{done}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("aft: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
 fn look(what: &str, matches: &ArgMatches) -> Result<Inspection, StoreError> {
-    let failed = |why: String| StoreError::Fatal(why);
-    let Some(address) = matches.get_one::<config::Store>(STORE) else {
-        return Err(failed("no store is named".to_owned()));
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| failed(error.to_string()))?;
+    let (address, runtime) = named(matches)?;
     let depth = if what == VERIFY { Depth::Whole } else { Depth::Directories };
     let progress = Progress::of_objects();
     let now_ms = SystemClock::new().wall_ms();
@@ -192,6 +239,10 @@ async fn open(address: &config::Store, beside: Beside) -> Result<Box<dyn Store>,
         #[cfg(feature = "s3")]
         config::Store::S3(address) => {
             Ok(Box::new(S3Store::look(address, S3Options::default()).await?))
+        }
+        #[cfg(feature = "dynamodb")]
+        config::Store::DynamoDb(address) => {
+            Ok(Box::new(DynamoDbStore::look(address, DynamoDbOptions::default()).await?))
         }
         other => Err(StoreError::Fatal(other.missing_feature())),
     }

@@ -11,6 +11,8 @@ mod common;
 use aft::config;
 use aft::layout::{Header, Kind};
 use aft::rope::Rope;
+#[cfg(feature = "dynamodb")]
+use aft::storage::dynamodb::{DynamoDbOptions, DynamoDbStore};
 use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore};
 use aft::storage::memory::MemoryStore;
 use aft::storage::redis::{RedisOptions, RedisStore};
@@ -62,6 +64,17 @@ impl World {
         Self { kind: "s3", clients }
     }
 
+    #[cfg(feature = "dynamodb")]
+    async fn dynamodb(backing: &Backing) -> Self {
+        let Ok(config::Store::DynamoDb(address)) = backing.store().parse() else { panic!() };
+        let mut clients: Vec<Arc<dyn Store>> = Vec::new();
+        for _ in 0..CLIENTS {
+            let store = DynamoDbStore::open(&address, DynamoDbOptions::default()).await.unwrap();
+            clients.push(Arc::new(store));
+        }
+        Self { kind: "dynamodb", clients }
+    }
+
     fn store(&self) -> &Arc<dyn Store> {
         &self.clients[0]
     }
@@ -97,6 +110,13 @@ where
             let directory = TempDir::new();
             let backing = Backing::start(backing::Kind::S3, directory.path());
             test(World::s3(&backing).await).await;
+        }
+
+        #[cfg(feature = "dynamodb")]
+        {
+            let directory = TempDir::new();
+            let backing = Backing::start(backing::Kind::DynamoDb, directory.path());
+            test(World::dynamodb(&backing).await).await;
         }
     });
 }

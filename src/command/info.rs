@@ -309,7 +309,7 @@ fn aft(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
     let durability = match settings.store {
         Store::Embedded { .. } | Store::Memory => settings.durability.word(),
         // Its own settings decide; the start has told them.
-        Store::Redis(_) | Store::S3(_) => "of-the-store",
+        Store::Redis(_) | Store::S3(_) | Store::DynamoDb(_) => "of-the-store",
     };
     lines
         .line("store", settings.store.kind())

@@ -53,6 +53,6 @@ pub use error::{ConfigError, Given, Origin};
 pub use load::{Effective, Start, start};
 pub use redis::{SetError, is_name_of, is_secret};
 pub use setting::{Change, Group, Kind, Setting};
-pub use store::{RedisAddress, S3Address, Store};
+pub use store::{AwsAddress, DynamoDbAddress, Reads, RedisAddress, S3Address, Store};
 pub use table::{SETTINGS, Settings};
 pub use value::{Durability, Listen, ListenAddress, LogLevel, Secret, TlsAuthClients, YesNo};

@@ -60,7 +60,7 @@ pub(super) static VIEWS: &[View] = &[
         setting: "store",
         get: |s| match &s.store {
             Store::Embedded { dir } => dir.display().to_string(),
-            Store::Memory | Store::Redis(_) | Store::S3(_) => String::new(),
+            Store::Memory | Store::Redis(_) | Store::S3(_) | Store::DynamoDb(_) => String::new(),
         },
         set: ViewSet::Protected,
     },

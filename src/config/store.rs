@@ -7,11 +7,16 @@
 //! rediss://…                                         the same over TLS
 //! redis-cluster://host[:port][,host[:port]…][?…]     any nodes of it; rediss-cluster:// over TLS
 //! s3://bucket[/prefix][?option=value&…]
+//! dynamodb://table[/prefix][?option=value&…]
 //! ```
 
+mod aws;
+mod dynamodb;
 mod redis;
 mod s3;
 
+pub use aws::AwsAddress;
+pub use dynamodb::{DynamoDbAddress, Reads};
 pub use redis::RedisAddress;
 pub use s3::S3Address;
 
@@ -22,8 +27,8 @@ use std::str::FromStr;
 
 /// What to write instead of something that is no store.
 const USE: &str = "use 'embedded:DIR', 'memory:', 'redis://HOST:PORT', \
-                   'redis-cluster://HOST:PORT,HOST:PORT' (rediss and rediss-cluster with TLS) or \
-                   's3://BUCKET/PREFIX'";
+                   'redis-cluster://HOST:PORT,HOST:PORT' (rediss and rediss-cluster with TLS), \
+                   's3://BUCKET/PREFIX' or 'dynamodb://TABLE'";
 
 /// Where data is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +44,8 @@ pub enum Store {
     Redis(Box<RedisAddress>),
     /// In a bucket of S3.
     S3(Box<S3Address>),
+    /// In a table of DynamoDB.
+    DynamoDb(Box<DynamoDbAddress>),
 }
 
 impl Store {
@@ -55,6 +62,7 @@ impl Store {
             Self::Redis(address) if address.cluster => "redis-cluster",
             Self::Redis(_) => "redis",
             Self::S3(_) => "s3",
+            Self::DynamoDb(_) => "dynamodb",
         }
     }
 
@@ -91,7 +99,11 @@ impl FromStr for Store {
                 let rest = rest.strip_prefix("//").ok_or_else(|| USE.to_owned())?;
                 S3Address::parse(rest).map(|address| Self::S3(Box::new(address)))
             }
-            Some(("dynamodb", _)) => Err(format!("aft has no store for DynamoDB yet; {USE}")),
+            Some(("dynamodb", rest)) => {
+                let rest = rest.strip_prefix("//").ok_or_else(|| USE.to_owned())?;
+                let address = DynamoDbAddress::parse(rest)?;
+                Ok(Self::DynamoDb(Box::new(address)))
+            }
             _ => Err(USE.to_owned()),
         }
     }
@@ -108,6 +120,7 @@ impl Value for Store {
             Self::Memory => "memory:".to_owned(),
             Self::Redis(address) => address.to_text(),
             Self::S3(address) => address.to_text(),
+            Self::DynamoDb(address) => address.to_text(),
         }
     }
 }

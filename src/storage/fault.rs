@@ -14,7 +14,7 @@ pub(super) enum Fault {
     /// since it can still answer reads and the person may be at it.
     Refused(String),
     /// Another object: this one the service will never take.
-    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "a Redis takes any"))]
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "a Redis takes any"))]
     Object(String),
     /// What is there is not aft's alone: the node stops.
     Foreign(String),

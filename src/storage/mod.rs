@@ -11,12 +11,17 @@
 //! | [`embedded`]  | segment files of our own, in a directory of this machine         |
 //! | `redis`       | strings in a Redis or a Redis Cluster (cargo feature `redis`)    |
 //! | `s3`          | objects in a bucket of S3 (cargo feature `s3`)                   |
+//! | `dynamodb`    | items in a table of DynamoDB (cargo feature `dynamodb`)          |
 //! | [`resilient`] | retry, deadlines and hedging around any store                    |
 
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
 pub mod embedded;
-#[cfg(any(feature = "redis", feature = "s3"))]
+#[cfg(any(feature = "redis", feature = "aws"))]
 mod fault;
-#[cfg(feature = "s3")]
+#[cfg(feature = "aws")]
 mod landmark;
 pub mod memory;
 #[cfg(feature = "redis")]

@@ -1,11 +1,12 @@
-//! What stands behind a store: the directory, the redis-server, the three of a cluster, or the S3. It
-//! outlives the server under test, which is killed and started again on it.
+//! What stands behind a store: the directory, the redis-server, the three of a cluster, the S3 or the
+//! DynamoDB. It outlives the server under test, which is killed and started again on it.
 //!
-//! `AFT_TEST_STORE` (embedded, redis, redis-cluster, s3) says which one tests of a durable server use.
+//! `AFT_TEST_STORE` (embedded, redis, redis-cluster, s3, dynamodb) says which one tests of a durable server use.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub(crate) enum Kind {
     Redis,
     RedisCluster,
     S3,
+    DynamoDb,
 }
 
 impl Kind {
@@ -30,8 +32,11 @@ impl Kind {
             Ok("redis") => Self::Redis,
             Ok("redis-cluster") => Self::RedisCluster,
             Ok("s3") => Self::S3,
+            Ok("dynamodb") => Self::DynamoDb,
             Ok("embedded") | Err(_) => Self::Embedded,
-            Ok(other) => panic!("AFT_TEST_STORE={other}: embedded, redis, redis-cluster or s3"),
+            Ok(other) => {
+                panic!("AFT_TEST_STORE={other}: embedded, redis, redis-cluster, s3 or dynamodb")
+            }
         }
     }
 }
@@ -56,6 +61,7 @@ impl Backing {
             Kind::Redis => Self::redis(dir, &[]),
             Kind::RedisCluster => Self::cluster(dir),
             Kind::S3 => Self::s3(dir),
+            Kind::DynamoDb => Self::dynamodb(dir),
         }
     }
 
@@ -70,17 +76,36 @@ impl Backing {
 
     /// An S3 with one bucket.
     pub(crate) fn s3(dir: &Path) -> Self {
+        let (server, options) = Self::ministack(dir);
+        assert_eq!(request(server.addr(), "PUT", "/aft-test", b"").0, 200, "a bucket");
+        Self::of(format!("s3://aft-test/store?{options}"), vec![server])
+    }
+
+    /// A DynamoDB with one table.
+    pub(crate) fn dynamodb(dir: &Path) -> Self {
+        let backing = Self::dynamodb_without_table(dir);
+        let words = ["store", "init", "--store", backing.store()];
+        let made = Command::new(env!("CARGO_BIN_EXE_aft")).args(words).output().expect("aft");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        backing
+    }
+
+    pub(crate) fn dynamodb_without_table(dir: &Path) -> Self {
+        let (server, options) = Self::ministack(dir);
+        Self::of(format!("dynamodb://aft-test/store?{options}"), vec![server])
+    }
+
+    /// The server, and what an address says of it.
+    fn ministack(dir: &Path) -> (Server, String) {
         std::fs::create_dir_all(dir).expect("a directory");
         let credentials = dir.join("credentials");
         let lines = "[default]\naws_access_key_id = test\naws_secret_access_key = test\n";
         std::fs::write(&credentials, lines).expect("a file");
         let dir = Some(dir.to_owned());
         let server = Server::start(&Options { dir, ..Options::new(Peer::MiniStack) });
-        let addr = server.addr();
-        assert_eq!(request(addr, "PUT", "/aft-test", b"").0, 200, "a bucket");
-        let credentials = credentials.display();
-        let store = format!("s3://aft-test/store?endpoint=http://{addr}&credentials={credentials}");
-        Self::of(store, vec![server])
+        let options =
+            format!("endpoint=http://{}&credentials={}", server.addr(), credentials.display());
+        (server, options)
     }
 
     fn cluster(dir: &Path) -> Self {

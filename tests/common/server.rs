@@ -239,7 +239,6 @@ impl Server {
             Err(RecvTimeoutError::Timeout) => panic!("no `listening` line within {PATIENCE:?}"),
             Err(RecvTimeoutError::Disconnected) => {
                 let status = server.wait_for_exit();
-                // Both readers end with the process, so both logs are complete by now or soon.
                 let (stdout, stderr) = server.log.when_complete();
                 return Err(StartError { code: status.code(), stdout, stderr });
             }
@@ -305,9 +304,14 @@ impl Server {
         self.wait_for_exit()
     }
 
+    /// Its exit status, when all that it said is known.
     pub(crate) fn wait_for_exit(&mut self) -> ExitStatus {
         let child = &mut self.child;
-        wait::until("the server exits", PATIENCE, || child.try_wait().expect("a child of ours"))
+        let exited = || child.try_wait().expect("a child of ours");
+        let status = wait::until("the server exits", PATIENCE, exited);
+        // Its last words may still be on their way.
+        self.log.when_complete();
+        status
     }
 
     pub(crate) fn is_running(&mut self) -> bool {

@@ -4,8 +4,9 @@ use crate::world::World;
 use aft::config::start;
 use std::ffi::OsString;
 
-const STORES: &str = "use 'embedded:DIR', 'memory:', 'redis://HOST:PORT' or \
-                      'redis-cluster://HOST:PORT,HOST:PORT' (rediss and rediss-cluster with TLS)";
+const STORES: &str = "use 'embedded:DIR', 'memory:', 'redis://HOST:PORT', \
+                      'redis-cluster://HOST:PORT,HOST:PORT' (rediss and rediss-cluster with TLS), \
+                      's3://BUCKET/PREFIX' or 'dynamodb://TABLE'";
 
 #[test]
 fn a_wrong_value_names_itself_its_origin_and_what_is_allowed() {
@@ -42,10 +43,7 @@ fn a_wrong_value_names_itself_its_origin_and_what_is_allowed() {
         ),
         (
             World::args(&["--store=s3:bucket"]),
-            format!(
-                "--store (from the command line): 's3:bucket' is not allowed: this build of aft has \
-                 no store for s3; {STORES}"
-            ),
+            format!("--store (from the command line): 's3:bucket' is not allowed: {STORES}"),
         ),
         (
             World::args(&["--store=redis://me:hunter2@[::1"]),

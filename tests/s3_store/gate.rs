@@ -1,9 +1,7 @@
-//! A gate before a server: lets requests through, answers some of them itself, or changes them on
-//! their way. Every connection carries one.
+//! The gate before an S3: it decides by method and path.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use crate::common::gate;
+use std::net::SocketAddr;
 
 /// What becomes of a request.
 pub(crate) enum Verdict {
@@ -14,68 +12,18 @@ pub(crate) enum Verdict {
     Refused(u16, &'static str),
 }
 
-/// Decides by method and path.
-type Rule = dyn Fn(&str, &str) -> Verdict + Send + Sync;
-
 /// Its address. It is there until the tests end.
 pub(crate) fn before(
     server: SocketAddr,
     rule: impl Fn(&str, &str) -> Verdict + Send + Sync + 'static,
 ) -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    let addr = listener.local_addr().expect("its address");
-    let rule: Arc<Rule> = Arc::new(rule);
-    std::thread::spawn(move || {
-        for client in listener.incoming().map_while(Result::ok) {
-            let rule = rule.clone();
-            // Whoever hangs up in the middle is done.
-            std::thread::spawn(move || carry(client, server, &*rule).unwrap_or(()));
-        }
-    });
-    addr
-}
-
-fn carry(mut client: TcpStream, server: SocketAddr, rule: &Rule) -> std::io::Result<()> {
-    let mut reader = BufReader::new(client.try_clone()?);
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        if line == "\r\n" {
-            break;
-        }
-        lines.push(line);
-    }
-    let is = |line: &String, name: &str| line.to_ascii_lowercase().starts_with(name);
-    let length = lines.iter().find(|line| is(line, "content-length:"));
-    let length = length.and_then(|line| line.split(':').nth(1)?.trim().parse().ok());
-    if lines.iter().any(|line| is(line, "expect:")) {
-        client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-    }
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body)?;
-    let mut words = lines[0].split(' ');
-    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let without = match rule(method, path) {
-        Verdict::Passes => "connection:",
-        Verdict::PassesWithout(header) => header,
+    gate::before(server, move |request| match rule(&request.method, &request.path) {
+        Verdict::Passes => gate::Verdict::Passes,
+        Verdict::PassesWithout(header) => gate::Verdict::PassesWithout(header),
         Verdict::Refused(status, code) => {
-            let body =
-                format!("<Error><Code>{code}</Code><Message>says the gate</Message></Error>");
-            let length = body.len();
-            let head = format!("HTTP/1.1 {status} No\r\nContent-Type: application/xml");
-            let rest = format!("Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
-            return client.write_all(format!("{head}\r\n{rest}").as_bytes());
+            let message = "<Message>says the gate</Message>";
+            let body = format!("<Error><Code>{code}</Code>{message}</Error>");
+            gate::Verdict::Answered(status, "application/xml", body)
         }
-    };
-    let unwanted =
-        |line: &&String| is(line, without) || is(line, "connection:") || is(line, "expect:");
-    let kept: String = lines.iter().filter(|line| !unwanted(line)).cloned().collect();
-    let mut behind = TcpStream::connect(server)?;
-    behind.write_all(format!("{kept}Connection: close\r\n\r\n").as_bytes())?;
-    behind.write_all(&body)?;
-    std::io::copy(&mut behind, &mut client)?;
-    client.shutdown(Shutdown::Both)
+    })
 }

@@ -69,7 +69,13 @@ fn what_is_wrong_with_it_is_said() {
         ("redis://h?db=3", "prefix, ca, cert and key"),
         ("redis://h?ca=x", "use rediss://"),
         ("rediss://h?cert=x", "both cert and key"),
-        ("dynamodb://table", "no store for DynamoDB"),
+        ("dynamodb:table", "use 'embedded:DIR'"),
+        ("dynamodb://", "the name of a table"),
+        ("dynamodb://key:secret@table", "credentials come from"),
+        ("dynamodb://table/a/b", "a prefix is of"),
+        ("dynamodb://table?reads=sometimes", "consistent or eventual"),
+        ("dynamodb://table?path-style=no", "endpoint, region, profile"),
+        ("dynamodb://table?endpoint=host:8000", "begins with http://"),
         ("s3:bucket", "use 'embedded:DIR'"),
         ("s3://", "the name of a bucket"),
         ("s3://key:secret@bucket", "credentials come from"),
@@ -107,15 +113,36 @@ fn a_bucket_has_a_prefix_and_what_else_is_needed() {
     };
     let plain = s3("s3://my-bucket");
     assert_eq!((plain.bucket.as_str(), plain.prefix.as_str()), ("my-bucket", "aft"));
-    assert_eq!((&plain.endpoint, &plain.region, plain.path_style), (&None, &None, None));
+    assert_eq!((plain.path_style, &plain.aws), (None, &AwsAddress::default()));
     assert_eq!(s3("s3://my-bucket/"), plain);
     assert_eq!(s3("s3://my-bucket/aft/"), plain);
-    let text = "s3://b.c/shop/eu?endpoint=http://[::1]:9000&region=eu-central-1&profile=me\
-                &credentials=/run/a%26b&path-style=no&ca=/ca.pem";
+    let text = "s3://b.c/shop/eu?path-style=no&endpoint=http://[::1]:9000&region=eu-central-1\
+                &profile=me&credentials=/run/a%26b&ca=/ca.pem";
     let full = s3(text);
     assert_eq!((full.bucket.as_str(), full.prefix.as_str()), ("b.c", "shop/eu"));
-    assert_eq!(full.credentials_file, Some("/run/a&b".into()));
+    assert_eq!(full.aws.credentials_file, Some("/run/a&b".into()));
     assert_eq!(full.path_style, Some(crate::config::YesNo::No));
     assert_eq!(Store::S3(Box::new(full)).to_text(), text);
     assert_eq!(Store::S3(Box::new(plain)).to_text(), "s3://my-bucket/aft");
+}
+
+#[test]
+fn a_table_has_a_prefix_and_what_else_is_needed() {
+    let table = |text: &str| match text.parse() {
+        Ok(Store::DynamoDb(address)) => *address,
+        other => panic!("{text}: {other:?}"),
+    };
+    let plain = table("dynamodb://my-table");
+    assert_eq!((plain.table.as_str(), plain.prefix.as_str()), ("my-table", "aft"));
+    assert_eq!((plain.reads, &plain.aws), (Reads::Consistent, &AwsAddress::default()));
+    for same in ["dynamodb://my-table/", "dynamodb://my-table/aft?reads=consistent"] {
+        assert_eq!(table(same), plain);
+    }
+    let text = "dynamodb://T.1/shop?reads=eventual&endpoint=http://[::1]:8000&region=eu-central-1\
+                &profile=me&credentials=/run/a%26b&ca=/ca.pem";
+    let full = table(text);
+    assert_eq!((full.table.as_str(), full.prefix.as_str()), ("T.1", "shop"));
+    assert_eq!((full.reads, full.aws.ca_file.is_some()), (Reads::Eventual, true));
+    assert_eq!(Store::DynamoDb(Box::new(full)).to_text(), text);
+    assert_eq!(Store::DynamoDb(Box::new(plain)).to_text(), "dynamodb://my-table/aft");
 }

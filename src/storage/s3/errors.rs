@@ -1,26 +1,11 @@
 //! Errors of the service and of the SDK, and what each means.
 
 use crate::storage::Created;
+use crate::storage::aws::errors::{code, fault, status};
 use crate::storage::fault::Fault;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{BuildError, ProvideErrorMetadata, SdkError};
 use bytes::Bytes;
 use std::error::Error;
-
-/// An error with all that caused it, on one line.
-pub(super) fn chain(error: &(impl Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.ends_with(&said) {
-            text = format!("{text}: {said}");
-        }
-        source = cause.source();
-    }
-    text.replace('\n', " ")
-}
 
 /// A request that could not even be made.
 pub(super) fn of_request(error: BuildError) -> Fault {
@@ -53,60 +38,12 @@ where
     }
 }
 
-fn status<E>(error: &SdkError<E>) -> Option<u16> {
-    error.raw_response().map(|response: &HttpResponse| response.status().as_u16())
-}
-
-fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> &str {
-    error.as_service_error().and_then(|error| error.meta().code()).unwrap_or_default()
-}
-
 impl<E> From<SdkError<E>> for Fault
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     fn from(error: SdkError<E>) -> Self {
-        if let Some(of_service) = error.as_service_error() {
-            let message = of_service.meta().message().unwrap_or_default();
-            return of_answer(code(&error), message, status(&error));
-        }
-        let said = chain(&error);
-        if let Some(why) = cause::<CredentialsError>(&error) {
-            return of_credentials(why, &said);
-        }
-        match error {
-            SdkError::ConstructionFailure(_) => Self::Refused(said),
-            _ if said.contains("certificate") => Self::Refused(format!(
-                "{said}: ?ca=FILE names the authorities that may vouch for the server"
-            )),
-            _ => Self::Passing(said),
-        }
-    }
-}
-
-/// The first cause of this kind.
-fn cause<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
-}
-
-/// Where nobody has credentials for us, a person has to give some; who has them and does not answer,
-/// or has an error of its own, may do better next time.
-fn of_credentials(why: &CredentialsError, said: &str) -> Fault {
-    let advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a ?profile=, or give the \
-                  machine a role";
-    let text = format!("no credentials for AWS ({said}): {advice}");
-    match why {
-        CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
-            Fault::Refused(text)
-        }
-        _ => Fault::Passing(text),
+        fault(error, of_answer)
     }
 }
 

@@ -17,28 +17,23 @@
 //! [`ResilientStore`](crate::storage::resilient::ResilientStore) tries again. Bytes are protected
 //! on their way by the checksums of the SDK, and end to end by those of the format.
 //!
-//! | module        | what                                                     |
-//! |---------------|----------------------------------------------------------|
-//! | `client`      | the SDK, set up                                          |
-//! | `credentials` | credentials that take their time                         |
-//! | `trust`       | who vouches for a server                                 |
-//! | `check`       | what a start looks at                                    |
-//! | `upload`      | objects in parts                                         |
-//! | `errors`      | errors of the service, and what each means to the engine |
+//! | module   | what                                                     |
+//! |----------|----------------------------------------------------------|
+//! | `check`  | what a start looks at                                    |
+//! | `upload` | objects in parts                                         |
+//! | `errors` | errors of the service, and what each means to the engine |
 //!
 //! [conditional writes]: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 
 mod check;
-mod client;
-mod credentials;
 mod errors;
-mod trust;
 mod upload;
 
+use super::aws::{self, SetUp};
 use super::fault::{Fault, in_time};
 use super::landmark::Landmark;
 use super::{Created, Limits, Store, StoreError, StoreFuture};
-use crate::config::S3Address;
+use crate::config::{S3Address, YesNo};
 use crate::rope::Rope;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
@@ -117,9 +112,7 @@ impl S3Store {
 
     async fn new(address: &S3Address, options: S3Options) -> Result<Self, StoreError> {
         Ok(Self {
-            client: client::connect(address, options.connect_timeout)
-                .await
-                .map_err(StoreError::Fatal)?,
+            client: connect(address, options.connect_timeout).await.map_err(StoreError::Fatal)?,
             bucket: address.bucket.clone(),
             prefix: format!("{}/o/", address.prefix),
             warnings: Vec::new(),
@@ -201,7 +194,7 @@ impl S3Store {
         };
         let is_range = found.content_range().is_some();
         let body = found.body.collect().await;
-        let body = body.map_err(|error| Fault::Passing(errors::chain(&error)))?.into_bytes();
+        let body = body.map_err(|error| Fault::Passing(aws::errors::chain(&error)))?.into_bytes();
         // A server may answer with the whole object instead.
         let start = if is_range { 0 } else { offset.min(body.len() as u64) };
         let end = start.saturating_add(length).min(body.len() as u64);
@@ -274,6 +267,17 @@ impl S3Store {
             )),
         }
     }
+}
+
+/// A client for this bucket.
+async fn connect(address: &S3Address, connect_timeout: Duration) -> Result<Client, String> {
+    let SetUp { config, endpoint } = aws::set_up(&address.aws, "S3", connect_timeout).await?;
+    let path_style = address.path_style.map_or(endpoint.is_some(), |yes| yes == YesNo::Yes);
+    let mut config = aws_sdk_s3::config::Builder::from(&config).force_path_style(path_style);
+    if endpoint.is_some() {
+        config.set_endpoint_url(endpoint);
+    }
+    Ok(Client::from_conf(config.build()))
 }
 
 impl Store for S3Store {

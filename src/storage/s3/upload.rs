@@ -6,6 +6,7 @@
 use super::{PART_BYTES, S3Store, errors};
 use crate::rope::Rope;
 use crate::storage::Created;
+use crate::storage::aws::errors::chain;
 use crate::storage::fault::Fault;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
@@ -34,7 +35,7 @@ impl Drop for Upload {
         let abort = abort.key(&self.key).upload_id(&self.id);
         runtime.spawn(async move {
             if let Err(error) = abort.send().await {
-                let error = errors::chain(&error);
+                let error = chain(&error);
                 tracing::debug!(error, "an upload in parts could not be aborted");
             }
         });

@@ -1,9 +1,19 @@
-//! The SDK, set up: where it goes, what it tries, as whom.
+//! What the services of AWS have in common: where they are, as whom to go there, and what goes
+//! wrong on the way.
+//!
+//! | module        | what                                            |
+//! |---------------|-------------------------------------------------|
+//! | `credentials` | credentials that take their time                |
+//! | `trust`       | who vouches for a server                        |
+//! | `errors`      | what goes wrong before the service has answered |
 
-use super::credentials::ToTheEnd;
-use super::trust;
-use crate::config::{S3Address, YesNo};
+mod credentials;
+pub(super) mod errors;
+mod trust;
+
+use crate::config::AwsAddress;
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::identity::IdentityCache;
 use aws_config::imds::region::ImdsRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
@@ -13,31 +23,41 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
-use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{IdentityCache, ResponseChecksumValidation, SharedHttpClient};
 use aws_smithy_http_client::tls::TrustStore;
+use aws_types::sdk_config::{ResponseChecksumValidation, SharedHttpClient};
 use aws_types::service_config::ServiceConfigKey;
+use credentials::ToTheEnd;
 use std::time::Duration;
 
-/// A client for this bucket; nothing is sent yet, but what looks for the region.
+/// The SDK, set up: what it tries, as whom, and where it goes.
+pub(super) struct SetUp {
+    pub(super) config: SdkConfig,
+    /// The server, where it is not AWS' own. For the client of the service to be told: or it would
+    /// look for one itself, and put what the environment says before the address.
+    pub(super) endpoint: Option<String>,
+}
+
+/// Sets the SDK up for a service, by the name that AWS gives it (`S3`, as in
+/// `AWS_ENDPOINT_URL_S3`); nothing is sent yet, but what looks for the region.
 ///
 /// # Errors
 /// What is wrong with the address, for who wrote it.
-pub(super) async fn connect(
-    address: &S3Address,
+pub(super) async fn set_up(
+    address: &AwsAddress,
+    service: &str,
     connect_timeout: Duration,
-) -> Result<Client, String> {
+) -> Result<SetUp, String> {
     // Who gives credentials is not the server of the endpoint, nor vouched for by its authority.
     let of_system = trust::of_system();
     let of_aws = trust::https(of_system.clone().unwrap_or_else(TrustStore::empty))?;
     let provider = ProviderConfig::without_region().with_http_client(of_aws.clone());
     let around = loader(address, &of_aws, connect_timeout).no_credentials();
     let around = around.region(known_region(address, &provider)).load().await;
-    let endpoint = endpoint(address, &around)?;
+    let endpoint = endpoint(address, service, &around)?;
     let region = region(around.region(), endpoint.is_some(), &provider).await?;
 
     let plain = endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
-    let of_bucket = match (plain, &address.ca_file) {
+    let of_service = match (plain, &address.ca_file) {
         (true, _) => aws_smithy_http_client::Builder::new().build_http(),
         (false, Some(file)) => trust::https(trust::of_file(file)?)?,
         (false, None) => trust::https(of_system.ok_or(
@@ -50,21 +70,17 @@ pub(super) async fn connect(
         Some(named) => SharedCredentialsProvider::new(named),
         None => shared.credentials_provider().ok_or("no credentials")?,
     };
-    let config = aws_sdk_s3::config::Builder::from(&shared)
-        .http_client(of_bucket)
-        .credentials_provider(ToTheEnd::new(credentials))
+    let config = shared
+        .into_builder()
+        .http_client(of_service)
+        .credentials_provider(SharedCredentialsProvider::new(ToTheEnd::new(credentials)))
         // How long that may take is for who waits to say.
-        .identity_cache(IdentityCache::lazy().load_timeout(Duration::MAX).build())
-        .force_path_style(address.path_style.map_or(endpoint.is_some(), |yes| yes == YesNo::Yes));
-    let config = match endpoint {
-        Some(endpoint) => config.endpoint_url(endpoint),
-        None => config,
-    };
-    Ok(Client::from_conf(config.build()))
+        .identity_cache(IdentityCache::lazy().load_timeout(Duration::MAX).build());
+    Ok(SetUp { config: config.build(), endpoint })
 }
 
 fn loader(
-    address: &S3Address,
+    address: &AwsAddress,
     of_aws: &SharedHttpClient,
     connect_timeout: Duration,
 ) -> ConfigLoader {
@@ -82,23 +98,27 @@ fn loader(
 }
 
 /// The server: what the address says comes before what the environment or the profile do.
-fn endpoint(address: &S3Address, around: &SdkConfig) -> Result<Option<String>, String> {
+fn endpoint(
+    address: &AwsAddress,
+    service: &str,
+    around: &SdkConfig,
+) -> Result<Option<String>, String> {
     if address.endpoint.is_some() {
         return Ok(address.endpoint.clone());
     }
     // As AWS_ENDPOINT_URL_S3, or in a `services` section of the profile.
-    let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL");
+    let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL");
     let key = key.profile("endpoint_url").build().map_err(|error| error.to_string())?;
-    let of_s3 = around.service_config().and_then(|config| config.load_config(key));
-    let found = of_s3.or_else(|| around.endpoint_url().map(str::to_owned));
-    match found.as_deref().map(S3Address::check_endpoint) {
+    let of_service = around.service_config().and_then(|config| config.load_config(key));
+    let found = of_service.or_else(|| around.endpoint_url().map(str::to_owned));
+    match found.as_deref().map(AwsAddress::check_endpoint) {
         Some(Err(why)) => Err(format!("AWS_ENDPOINT_URL, or the profile: {why}")),
         Some(Ok(())) | None => Ok(found),
     }
 }
 
 /// The region as far as it is written somewhere.
-fn known_region(address: &S3Address, provider: &ProviderConfig) -> RegionProviderChain {
+fn known_region(address: &AwsAddress, provider: &ProviderConfig) -> RegionProviderChain {
     let mut profile = ProfileFileRegionProvider::builder().configure(provider);
     if let Some(name) = &address.profile {
         profile = profile.profile_name(name);
@@ -127,7 +147,7 @@ async fn region(
 
 /// What is asked for by name comes before what the environment has.
 fn named_credentials(
-    address: &S3Address,
+    address: &AwsAddress,
     provider: &ProviderConfig,
 ) -> Option<ProfileFileCredentialsProvider> {
     if address.profile.is_none() && address.credentials_file.is_none() {

@@ -1,0 +1,128 @@
+//! What a running node does when the table is not what it was, or the service goes away.
+
+use crate::common::backing::Backing;
+use crate::common::gate::{self, Verdict};
+use crate::common::proxy::{Proxy, Weather};
+use crate::common::resp::Reply;
+use crate::common::server::{Options, Server};
+use crate::common::temp_dir::TempDir;
+use crate::common::wait::{self, PATIENCE};
+use crate::load::{Progress, under_load};
+use crate::{address, answered, at, impatient, items, through};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The second to start ends the first, which says so and has lost nothing.
+#[test]
+fn two_nodes_on_one_store_by_mistake() {
+    let dir = TempDir::named("dynamodb-two");
+    let backing = Backing::dynamodb(dir.path());
+    let mut first = Server::start(&Options::on(&backing));
+    assert_eq!(first.client().cmd("SET k v"), Reply::ok());
+    let second = Server::start(&Options::on(&backing));
+    let reply = first.client().cmd("SET k w");
+    assert_eq!(reply.error_code().as_deref(), Some("UNCERTAIN"), "{reply:?}");
+    assert_eq!(first.wait_for_exit().code(), Some(1));
+    assert!(first.said().contains("replaced"), "{}", first.said());
+    assert_eq!(second.client().cmd("GET k"), Reply::bulk("v"));
+}
+
+/// It can't serve what it has acknowledged, and must not write into what is not its own.
+#[test]
+fn a_table_that_comes_back_empty_ends_the_node() {
+    let dir = TempDir::named("dynamodb-emptied");
+    let backing = Backing::dynamodb(dir.path());
+    let mut server = Server::start(&impatient(Options::on(&backing)));
+    assert_eq!(server.client().cmd("SET k v"), Reply::ok());
+    // Its items are in its memory only, and so was its table.
+    backing.kill_9();
+    backing.restart();
+    let reply = server.client().cmd("SET k w");
+    assert_eq!(reply.error_code().as_deref(), Some("UNCERTAIN"), "{reply:?}");
+    let reply = server.client().cmd("SET k w");
+    assert!(format!("{reply:?}").contains("aft store init"), "{reply:?}");
+    let words = ["store", "init", "--store", backing.store()];
+    let made = Command::new(env!("CARGO_BIN_EXE_aft")).args(words).output().expect("aft");
+    assert!(made.status.success(), "{made:?}");
+    // Whoever writes meanwhile is refused.
+    wait::until("it ends", PATIENCE, || (!server.is_running()).then_some(()));
+    assert_eq!(server.wait_for_exit().code(), Some(1));
+    let said = server.said();
+    assert!(said.contains("does not hold the data that this node has written"), "{said}");
+    assert_eq!(items(&backing), 0);
+}
+
+/// A person takes the rights away, and gives them back: a refusal until then, and no restart.
+#[test]
+fn rights_that_are_taken_away_for_a_while() {
+    let dir = TempDir::named("dynamodb-rights");
+    let backing = Backing::dynamodb(dir.path());
+    let denied = Arc::new(AtomicBool::new(false));
+    let gate = gate::before(address(&backing), {
+        let denied = denied.clone();
+        move |_| match denied.load(Ordering::Relaxed) {
+            true => answered(400, "AccessDeniedException"),
+            false => Verdict::Passes,
+        }
+    });
+    let server = Server::start(&impatient(at(&through(&backing, gate))));
+    let mut client = server.client();
+    assert_eq!(client.cmd("SET k v"), Reply::ok());
+    denied.store(true, Ordering::Relaxed);
+    assert_eq!(client.cmd("SET k w").error_code().as_deref(), Some("UNCERTAIN"));
+    let reply = client.cmd("SET k w");
+    assert!(format!("{reply:?}").contains("AccessDenied"), "{reply:?}");
+    assert_eq!(client.cmd("GET k"), Reply::bulk("v"));
+    denied.store(false, Ordering::Relaxed);
+    wait::until("writes are taken again", PATIENCE, || {
+        (client.cmd("SET k x") == Reply::ok()).then_some(())
+    });
+}
+
+/// What networks do, under load: what was acknowledged is there, what was refused is not, and no
+/// transaction is torn. Also after an outage longer than every deadline.
+#[test]
+fn a_network_that_delays_cuts_and_loses_replies() {
+    let dir = TempDir::named("dynamodb-network");
+    let backing = Backing::dynamodb(dir.path());
+    let proxy = Proxy::start(address(&backing));
+    let mut server = Server::start(&impatient(at(&through(&backing, proxy.addr()))));
+    let more_are_done = |progress: &Progress| {
+        let before = progress.done();
+        wait::until("writes are acknowledged", PATIENCE, || {
+            (progress.done() > before + 10).then_some(())
+        });
+    };
+    let writes = under_load(server.addr(), |progress| {
+        for weather in
+            [Weather::Slow(Duration::from_millis(20)), Weather::CutAtReply, Weather::Silent]
+        {
+            more_are_done(progress);
+            let lost = proxy.replies_lost();
+            proxy.set(weather);
+            match weather {
+                Weather::Slow(_) => more_are_done(progress),
+                _ => wait::until("replies are lost", PATIENCE, || {
+                    (proxy.replies_lost() > lost + 3).then_some(())
+                }),
+            }
+            proxy.set(Weather::Fair);
+        }
+        more_are_done(progress);
+        let before = progress.refused();
+        proxy.set(Weather::Cut);
+        wait::until("writes are refused", PATIENCE, || {
+            (progress.refused() > before + 50).then_some(())
+        });
+        proxy.set(Weather::Fair);
+        more_are_done(progress);
+    });
+    assert!(server.is_running());
+    writes.iter().for_each(|writes| writes.check(&mut server.client()));
+    // And so it is in the store.
+    server.kill_9();
+    server.restart();
+    writes.iter().for_each(|writes| writes.check(&mut server.client()));
+}
