@@ -1,8 +1,8 @@
 //! Whose word counts for who a server is.
 
-use aws_sdk_s3::config::SharedHttpClient;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_types::sdk_config::SharedHttpClient;
 use std::fmt;
 use std::path::Path;
 use tokio_rustls::rustls::RootCertStore;
