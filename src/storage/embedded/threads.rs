@@ -273,11 +273,12 @@ fn wait_for_removal<D: Disk>(
     chores: &ChoreBoxes<D::File>,
 ) {
     chores.hand_out(segments);
-    while segments.awaits_removal() {
-        let more = inbox.pop_all();
-        if more.is_empty() {
-            return;
-        }
+    if !segments.awaits_removal() {
+        return;
+    }
+    // What is waited for may have come before, behind more writes than one batch takes.
+    let mut more = std::mem::take(mail);
+    loop {
         for message in more {
             match message {
                 ToWriter::Finished(finished) => {
@@ -289,6 +290,13 @@ fn wait_for_removal<D: Disk>(
             }
         }
         chores.hand_out(segments);
+        if !segments.awaits_removal() {
+            return;
+        }
+        more = inbox.pop_all();
+        if more.is_empty() {
+            return;
+        }
     }
 }
 
