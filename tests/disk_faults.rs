@@ -325,6 +325,27 @@ fn a_delete_of_what_is_not_there_is_answered_on_a_full_disk() {
     assert_ne!(begun.count(), 0, "no segment was begun on a full disk");
 }
 
+/// What is kept for deletes takes some of them, and not as many as there may be in a batch. Where a
+/// full disk has room again in that moment, the others must not get behind the segment's end: no
+/// start looks there.
+#[test]
+fn deletes_that_the_reserve_does_not_hold_are_refused_on_a_full_disk() {
+    const NAMES: usize = 400;
+    let name = |number: usize| format!("log/{number:030}");
+    let mut world = World::new(7, Durability::Always, 256 << 10);
+    for first in (0..NAMES).step_by(100) {
+        let created = world.commit((first..first + 100).map(|n| create(&name(n), 8)).collect());
+        assert!(created.iter().all(|result| *result == Ok(Done::Created)));
+    }
+    let deletes = || vec![Write::Delete { names: (0..NAMES).map(name).collect() }];
+    world.disk.fill_once();
+    let refused = world.commit(deletes());
+    assert!(matches!(refused[0], Err(StoreError::Full(_))), "{refused:?}");
+    assert_eq!(world.commit(deletes()), [Ok(Done::Deleted)]);
+    world.power_cut();
+    assert!((0..NAMES).all(|number| !world.has(&name(number), 8)), "deleted objects are back");
+}
+
 /// Making the next segment may take long, and what is acknowledged is to be synced each second.
 #[test]
 fn the_sync_of_each_second_waits_for_no_chore() {

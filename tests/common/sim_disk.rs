@@ -58,6 +58,8 @@ struct State {
     failures: u64,
     /// The same of writes and removals.
     write_fails_in: Option<u64>,
+    /// Whether the next write finds no room, and the one behind it does.
+    full_once: bool,
     remove_fails_in: Option<u64>,
     /// Whether who creates a file has to wait.
     holds_creates: bool,
@@ -112,6 +114,7 @@ impl SimDisk {
                 sync_fails_in: None,
                 failures: 0,
                 write_fails_in: None,
+                full_once: false,
                 remove_fails_in: None,
                 holds_creates: false,
                 dead: false,
@@ -143,6 +146,11 @@ impl SimDisk {
     /// Lets a write fail, `writes` from now.
     pub fn fail_write_in(&self, writes: u64) {
         self.state().write_fails_in = Some(writes);
+    }
+
+    /// Has no room for the next write, and for those behind it: somebody else has freed some.
+    pub fn fill_once(&self) {
+        self.state().full_once = true;
     }
 
     /// Lets a removal fail, `removals` from now.
@@ -528,6 +536,9 @@ impl DiskFile for SimFile {
             }
         }
         if fits == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if std::mem::take(&mut state.full_once) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let fails = is_due(&mut state.write_fails_in);

@@ -368,7 +368,10 @@ impl<D: Disk> Segments<D> {
                 }
                 deleted
             });
-            if (!items.is_empty() || !dependent.is_empty()) && self.skip_to_reserve() {
+            let bytes = items.iter().map(Item::record_bytes).sum();
+            let some = !items.is_empty() || !dependent.is_empty();
+            // More than it holds would stand behind the end of the segment, where no start looks.
+            if some && self.skip_to_reserve() && self.fits(bytes, Kind::Delete) {
                 result = self.write_run(&items);
             }
         }

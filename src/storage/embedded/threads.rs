@@ -368,3 +368,6 @@ fn do_chores<D: Disk>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
