@@ -32,6 +32,16 @@ enum Part {
     Whole,
 }
 
+impl Part {
+    /// How much that is, from the object's beginning.
+    fn bytes(self, header: &Header) -> u64 {
+        match self {
+            Self::Directory => header.values_offset(),
+            Self::Whole => header.object_bytes(),
+        }
+    }
+}
+
 /// Reads header and directory of an object.
 pub(super) async fn read_object(engine: &Engine, name: ObjectName) -> Result<Object, OpenError> {
     read_part(engine, name, Part::Directory, FIRST_READ).await
@@ -53,10 +63,7 @@ async fn read_part(
                 return Ok((None, length as u64));
             }
             let header = Header::decode(&bytes)?;
-            let wanted = match part {
-                Part::Directory => header.values_offset(),
-                Part::Whole => header.object_bytes(),
-            };
+            let wanted = part.bytes(&header);
             Ok((Some(header), wanted))
         });
         let (header, wanted) = match sound {
@@ -139,10 +146,7 @@ impl<'e, I: Iterator<Item = ObjectName>> ReadAhead<'e, I> {
         }
         let read = self.reading.next().await.transpose()?;
         if let Some((_, Object::Sound(header, _))) = &read {
-            self.wanted_bytes = match self.part {
-                Part::Directory => header.values_offset(),
-                Part::Whole => header.object_bytes(),
-            } as usize;
+            self.wanted_bytes = self.part.bytes(header) as usize;
         }
         Ok(read)
     }

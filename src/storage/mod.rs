@@ -16,6 +16,8 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(any(feature = "redis", feature = "aws"))]
+mod claim;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 pub mod embedded;

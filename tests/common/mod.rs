@@ -23,5 +23,6 @@ pub(crate) mod server;
 pub(crate) mod session;
 pub mod sim_disk;
 pub(crate) mod small_disk;
+pub(crate) mod stores;
 pub(crate) mod temp_dir;
 pub(crate) mod wait;

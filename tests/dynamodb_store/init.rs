@@ -3,6 +3,7 @@
 use crate::common::backing::Backing;
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
+use crate::common::stores::share_a_service;
 use crate::common::temp_dir::TempDir;
 use crate::{ask, at, items, refusal};
 use std::process::Command;
@@ -101,18 +102,7 @@ fn several_share_a_table_by_prefix() {
     let backing = Backing::dynamodb(dir.path());
     let stores = ["store", "store2", "s"]
         .map(|prefix| backing.store().replace("aft-test/store", &format!("aft-test/{prefix}")));
-    let mut servers = stores.each_ref().map(|store| Server::start(&at(store)));
-    for (n, server) in servers.iter_mut().enumerate() {
-        assert_eq!(server.client().run(&["SET", "k", &n.to_string()]), Reply::ok());
-    }
-    for server in &mut servers {
-        server.kill_9();
-        server.restart();
-    }
-    for (n, server) in servers.iter().enumerate() {
-        assert_eq!(server.client().cmd("GET k"), Reply::bulk(n.to_string()));
-        assert_eq!(server.client().cmd("DBSIZE"), Reply::Int(1));
-    }
+    let mut servers = share_a_service(&stores);
     // Eventual reads see the same.
     servers[0].kill_9();
     let server = Server::start(&at(&format!("{}&reads=eventual", stores[0])));

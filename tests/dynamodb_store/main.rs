@@ -22,14 +22,9 @@ mod throttled;
 
 use common::backing::Backing;
 use common::gate::{Request, Verdict};
-use common::server::{Options, Peer, Server, StartError};
+use common::stores::{address, at, impatient, refusal, through};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-
-/// The server behind a store.
-fn address(backing: &Backing) -> SocketAddr {
-    backing.servers()[0].addr()
-}
+use std::net::TcpStream;
 
 /// What a request is for: `PutItem`.
 fn operation(request: &Request) -> &str {
@@ -72,34 +67,4 @@ fn items(backing: &Backing) -> u64 {
     let count = answer.split("\"Count\":").nth(1).expect("a count").trim_start();
     let digits: String = count.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().expect("a number")
-}
-
-/// A start that must fail; the one line that says why.
-#[track_caller]
-fn refusal(options: &Options) -> String {
-    let Err(StartError { code, stdout, stderr }) = Server::try_start(options) else {
-        panic!("started with {options:?}")
-    };
-    assert_eq!(code, Some(1), "{stdout:?} {stderr:?}");
-    let [line] = stderr.as_slice() else { panic!("one line is enough: {stderr:#?}") };
-    line.clone()
-}
-
-/// Settings under which a start or a commit gives up soon.
-fn impatient(mut options: Options) -> Options {
-    let extra = "--store-attempt-timeout-ms 300 --read-deadline-ms 1500 --commit-deadline-ms 1500 \
-                 --store-hedge-ms 0";
-    options.extra.extend(extra.split_whitespace().map(str::to_owned));
-    options
-}
-
-/// The settings of a server on this address.
-fn at(store: &str) -> Options {
-    let extra = ["--store", store].map(str::to_owned).to_vec();
-    Options { extra, ..Options::new(Peer::Aft) }
-}
-
-/// The same store, where this server seems to be the one that has it.
-fn through(backing: &Backing, gate: SocketAddr) -> String {
-    backing.store().replace(&address(backing).to_string(), &gate.to_string())
 }

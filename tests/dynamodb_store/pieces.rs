@@ -2,9 +2,10 @@
 
 use crate::common::backing::Backing;
 use crate::common::gate::{self, Verdict};
+use crate::common::stores::address_through;
 use crate::common::temp_dir::TempDir;
 use crate::common::wait::{self, PATIENCE};
-use crate::{address, answered, items, operation, through};
+use crate::{address, answered, items, operation};
 use aft::config;
 use aft::storage::dynamodb::{DynamoDbOptions, DynamoDbStore};
 use aft::storage::{Created, Store, StoreError};
@@ -60,7 +61,7 @@ fn a_short_read_asks_for_one_item() {
         let writer = open(backing.store(), DynamoDbOptions::default()).await;
         assert_eq!(writer.create("log/1", object(1)).await, Ok(Created::Created));
         // Another one, which knows nothing of the object but what a listing says.
-        let reader = open(&through(&backing, gate), DynamoDbOptions::default()).await;
+        let reader = open(&address_through(&backing, gate), DynamoDbOptions::default()).await;
         assert_eq!(reader.list("log/", "", 10).await, Ok(vec!["log/1".to_owned()]));
         for (offset, length, expected) in
             [(0, 100, 1), (12_345, 100, 1), (19_999, 100, 1), (3_850, 100, 2), (0, u64::MAX, 6)]
@@ -93,7 +94,7 @@ fn a_small_object_is_written_by_one_request_and_is_one_item() {
         }
     });
     run(async {
-        let store = open(&through(&backing, gate), DynamoDbOptions::default()).await;
+        let store = open(&address_through(&backing, gate), DynamoDbOptions::default()).await;
         asked.lock().expect("no panic").clear();
         assert_eq!(store.create("log/1", object(1).slice(..3_000)).await, Ok(Created::Created));
         assert_eq!(*asked.lock().expect("no panic"), ["PutItem"]);
@@ -162,7 +163,7 @@ fn what_a_crash_has_left_is_swept() {
         }
     });
     run(async {
-        let store = open(&through(&backing, gate), DynamoDbOptions::default()).await;
+        let store = open(&address_through(&backing, gate), DynamoDbOptions::default()).await;
         assert_eq!(store.create("log/1", object(1)).await, Ok(Created::Created));
         denied.store(true, Ordering::Relaxed);
         let failed = store.create("log/2", object(2)).await;

@@ -30,7 +30,7 @@ fn wrong_keys() {
         ("ExpiredTokenException", "get new ones"),
     ] {
         let gate = gate::before(address(&backing), move |_| answered(400, code));
-        refused(&backing, &at(&through(&backing, gate)), &[code, "says the gate", advice]);
+        refused(&backing, &through(&backing, gate), &[code, "says the gate", advice]);
     }
     let nobody = format!("{}&profile=nobody", backing.store());
     refused(&backing, &at(&nobody), &["no credentials for AWS", "AWS_ACCESS_KEY_ID"]);
@@ -47,7 +47,7 @@ fn a_policy_that_is_too_narrow() {
             if of_it { answered(400, "AccessDeniedException") } else { Verdict::Passes }
         });
         let words = ["AccessDeniedException", "docs/stores.md"];
-        refused(&backing, &at(&through(&backing, gate)), &words);
+        refused(&backing, &through(&backing, gate), &words);
     }
     assert_eq!(items(&backing), 0);
 }
@@ -75,7 +75,7 @@ fn the_policy_of_the_docs_is_the_least() {
             if known { Verdict::Passes } else { answered(400, "AccessDeniedException") }
         }
     });
-    let mut server = Server::start(&at(&through(&backing, gate)));
+    let mut server = Server::start(&through(&backing, gate));
     let value = "x".repeat(20_000);
     assert_eq!(server.client().run(&["SET", "k", &value]), Reply::ok());
     // A start reads, lists, and deletes what it replaces.
@@ -95,7 +95,7 @@ fn a_server_that_ignores_conditions() {
         "PutItem" => Verdict::Answered(200, "application/x-amz-json-1.0", "{}".to_owned()),
         _ => Verdict::Passes,
     });
-    refused(&backing, &at(&through(&backing, gate)), &["ignores conditions"]);
+    refused(&backing, &through(&backing, gate), &["ignores conditions"]);
 }
 
 #[test]

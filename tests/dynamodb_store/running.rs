@@ -5,6 +5,7 @@ use crate::common::gate::{self, Verdict};
 use crate::common::proxy::{Proxy, Weather};
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
+use crate::common::stores::{rights_go_and_come_back, the_second_node_ends_the_first};
 use crate::common::temp_dir::TempDir;
 use crate::common::wait::{self, PATIENCE};
 use crate::load::{Progress, under_load};
@@ -14,19 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The second to start ends the first, which says so and has lost nothing.
 #[test]
 fn two_nodes_on_one_store_by_mistake() {
     let dir = TempDir::named("dynamodb-two");
-    let backing = Backing::dynamodb(dir.path());
-    let mut first = Server::start(&Options::on(&backing));
-    assert_eq!(first.client().cmd("SET k v"), Reply::ok());
-    let second = Server::start(&Options::on(&backing));
-    let reply = first.client().cmd("SET k w");
-    assert_eq!(reply.error_code().as_deref(), Some("UNCERTAIN"), "{reply:?}");
-    assert_eq!(first.wait_for_exit().code(), Some(1));
-    assert!(first.said().contains("replaced"), "{}", first.said());
-    assert_eq!(second.client().cmd("GET k"), Reply::bulk("v"));
+    the_second_node_ends_the_first(&Backing::dynamodb(dir.path()));
 }
 
 /// It can't serve what it has acknowledged, and must not write into what is not its own.
@@ -54,7 +46,6 @@ fn a_table_that_comes_back_empty_ends_the_node() {
     assert_eq!(items(&backing), 0);
 }
 
-/// A person takes the rights away, and gives them back: a refusal until then, and no restart.
 #[test]
 fn rights_that_are_taken_away_for_a_while() {
     let dir = TempDir::named("dynamodb-rights");
@@ -67,18 +58,7 @@ fn rights_that_are_taken_away_for_a_while() {
             false => Verdict::Passes,
         }
     });
-    let server = Server::start(&impatient(at(&through(&backing, gate))));
-    let mut client = server.client();
-    assert_eq!(client.cmd("SET k v"), Reply::ok());
-    denied.store(true, Ordering::Relaxed);
-    assert_eq!(client.cmd("SET k w").error_code().as_deref(), Some("UNCERTAIN"));
-    let reply = client.cmd("SET k w");
-    assert!(format!("{reply:?}").contains("AccessDenied"), "{reply:?}");
-    assert_eq!(client.cmd("GET k"), Reply::bulk("v"));
-    denied.store(false, Ordering::Relaxed);
-    wait::until("writes are taken again", PATIENCE, || {
-        (client.cmd("SET k x") == Reply::ok()).then_some(())
-    });
+    rights_go_and_come_back(&impatient(through(&backing, gate)), &denied);
 }
 
 /// What networks do, under load: what was acknowledged is there, what was refused is not, and no
@@ -88,7 +68,7 @@ fn a_network_that_delays_cuts_and_loses_replies() {
     let dir = TempDir::named("dynamodb-network");
     let backing = Backing::dynamodb(dir.path());
     let proxy = Proxy::start(address(&backing));
-    let mut server = Server::start(&impatient(at(&through(&backing, proxy.addr()))));
+    let mut server = Server::start(&impatient(through(&backing, proxy.addr())));
     let more_are_done = |progress: &Progress| {
         let before = progress.done();
         wait::until("writes are acknowledged", PATIENCE, || {

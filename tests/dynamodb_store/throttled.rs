@@ -47,7 +47,7 @@ fn what_was_not_processed_is_asked_for_again() {
             one_of(2, &count, request, answer)
         }
     });
-    let mut server = Server::start(&at(&through(&backing, gate)));
+    let mut server = Server::start(&through(&backing, gate));
     let value = "x".repeat(300_000);
     assert_eq!(server.client().run(&["SET", "k", &value]), Reply::ok());
     server.kill_9();
@@ -68,7 +68,7 @@ fn a_throttle_passes() {
             let count = count.clone();
             move |request| one_of(10, &count, request, |_| Some(answered(400, code)))
         });
-        let server = Server::start(&at(&through(&backing, gate)));
+        let server = Server::start(&through(&backing, gate));
         let value = "x".repeat(50_000);
         assert_eq!(server.client().run(&["SET", "k", &value]), Reply::ok());
         assert_eq!(server.client().cmd("GET k"), Reply::bulk(&value));
@@ -93,7 +93,7 @@ fn an_object_that_is_written_in_many_attempts_becomes_whole() {
             Verdict::Passes
         }
     });
-    let mut options = impatient(at(&through(&backing, gate)));
+    let mut options = impatient(through(&backing, gate));
     let of_commits = options.extra.iter().position(|word| word == "--commit-deadline-ms");
     options.extra[of_commits.expect("one of its words") + 1] = "30000".to_owned();
     let server = Server::start(&options);

@@ -20,7 +20,7 @@ mod start;
 
 use common::backing::Backing;
 use common::client::Client;
-use common::server::{Options, Server, StartError};
+use common::stores::{at, impatient, refusal};
 
 /// A connection to the Redis itself.
 fn inside(backing: &Backing) -> Client {
@@ -30,29 +30,4 @@ fn inside(backing: &Backing) -> Client {
 /// How many keys there are in the Redis.
 fn keys(backing: &Backing) -> i64 {
     inside(backing).cmd("DBSIZE").int()
-}
-
-/// A start that must fail; the one line that says why.
-#[track_caller]
-fn refusal(options: &Options) -> String {
-    let Err(StartError { code, stdout, stderr }) = Server::try_start(options) else {
-        panic!("started with {options:?}")
-    };
-    assert_eq!(code, Some(1), "{stdout:?} {stderr:?}");
-    let [line] = stderr.as_slice() else { panic!("one line is enough: {stderr:#?}") };
-    line.clone()
-}
-
-/// Settings under which a start or a commit gives up soon.
-fn impatient(mut options: Options) -> Options {
-    let extra = "--store-attempt-timeout-ms 300 --read-deadline-ms 1500 --commit-deadline-ms 1500 \
-                 --store-hedge-ms 0";
-    options.extra.extend(extra.split_whitespace().map(str::to_owned));
-    options
-}
-
-/// The settings of a server on this address of the Redis.
-fn at(store: &str) -> Options {
-    let extra = ["--store", store].map(str::to_owned).to_vec();
-    Options { extra, ..Options::new(common::server::Peer::Aft) }
 }

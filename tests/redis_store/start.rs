@@ -3,6 +3,7 @@
 use crate::common::backing::Backing;
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
+use crate::common::stores::share_a_service;
 use crate::common::temp_dir::TempDir;
 use crate::{at, inside};
 use std::process::Command;
@@ -127,18 +128,7 @@ fn several_share_a_redis_by_prefix_and_by_database() {
     let dir = TempDir::named("shared");
     let backing = Backing::redis(dir.path(), &[]);
     let stores = ["", "?prefix=other", "/3"].map(|rest| format!("{}{rest}", backing.store()));
-    let mut servers = stores.each_ref().map(|store| Server::start(&at(store)));
-    for (n, server) in servers.iter_mut().enumerate() {
-        assert_eq!(server.client().run(&["SET", "k", &n.to_string()]), Reply::ok());
-    }
-    for server in &mut servers {
-        server.kill_9();
-        server.restart();
-    }
-    for (n, server) in servers.iter().enumerate() {
-        assert_eq!(server.client().cmd("GET k"), Reply::bulk(n.to_string()));
-        assert_eq!(server.client().cmd("DBSIZE"), Reply::Int(1));
-    }
+    share_a_service(&stores);
 }
 
 /// The same certificates as those of `tests/tls`.

@@ -92,7 +92,7 @@ fn a_server_that_ignores_conditions() {
     let dir = TempDir::named("s3-ignores");
     let backing = Backing::s3(dir.path());
     let gate = gate::before(address(&backing), |_, _| Verdict::PassesWithout("if-none-match:"));
-    refused(&backing, &through(&backing, gate), &["ignores If-None-Match"]);
+    refused(&backing, &through(&backing, gate), &["ignores conditions (If-None-Match"]);
     assert_eq!(keys(&backing), Vec::<String>::new());
 
     // In parts only: a fence may be that large.
@@ -101,12 +101,12 @@ fn a_server_that_ignores_conditions() {
         _ => Verdict::Passes,
     });
     let line = refusal(&through(&backing, gate));
-    assert!(line.contains("ignores If-None-Match"), "{line}");
+    assert!(line.contains("ignores conditions (If-None-Match"), "{line}");
 
     // What is there already is as it was.
     drop(Server::start(&Options::on(&backing)));
     let gate = gate::before(address(&backing), |_, _| Verdict::PassesWithout("if-none-match:"));
-    refused(&backing, &through(&backing, gate), &["ignores If-None-Match"]);
+    refused(&backing, &through(&backing, gate), &["ignores conditions (If-None-Match"]);
     drop(Server::start(&Options::on(&backing)));
 }
 

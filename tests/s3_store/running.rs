@@ -3,6 +3,9 @@
 use crate::common::backing::{self, Backing};
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
+use crate::common::stores::{
+    rights_go_and_come_back, share_a_service, the_second_node_ends_the_first,
+};
 use crate::common::temp_dir::TempDir;
 use crate::common::wait::{self, PATIENCE};
 use crate::gate::{self, Verdict};
@@ -60,33 +63,13 @@ fn several_share_a_bucket_by_prefix() {
     let backing = Backing::s3(dir.path());
     let stores = ["store", "store2", "store/x"]
         .map(|prefix| backing.store().replace("aft-test/store", &format!("aft-test/{prefix}")));
-    let mut servers = stores.each_ref().map(|store| Server::start(&at(store)));
-    for (n, server) in servers.iter_mut().enumerate() {
-        assert_eq!(server.client().run(&["SET", "k", &n.to_string()]), Reply::ok());
-    }
-    for server in &mut servers {
-        server.kill_9();
-        server.restart();
-    }
-    for (n, server) in servers.iter().enumerate() {
-        assert_eq!(server.client().cmd("GET k"), Reply::bulk(n.to_string()));
-        assert_eq!(server.client().cmd("DBSIZE"), Reply::Int(1));
-    }
+    share_a_service(&stores);
 }
 
-/// The second to start ends the first, which says so and has lost nothing.
 #[test]
 fn two_nodes_on_one_store_by_mistake() {
     let dir = TempDir::named("s3-two");
-    let backing = Backing::s3(dir.path());
-    let mut first = Server::start(&Options::on(&backing));
-    assert_eq!(first.client().cmd("SET k v"), Reply::ok());
-    let second = Server::start(&Options::on(&backing));
-    let reply = first.client().cmd("SET k w");
-    assert_eq!(reply.error_code().as_deref(), Some("UNCERTAIN"), "{reply:?}");
-    assert_eq!(first.wait_for_exit().code(), Some(1));
-    assert!(first.said().contains("replaced"), "{}", first.said());
-    assert_eq!(second.client().cmd("GET k"), Reply::bulk("v"));
+    the_second_node_ends_the_first(&Backing::s3(dir.path()));
 }
 
 /// It can't serve what it has acknowledged, and must not write into what is not its own.
@@ -112,7 +95,6 @@ fn a_bucket_that_comes_back_empty_ends_the_node() {
     assert_eq!(keys(&backing), Vec::<String>::new());
 }
 
-/// A person takes the rights away, and gives them back: a refusal until then, and no restart.
 #[test]
 fn rights_that_are_taken_away_for_a_while() {
     let dir = TempDir::named("s3-rights");
@@ -125,16 +107,5 @@ fn rights_that_are_taken_away_for_a_while() {
             false => Verdict::Passes,
         }
     });
-    let server = Server::start(&impatient(through(&backing, gate)));
-    let mut client = server.client();
-    assert_eq!(client.cmd("SET k v"), Reply::ok());
-    denied.store(true, Ordering::Relaxed);
-    assert_eq!(client.cmd("SET k w").error_code().as_deref(), Some("UNCERTAIN"));
-    let reply = client.cmd("SET k w");
-    assert!(format!("{reply:?}").contains("AccessDenied"), "{reply:?}");
-    assert_eq!(client.cmd("GET k"), Reply::bulk("v"));
-    denied.store(false, Ordering::Relaxed);
-    wait::until("writes are taken again", PATIENCE, || {
-        (client.cmd("SET k x") == Reply::ok()).then_some(())
-    });
+    rights_go_and_come_back(&impatient(through(&backing, gate)), &denied);
 }

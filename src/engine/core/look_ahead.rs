@@ -1,7 +1,7 @@
 //! Looking at where many keys are in the index before anything is done with the first.
 
 use super::{Core, Database};
-use crate::engine::index::EntryId;
+use crate::engine::index::{EntryId, hash_key};
 
 /// An index is much larger than the processor's caches, so what takes long about a key is to
 /// wait for memory. Of keys that are looked at together it waits for all at once.
@@ -33,7 +33,7 @@ impl Core {
         keys: impl Iterator<Item = (u8, &'k [u8])>,
     ) {
         let seed = self.options.hash_seed;
-        let hashes = keys.map(|(slot, key)| (slot, crate::engine::index::hash_key(seed, key)));
+        let hashes = keys.map(|(slot, key)| (slot, hash_key(seed, key)));
         ahead.look(&self.databases, hashes);
     }
 }

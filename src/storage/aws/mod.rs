@@ -11,7 +11,9 @@ mod credentials;
 pub(super) mod errors;
 mod trust;
 
+use super::fault::Fault;
 use crate::config::AwsAddress;
+use crate::rope::Rope;
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::identity::IdentityCache;
 use aws_config::imds::region::ImdsRegionProvider;
@@ -28,6 +30,34 @@ use aws_types::sdk_config::{ResponseChecksumValidation, SharedHttpClient};
 use aws_types::service_config::ServiceConfigKey;
 use credentials::ToTheEnd;
 use std::time::Duration;
+
+/// Larger objects would be possible; but the engine holds a group in memory.
+pub(super) const OBJECT_BYTES_MAX: u64 = 1 << 30;
+
+/// Whether a name can be part of a key: of other bytes, servers make something else, or keys could
+/// be taken for each other.
+pub(super) fn is_plain(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'/')
+}
+
+/// # Errors
+/// The object is larger than [`OBJECT_BYTES_MAX`].
+pub(super) fn check_size(object: &Rope) -> Result<(), Fault> {
+    let bytes = object.len();
+    if bytes as u64 > OBJECT_BYTES_MAX {
+        return Err(Fault::Object(format!("{bytes} bytes are more than {OBJECT_BYTES_MAX}")));
+    }
+    Ok(())
+}
+
+/// Of a server that takes what must not be taken.
+pub(super) fn ignores_conditions() -> Fault {
+    Fault::Refused(
+        "this server ignores conditions (If-None-Match, attribute_not_exists), so two nodes could \
+         write over each other: use one that has conditional writes"
+            .to_owned(),
+    )
+}
 
 /// The SDK, set up: what it tries, as whom, and where it goes.
 pub(super) struct SetUp {

@@ -3,16 +3,13 @@
 use super::items::{EVERYTHING, PARTITION, SORT, bytes_of, with_bytes};
 use super::table::Table;
 use super::{DynamoDbStore, errors};
-use crate::storage::Created;
 use crate::storage::fault::Fault;
+use crate::storage::{Created, aws, claim};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     TableDescription, TableStatus,
 };
 use bytes::Bytes;
-
-/// Begins the item that says what all this is; a random id follows.
-const FORMAT: &str = "aft 1 ";
 
 /// What was found.
 pub(super) struct Found {
@@ -90,37 +87,22 @@ pub(super) async fn make_usable(store: &DynamoDbStore, entropy: u128) -> Result<
     store.table.query(store.keys.heads(0), EVERYTHING, 1, None).await?;
     let found = look_at_format(store).await?;
     store.table.delete(vec![store.keys.head("absent")]).await?;
-    let format = match found {
-        Some(format) => format,
-        None => format!("{FORMAT}{entropy:032x}").into(),
-    };
+    let is_new = found.is_none();
+    let format = found.unwrap_or_else(|| claim::new(entropy));
     let put =
         async || store.table.put_if_new(with_bytes(store.keys.format(), format.clone())).await;
     // The second must be refused, or fences would hold nobody back.
     let (_, second) = (put().await?, put().await?);
     if second == Created::Created {
-        return Err(Fault::Refused(
-            "this server ignores conditions, so two nodes could write over each other: use one \
-             that has conditional writes"
-                .to_owned(),
-        ));
+        if is_new {
+            store.table.delete(vec![store.keys.format()]).await?;
+        }
+        return Err(aws::ignores_conditions());
     }
     // Another start may have been quicker.
     let there = look_at_format(store).await?;
     let format = there.ok_or_else(|| Fault::Passing("what was written does not show".into()))?;
     Ok(Found { format, warnings })
-}
-
-/// Whether this is still what the start has seen.
-pub(super) async fn whether_same(store: &DynamoDbStore, format: &Bytes) -> Result<(), Fault> {
-    match look_at_format(store).await? {
-        Some(found) if found == *format => Ok(()),
-        _ => Err(Fault::Foreign(
-            "this table does not hold the data that this node has written: it was emptied, or is \
-             another one"
-                .to_owned(),
-        )),
-    }
 }
 
 /// For who only reads: the store has to be there already.
@@ -134,18 +116,11 @@ pub(super) async fn whether_there(store: &DynamoDbStore) -> Result<(), Fault> {
     }
 }
 
-async fn look_at_format(store: &DynamoDbStore) -> Result<Option<Bytes>, Fault> {
+/// What says now what this is.
+pub(super) async fn look_at_format(store: &DynamoDbStore) -> Result<Option<Bytes>, Fault> {
     let found = store.table.get(vec![store.keys.format()], None, true).await?;
     let Some(mut item) = found.into_values().next() else {
         return Ok(None);
     };
-    let format = bytes_of(&mut item);
-    if format.starts_with(FORMAT.as_bytes()) {
-        return Ok(Some(format));
-    }
-    Err(Fault::Foreign(format!(
-        "the table holds \"{}\": not a store of aft, or one of a newer version: use another prefix, \
-         or a newer aft",
-        format.escape_ascii()
-    )))
+    claim::checked(bytes_of(&mut item), "what the table holds").map(Some)
 }

@@ -57,9 +57,6 @@ use table::{Table, WRITES_MAX, side_by_side};
 /// Names of one answer to a listing.
 const NAMES_MAX: usize = 1000;
 
-/// Larger objects would be possible; but the engine holds a group in memory.
-const OBJECT_BYTES_MAX: u64 = 1 << 30;
-
 /// Heads that are remembered, so that a read of a value is one request.
 const HEADS_KNOWN: usize = 1 << 14;
 
@@ -102,7 +99,7 @@ pub struct DynamoDbStore {
     sweeper: Option<Sweeper>,
     warnings: Vec<String>,
     /// What a start has seen, where one has.
-    seen: Option<(Arc<Landmark>, Bytes)>,
+    seen: Option<Arc<Landmark>>,
 }
 
 /// Makes the table, if there is none, and waits until it can be used; what was done, for a person.
@@ -151,7 +148,7 @@ impl DynamoDbStore {
         let making = || check::make_usable(&store, options.entropy);
         let found = in_time(options.start_deadline, making).await?;
         store.warnings = found.warnings;
-        store.seen = Some((Arc::new(Landmark::new()), found.format));
+        store.seen = Some(Arc::new(Landmark::new(found.format, "table")));
         let times = Times { first: options.sweep_after, age: options.sweep_age };
         let (table, keys) = (store.table.clone(), store.keys.clone());
         store.sweeper = Some(Sweeper::start(table, keys, store.unfinished.clone(), times));
@@ -192,9 +189,7 @@ impl DynamoDbStore {
     /// Sends a request to what the start has seen, and to nothing else.
     async fn ask<T>(&self, request: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         match &self.seen {
-            Some((landmark, format)) => {
-                landmark.behind(check::whether_same(self, format), request).await
-            }
+            Some(landmark) => landmark.behind(check::look_at_format(self), request).await,
             None => request.await,
         }
     }
@@ -203,10 +198,7 @@ impl DynamoDbStore {
         if !is_name(name) {
             return Err(Fault::Object(format!("{name:?} can't be part of a key")));
         }
-        if object.len() as u64 > OBJECT_BYTES_MAX {
-            let why = format!("{} bytes are more than {OBJECT_BYTES_MAX}", object.len());
-            return Err(Fault::Object(why));
-        }
+        aws::check_size(&object)?;
         let head = Head::of(&object);
         let in_pieces = head.pieces() > 1;
         if in_pieces {
@@ -434,16 +426,15 @@ impl Shard {
     }
 }
 
-/// Of other bytes, keys could be taken for each other.
+/// Whether an object can have this name; no key is empty.
 fn is_name(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'/';
-    !name.is_empty() && name.bytes().all(plain)
+    !name.is_empty() && aws::is_plain(name)
 }
 
 impl Store for DynamoDbStore {
     fn limits(&self) -> Limits {
         Limits {
-            object_bytes_max: OBJECT_BYTES_MAX,
+            object_bytes_max: aws::OBJECT_BYTES_MAX,
             // A thousand write units: more of them are no more use in one object.
             group_bytes_useful: 1 << 20,
             creates_in_flight: 8,

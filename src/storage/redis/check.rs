@@ -3,12 +3,10 @@
 use super::keys::SHARDS;
 use super::{RedisOptions, RedisStore, STRING_BYTES_MAX, error_of, executed};
 use crate::config::YesNo;
+use crate::storage::claim;
 use crate::storage::fault::Fault;
 use redis::{Cmd, Value, cmd};
 use std::collections::{BTreeSet, HashMap};
-
-/// Begins the value of the key that says what all this is; a random id follows.
-const FORMAT: &[u8] = b"aft 1 ";
 
 /// The shortest limit of strings to work with: a group's header alone may take a megabyte.
 const STRING_BYTES_MIN: u64 = 16 << 20;
@@ -69,8 +67,7 @@ pub(super) async fn whether_usable(
 /// Says that this is a store of aft, where nothing says so yet; the value that is there then.
 pub(super) async fn mark(store: &RedisStore, entropy: u128) -> Result<Vec<u8>, Fault> {
     let key = store.keys.format();
-    let value = [FORMAT, format!("{entropy:032x}").as_bytes()].concat();
-    let set = cmd("SET").arg(&key).arg(value).arg("NX").take();
+    let set = cmd("SET").arg(&key).arg(&claim::new(entropy)[..]).arg("NX").take();
     let get = cmd("GET").arg(&key).take();
     let commands = vec![cmd("MULTI"), set, get, cmd("EXEC")];
     match executed(store.writes.ask(key, commands).await?)?.pop() {
@@ -93,11 +90,9 @@ async fn look_at_format(store: &RedisStore, may_be_new: bool) -> Result<(), Faul
         Some(Value::Nil) => {
             Err(Fault::Refused(format!("there is no store of aft: the key {key} is missing")))
         }
-        Some(Value::BulkString(value)) if value.starts_with(FORMAT) => Ok(()),
-        Some(Value::BulkString(value)) => Err(Fault::Foreign(format!(
-            "the key {key} is \"{}\": not a store of aft, or one of a newer version",
-            value.escape_ascii()
-        ))),
+        Some(Value::BulkString(value)) => {
+            claim::checked(value.into(), &format!("the key {key}")).map(drop)
+        }
         Some(Value::ServerError(error)) => Err(Fault::from(&error)),
         other => Err(Fault::Passing(format!("a strange answer: {other:?}"))),
     }

@@ -49,9 +49,6 @@ const NAMES_MAX: usize = 1000;
 /// no more of the object than what is on its way is in memory twice.
 const PART_BYTES: usize = 16 << 20;
 
-/// Larger objects would be possible; but the engine holds a group in memory.
-const OBJECT_BYTES_MAX: u64 = 1 << 30;
-
 /// How S3 is used.
 #[derive(Debug, Clone, Copy)]
 pub struct S3Options {
@@ -81,7 +78,7 @@ pub struct S3Store {
     prefix: String,
     warnings: Vec<String>,
     /// What a start has seen, where one has.
-    seen: Option<(Arc<Landmark>, Bytes)>,
+    seen: Option<Arc<Landmark>>,
 }
 
 impl S3Store {
@@ -96,7 +93,7 @@ impl S3Store {
         let making = || check::make_usable(&store, options.entropy);
         let found = in_time(options.start_deadline, making).await?;
         store.warnings = found.warnings;
-        store.seen = Some((Arc::new(Landmark::new()), found.format));
+        store.seen = Some(Arc::new(Landmark::new(found.format, "bucket")));
         Ok(store)
     }
 
@@ -133,17 +130,13 @@ impl S3Store {
     /// Sends a request to what the start has seen, and to nothing else.
     async fn ask<T>(&self, request: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         match &self.seen {
-            Some((landmark, format)) => {
-                landmark.behind(check::whether_same(self, format), request).await
-            }
+            Some(landmark) => landmark.behind(check::look_at_format(self), request).await,
             None => request.await,
         }
     }
 
-    /// Keys are text: of other bytes, servers make something else.
     fn key(&self, name: &str) -> Result<String, Fault> {
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'/';
-        if !name.bytes().all(plain) {
+        if !aws::is_plain(name) {
             return Err(Fault::Object(format!("{name:?} can't be part of a key")));
         }
         Ok(format!("{}{name}", self.prefix))
@@ -151,10 +144,7 @@ impl S3Store {
 
     async fn create_once(&self, name: &str, object: Rope) -> Result<Created, Fault> {
         let key = self.key(name)?;
-        if object.len() as u64 > OBJECT_BYTES_MAX {
-            let why = format!("{} bytes are more than {OBJECT_BYTES_MAX}", object.len());
-            return Err(Fault::Object(why));
-        }
+        aws::check_size(&object)?;
         if object.len() > PART_BYTES {
             return upload::in_parts(self, key, &object).await;
         }
@@ -283,7 +273,7 @@ async fn connect(address: &S3Address, connect_timeout: Duration) -> Result<Clien
 impl Store for S3Store {
     fn limits(&self) -> Limits {
         Limits {
-            object_bytes_max: OBJECT_BYTES_MAX,
+            object_bytes_max: aws::OBJECT_BYTES_MAX,
             group_bytes_useful: 8 << 20,
             // Each takes some 30 ms, and what comes meanwhile waits for the next.
             creates_in_flight: 16,

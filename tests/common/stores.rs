@@ -1,0 +1,94 @@
+//! What the tests of stores in a service share: settings, starts that are refused, and what is so on
+//! all of them.
+
+use super::backing::Backing;
+use super::resp::Reply;
+use super::server::{Options, Peer, Server, StartError};
+use super::wait::{self, PATIENCE};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The server behind a store.
+pub(crate) fn address(backing: &Backing) -> SocketAddr {
+    backing.servers()[0].addr()
+}
+
+/// A start that must fail; the one line that says why.
+#[track_caller]
+pub(crate) fn refusal(options: &Options) -> String {
+    let Err(StartError { code, stdout, stderr }) = Server::try_start(options) else {
+        panic!("started with {options:?}")
+    };
+    assert_eq!(code, Some(1), "{stdout:?} {stderr:?}");
+    let [line] = stderr.as_slice() else { panic!("one line is enough: {stderr:#?}") };
+    line.clone()
+}
+
+/// Settings under which a start or a commit gives up soon.
+pub(crate) fn impatient(mut options: Options) -> Options {
+    let extra = "--store-attempt-timeout-ms 300 --read-deadline-ms 1500 --commit-deadline-ms 1500 \
+                 --store-hedge-ms 0";
+    options.extra.extend(extra.split_whitespace().map(str::to_owned));
+    options
+}
+
+/// The settings of a server on the store of this address.
+pub(crate) fn at(store: &str) -> Options {
+    let extra = ["--store", store].map(str::to_owned).to_vec();
+    Options { extra, ..Options::new(Peer::Aft) }
+}
+
+/// The address of the same store, where this server seems to be the one that has it.
+pub(crate) fn address_through(backing: &Backing, gate: SocketAddr) -> String {
+    backing.store().replace(&address(backing).to_string(), &gate.to_string())
+}
+
+/// The settings of a server on that.
+pub(crate) fn through(backing: &Backing, gate: SocketAddr) -> Options {
+    at(&address_through(backing, gate))
+}
+
+/// The second to start ends the first, which says so and has lost nothing.
+pub(crate) fn the_second_node_ends_the_first(backing: &Backing) {
+    let mut first = Server::start(&Options::on(backing));
+    assert_eq!(first.client().cmd("SET k v"), Reply::ok());
+    let second = Server::start(&Options::on(backing));
+    let reply = first.client().cmd("SET k w");
+    assert_eq!(reply.error_code().as_deref(), Some("UNCERTAIN"), "{reply:?}");
+    assert_eq!(first.wait_for_exit().code(), Some(1));
+    assert!(first.said().contains("replaced"), "{}", first.said());
+    assert_eq!(second.client().cmd("GET k"), Reply::bulk("v"));
+}
+
+/// Nodes on these stores know nothing of each other, also after a crash; they are still there.
+pub(crate) fn share_a_service(stores: &[String]) -> Vec<Server> {
+    let mut servers: Vec<Server> = stores.iter().map(|store| Server::start(&at(store))).collect();
+    for (n, server) in servers.iter_mut().enumerate() {
+        assert_eq!(server.client().run(&["SET", "k", &n.to_string()]), Reply::ok());
+    }
+    for server in &mut servers {
+        server.kill_9();
+        server.restart();
+    }
+    for (n, server) in servers.iter().enumerate() {
+        assert_eq!(server.client().cmd("GET k"), Reply::bulk(n.to_string()));
+        assert_eq!(server.client().cmd("DBSIZE"), Reply::Int(1));
+    }
+    servers
+}
+
+/// A person takes the rights away, and gives them back: a refusal until then, and no restart.
+pub(crate) fn rights_go_and_come_back(options: &Options, denied: &AtomicBool) {
+    let server = Server::start(options);
+    let mut client = server.client();
+    assert_eq!(client.cmd("SET k v"), Reply::ok());
+    denied.store(true, Ordering::Relaxed);
+    assert_eq!(client.cmd("SET k w").error_code().as_deref(), Some("UNCERTAIN"));
+    let reply = client.cmd("SET k w");
+    assert!(format!("{reply:?}").contains("AccessDenied"), "{reply:?}");
+    assert_eq!(client.cmd("GET k"), Reply::bulk("v"));
+    denied.store(false, Ordering::Relaxed);
+    wait::until("writes are taken again", PATIENCE, || {
+        (client.cmd("SET k x") == Reply::ok()).then_some(())
+    });
+}
