@@ -4,6 +4,7 @@ use crate::common::backing::Backing;
 use crate::common::gate::{self, Verdict};
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
+use crate::common::stores::address_through;
 use crate::common::temp_dir::TempDir;
 use crate::{address, answered, ask, at, impatient, items, operation, refusal, through};
 use std::net::TcpListener;
@@ -118,7 +119,7 @@ fn what_is_not_there() {
     let dir = TempDir::named("dynamodb-nobody");
     let backing = Backing::dynamodb(dir.path());
     let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let nobody = through(&backing, taken.local_addr().expect("its address"));
+    let nobody = address_through(&backing, taken.local_addr().expect("its address"));
     // It takes connections and says nothing.
     let line = refusal(&impatient(at(&nobody)));
     assert!(line.contains("does not answer"), "{line}");

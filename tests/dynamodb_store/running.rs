@@ -9,7 +9,7 @@ use crate::common::stores::{rights_go_and_come_back, the_second_node_ends_the_fi
 use crate::common::temp_dir::TempDir;
 use crate::common::wait::{self, PATIENCE};
 use crate::load::{Progress, under_load};
-use crate::{address, answered, at, impatient, items, through};
+use crate::{address, answered, impatient, items, through};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -5,7 +5,7 @@ use crate::common::gate::{self, Request, Verdict};
 use crate::common::resp::Reply;
 use crate::common::server::Server;
 use crate::common::temp_dir::TempDir;
-use crate::{address, answered, at, impatient, operation, through};
+use crate::{address, answered, impatient, operation, through};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
