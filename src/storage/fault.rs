@@ -20,6 +20,20 @@ pub(super) enum Fault {
     Foreign(String),
 }
 
+#[cfg(all(test, feature = "aws"))]
+impl Fault {
+    /// What it is about, in a word.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Passing(_) => "passing",
+            Self::Full(_) => "full",
+            Self::Refused(_) => "refused",
+            Self::Object(_) => "object",
+            Self::Foreign(_) => "foreign",
+        }
+    }
+}
+
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
         match fault {

@@ -1,16 +1,5 @@
 use super::*;
 
-/// The kind alone.
-fn kind(fault: &Fault) -> &'static str {
-    match fault {
-        Fault::Passing(_) => "passing",
-        Fault::Full(_) => "full",
-        Fault::Refused(_) => "refused",
-        Fault::Object(_) => "object",
-        Fault::Foreign(_) => "foreign",
-    }
-}
-
 #[test]
 fn an_answer_says_what_has_to_happen() {
     let schema = "The provided key element does not match the schema";
@@ -44,7 +33,7 @@ fn an_answer_says_what_has_to_happen() {
         ("KMSAccessDeniedException", "", 400, "refused", "the key with which"),
     ] {
         let fault = of_answer(code, message, Some(status));
-        assert_eq!(kind(&fault), meaning, "{code} {status}: {fault:?}");
+        assert_eq!(fault.kind(), meaning, "{code} {status}: {fault:?}");
         let said = format!("{fault:?}");
         for word in [code, message, word] {
             assert!(said.contains(word), "{word:?} is not in {said}");

@@ -2,17 +2,6 @@ use super::*;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::operation::get_object::GetObjectError;
 
-/// The kind alone.
-fn kind(fault: &Fault) -> &'static str {
-    match fault {
-        Fault::Passing(_) => "passing",
-        Fault::Full(_) => "full",
-        Fault::Refused(_) => "refused",
-        Fault::Object(_) => "object",
-        Fault::Foreign(_) => "foreign",
-    }
-}
-
 #[test]
 fn an_answer_says_what_has_to_happen() {
     for (code, status, meaning, word) in [
@@ -42,13 +31,13 @@ fn an_answer_says_what_has_to_happen() {
         ("KMS.DisabledException", 400, "refused", "the key with which"),
     ] {
         let fault = of_answer(code, "as it says", Some(status));
-        assert_eq!(kind(&fault), meaning, "{code} {status}: {fault:?}");
+        assert_eq!(fault.kind(), meaning, "{code} {status}: {fault:?}");
         let said = format!("{fault:?}");
         for word in [code, "as it says", word] {
             assert!(said.contains(word), "{word:?} is not in {said}");
         }
     }
-    assert_eq!(kind(&of_answer("AccessDenied", "of one key", None)), "refused");
+    assert_eq!(of_answer("AccessDenied", "of one key", None).kind(), "refused");
 }
 
 #[test]
@@ -64,11 +53,11 @@ fn no_credentials_are_for_a_person_and_late_ones_for_time() {
         (CredentialsError::provider_error("503"), "passing"),
     ] {
         let fault = fault(why);
-        assert_eq!(kind(&fault), meaning, "{fault:?}");
+        assert_eq!(fault.kind(), meaning, "{fault:?}");
         assert!(format!("{fault:?}").contains("AWS_ACCESS_KEY_ID"), "{fault:?}");
     }
     let other = SdkError::<GetObjectError>::construction_failure("no credentials in this text");
     assert!(!format!("{:?}", Fault::from(other)).contains("AWS_ACCESS_KEY_ID"));
     let timeout = SdkError::<GetObjectError>::timeout_error("credentials");
-    assert_eq!(kind(&Fault::from(timeout)), "passing");
+    assert_eq!(Fault::from(timeout).kind(), "passing");
 }
