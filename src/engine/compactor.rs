@@ -36,7 +36,7 @@ use std::future::poll_fn;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-/// How often it is asked whether something is to be done.
+/// How often it is asked whether something is to be done, unless writes ask before.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Between two rounds under steady writes.
@@ -115,7 +115,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
     // At once for the first time: a process that never lives long leaves a log each time.
     let mut wait = Duration::ZERO;
     loop {
-        tokio::time::sleep(wait).await;
+        wait_for_debt(engine, wait, floor.due_at()).await;
         wait = LOOK_EVERY;
         delete_replaced(engine, &mut replaced).await;
         if !is_due(engine, floor, prospect) {
@@ -184,6 +184,11 @@ struct Floor {
 }
 
 impl Floor {
+    /// How large everything has to be for another round to help.
+    fn due_at(self) -> u64 {
+        self.bytes + self.bytes / 4
+    }
+
     fn now(engine: &Engine) -> Self {
         engine.with_core(|core| Self { bytes: core.ledger().bytes(), live_bytes: live_bytes(core) })
     }
@@ -227,7 +232,7 @@ fn is_due(engine: &Engine, floor: Floor, prospect: Prospect) -> bool {
     let limits = engine.compaction_limits();
     engine.with_core(|core| {
         let fewer_alive = live_bytes(core) < floor.live_bytes / 4 * 3;
-        let shrinks = fewer_alive || core.ledger().bytes() > floor.bytes + floor.bytes / 4;
+        let shrinks = fewer_alive || core.ledger().bytes() > floor.due_at();
         (shrinks && core.compaction_debt_bytes(&limits) > 0)
             || core.objects_are_too_many(&limits)
             || prospect.invites(core, &limits)
@@ -240,16 +245,23 @@ fn live_bytes(core: &Core) -> u64 {
 
 /// As long as the debt is small, half of the time is the commands' alone.
 async fn pace(engine: &Engine, began: Duration) {
+    /// A share of what the store may take, at which compaction doesn't wait any more.
+    const PRESSING_SHARE: u64 = 32;
     let limits = engine.compaction_limits();
-    let (debt, bytes) =
-        engine.with_core(|core| (core.compaction_debt_bytes(&limits), core.ledger().bytes()));
-    let pressing = debt > bytes / 8;
-    if pressing {
-        tokio::task::yield_now().await;
-    } else {
-        let took = engine.clock.monotonic().saturating_sub(began);
-        tokio::time::sleep(took.min(LOOK_EVERY)).await;
+    let allowed = engine.with_core(|core| core.allowed_bytes(&limits));
+    let took = engine.clock.monotonic().saturating_sub(began);
+    wait_for_debt(engine, took.min(LOOK_EVERY), allowed + allowed / PRESSING_SHARE).await;
+}
+
+/// Waits so long, or until the store is as large as that, and larger than it may be: fast
+/// writes add as much as is alive to a small one between two looks.
+async fn wait_for_debt(engine: &Engine, wait: Duration, bytes: u64) {
+    let limits = engine.compaction_limits();
+    if engine.with_core(|core| core.call_compaction_at(&limits, bytes)) {
+        // Others have their turn.
+        return tokio::task::yield_now().await;
     }
+    let _ = tokio::time::timeout(wait, engine.compaction_called.notified()).await;
 }
 
 fn note(engine: &Engine, step: &Result<Option<Replaced>, Failed>) {

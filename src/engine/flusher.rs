@@ -209,12 +209,15 @@ async fn land(
 }
 
 fn acknowledge(engine: &Engine, flights: &mut VecDeque<Flight>) {
-    let recovered = engine.with_core(|core| {
+    let (recovered, compaction_is_called) = engine.with_core(|core| {
         core.acknowledge();
         let refusing = matches!(core.health(), Health::Refusing(_));
         core.serve();
-        refusing
+        (refusing, core.compaction_is_called())
     });
+    if compaction_is_called {
+        engine.compaction_called.notify_one();
+    }
     if recovered {
         tracing::warn!("the store answers again: writes are taken again");
         // The others' time of grace begins anew: they were stuck behind the same outage.

@@ -131,6 +131,8 @@ pub struct Engine {
     room: Notify,
     /// A log was closed, and may be compacted.
     rolled: Notify,
+    /// The store is as large as compaction has waited for.
+    compaction_called: Notify,
     /// Commands that have waited for compaction.
     pub delayed_writes: AtomicU64,
     store: Arc<ResilientStore>,
@@ -186,6 +188,7 @@ impl Engine {
             work: Notify::new(),
             room: Notify::new(),
             rolled: Notify::new(),
+            compaction_called: Notify::new(),
             delayed_writes: AtomicU64::new(0),
             store,
             clock,

@@ -106,6 +106,22 @@ impl Core {
         self.ledger.bytes().saturating_sub(self.allowed_bytes(limits))
     }
 
+    /// Compaction wants to know when the store is so large, and larger than it may be; true
+    /// if it is.
+    pub fn call_compaction_at(&mut self, limits: &CompactionLimits, bytes: u64) -> bool {
+        let at = self.allowed_bytes(limits).max(bytes);
+        let there = self.ledger.bytes() > at;
+        self.compaction_called_at = (!there).then_some(at);
+        there
+    }
+
+    /// Whether the store has become as large as compaction wanted to know: true once.
+    #[inline]
+    pub fn compaction_is_called(&mut self) -> bool {
+        let bytes = self.ledger.bytes();
+        self.compaction_called_at.take_if(|at| bytes > *at).is_some()
+    }
+
     /// Whether a start would have to read too many groups, or to ask about too many logs.
     pub fn objects_are_too_many(&self, limits: &CompactionLimits) -> bool {
         /// A round adds a group for each of its bases, and some for a new log: they must not

@@ -372,6 +372,8 @@ pub struct Core {
     values: Values,
     interactive: Interactive,
     pace: pace::Pace,
+    /// The size in bytes that compaction waits for.
+    compaction_called_at: Option<u64>,
     /// What cached values may take, if that is there.
     cache_bytes: u64,
     /// What all data may take; 0 is no limit.
@@ -417,6 +419,7 @@ impl Core {
                 refusals: Refusals::new(options.hash_seed),
             },
             pace: pace::Pace::default(),
+            compaction_called_at: None,
             cache_bytes: options.cache_bytes,
             memory_bytes_max: 0,
         }
