@@ -264,7 +264,12 @@ async fn open_store(
                 ),
             };
             let segment_bytes = settings.segment_bytes;
-            let options = EmbeddedOptions { segment_bytes, durability, entropy: rng.random() };
+            let options = EmbeddedOptions {
+                segment_bytes,
+                durability,
+                entropy: rng.random(),
+                ..EmbeddedOptions::default()
+            };
             Ok((Arc::new(EmbeddedStore::open(dir, options)?), said.to_owned()))
         }
         #[cfg(feature = "redis")]

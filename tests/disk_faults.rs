@@ -28,7 +28,7 @@ struct World {
 impl World {
     fn new(seed: u64, durability: Durability, segment_bytes: u64) -> Self {
         let disk = SimDisk::new(seed, None);
-        let options = EmbeddedOptions { segment_bytes, durability, entropy: seed };
+        let options = EmbeddedOptions { segment_bytes, durability, entropy: seed, reuse_batch_bytes_min: 0 };
         let store = Segments::open(Arc::new(disk.clone()), options).unwrap();
         Self { disk, options, store }
     }

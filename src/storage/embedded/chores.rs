@@ -3,12 +3,22 @@
 
 use super::disk::{Disk, DiskFile, SyncPoint};
 use super::durable::{Point, Syncs};
-use super::format::{make_segment, reserve_bytes, segment_name, store_error};
+use super::format::{
+    Filling, blank_name, finish_segment, make_segment, reserve_bytes, segment_name, store_error,
+};
 use super::record::{DATA_START, Fence, SegmentHeader};
 use super::segments::Segments;
 use crate::storage::StoreError;
 use std::io;
 use std::sync::Arc;
+
+/// Batches of at least this size on average go into segments that are not filled with
+/// zeros first: see the measurements in the module's essay.
+const FILL_BATCH_BYTES_MAX: u64 = 512 << 10;
+
+/// So many files of dead segments are kept for the next ones: a step of compaction leaves
+/// several at once.
+const BLANKS_MAX: usize = 4;
 
 /// A piece of work on the disk.
 #[derive(Debug)]
@@ -16,10 +26,10 @@ pub struct Chore<F>(Work<F>);
 
 #[derive(Debug)]
 enum Work<F> {
-    /// Make the next segment.
-    Prepare { header: SegmentHeader, fill: bool },
-    /// Remove a segment in which nothing lives.
-    Remove { number: u64 },
+    /// Make the next segment, of a blank if there is one.
+    Prepare { header: SegmentHeader, filling: Filling, blank: Option<Blank<F>> },
+    /// Remove a segment in which nothing lives, or make a blank of it.
+    Remove { number: u64, keep: bool },
     /// Give back what lies behind the end of a sealed segment.
     Cut(SealedEnd<F>),
     /// Make durable what a segment holds before `through`.
@@ -33,7 +43,7 @@ pub struct Finished<F>(Outcome<F>);
 #[derive(Debug)]
 enum Outcome<F> {
     Prepared(SegmentHeader, io::Result<F>),
-    Removed(u64, io::Result<()>),
+    Removed(u64, io::Result<Option<Blank<F>>>),
     Cut(u64, u64, io::Result<()>),
     Synced(u64, u64, io::Result<()>),
 }
@@ -43,8 +53,8 @@ impl<F> Finished<F> {
     pub fn is_ok(&self) -> bool {
         match &self.0 {
             Outcome::Prepared(_, result) => result.is_ok(),
-            Outcome::Removed(_, result)
-            | Outcome::Cut(_, _, result)
+            Outcome::Removed(_, result) => result.is_ok(),
+            Outcome::Cut(_, _, result)
             | Outcome::Synced(_, _, result) => result.is_ok(),
         }
     }
@@ -63,10 +73,12 @@ impl<F: DiskFile> Chore<F> {
     /// Does the work. Takes as long as the disk does.
     pub fn run<D: Disk<File = F>>(self, disk: &D) -> Finished<F> {
         Finished(match self.0 {
-            Work::Prepare { header, fill } => {
-                Outcome::Prepared(header, make_segment(disk, header, fill))
+            Work::Prepare { header, filling, blank } => {
+                Outcome::Prepared(header, make_on(disk, header, filling, blank))
             }
-            Work::Remove { number } => Outcome::Removed(number, remove_segment(disk, number)),
+            Work::Remove { number, keep } => {
+                Outcome::Removed(number, remove_segment(disk, number, keep))
+            }
             // Not synced: if a crash takes it back, there is again what counts for nothing.
             Work::Cut(SealedEnd { number, file, end, .. }) => {
                 Outcome::Cut(number, end, file.set_length(end))
@@ -79,13 +91,63 @@ impl<F: DiskFile> Chore<F> {
 }
 
 /// Removes a segment and makes sure that it stays removed: younger ones hold the deletes
-/// of what was in it, and may be removed next.
-fn remove_segment<D: Disk>(disk: &D, number: u64) -> io::Result<()> {
-    match disk.remove(&segment_name(number)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+/// of what was in it, and may be removed next. With `keep` its file stays, as a blank, unless
+/// another process may be reading it.
+fn remove_segment<D: Disk>(
+    disk: &D,
+    number: u64,
+    keep: bool,
+) -> io::Result<Option<Blank<D::File>>> {
+    let (name, blank) = (segment_name(number), blank_name(number));
+    let unless_gone = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    };
+    let kept = match keep {
+        true => disk.reuse(&name, &blank).or_else(|error| unless_gone(error).map(|()| None))?,
+        false => None,
+    };
+    if kept.is_none() {
+        disk.remove(&name).or_else(unless_gone)?;
     }
-    disk.sync_directory(SyncPoint::RemovedSegment)
+    let kept = kept.map(|file| Blank { name: blank, file });
+    match disk.sync_directory(SyncPoint::RemovedSegment) {
+        Ok(()) => Ok(kept),
+        Err(error) => {
+            // It is as it is with one that has no file any more: the sync is tried again.
+            kept.into_iter().for_each(|blank| blank.discard(disk));
+            Err(error)
+        }
+    }
+}
+
+/// The file of a dead segment, to be made the next one: what was written in it doesn't have
+/// to be filled with zeros, and nothing has to be given back and taken again. Its bytes are
+/// no records any more, since the next segment's salt is another.
+#[derive(Debug)]
+pub(super) struct Blank<F> {
+    name: String,
+    file: F,
+}
+
+/// Makes an empty segment of a blank, or of nothing.
+pub(super) fn make_on<D: Disk>(
+    disk: &D,
+    header: SegmentHeader,
+    filling: Filling,
+    blank: Option<Blank<D::File>>,
+) -> io::Result<D::File> {
+    match blank {
+        Some(Blank { name, file }) => finish_segment(disk, header, filling, &name, file),
+        None => make_segment(disk, header, filling),
+    }
+}
+
+impl<F: DiskFile> Blank<F> {
+    /// Gives its space back. Should that fail, the next start does it.
+    pub(super) fn discard<D: Disk<File = F>>(self, disk: &D) {
+        let _ = disk.remove(&self.name);
+    }
 }
 
 /// A segment that is written no more, and where it ends.
@@ -98,11 +160,19 @@ pub(super) struct SealedEnd<F> {
     pub(super) seal: Option<Point>,
 }
 
+/// Whether what lies behind the end is worth giving back: the system works at that, and where
+/// another segment is made of the file it has to be filled again.
+pub(super) fn is_worth_cutting(capacity: u64, end: u64) -> bool {
+    const SHARE: u64 = 8;
+    capacity - end.min(capacity) > capacity / SHARE
+}
+
 /// The segment after the head.
 #[derive(Debug)]
 pub(super) enum Spare<F> {
-    /// There is none and nobody makes one.
-    Wanted { fill: bool },
+    /// There is none and nobody makes one. So large were the batches of the last segment, in
+    /// bytes and on average.
+    Wanted { batch_bytes: u64 },
     /// It is being made.
     Preparing,
     /// It is there, durable and empty.
@@ -115,16 +185,38 @@ impl<D: Disk> Segments<D> {
     /// The next piece of work that should be done, if any. Each is handed out once and
     /// must come back through [`Self::finish_chore`].
     pub fn take_chore(&mut self) -> Option<Chore<D::File>> {
-        if let Spare::Wanted { fill } = self.spare {
-            let capacity = self.next_capacity();
-            let header = self.new_header(capacity);
-            self.spare = Spare::Preparing;
-            return Some(Chore(Work::Prepare { header, fill }));
+        if let Spare::Wanted { batch_bytes } = self.spare {
+            return Some(self.take_preparation(batch_bytes));
         }
         self.take_removal().or_else(|| self.take_cut())
     }
 
+    fn take_preparation(&mut self, batch_bytes: u64) -> Chore<D::File> {
+        let filling = match batch_bytes < FILL_BATCH_BYTES_MAX {
+            true => Filling::Whole,
+            false => Filling::Reserve,
+        };
+        self.keeps_blanks = batch_bytes >= self.options.reuse_batch_bytes_min;
+        let capacity = self.next_capacity();
+        let header = self.new_header(capacity);
+        self.spare = Spare::Preparing;
+        Chore(Work::Prepare { header, filling, blank: self.blanks.pop() })
+    }
+
     fn take_removal(&mut self) -> Option<Chore<D::File>> {
+        let number = self.removable()?;
+        self.removal_runs = true;
+        // It goes, so it need not be cut.
+        self.sealed.retain(|sealed| sealed.number != number);
+        let capacity = self.next_capacity();
+        let keep = self.keeps_blanks
+            && self.blanks.len() < BLANKS_MAX
+            && self.segments.get(&number).is_some_and(|segment| segment.makes_blank(capacity));
+        Some(Chore(Work::Remove { number, keep }))
+    }
+
+    /// The oldest segment, if it can go.
+    fn removable(&self) -> Option<u64> {
         // Only the oldest: the deletes and fences in a segment are needed as long as
         // there are older ones.
         let (&number, segment) = self.segments.first_key_value()?;
@@ -133,11 +225,8 @@ impl<D: Disk> Segments<D> {
         // acknowledged, and so killed no object. On a full disk they wait for this. But what
         // killed the last object must not be lost: then that object would be the one to keep.
         let dead = segment.live == 0 && self.is_durable(segment.dead_since);
-        if !dead || is_head || self.removal_runs || self.not_removed {
-            return None;
-        }
-        self.removal_runs = true;
-        Some(Chore(Work::Remove { number }))
+        let goes = dead && !is_head && !self.removal_runs && !self.not_removed;
+        goes.then_some(number)
     }
 
     /// A sealed segment needs nothing behind its end: not its reserve, nor the room in which
@@ -169,25 +258,9 @@ impl<D: Disk> Segments<D> {
 
     /// Takes the result of a chore.
     pub fn finish_chore(&mut self, finished: Finished<D::File>) {
-        if let Outcome::Removed(..) = finished.0 {
-            self.removal_runs = false;
-            self.removal_owed = false;
-        }
         match finished.0 {
             Outcome::Prepared(header, result) => self.prepared(header, result),
-            Outcome::Removed(number, Ok(())) => {
-                self.segments.remove(&number);
-                // An open file would keep its space.
-                self.sealed.retain(|sealed| sealed.number != number);
-                // Now another is the oldest, and no write may come to look after it.
-                if self.in_doubt.is_none() {
-                    self.move_last_objects();
-                }
-            }
-            Outcome::Removed(number, Err(error)) => {
-                self.not_removed = true;
-                tracing::warn!(segment = number, %error, "a dead segment can't be removed");
-            }
+            Outcome::Removed(number, result) => self.removed(number, result),
             Outcome::Cut(number, end, Ok(())) => {
                 self.cutting = false;
                 if let Some(segment) = self.segments.get_mut(&number) {
@@ -203,6 +276,27 @@ impl<D: Disk> Segments<D> {
         }
     }
 
+    fn removed(&mut self, number: u64, result: io::Result<Option<Blank<D::File>>>) {
+        self.removal_runs = false;
+        self.removal_owed = false;
+        match result {
+            Ok(blank) => {
+                self.blanks.extend(blank);
+                self.segments.remove(&number);
+                // An open file would keep its space.
+                self.sealed.retain(|sealed| sealed.number != number);
+                // Now another is the oldest, and no write may come to look after it.
+                if self.in_doubt.is_none() {
+                    self.move_last_objects();
+                }
+            }
+            Err(error) => {
+                self.not_removed = true;
+                tracing::warn!(segment = number, %error, "a dead segment can't be removed");
+            }
+        }
+    }
+
     fn prepared(&mut self, header: SegmentHeader, result: io::Result<D::File>) {
         self.spare = match result {
             Ok(file) => Spare::Ready { header, file: Arc::new(file) },
@@ -211,18 +305,18 @@ impl<D: Disk> Segments<D> {
                 Spare::Failed
             }
         };
-        self.drop_passed_spare(true);
+        self.drop_passed_spare();
     }
 
     /// Gives up a spare that is older than the head: segments are written in the order
     /// of their numbers.
-    pub(super) fn drop_passed_spare(&mut self, fill: bool) {
+    pub(super) fn drop_passed_spare(&mut self) {
         let head = self.next_written();
         match &self.spare {
             Spare::Ready { header, .. } if header.number < head => {
                 // It is empty: should it come back, the next start removes it.
                 let _ = self.disk.remove(&segment_name(header.number));
-                self.spare = Spare::Wanted { fill };
+                self.spare = Spare::Wanted { batch_bytes: 0 };
             }
             _ => {}
         }
@@ -265,7 +359,7 @@ impl<D: Disk> Segments<D> {
     pub(super) fn prepare_first(&mut self) -> Result<(), StoreError> {
         let capacity = self.next_capacity();
         let header = self.new_header(capacity);
-        match make_segment(&*self.disk, header, true) {
+        match make_segment(&*self.disk, header, Filling::Whole) {
             Ok(file) => {
                 self.prepared(header, Ok(file));
                 Ok(())

@@ -33,7 +33,8 @@ pub enum SyncPoint {
     /// it an object that was seen after one restart may be gone after the next.
     SettleFences,
     /// The removal of a segment file, before a younger one is removed. Without it the
-    /// older may come back when the deletes in the younger are gone.
+    /// older may come back when the deletes in the younger are gone, or, if its file is used
+    /// for the next segment, with the bytes of that.
     RemovedSegment,
 }
 
@@ -64,6 +65,12 @@ pub trait Disk: Send + Sync + 'static {
     fn open(&self, name: &str) -> io::Result<Self::File>;
     /// Gives a file another name, atomically.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Gives a file another name and opens it, to be written all over again. `None`, and nothing
+    /// is changed, where another process may still want to read what is in it.
+    fn reuse(&self, from: &str, to: &str) -> io::Result<Option<Self::File>> {
+        self.rename(from, to)?;
+        self.open(to).map(Some)
+    }
     /// Removes a file's name; who has it open may still read it.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// The names in the directory, in any order.

@@ -1,7 +1,7 @@
 //! The directory's own files: `FORMAT`, the segments' names, and how a segment is made.
 
 use super::disk::{Disk, DiskFile, SyncPoint, write_all};
-use super::record::SegmentHeader;
+use super::record::{DATA_START, SegmentHeader};
 use crate::storage::StoreError;
 use std::io;
 
@@ -84,6 +84,11 @@ pub(super) fn segment_number(name: &str) -> Option<u64> {
     name.strip_prefix("segment-")?.parse().ok()
 }
 
+/// The name of a dead segment's file until another is made of it: one that never counts.
+pub(super) fn blank_name(number: u64) -> String {
+    format!("blank-{number}{UNFINISHED}")
+}
+
 /// The segment that was being made under this name when its process ended.
 pub(super) fn unfinished_number(name: &str) -> Option<u64> {
     segment_number(name.strip_suffix(UNFINISHED)?)
@@ -100,55 +105,65 @@ pub(super) fn reserve_bytes(capacity: u64) -> u64 {
     (capacity / 64).max(1024).next_multiple_of(8)
 }
 
+/// What is written into a new segment before it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filling {
+    /// Zeros all over: a later sync of data in it has no metadata to write (a third of the
+    /// time for small batches).
+    Whole,
+    /// Its reserve, so that it is there when the disk is full.
+    Reserve,
+}
+
 /// Makes an empty segment, durable with its name.
-///
-/// With `fill`, zeros are written all over it: a later sync of data in it has no
-/// metadata to write (a third of the time for small batches). Without, only the
-/// reserve is, so that it is there when the disk is full.
 pub(super) fn make_segment<D: Disk>(
     disk: &D,
     header: SegmentHeader,
-    fill: bool,
+    filling: Filling,
 ) -> io::Result<D::File> {
-    let name = segment_name(header.number);
-    let unfinished = format!("{name}{UNFINISHED}");
-    let made = make_file(disk, &unfinished, header, fill).and_then(|file| {
-        // The name only now: a segment has a readable header from its first moment.
-        disk.rename(&unfinished, &name)?;
-        // And durable before anything is acknowledged in it.
-        disk.sync_directory(SyncPoint::NewSegmentDirectory)?;
-        Ok(file)
-    });
-    if made.is_err() {
-        // Gives the space back at once; what stays is removed at the next start.
-        let _ = disk.remove(&unfinished);
-        let _ = disk.remove(&name);
-    }
-    made
+    let unfinished = segment_name(header.number) + UNFINISHED;
+    let file = disk.create(&unfinished)?;
+    finish_segment(disk, header, filling, &unfinished, file)
 }
 
-fn make_file<D: Disk>(
+/// The same of a file that is there.
+pub(super) fn finish_segment<D: Disk>(
     disk: &D,
-    unfinished: &str,
     header: SegmentHeader,
-    fill: bool,
+    filling: Filling,
+    unfinished: &str,
+    file: D::File,
 ) -> io::Result<D::File> {
-    let file = disk.create(unfinished)?;
-    write_all(&file, &header.encode(), 0).map_err(|failure| failure.error)?;
-    let zeros_from = match fill {
-        true => super::record::DATA_START,
-        false => {
-            file.set_length(header.capacity)?;
-            header.capacity - reserve_bytes(header.capacity)
-        }
+    let name = segment_name(header.number);
+    let made = fill(&file, header, filling)
+        // The name only now: a segment has a readable header from its first moment.
+        .and_then(|()| disk.rename(unfinished, &name))
+        // And durable before anything is acknowledged in it.
+        .and_then(|()| disk.sync_directory(SyncPoint::NewSegmentDirectory));
+    if made.is_err() {
+        // Gives the space back at once; what stays is removed at the next start.
+        let _ = disk.remove(unfinished);
+        let _ = disk.remove(&name);
+    }
+    made.map(|()| file)
+}
+
+/// Writes what a segment holds before its first record, and syncs that.
+fn fill(file: &impl DiskFile, header: SegmentHeader, filling: Filling) -> io::Result<()> {
+    // What a reused file has: bytes that nobody takes for records, since their salt was another.
+    let there = file.length()?.clamp(DATA_START, header.capacity);
+    write_all(file, &header.encode(), 0).map_err(|failure| failure.error)?;
+    file.set_length(header.capacity)?;
+    let zeros_from = match filling {
+        Filling::Whole => there,
+        Filling::Reserve => (header.capacity - reserve_bytes(header.capacity)).max(there),
     };
     let zeros = vec![0; ZERO_BYTES.min((header.capacity - zeros_from) as usize)];
     let mut at = zeros_from;
     while at < header.capacity {
         let count = zeros.len().min((header.capacity - at) as usize);
-        write_all(&file, &zeros[..count], at).map_err(|failure| failure.error)?;
+        write_all(file, &zeros[..count], at).map_err(|failure| failure.error)?;
         at += count as u64;
     }
-    file.sync(SyncPoint::NewSegmentFile)?;
-    Ok(file)
+    file.sync(SyncPoint::NewSegmentFile)
 }

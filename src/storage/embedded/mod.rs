@@ -144,6 +144,10 @@ pub struct EmbeddedOptions {
     pub segment_bytes: u64,
     /// When a write is acknowledged.
     pub durability: Durability,
+    /// From batches of this size on, in bytes and on average, the next segment is made of the
+    /// file of a dead one. For smaller ones the file would have to be read first where the
+    /// system doesn't have it in memory, a page for each page that is written.
+    pub reuse_batch_bytes_min: u64,
     /// Any number that others can't guess: the segments' salts are drawn from it. A
     /// stored copy of one of our own segments can't then pass for records of another.
     pub entropy: u64,
@@ -151,7 +155,12 @@ pub struct EmbeddedOptions {
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, durability: Durability::Always, entropy: 0 }
+        Self {
+            segment_bytes: 64 << 20,
+            durability: Durability::Always,
+            reuse_batch_bytes_min: 64 << 10,
+            entropy: 0,
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! must be there at every later start too, and what we are not going to show must
 //! never come back. So what counts is copied, synced, and the originals are fenced off.
 
-use super::chores::{SealedEnd, Spare};
+use super::chores::{SealedEnd, Spare, is_worth_cutting};
 use super::disk::{Disk, DiskFile, SyncPoint, read_full};
 use super::durable::Point;
 use super::examine::{Examined, examine};
@@ -109,7 +109,7 @@ impl<D: Disk> Segments<D> {
             index: Arc::new(Index::new()),
             segments: BTreeMap::new(),
             head: None,
-            spare: Spare::Wanted { fill: true },
+            spare: Spare::Wanted { batch_bytes: 0 },
             fences: Vec::new(),
             in_doubt: None,
             sealed: Vec::new(),
@@ -118,6 +118,8 @@ impl<D: Disk> Segments<D> {
             largest: 0,
             removal_runs: false,
             removal_owed: false,
+            blanks: Vec::new(),
+            keeps_blanks: false,
             not_removed: false,
             looked_at: None,
             damage: Vec::new(),
@@ -184,11 +186,11 @@ impl<D: Disk> Segments<D> {
     fn replay(&mut self, examined: &[Examined<D::File>]) {
         for segment in examined {
             let number = segment.header.number;
-            self.segments.insert(number, Segment::new(segment.length));
+            self.segments.insert(number, Segment::new(segment.length, &segment.file));
             // Only what was never cut: a look beside the process before may still read what
             // is void since this one began.
             let whole = segment.length == segment.header.capacity;
-            if segment.sealed && whole && segment.length > segment.decided_end {
+            if segment.sealed && whole && is_worth_cutting(segment.length, segment.decided_end) {
                 self.sealed.push(sealed_end(segment));
             }
             for record in segment.decided.iter().chain(&segment.tail) {

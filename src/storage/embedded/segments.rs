@@ -2,10 +2,10 @@
 //! what may be done beside it (making the next segment, removing a dead one) it hands
 //! out as a [`Chore`](super::chores::Chore).
 
-use super::chores::{SealedEnd, Spare};
+use super::chores::{Blank, SealedEnd, Spare, is_worth_cutting, make_on};
 use super::disk::{Disk, DiskFile, SyncPoint, write_all};
 use super::durable::{Point, Syncs, unknown_outcome};
-use super::format::{make_segment, reserve_bytes, store_error};
+use super::format::{Filling, reserve_bytes, store_error};
 use super::index::{Index, Place};
 use super::record::{DATA_START, Fence, Kind, NAME_BYTES_MAX, SegmentHeader};
 use super::recover::Damage;
@@ -17,11 +17,7 @@ use bytes::Bytes;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
-
-/// Batches of at least this size on average go into segments that are not filled with
-/// zeros first: see the measurements in the module's essay.
-const FILL_BATCH_BYTES_MAX: u64 = 512 << 10;
+use std::sync::{Arc, Weak};
 
 /// Something to be written.
 #[derive(Debug, Clone)]
@@ -53,18 +49,25 @@ pub enum Done {
 
 /// A segment that holds records.
 #[derive(Debug)]
-pub(super) struct Segment {
+pub(super) struct Segment<F> {
     /// How many objects in it are in the index.
     pub(super) live: u64,
     /// Its length in bytes.
     pub(super) bytes: u64,
     /// Where the record stands that killed the last of them.
     pub(super) dead_since: Point,
+    /// Who reads in it holds its file.
+    pub(super) file: Weak<F>,
 }
 
-impl Segment {
-    pub(super) fn new(bytes: u64) -> Self {
-        Self { live: 0, bytes, dead_since: Point::default() }
+impl<F> Segment<F> {
+    pub(super) fn new(bytes: u64, file: &Arc<F>) -> Self {
+        Self { live: 0, bytes, dead_since: Point::default(), file: Arc::downgrade(file) }
+    }
+
+    /// Whether nobody reads its file any more, and a segment of that size can well be made of it.
+    pub(super) fn makes_blank(&self, capacity: u64) -> bool {
+        self.bytes >= capacity / 2 && self.file.strong_count() == 0
     }
 }
 
@@ -121,7 +124,7 @@ pub struct Segments<D: Disk> {
     pub(super) options: EmbeddedOptions,
     pub(super) index: Arc<Index<D::File>>,
     /// Every segment with records, the head too.
-    pub(super) segments: BTreeMap<u64, Segment>,
+    pub(super) segments: BTreeMap<u64, Segment<D::File>>,
     pub(super) head: Option<Head<D::File>>,
     pub(super) spare: Spare<D::File>,
     /// Fences to be written before anything else; their ranges may still hold records
@@ -141,6 +144,10 @@ pub struct Segments<D: Disk> {
     pub(super) removal_runs: bool,
     /// A segment was begun that one has to go for, since removals lag behind.
     pub(super) removal_owed: bool,
+    /// Files of dead segments, kept for the next ones.
+    pub(super) blanks: Vec<Blank<D::File>>,
+    /// Whether they are worth keeping.
+    pub(super) keeps_blanks: bool,
     /// Whether one has failed. It is tried again when a new segment is wanted.
     pub(super) not_removed: bool,
     /// The oldest segment and what lived in it when it was last seen that it has to stay.
@@ -193,6 +200,8 @@ impl<D: Disk> Segments<D> {
         if self.sync_head().is_err() || self.in_doubt.is_some() {
             self.settle_doubt();
         }
+        // The next start has other needs.
+        self.blanks.drain(..).for_each(|blank| blank.discard(&*self.disk));
         if !self.fences.is_empty() {
             return;
         }
@@ -298,21 +307,24 @@ impl<D: Disk> Segments<D> {
         let fences = (self.fences.len() as u64 + 1) * Fence::RECORD_BYTES;
         let next = self.next_head(more + fences)?;
         // 3. The seal is the first thing in it, in one sync with what follows.
-        self.segments.insert(next.header.number, Segment::new(next.header.capacity));
+        let segment = Segment::new(next.header.capacity, &next.file);
+        self.segments.insert(next.header.number, segment);
         self.removal_owed = self.removals_lag();
         self.largest /= 2;
         if let Some(old) = self.head.replace(next) {
             self.seal(&old);
         }
-        self.drop_passed_spare(true);
+        self.drop_passed_spare();
         Ok(())
     }
 
     /// Declares all void that stands behind a segment's synced part.
     pub(super) fn seal(&mut self, head: &Head<D::File>) {
         let segment = head.header.number;
-        let file = Arc::clone(&head.file);
-        self.sealed.push(SealedEnd { number: segment, file, end: head.synced, seal: None });
+        if is_worth_cutting(head.header.capacity, head.synced) {
+            let file = Arc::clone(&head.file);
+            self.sealed.push(SealedEnd { number: segment, file, end: head.synced, seal: None });
+        }
         // Fences inside of it that aren't written yet lie in that range.
         self.fences.retain(|fence| fence.segment != segment);
         self.fences.push(Fence { segment, from: head.synced, to: u64::MAX });
@@ -320,22 +332,19 @@ impl<D: Disk> Segments<D> {
 
     /// The prepared segment if it is large enough, or one made on the spot.
     fn next_head(&mut self, more: u64) -> Result<Head<D::File>, StoreError> {
-        let small = self
-            .head
-            .as_ref()
-            .is_none_or(|head| head.position / head.batches.max(1) < FILL_BATCH_BYTES_MAX);
+        let batch_bytes = self.head.as_ref().map_or(0, |head| head.position / head.batches.max(1));
         if let Some((header, file)) = self.take_spare(DATA_START + more) {
-            self.spare = Spare::Wanted { fill: small };
+            self.spare = Spare::Wanted { batch_bytes };
             return Ok(Head::new(header, file));
         }
         let least = DATA_START + more;
         let least = least + reserve_bytes(least) + reserve_bytes(0);
         let capacity = self.next_capacity().max(least.next_multiple_of(8));
         let header = self.new_header(capacity);
-        let made = make_segment(&*self.disk, header, false)
+        let made = make_on(&*self.disk, header, Filling::Reserve, self.blanks.pop())
             .map_err(|error| store_error("a new segment", &error))?;
         if !matches!(self.spare, Spare::Ready { .. } | Spare::Preparing) {
-            self.spare = Spare::Wanted { fill: small };
+            self.spare = Spare::Wanted { batch_bytes };
         }
         Ok(Head::new(header, Arc::new(made)))
     }

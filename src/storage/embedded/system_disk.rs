@@ -18,6 +18,9 @@ pub struct SystemDisk {
     /// Locked as long as it is open, also against a fork of this process; the system
     /// unlocks it when the process ends, however that happens.
     _lock: Option<File>,
+    /// `FORMAT`, with a shared lock as long as this only looks at the directory: no file in it
+    /// is reused meanwhile.
+    _look: Option<File>,
     read_only: bool,
 }
 
@@ -37,7 +40,13 @@ impl SystemDisk {
             .map_err(|error| about(path, store_error("opening the directory", &error)))?;
         // 3. The lock, before anything in it is read: the files are one process's.
         let lock = take_lock(path)?;
-        Ok(Self { path: path.to_owned(), directory, _lock: Some(lock), read_only: false })
+        Ok(Self {
+            path: path.to_owned(),
+            directory,
+            _lock: Some(lock),
+            _look: None,
+            read_only: false,
+        })
     }
 
     /// Takes a directory that holds a store, to be read only: nothing in it changes, not
@@ -60,7 +69,16 @@ impl SystemDisk {
         check_format(&contents).map_err(|error| about(path, error))?;
         let directory = File::open(path)
             .map_err(|error| about(path, store_error("opening the directory", &error)))?;
-        Ok(Self { path: path.to_owned(), directory, _lock: None, read_only: true })
+        let look = File::open(path.join(FORMAT_FILE))
+            .and_then(|format| format.lock_shared().map(|()| format))
+            .map_err(|error| about(path, store_error("locking FORMAT", &error)))?;
+        Ok(Self {
+            path: path.to_owned(),
+            directory,
+            _lock: None,
+            _look: Some(look),
+            read_only: true,
+        })
     }
 }
 
@@ -168,6 +186,18 @@ impl Disk for SystemDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn reuse(&self, from: &str, to: &str) -> io::Result<Option<File>> {
+        let format = File::open(self.path.join(FORMAT_FILE))?;
+        match format.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Who looks from now on finds the new name, which says that nothing in it counts yet.
+        self.rename(from, to)?;
+        self.open(to).map(Some)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
