@@ -92,6 +92,8 @@ impl From<OpenError> for Failed {
 
 /// Objects that have been replaced and wait for their last readers.
 struct Replaced {
+    /// What a group has yet to say of the base, step 4; none: one that does is acknowledged.
+    unsaid: Option<Vec<Write<'static>>>,
     count: Count,
     names: Vec<String>,
     bytes: u64,
@@ -115,6 +117,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
     // At once for the first time: a process that never lives long leaves a log each time.
     let mut wait = Duration::ZERO;
     loop {
+        delete_replaced(engine, &mut replaced).await;
         wait_for_debt(engine, wait, floor.due_at()).await;
         wait = LOOK_EVERY;
         delete_replaced(engine, &mut replaced).await;
@@ -129,7 +132,11 @@ pub(super) async fn run(engine: &Engine) -> ! {
         while is_due(engine, floor, prospect) {
             let began = engine.clock.monotonic();
             number += 1;
-            let step = step(engine, number, bad).await;
+            // What was replaced before is told and deleted meanwhile.
+            let (step, ()) = tokio::join!(
+                step(engine, number, bad),
+                delete_replaced(engine, &mut replaced)
+            );
             note(engine, &step);
             // It gets no smaller by waiting where nothing can be moved.
             engine.pace_writes(step.as_ref().ok().map(|done| done.as_ref().map_or(0, |d| d.bytes)));
@@ -150,7 +157,6 @@ pub(super) async fn run(engine: &Engine) -> ! {
                 Err(Failed::Damaged(name, _)) => bad = Some(name),
                 Err(Failed::Store(_)) => tokio::time::sleep(RETRY_AFTER).await,
             }
-            delete_replaced(engine, &mut replaced).await;
             if at.replaced > at.whole {
                 // Where an eighth or more was dead, moving helps, and the next round will.
                 let helps = at.bases + STEP_BYTES < at.replaced / 8 * 7;
@@ -298,14 +304,14 @@ async fn step(
         return Ok(None);
     };
     let collection = collect(engine, &plan, &controls).await?;
-    publish(engine, &plan, &controls, collection).await.map(Some)
+    publish(engine, &plan, controls, collection).await.map(Some)
 }
 
 /// Steps 2 to 4: the base is written, and counts.
 async fn publish(
     engine: &Engine,
     plan: &Plan,
-    controls: &[Write<'_>],
+    controls: Vec<Write<'static>>,
     collection: Collection,
 ) -> Result<Replaced, Failed> {
     let Collection { base, moved } = collection;
@@ -338,11 +344,18 @@ async fn publish(
         tokio::task::yield_now().await;
     }
     let since = engine.with_core(|core| core.publish_base(plan));
-    announce(engine, controls).await;
     engine.compaction.lock().unwrap_or_else(PoisonError::into_inner).bytes_written += bytes;
     let names = plan.names.iter().map(ToString::to_string).collect();
     let count = plan.count;
-    Ok(Replaced { count, names, bytes: plan.bytes, base_bytes: bytes, since, forgotten: false })
+    Ok(Replaced {
+        unsaid: Some(controls),
+        count,
+        names,
+        bytes: plan.bytes,
+        base_bytes: bytes,
+        since,
+        forgotten: false,
+    })
 }
 
 /// A group that names the base is acknowledged when this returns. In its directory stands
@@ -372,9 +385,13 @@ async fn announce(engine: &Engine, controls: &[Write<'_>]) {
     }
 }
 
-/// Step 5.
+/// The end of step 4, and step 5.
 async fn delete_replaced(engine: &Engine, replaced: &mut VecDeque<Replaced>) {
     while let Some(oldest) = replaced.front_mut() {
+        if let Some(controls) = &oldest.unsaid {
+            announce(engine, controls).await;
+            oldest.unsaid = None;
+        }
         if !oldest.forgotten {
             if !engine.with_core(|core| core.nobody_reads_before(oldest.since)) {
                 return;

@@ -18,7 +18,7 @@ const FILL_BATCH_BYTES_MAX: u64 = 512 << 10;
 
 /// So many files of dead segments are kept for the next ones: a step of compaction leaves
 /// several at once.
-const BLANKS_MAX: usize = 4;
+const BLANKS_MAX: usize = 2;
 
 /// A piece of work on the disk.
 #[derive(Debug)]
@@ -163,7 +163,7 @@ pub(super) struct SealedEnd<F> {
 /// Whether what lies behind the end is worth giving back: the system works at that, and where
 /// another segment is made of the file it has to be filled again.
 pub(super) fn is_worth_cutting(capacity: u64, end: u64) -> bool {
-    const SHARE: u64 = 8;
+    const SHARE: u64 = 32;
     capacity - end.min(capacity) > capacity / SHARE
 }
 
