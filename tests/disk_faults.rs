@@ -28,7 +28,12 @@ struct World {
 impl World {
     fn new(seed: u64, durability: Durability, segment_bytes: u64) -> Self {
         let disk = SimDisk::new(seed, None);
-        let options = EmbeddedOptions { segment_bytes, durability, entropy: seed, reuse_batch_bytes_min: 0 };
+        let options = EmbeddedOptions {
+            segment_bytes,
+            durability,
+            entropy: seed,
+            ..EmbeddedOptions::default()
+        };
         let store = Segments::open(Arc::new(disk.clone()), options).unwrap();
         Self { disk, options, store }
     }
@@ -351,7 +356,12 @@ fn deletes_that_the_reserve_does_not_hold_are_refused_on_a_full_disk() {
 fn the_sync_of_each_second_waits_for_no_chore() {
     let disk = SimDisk::new(7, None);
     let durability = Durability::EverySecond;
-    let options = EmbeddedOptions { durability, segment_bytes: 64 << 10, entropy: 7 };
+    let options = EmbeddedOptions {
+        durability,
+        segment_bytes: 64 << 10,
+        entropy: 7,
+        ..EmbeddedOptions::default()
+    };
     let store = EmbeddedStore::open_on(Arc::new(disk.clone()), options).unwrap();
     let _held = Held::new(&disk);
     let create = store.create("log/1", body("log/1", 3000));

@@ -94,6 +94,8 @@ impl History {
                 segment_bytes,
                 durability: Durability::Always,
                 entropy: seed,
+                // Two of three make segments of dead ones.
+                reuse_batch_bytes_min: if seed % 3 == 0 { u64::MAX } else { 0 },
             },
             store: None,
             names: BTreeMap::new(),

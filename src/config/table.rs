@@ -270,10 +270,10 @@ settings! {
             bytes(0, i64::MAX), Live, Some("maxmemory"),
             "Memory for all data: the index, what is on its way to the store, and cached values; beyond it writes that need more are refused; 0 for no limit.",
             "Cached values go first; keys and small values can't. What connections hold has a limit of its own, --clients-bytes-max.";
-        store_percent_max: u64 = 200,
+        store_percent_max: u64 = 180,
             count("percent", 110, 10_000), Live, None,
             "The store may take so many percent of what is alive in it; beyond it old objects are compacted.",
-            "At 200 each byte is moved once for every byte written, in the long run; less space costs more moving.";
+            "In the long run each byte written has 1.25 moved, at most, and a third where keys are overwritten at random; less space costs more moving.";
         store_bytes_min: u64 = 16 << 20,
             bytes(0, 1024 * GIB), Live, None,
             "A store up to this size is not compacted for the sake of space.",
@@ -286,13 +286,13 @@ settings! {
             count("logs", 1, 1_000_000), Live, None,
             "Logs of this start and of earlier ones; beyond it the oldest are compacted.",
             "A start asks the store about each of them.";
-        compaction_debt_percent_max: u64 = 20,
+        compaction_debt_percent_max: u64 = 5,
             count("percent", 1, 1_000_000), Live, None,
             "Debt of compaction, in percent of what the store may take, beyond which writes wait for it; the more the deeper, a command for a second at the most.",
             "Writes that outrun compaction would fill the disk; short waits early are better than a stop later.";
         compaction_step_bytes: u64 = 4 << 20,
             bytes(4 * KIB, GIB), Live, None,
-            "Old objects that are replaced by one base, in bytes.",
+            "Old objects that are replaced by one base, in bytes; of a small store less, a 64th of what it may take.",
             "They are in memory while it is written, and commits share the store with it; smaller bases are more objects.";
     }
     EmbeddedStore {

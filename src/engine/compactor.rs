@@ -133,10 +133,8 @@ pub(super) async fn run(engine: &Engine) -> ! {
             let began = engine.clock.monotonic();
             number += 1;
             // What was replaced before is told and deleted meanwhile.
-            let (step, ()) = tokio::join!(
-                step(engine, number, bad),
-                delete_replaced(engine, &mut replaced)
-            );
+            let (step, ()) =
+                tokio::join!(step(engine, number, bad), delete_replaced(engine, &mut replaced));
             note(engine, &step);
             // It gets no smaller by waiting where nothing can be moved.
             engine.pace_writes(step.as_ref().ok().map(|done| done.as_ref().map_or(0, |d| d.bytes)));
@@ -217,9 +215,11 @@ impl Prospect {
     const CHEAP: u64 = 8;
 
     fn after(engine: &Engine, done: &Replaced) -> Self {
-        let bytes = engine.with_core(|core| core.ledger().bytes());
+        let limits = engine.compaction_limits();
+        let (bytes, step_bytes) =
+            engine.with_core(|core| (core.ledger().bytes(), core.step_bytes(&limits)));
         // Of a step that only met what compaction leaves itself nothing can be learned.
-        let replaced = done.bytes.max(engine.compaction_limits().step_bytes);
+        let replaced = done.bytes.max(step_bytes);
         Self { good: done.base_bytes.saturating_mul(Self::CHEAP) <= replaced, bytes }
     }
 
@@ -227,7 +227,7 @@ impl Prospect {
     /// written since the last try as that costs little beside.
     fn invites(self, core: &Core, limits: &CompactionLimits) -> bool {
         let (bytes, live) = (core.ledger().bytes(), live_bytes(core));
-        let much = (live / Self::CHEAP).max(limits.step_bytes.saturating_mul(Self::CHEAP));
+        let much = (live / Self::CHEAP).max(core.step_bytes(limits).saturating_mul(Self::CHEAP));
         let since = if self.good { live } else { self.bytes.max(live) };
         bytes > limits.store_bytes_min && bytes > since.saturating_add(much)
     }

@@ -111,11 +111,11 @@ impl Default for EngineOptions {
             memory_bytes_max: 0,
             snapshot_timeout: Duration::from_secs(60),
             compaction: CompactionLimits {
-                store_percent_max: 200,
+                store_percent_max: 180,
                 store_bytes_min: 16 << 20,
                 groups_max: 10_000,
                 logs_max: 16,
-                debt_percent_max: 20,
+                debt_percent_max: 5,
                 step_bytes: 4 << 20,
             },
         }

@@ -21,7 +21,8 @@ pub struct CompactionLimits {
     pub logs_max: usize,
     /// Beyond a debt of so many percent of what the store may hold writes wait for compaction.
     pub debt_percent_max: u64,
-    /// A step takes the oldest objects until it has so many bytes of them.
+    /// A step takes the oldest objects until it has so many bytes of them, of a small store less
+    /// ([`Core::step_bytes`]).
     pub step_bytes: u64,
 }
 
@@ -101,6 +102,15 @@ impl Core {
         (live.saturating_mul(limits.store_percent_max) / 100).max(limits.store_bytes_min)
     }
 
+    /// How many bytes of old objects a step takes. While it goes on they and what replaces
+    /// them are both there, so they must be little beside all that there is.
+    pub fn step_bytes(&self, limits: &CompactionLimits) -> u64 {
+        const SHARE: u64 = 64;
+        /// Less isn't worth the round trips.
+        const LEAST: u64 = 256 << 10;
+        limits.step_bytes.min((self.allowed_bytes(limits) / SHARE).max(LEAST))
+    }
+
     /// How many bytes the store holds beyond that.
     pub fn compaction_debt_bytes(&self, limits: &CompactionLimits) -> u64 {
         self.ledger.bytes().saturating_sub(self.allowed_bytes(limits))
@@ -149,7 +159,7 @@ impl Core {
         bad: Option<ObjectName>,
     ) -> Option<Plan> {
         let bytes_max = self.options.object_bytes_max / OBJECT_SHARE;
-        let step_bytes = limits.step_bytes.min(bytes_max);
+        let step_bytes = self.step_bytes(limits).min(bytes_max);
         let mut count = Count::default();
         let (mut bytes, mut names) = (0, Vec::new());
         let mut slots = self.replaced_slots.clone();

@@ -41,7 +41,7 @@ impl Core {
         let debt = self.compaction_debt_bytes(limits);
         let allowed = self.allowed_bytes(limits);
         let bound = (allowed.saturating_mul(limits.debt_percent_max) / 100).max(1);
-        let at_first = i64::try_from(limits.step_bytes).unwrap_or(i64::MAX);
+        let at_first = i64::try_from(self.step_bytes(limits)).unwrap_or(i64::MAX);
         if debt <= bound {
             let asks_at = Some(allowed.saturating_add(bound));
             self.pace = Pace { asks_at, at_first, ..Pace::default() };

@@ -54,8 +54,7 @@ impl<F> Finished<F> {
         match &self.0 {
             Outcome::Prepared(_, result) => result.is_ok(),
             Outcome::Removed(_, result) => result.is_ok(),
-            Outcome::Cut(_, _, result)
-            | Outcome::Synced(_, _, result) => result.is_ok(),
+            Outcome::Cut(_, _, result) | Outcome::Synced(_, _, result) => result.is_ok(),
         }
     }
 }

@@ -173,7 +173,9 @@ impl<D: Disk> Segments<D> {
         let last = written.last().map_or(0, |segment| segment.header.number);
         for segment in untouched {
             let header = segment.header;
-            if header.number > last && !matches!(self.spare, Spare::Ready { .. }) {
+            // Whoever made it may have died, or failed, before its name was durable.
+            let is_next = header.number > last && !matches!(self.spare, Spare::Ready { .. });
+            if is_next && self.disk.sync_directory(SyncPoint::NewSegmentDirectory).is_ok() {
                 self.spare = Spare::Ready { header, file: segment.file };
             } else {
                 let _ = self.disk.remove(&segment_name(header.number));

@@ -1,0 +1,133 @@
+//! Files of dead segments of the embedded store become the next ones.
+
+// In a test, an expectation is an assertion.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aft::storage::Store;
+use aft::storage::embedded::{Done, EmbeddedOptions, ReadOnlyStore, Segments, SystemDisk, Write};
+use bytes::Bytes;
+use common::temp_dir::TempDir;
+
+/// More than half of a segment: each begins one.
+const OBJECT_BYTES: usize = 40 << 10;
+/// What a segment holds before its records.
+const HEADER_BYTES: usize = 4096;
+
+struct World {
+    directory: TempDir,
+    options: EmbeddedOptions,
+    disk: Arc<SystemDisk>,
+    store: Segments<SystemDisk>,
+    written: u8,
+}
+
+impl World {
+    fn new(reuse_batch_bytes_min: u64) -> Self {
+        let directory = TempDir::named("reuse");
+        let options = EmbeddedOptions {
+            segment_bytes: 64 << 10,
+            reuse_batch_bytes_min,
+            ..EmbeddedOptions::default()
+        };
+        let disk = Arc::new(SystemDisk::open(directory.path()).unwrap());
+        let store = Segments::open(Arc::clone(&disk), options).unwrap();
+        Self { directory, options, disk, store, written: 0 }
+    }
+
+    /// Writes objects, each instead of the one before, and does what is to be done beside.
+    fn replace(&mut self, times: u8) {
+        for _ in 0..times {
+            let before = name(self.written);
+            self.written += 1;
+            let body = body(self.written).into();
+            let create = Write::Create { name: name(self.written), body };
+            let delete = Write::Delete { names: vec![before] };
+            let done = self.store.commit(vec![create, delete]);
+            assert_eq!(done, [Ok(Done::Created), Ok(Done::Deleted)]);
+            while let Some(chore) = self.store.take_chore() {
+                let finished = chore.run(&*self.disk);
+                assert!(finished.is_ok());
+                self.store.finish_chore(finished);
+            }
+        }
+    }
+
+    /// Whether the next segment, in which nothing has been written yet, has old bytes.
+    fn next_is_made_of_an_old_one(&self) -> bool {
+        let bytes = fs::read(newest_segment(self.directory.path())).unwrap();
+        assert!(bytes[..HEADER_BYTES].starts_with(b"aftsegm1"));
+        bytes[HEADER_BYTES..].iter().any(|&byte| byte != 0)
+    }
+}
+
+fn name(number: u8) -> String {
+    format!("log/{number}")
+}
+
+fn body(number: u8) -> Bytes {
+    Bytes::from(vec![number; OBJECT_BYTES])
+}
+
+fn newest_segment(directory: &Path) -> PathBuf {
+    let number =
+        |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix("segment-")?.parse::<u64>().ok();
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| number(path).is_some()).max_by_key(number).unwrap()
+}
+
+#[test]
+fn the_next_segment_is_made_of_a_dead_one() {
+    let mut world = World::new(0);
+    world.replace(10);
+    assert!(world.next_is_made_of_an_old_one());
+    // No file is left behind beside those that are needed, and kept for the next ones.
+    let files = fs::read_dir(world.directory.path()).unwrap().count();
+    world.replace(100);
+    assert!(fs::read_dir(world.directory.path()).unwrap().count() <= files);
+    // Where batches are small it is not worth it.
+    let mut world = World::new(1 << 20);
+    world.replace(10);
+    assert!(!world.next_is_made_of_an_old_one());
+}
+
+/// Old bytes are no records: neither in the segment that was written last nor in the next one.
+#[test]
+fn old_bytes_never_come_back() {
+    for closes in [false, true] {
+        let mut world = World::new(0);
+        for round in 1..=8 {
+            world.replace(7);
+            if closes {
+                world.store.close();
+            }
+            let World { directory, options, disk, store, written } = world;
+            drop((store, disk));
+            let disk = Arc::new(SystemDisk::open(directory.path()).unwrap());
+            let store = Segments::open(Arc::clone(&disk), options).unwrap();
+            assert_eq!(store.damage(), []);
+            assert_eq!(store.list("", "", 100), [name(7 * round)]);
+            assert_eq!(store.read(&name(7 * round), 0, u64::MAX), Ok(body(7 * round)));
+            world = World { directory, options, disk, store, written };
+        }
+    }
+}
+
+/// Who looks at the directory while a node writes has its files open, and may read them later.
+#[tokio::test]
+async fn no_file_is_used_again_while_somebody_looks_at_it() {
+    let mut world = World::new(0);
+    world.replace(10);
+    let look = ReadOnlyStore::open_beside(world.directory.path()).unwrap();
+    world.replace(20);
+    assert!(!world.next_is_made_of_an_old_one());
+    assert_eq!(look.read(&name(10), 0, u64::MAX).await, Ok(body(10)));
+    drop(look);
+    world.replace(10);
+    assert!(world.next_is_made_of_an_old_one());
+}
