@@ -157,6 +157,8 @@ pub(super) async fn run(engine: &Engine) -> ! {
             }
             if at.replaced > at.whole {
                 // Where an eighth or more was dead, moving helps, and the next round will.
+                // The group that says so counts as well: it would ask for the next round.
+                delete_replaced(engine, &mut replaced).await;
                 let helps = at.bases + STEP_BYTES < at.replaced / 8 * 7;
                 floor = if helps { Floor::default() } else { Floor::now(engine) };
                 round = None;

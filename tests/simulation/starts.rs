@@ -58,7 +58,7 @@ async fn replaced() -> SimStore {
     let options = EngineOptions { compaction: EAGER, ..EngineOptions::default() };
     let (_, _, run) = open_with(&store, options).await;
     while !of_log(&store, 1).is_empty() {
-        sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(1)).await;
     }
     run.abort();
     store
