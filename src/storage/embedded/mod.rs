@@ -25,6 +25,16 @@
 //! to 1.1, 2 MiB to 0.8 with twice the p99. So where the last segment's batches were
 //! 512 KiB or more on average, the next one is left unfilled.
 //!
+//! # Files that are used again
+//!
+//! In a store that is compacted one segment dies for each that is begun. From batches of
+//! 64 KiB on the file of the dead one becomes the next: it is renamed to one that never
+//! counts (`blank-7.tmp`), that is synced, and then only its header is written. Nothing has
+//! to be filled, nothing given back to the file system and taken again. Its old bytes are no
+//! records any more, since each segment has a salt of its own; to a start they are junk
+//! behind a tail. While another process looks at the directory no file is used again: it has
+//! them open, and may read them later. It holds a lock on `FORMAT` for that.
+//!
 //! # What is decided, and when
 //!
 //! A batch is acknowledged after its sync. After a crash, its records may be whole,
