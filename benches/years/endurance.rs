@@ -176,6 +176,11 @@ impl Life {
     /// A turn at a fixed rate.
     async fn overwrite_at(&mut self, rate: u64, seconds: f64) -> Result<()> {
         let sample = load::run(&Plan { seconds, rate: Some(rate), ..self.plan() }).await?;
+        if sample.unanswered > 0 {
+            // Some were never sent, so nobody knows what has to be there.
+            let unanswered = sample.unanswered;
+            return Err(format!("{unanswered} commands had no answer at {rate} a second").into());
+        }
         self.steady.push(sample);
         rest(&self.server).await?;
         Ok(())

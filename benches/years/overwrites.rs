@@ -105,7 +105,11 @@ impl Overwrites {
                         }
                         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
                     };
-                    tokio::time::timeout(PATIENCE, goes).await.is_ok_and(|result| result.is_ok())
+                    match tokio::time::timeout(PATIENCE, goes).await {
+                        Ok(result) => result.map_err(|error| format!("key {number}: {error}"))?,
+                        Err(_) => return Err(format!("key {number} doesn't go").into()),
+                    }
+                    true
                 }
             };
             if !right {
