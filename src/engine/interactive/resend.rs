@@ -1,0 +1,376 @@
+//! Lost replies: what a connection was answered and may never have read, for the client library
+//! that sends it again.
+//!
+//! ```text
+//!   connection 1   INCR a ─> 1    INCR a ─> 2 ·· reset
+//!                      read: it went on    '── its tail stays with the transaction
+//!   connection 2   (handshake)   INCR a ─> 2     told again, not run again
+//!                                INCR a ─> 3     the tail is over
+//! ```
+//! While a connection works, its [`Unread`] holds the commands whose replies nobody is known to
+//! have read: who sends a further command after a reply has reached him has read that. When the
+//! connection ends otherwise than by an orderly close they become a [`Tail`], which waits in the
+//! transaction's [`Tails`] until a later connection begins with the same bytes, or until its time
+//! is over. That one takes it, in its [`Resends`], and goes through it command by command.
+//!
+//! From WATCH or MULTI to what ends it is one piece: clients repeat such a loop from its beginning.
+//! What has no effect of its own there (MULTI, what is queued) is run again, so that a client that
+//! goes another way has lost nothing; a WATCH told again looks at what was there the first time,
+//! so that an EXEC which is none of the tail's fails as it would have.
+//!
+//! A command that had no answer yet is in no tail: nothing of it happened.
+
+use super::token::Token;
+use crate::engine::gate::Gate;
+use crate::resp::Reply;
+use crate::small_bytes::SmallKey;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much is remembered: of one connection, and again of all tails of a transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Commands.
+    pub commands: usize,
+    /// Bytes of commands and replies.
+    pub bytes: usize,
+}
+
+/// What is done when a command comes again.
+#[derive(Debug, Clone)]
+pub enum Again {
+    /// It had no effect beyond its connection, and is run.
+    Run,
+    /// This is its reply, once the gate opens.
+    Reply(Reply, Option<Arc<Gate>>),
+    /// It was a WATCH of these keys, by database, in this state.
+    Watch(Vec<(u8, SmallKey, u32)>),
+}
+
+/// A command that was answered.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    database: u8,
+    /// Its arguments, each behind its length.
+    request: Box<[u8]>,
+    again: Again,
+    /// A MULTI or a WATCH goes on behind it.
+    holds: bool,
+    /// Where its reply ends among all that its connection has sent; 0 until that is known.
+    end: u64,
+    reply_bytes: usize,
+}
+
+impl Answered {
+    /// A command in a database, answered.
+    pub fn new(database: u8, args: &[&[u8]], again: Again, holds: bool) -> Self {
+        let mut request = Vec::with_capacity(request_bytes(args));
+        for arg in args {
+            request.extend_from_slice(&(arg.len() as u64).to_le_bytes());
+            request.extend_from_slice(arg);
+        }
+        let reply_bytes = match &again {
+            Again::Run => 0,
+            Again::Reply(reply, _) => reply.heap_bytes(),
+            Again::Watch(keys) => {
+                let of = |(_, key, _): &(u8, SmallKey, u32)| size_of_val(key) + key.heap_bytes();
+                keys.iter().map(of).sum()
+            }
+        };
+        Self { database, request: request.into(), again, holds, end: 0, reply_bytes }
+    }
+
+    /// What is done about it.
+    pub fn again(&self) -> &Again {
+        &self.again
+    }
+
+    fn is(&self, database: u8, args: &[&[u8]]) -> bool {
+        let mut rest = &*self.request;
+        let same = |arg: &&[u8]| {
+            let length = (arg.len() as u64).to_le_bytes();
+            let behind = rest.strip_prefix(&length).and_then(|rest| rest.strip_prefix(*arg));
+            rest = behind.unwrap_or_default();
+            behind.is_some()
+        };
+        self.database == database && args.iter().all(same) && rest.is_empty()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.database == other.database && self.request == other.request
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.request.len() + self.reply_bytes
+    }
+}
+
+/// What a request takes when it is remembered, in bytes.
+pub fn request_bytes(args: &[&[u8]]) -> usize {
+    args.iter().map(|arg| arg.len() + size_of::<u64>()).sum()
+}
+
+/// Commands of a connection whose replies nobody is known to have read, oldest first.
+#[derive(Debug, Default)]
+pub struct Unread {
+    commands: VecDeque<Answered>,
+    bytes: usize,
+    /// Where the last reply ends.
+    end: u64,
+    /// There were more than could be remembered: until they are read, none are.
+    too_many: bool,
+    /// Where the reply of the latest ends is not known yet.
+    is_open: bool,
+    /// When that was answered.
+    at: Duration,
+}
+
+impl Unread {
+    /// A command was answered at this time.
+    pub fn note(&mut self, answered: Answered, now: Duration, limits: &Limits) {
+        self.is_open = true;
+        self.at = now;
+        if self.too_many {
+            return;
+        }
+        let bytes = self.bytes + answered.bytes();
+        if bytes > limits.bytes || self.commands.len() >= limits.commands {
+            self.forget();
+            return;
+        }
+        self.bytes = bytes;
+        self.commands.push_back(answered);
+    }
+
+    /// A command was answered that can't be remembered, nor any around it.
+    pub fn forget(&mut self) {
+        self.commands = VecDeque::new();
+        self.bytes = 0;
+        self.too_many = true;
+        self.is_open = true;
+    }
+
+    /// Where the reply of the latest command ends.
+    pub fn ends_at(&mut self, end: u64) {
+        if std::mem::take(&mut self.is_open) {
+            self.end = end;
+            if let Some(latest) = self.commands.back_mut() {
+                latest.end = end;
+            }
+        }
+    }
+
+    /// Where the last reply ends, if some may not have been read.
+    pub fn end(&self) -> Option<u64> {
+        (self.too_many || !self.commands.is_empty()).then_some(self.end)
+    }
+
+    /// The replies before this place were read.
+    pub fn read_through(&mut self, place: u64) {
+        let is_over = |command: &Answered| command.end <= place && !command.holds;
+        let read = self.commands.iter().take_while(|command| command.end <= place).count();
+        let whole = self.commands.iter().take(read).rposition(is_over).map_or(0, |last| last + 1);
+        let gone = self.commands.drain(..whole);
+        self.bytes -= gone.map(|command| command.bytes()).sum::<usize>();
+        self.too_many &= self.end > place;
+    }
+
+    /// What it takes in memory, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// What a connection has left.
+#[derive(Debug)]
+pub struct Tail {
+    token: Token,
+    /// The connection.
+    client: u64,
+    /// When its last command was answered: who was there by then is no later connection.
+    at: Duration,
+    /// How long it counts.
+    until: Duration,
+    commands: Vec<Answered>,
+    /// So many of them have come again.
+    next: usize,
+}
+
+impl Tail {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.commands.iter().map(Answered::bytes).sum::<usize>()
+    }
+
+    fn next_is(&self, database: u8, args: &[&[u8]]) -> bool {
+        self.commands.get(self.next).is_some_and(|next| next.is(database, args))
+    }
+
+    /// Whether it begins with what has come again of another.
+    fn begins_as(&self, other: &Self) -> bool {
+        let begun = &other.commands[..other.next];
+        self.commands.len() > begun.len()
+            && begun.iter().zip(&self.commands).all(|(one, other)| one.is_same(other))
+    }
+}
+
+/// All that connections have left with a transaction, oldest first.
+#[derive(Debug, Default)]
+pub struct Tails(Vec<Tail>);
+
+impl Tails {
+    /// Keeps a tail, and those before it as far as there is room.
+    pub fn leave(&mut self, tail: Tail, now: Duration, limits: &Limits) {
+        self.0.retain(|tail| tail.until > now);
+        self.0.push(tail);
+        let (mut commands, mut bytes) = (0, 0);
+        let mut fits = |tail: &Tail| {
+            commands += tail.commands.len();
+            bytes += tail.bytes();
+            commands <= limits.commands && bytes <= limits.bytes
+        };
+        let fitting = self.0.iter().rev().take_while(|tail| fits(tail)).count();
+        self.0.drain(..self.0.len() - fitting);
+    }
+
+    /// The replies of this connection have arrived after all.
+    pub fn take_back(&mut self, client: u64) {
+        self.0.retain(|tail| tail.client != client);
+    }
+
+    /// What was done with this token doesn't count any more.
+    pub fn drop_of(&mut self, part: u32) {
+        self.0.retain(|tail| tail.token.part != part);
+    }
+
+    /// Takes the oldest that goes on with this command: one that begins with it or, if there is
+    /// another that went the same way so far and now does not, one that goes on after that.
+    fn claim(
+        &mut self,
+        (token, since): (Token, Duration),
+        now: Duration,
+        instead_of: Option<&Tail>,
+        command: (u8, &[&[u8]]),
+    ) -> Option<Tail> {
+        let goes_on = |tail: &Tail| {
+            let at = instead_of.map_or(0, |other| other.next);
+            let next = tail.commands.get(at).is_some_and(|next| next.is(command.0, command.1));
+            next && instead_of.is_none_or(|other| tail.begins_as(other))
+        };
+        let is_later = |tail: &Tail| tail.token == token && since >= tail.at;
+        let fits = |tail: &Tail| is_later(tail) && tail.until > now && goes_on(tail);
+        let at = self.0.iter().position(fits)?;
+        let mut tail = self.0.remove(at);
+        tail.next = instead_of.map_or(0, |other| other.next);
+        Some(tail)
+    }
+
+    fn put_back(&mut self, mut tail: Tail) {
+        tail.next = 0;
+        self.0.push(tail);
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What they take, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(Tail::bytes).sum()
+    }
+}
+
+/// What a bound connection has to do with lost replies: its own, and an earlier one's.
+#[derive(Debug)]
+pub struct Resends {
+    /// The token that it is bound to.
+    pub token: Token,
+    /// Since when.
+    since: Duration,
+    /// What it may lose.
+    pub unread: Unread,
+    found: Found,
+}
+
+/// What a connection knows of an earlier one.
+#[derive(Debug)]
+enum Found {
+    /// Its first command will tell.
+    NotYet,
+    /// It goes through this.
+    Tail(Tail),
+    /// It was the first to do what it does.
+    Nothing,
+}
+
+impl Resends {
+    /// Those of a connection that is bound to a token from now on.
+    pub fn new(token: Token, now: Duration) -> Self {
+        Self { token, since: now, unread: Unread::default(), found: Found::NotYet }
+    }
+
+    /// What is to be done about a command that another connection was answered before.
+    pub fn find(
+        &mut self,
+        tails: Option<&mut Tails>,
+        now: Duration,
+        database: u8,
+        args: &[&[u8]],
+    ) -> Option<Answered> {
+        let before = match std::mem::replace(&mut self.found, Found::Nothing) {
+            Found::Nothing => return None,
+            Found::NotYet => None,
+            Found::Tail(tail) if tail.next == tail.commands.len() => return None,
+            Found::Tail(tail) => Some(tail),
+        };
+        let tail = match before {
+            Some(tail) if tail.next_is(database, args) => Some(tail),
+            before => {
+                let tails = tails?;
+                let own = (self.token, self.since);
+                let claimed = tails.claim(own, now, before.as_ref(), (database, args));
+                // Somebody else is yet to come for it.
+                if let (Some(before), Some(_)) = (before, &claimed) {
+                    tails.put_back(before);
+                }
+                claimed
+            }
+        };
+        let mut tail = tail?;
+        let answered = tail.commands[tail.next].clone();
+        tail.next += 1;
+        self.found = Found::Tail(tail);
+        Some(Answered { end: 0, ..answered })
+    }
+
+    /// The command just found has yet to be done.
+    pub fn not_yet(&mut self) {
+        if let Found::Tail(tail) = &mut self.found {
+            tail.next = tail.next.saturating_sub(1);
+        }
+    }
+
+    /// What is left to be told when the connection ends and its replies may be lost: its own, and
+    /// what it had yet to hear of another's. `None` if nothing is.
+    pub fn into_tail(self, client: u64, until: Duration) -> Option<Tail> {
+        let Self { token, unread, found, .. } = self;
+        let mut commands = Vec::from(unread.commands);
+        let mut at = unread.at;
+        if let Found::Tail(tail) = found {
+            at = at.max(tail.at);
+            commands.extend(tail.commands.into_iter().skip(tail.next));
+        }
+        let some = !commands.is_empty() && !unread.too_many;
+        some.then_some(Tail { token, client, at, until, commands, next: 0 })
+    }
+
+    /// What it takes in memory, in bytes.
+    pub fn bytes(&self) -> usize {
+        let tail = if let Found::Tail(tail) = &self.found { tail.bytes() } else { 0 };
+        size_of::<Self>() + self.unread.bytes() + tail
+    }
+}
+
+#[cfg(test)]
+mod tests;
