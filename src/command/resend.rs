@@ -6,7 +6,7 @@ use super::table::{self, Command, Flags};
 use super::{Execution, Request, acl, execute_now, transactions};
 use crate::config::Settings;
 use crate::engine::core::Core;
-use crate::engine::interactive::resend::{Again, Answered, Limits, request_bytes};
+use crate::engine::interactive::resend::{Again, Answered, Limits, Loop, request_bytes};
 use crate::resp::Reply;
 use crate::server::{Client, Server};
 use crate::session::{Session, Watch};
@@ -33,6 +33,9 @@ pub(super) fn execute(
     if let Some(answered) = find(server, session, core, command, request.args) {
         let execution = match answered.again() {
             Again::Run => execute_now(server, settings, session, core, request),
+            Again::Queued | Again::Watch(_) if session.multi.is_some() => {
+                execute_now(server, settings, session, core, request)
+            }
             again => tell_again(server, session, core, command, again),
         };
         if let Some(resends) = &mut session.resends {
@@ -51,7 +54,8 @@ pub(super) fn execute(
     if let Execution::Reply(reply, gate) = &execution {
         let again = match reply {
             // Nothing of it happened.
-            Reply::Error(_) | Reply::Queued => Again::Run,
+            Reply::Error(_) => Again::Run,
+            Reply::Queued => Again::Queued,
             _ if AROUND_DATA.contains(&command.name) => Again::Run,
             Reply::Ok if command.name == "watch" => Again::Watch(watched(session, watches)),
             reply => Again::Reply(reply.clone(), gate.clone()),
@@ -74,8 +78,10 @@ fn counts(session: &Session, settings: &Settings, args: &[&[u8]]) -> Option<&'st
     let token = session.bound()?;
     let is_bound = session.resends.as_ref().is_some_and(|resends| resends.token == token);
     let command = table::find(args).ok()?;
-    let is_data = touches_data(command) || AROUND_DATA.contains(&command.name);
-    let counts = is_data || session.multi.is_some();
+    let in_loop = session.multi.is_some() || !session.watches.is_empty();
+    // A library says UNWATCH where there is nothing to unwatch.
+    let around = AROUND_DATA.contains(&command.name) && (in_loop || command.name == "multi");
+    let counts = touches_data(command) || around || session.multi.is_some();
     (is_bound && counts && settings.resend_window_ms > 0).then_some(command)
 }
 
@@ -91,7 +97,8 @@ fn find(
     if !core.may_hear_again(resends.token, &session.user.name) {
         return None;
     }
-    let found = core.find_answered(resends, session.database, args)?;
+    let gives_up = ["discard", "unwatch"].contains(&command.name);
+    let found = core.find_answered(resends, session.database, args, gives_up)?;
     if acl::admit(server, session, command, args, acl::Place::Arrival).is_err() {
         session.resends.as_mut()?.not_yet();
         return None;
@@ -119,6 +126,7 @@ fn tell_again(
             watch_again(session, keys);
             Reply::Ok.into()
         }
+        Again::Queued => Reply::Queued.into(),
         Again::Run => Reply::Ok.into(),
     }
 }
@@ -137,6 +145,10 @@ fn watched(session: &Session, before: usize) -> Vec<(u8, SmallKey, u32)> {
 fn watch_again(session: &mut Session, keys: &[(u8, SmallKey, u32)]) {
     let Some(token) = session.bound() else { return };
     for (database, key, revision) in keys {
+        let is_it = |watch: &Watch| watch.database == *database && *watch.key == **key;
+        if session.watches.iter().any(is_it) {
+            continue;
+        }
         session.watched_bytes += key.len();
         session.watches.push(Watch {
             database: *database,
@@ -152,14 +164,18 @@ fn note(
     now: Duration,
     (database, args, again): (u8, &[&[u8]], Again),
 ) {
-    let holds = session.multi.is_some() || !session.watches.is_empty();
+    let open = match (&session.multi, session.watches.is_empty()) {
+        (Some(_), _) => Loop::Multi,
+        (None, false) => Loop::Watch,
+        (None, true) => Loop::None,
+    };
     let Some(resends) = &mut session.resends else { return };
     let limits = limits(settings);
     if request_bytes(args) > limits.bytes {
         // Not even copied.
         resends.unread.forget();
     } else {
-        resends.unread.note(Answered::new(database, args, again, holds), now, &limits);
+        resends.unread.note(Answered::new(database, args, again, open), now, &limits);
     }
 }
 

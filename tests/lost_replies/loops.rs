@@ -54,6 +54,45 @@ fn a_loop_of_watch_is_begun_again_by_clients() {
 }
 
 #[test]
+fn a_library_repeats_only_the_end_of_a_loop() {
+    let place = Place::new();
+    lose_a_loop(&place);
+    let mut again = place.bound();
+    assert_eq!(again.all(&["MULTI", "SET n 1", "EXEC"])[2].items(), [Reply::ok()]);
+    assert_eq!((place.count(), place.repeated()), (1, 1));
+}
+
+#[test]
+fn some_repeat_what_is_queued_without_its_multi() {
+    let place = Place::new();
+    let mut first = place.bound();
+    assert_eq!(first.cmd("MULTI"), Reply::ok());
+    assert_eq!(first.cmd("INCR n"), Reply::queued());
+    place.lose(first, &["EXEC"]);
+    let mut again = place.bound();
+    let replies = again.all(&["INCR n", "EXEC"]);
+    assert_eq!((&replies[0], replies[1].items()), (&Reply::queued(), &[Reply::Int(1)][..]));
+    assert_eq!((place.count(), again.cmd("INCR n")), (1, Reply::Int(2)));
+}
+
+#[test]
+fn a_loop_may_be_given_up_and_begun_again() {
+    let place = Place::new();
+    lose_a_loop(&place);
+    let mut again = place.bound();
+    assert_eq!(again.cmd("UNWATCH"), Reply::ok());
+    for end in ["UNWATCH", "PING"] {
+        assert_eq!(again.cmd("WATCH n"), Reply::ok());
+        assert!(again.cmd("GET n").is_nil());
+        again.cmd(end);
+    }
+    assert_eq!(again.cmd("WATCH n"), Reply::ok());
+    assert!(again.cmd("GET n").is_nil());
+    assert_eq!(again.all(&["MULTI", "SET n 1", "EXEC"])[2].items(), [Reply::ok()]);
+    assert_eq!(place.count(), 1);
+}
+
+#[test]
 fn a_loop_that_goes_another_way_fails_as_its_watch_says() {
     let place = Place::new();
     lose_a_loop(&place);

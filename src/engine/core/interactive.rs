@@ -284,14 +284,15 @@ impl Core {
         resends: &mut Resends,
         database: u8,
         args: &[&[u8]],
+        gives_up: bool,
     ) -> Option<Answered> {
         let now = self.monotonic();
         let registry = &mut self.interactive.registry;
         if registry.get(resends.token.id).is_none_or(|open| open.tails.is_empty()) {
-            return resends.find(None, now, database, args);
+            return resends.find(None, now, database, args, gives_up);
         }
         let mut open = registry.take(resends.token.id)?;
-        let found = resends.find(Some(&mut open.tails), now, database, args);
+        let found = resends.find(Some(&mut open.tails), now, database, args, gives_up);
         registry.put_back(open);
         found
     }

@@ -13,7 +13,9 @@
 //! transaction's [`Tails`] until a later connection begins with the same bytes, or until its time
 //! is over. That one takes it, in its [`Resends`], and goes through it command by command.
 //!
-//! From WATCH or MULTI to what ends it is one piece: clients repeat such a loop from its beginning.
+//! From WATCH or MULTI to what ends it is one piece: who repeats such a loop begins at its beginning,
+//! also where that was read. A library by itself sends again only what it has no reply to; so a
+//! tail can begin at two places.
 //! What has no effect of its own there (MULTI, what is queued) is run again, so that a client that
 //! goes another way has lost nothing; a WATCH told again looks at what was there the first time,
 //! so that an EXEC which is none of the tail's fails as it would have.
@@ -42,10 +44,23 @@ pub struct Limits {
 pub enum Again {
     /// It had no effect beyond its connection, and is run.
     Run,
+    /// The same where a MULTI is open; else that was read, and this is the reply all the same.
+    Queued,
     /// This is its reply, once the gate opens.
     Reply(Reply, Option<Arc<Gate>>),
     /// It was a WATCH of these keys, by database, in this state.
     Watch(Vec<(u8, SmallKey, u32)>),
+}
+
+/// What a connection is in the middle of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loop {
+    /// Nothing.
+    None,
+    /// A WATCH.
+    Watch,
+    /// A MULTI.
+    Multi,
 }
 
 /// A command that was answered.
@@ -55,8 +70,8 @@ pub struct Answered {
     /// Its arguments, each behind its length.
     request: Box<[u8]>,
     again: Again,
-    /// A MULTI or a WATCH goes on behind it.
-    holds: bool,
+    /// What goes on behind it.
+    open: Loop,
     /// Where its reply ends among all that its connection has sent; 0 until that is known.
     end: u64,
     reply_bytes: usize,
@@ -64,21 +79,21 @@ pub struct Answered {
 
 impl Answered {
     /// A command in a database, answered.
-    pub fn new(database: u8, args: &[&[u8]], again: Again, holds: bool) -> Self {
+    pub fn new(database: u8, args: &[&[u8]], again: Again, open: Loop) -> Self {
         let mut request = Vec::with_capacity(request_bytes(args));
         for arg in args {
             request.extend_from_slice(&(arg.len() as u64).to_le_bytes());
             request.extend_from_slice(arg);
         }
         let reply_bytes = match &again {
-            Again::Run => 0,
+            Again::Run | Again::Queued => 0,
             Again::Reply(reply, _) => reply.heap_bytes(),
             Again::Watch(keys) => {
                 let of = |(_, key, _): &(u8, SmallKey, u32)| size_of_val(key) + key.heap_bytes();
                 keys.iter().map(of).sum()
             }
         };
-        Self { database, request: request.into(), again, holds, end: 0, reply_bytes }
+        Self { database, request: request.into(), again, open, end: 0, reply_bytes }
     }
 
     /// What is done about it.
@@ -116,6 +131,8 @@ pub fn request_bytes(args: &[&[u8]]) -> usize {
 pub struct Unread {
     commands: VecDeque<Answered>,
     bytes: usize,
+    /// So many were read, and are part of a loop that goes on.
+    read: usize,
     /// Where the last reply ends.
     end: u64,
     /// There were more than could be remembered: until they are read, none are.
@@ -147,6 +164,7 @@ impl Unread {
     pub fn forget(&mut self) {
         self.commands = VecDeque::new();
         self.bytes = 0;
+        self.read = 0;
         self.too_many = true;
         self.is_open = true;
     }
@@ -168,10 +186,11 @@ impl Unread {
 
     /// The replies before this place were read.
     pub fn read_through(&mut self, place: u64) {
-        let is_over = |command: &Answered| command.end <= place && !command.holds;
+        let is_over = |command: &Answered| command.end <= place && command.open == Loop::None;
         let read = self.commands.iter().take_while(|command| command.end <= place).count();
         let whole = self.commands.iter().take(read).rposition(is_over).map_or(0, |last| last + 1);
         let gone = self.commands.drain(..whole);
+        self.read = read - whole;
         self.bytes -= gone.map(|command| command.bytes()).sum::<usize>();
         self.too_many &= self.end > place;
     }
@@ -193,7 +212,11 @@ pub struct Tail {
     /// How long it counts.
     until: Duration,
     commands: Vec<Answered>,
-    /// So many of them have come again.
+    /// So many at its beginning were read: a loop comes again with them, what a library sends again
+    /// by itself without.
+    read: usize,
+    /// What has come again, and what comes next.
+    start: usize,
     next: usize,
 }
 
@@ -206,11 +229,26 @@ impl Tail {
         self.commands.get(self.next).is_some_and(|next| next.is(database, args))
     }
 
-    /// Whether it begins with what has come again of another.
-    fn begins_as(&self, other: &Self) -> bool {
-        let begun = &other.commands[..other.next];
-        self.commands.len() > begun.len()
-            && begun.iter().zip(&self.commands).all(|(one, other)| one.is_same(other))
+    fn is_in_loop(&self) -> bool {
+        self.next > self.start && self.commands[self.next - 1].open != Loop::None
+    }
+
+    /// Where it goes on with this command, if it is another's way so far.
+    fn goes_on(&mut self, way: &[Answered], (database, args): (u8, &[&[u8]])) -> bool {
+        let fits = |start: &usize| {
+            let commands = &self.commands[*start..];
+            let same = way.iter().zip(commands).all(|(one, other)| one.is_same(other));
+            same && commands.get(way.len()).is_some_and(|next| next.is(database, args))
+        };
+        // Of what was queued one can't be sure: some don't wait for those replies.
+        let may_begin = |start: &usize| {
+            [0, self.read].contains(start) || self.commands[*start].open == Loop::Multi
+        };
+        let start = (0..=self.read).rev().filter(may_begin).find(fits);
+        if let Some(start) = start {
+            (self.start, self.next) = (start, start + way.len());
+        }
+        start.is_some()
     }
 }
 
@@ -252,21 +290,16 @@ impl Tails {
         instead_of: Option<&Tail>,
         command: (u8, &[&[u8]]),
     ) -> Option<Tail> {
-        let goes_on = |tail: &Tail| {
-            let at = instead_of.map_or(0, |other| other.next);
-            let next = tail.commands.get(at).is_some_and(|next| next.is(command.0, command.1));
-            next && instead_of.is_none_or(|other| tail.begins_as(other))
+        let way = instead_of.map_or(&[][..], |other| &other.commands[other.start..other.next]);
+        let fits = |tail: &mut Tail| {
+            let is_later = tail.token == token && since >= tail.at;
+            is_later && tail.until > now && tail.goes_on(way, command)
         };
-        let is_later = |tail: &Tail| tail.token == token && since >= tail.at;
-        let fits = |tail: &Tail| is_later(tail) && tail.until > now && goes_on(tail);
-        let at = self.0.iter().position(fits)?;
-        let mut tail = self.0.remove(at);
-        tail.next = instead_of.map_or(0, |other| other.next);
-        Some(tail)
+        let at = self.0.iter_mut().position(fits)?;
+        Some(self.0.remove(at))
     }
 
-    fn put_back(&mut self, mut tail: Tail) {
-        tail.next = 0;
+    fn put_back(&mut self, tail: Tail) {
         self.0.push(tail);
     }
 
@@ -310,35 +343,43 @@ impl Resends {
         Self { token, since: now, unread: Unread::default(), found: Found::NotYet }
     }
 
-    /// What is to be done about a command that another connection was answered before.
+    /// What is to be done about a command that another connection was answered before. One that
+    /// gives up a loop does so only for now.
     pub fn find(
         &mut self,
         tails: Option<&mut Tails>,
         now: Duration,
         database: u8,
         args: &[&[u8]],
+        gives_up: bool,
     ) -> Option<Answered> {
-        let before = match std::mem::replace(&mut self.found, Found::Nothing) {
+        let mut before = match std::mem::replace(&mut self.found, Found::Nothing) {
             Found::Nothing => return None,
             Found::NotYet => None,
             Found::Tail(tail) if tail.next == tail.commands.len() => return None,
             Found::Tail(tail) => Some(tail),
         };
-        let tail = match before {
-            Some(tail) if tail.next_is(database, args) => Some(tail),
-            before => {
-                let tails = tails?;
-                let own = (self.token, self.since);
-                let claimed = tails.claim(own, now, before.as_ref(), (database, args));
-                // Somebody else is yet to come for it.
-                if let (Some(before), Some(_)) = (before, &claimed) {
-                    tails.put_back(before);
-                }
-                claimed
+        // Or its loop once more from its beginning.
+        let goes_on = |tail: &mut Tail| {
+            tail.next_is(database, args) || tail.is_in_loop() && tail.goes_on(&[], (database, args))
+        };
+        let tail = if before.as_mut().is_some_and(goes_on) {
+            before
+        } else if let Some(tail) = before.take_if(|tail| tail.is_in_loop() && gives_up) {
+            self.found = Found::Tail(Tail { next: tail.start, ..tail });
+            return None;
+        } else {
+            let tails = tails?;
+            let own = (self.token, self.since);
+            let claimed = tails.claim(own, now, before.as_ref(), (database, args));
+            // Somebody else is yet to come for it.
+            if let (Some(before), Some(_)) = (before, &claimed) {
+                tails.put_back(before);
             }
+            claimed
         };
         let mut tail = tail?;
-        let answered = tail.commands[tail.next].clone();
+        let answered = tail.commands.get(tail.next)?.clone();
         tail.next += 1;
         self.found = Found::Tail(tail);
         Some(Answered { end: 0, ..answered })
@@ -355,14 +396,14 @@ impl Resends {
     /// what it had yet to hear of another's. `None` if nothing is.
     pub fn into_tail(self, client: u64, until: Duration) -> Option<Tail> {
         let Self { token, unread, found, .. } = self;
+        let (mut at, read) = (unread.at, unread.read);
         let mut commands = Vec::from(unread.commands);
-        let mut at = unread.at;
         if let Found::Tail(tail) = found {
             at = at.max(tail.at);
             commands.extend(tail.commands.into_iter().skip(tail.next));
         }
         let some = !commands.is_empty() && !unread.too_many;
-        some.then_some(Tail { token, client, at, until, commands, next: 0 })
+        some.then_some(Tail { token, client, at, until, commands, read, start: 0, next: 0 })
     }
 
     /// What it takes in memory, in bytes.

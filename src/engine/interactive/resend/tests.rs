@@ -17,7 +17,8 @@ fn answered(commands: &[&str], holds: &[usize]) -> Resends {
     let mut resends = Resends::new(TOKEN, NOW);
     for (at, words) in commands.iter().enumerate() {
         let again = Again::Reply(Reply::Integer(at as i64), None);
-        let answered = Answered::new(0, &args(words), again, holds.contains(&at));
+        let open = if holds.contains(&at) { Loop::Watch } else { Loop::None };
+        let answered = Answered::new(0, &args(words), again, open);
         resends.unread.note(answered, BEFORE, &LIMITS);
         resends.unread.ends_at(10 * (at as u64 + 1));
     }
@@ -43,7 +44,7 @@ fn told(tails: &mut Tails, commands: &[&str]) -> Vec<Option<i64>> {
 
 fn say(resends: &mut Resends, tails: &mut Tails, commands: &[&str]) -> Vec<Option<i64>> {
     let one = |words: &&str| {
-        let found = resends.find(Some(&mut *tails), NOW, 0, &args(words))?;
+        let found = resends.find(Some(&mut *tails), NOW, 0, &args(words), *words == "UNWATCH")?;
         match found.again() {
             Again::Reply(Reply::Integer(number), None) => Some(*number),
             again => panic!("{again:?}"),
@@ -72,7 +73,10 @@ fn only_what_is_the_same_byte_for_byte_and_comes_first() {
     assert_eq!(told(&mut tails, &["INCR a", "INCR c", "INCR b"]), [Some(0), None, None]);
     let mut tails = left(answered(&["INCR a"], &[]));
     let mut resends = Resends::new(TOKEN, NOW);
-    assert!(resends.find(Some(&mut tails), NOW, 1, &args("INCR a")).is_none(), "another database");
+    assert!(
+        resends.find(Some(&mut tails), NOW, 1, &args("INCR a"), false).is_none(),
+        "another database"
+    );
 }
 
 #[test]
@@ -95,19 +99,41 @@ fn a_loop_is_lost_as_a_whole() {
     resends.unread.read_through(55);
     let mut tails = left(resends);
     assert_eq!(told(&mut tails, &commands[1..]), [1, 2, 3, 4, 5].map(Some));
+    // Or what was not read of it.
+    let mut resends = answered(&commands, &[1, 2, 3, 4]);
+    resends.unread.read_through(30);
+    let mut tails = left(resends);
+    assert_eq!(told(&mut tails, &commands[3..]), [3, 4, 5].map(Some));
     let mut resends = answered(&commands, &[1, 2, 3, 4]);
     resends.unread.read_through(60);
     assert!(left(resends).is_empty());
 }
 
 #[test]
+fn a_loop_may_be_begun_more_than_once() {
+    let commands = ["WATCH a", "GET a", "MULTI", "SET a 1", "EXEC"];
+    let begun = ["WATCH a", "GET a", "UNWATCH", "WATCH a", "GET a", "WATCH a"];
+    let rest = &commands[1..];
+    let mut tails = left(answered(&commands, &[0, 1, 2, 3]));
+    let mut resends = Resends::new(TOKEN, NOW);
+    let expected = [Some(0), Some(1), None, Some(0), Some(1), Some(0)];
+    assert_eq!(say(&mut resends, &mut tails, &begun), expected);
+    assert_eq!(say(&mut resends, &mut tails, rest), [1, 2, 3, 4].map(Some));
+    assert_eq!(say(&mut resends, &mut tails, &commands), [None; 5], "it is over");
+}
+
+#[test]
 fn nobody_hears_it_too_late_or_of_another_token() {
     let mut tails = left(answered(&["INCR a"], &[]));
-    assert!(Resends::new(TOKEN, NOW).find(Some(&mut tails), LATER, 0, &args("INCR a")).is_none());
+    assert!(
+        Resends::new(TOKEN, NOW).find(Some(&mut tails), LATER, 0, &args("INCR a"), false).is_none()
+    );
     let mut earlier = Resends::new(TOKEN, BEFORE - Duration::from_millis(1));
     assert_eq!(say(&mut earlier, &mut tails, &["INCR a"]), [None], "no later connection");
     let other = Token { part: 1, ..TOKEN };
-    assert!(Resends::new(other, NOW).find(Some(&mut tails), NOW, 0, &args("INCR a")).is_none());
+    assert!(
+        Resends::new(other, NOW).find(Some(&mut tails), NOW, 0, &args("INCR a"), false).is_none()
+    );
     tails.drop_of(1);
     assert!(!tails.is_empty());
     tails.drop_of(0);
@@ -138,7 +164,7 @@ fn what_is_lost_twice_is_told_twice() {
     let commands = ["INCR a", "INCR b", "INCR c"];
     let mut tails = left(answered(&commands, &[]));
     let mut second = Resends::new(TOKEN, NOW);
-    let found = second.find(Some(&mut tails), NOW, 0, &args("INCR a"));
+    let found = second.find(Some(&mut tails), NOW, 0, &args("INCR a"), false);
     second.unread.note(found.unwrap(), NOW, &LIMITS);
     second.unread.ends_at(10);
     let mut tails = left_by(&mut tails, 2, second);
@@ -150,7 +176,7 @@ fn a_command_that_has_to_wait_is_found_again() {
     let mut tails = left(answered(&["INCR a"], &[]));
     let mut second = Resends::new(TOKEN, NOW);
     for _ in 0..2 {
-        assert!(second.find(Some(&mut tails), NOW, 0, &args("INCR a")).is_some());
+        assert!(second.find(Some(&mut tails), NOW, 0, &args("INCR a"), false).is_some());
         second.not_yet();
     }
 }
@@ -161,7 +187,7 @@ fn memory_is_bounded() {
     let mut resends = answered(&nine, &[]);
     assert_eq!((resends.unread.bytes(), resends.unread.end()), (0, Some(90)));
     // Until all of it is read nothing is remembered: a part is not what would come again.
-    let again = || Answered::new(0, &args("INCR b"), Again::Run, false);
+    let again = || Answered::new(0, &args("INCR b"), Again::Run, Loop::None);
     resends.unread.note(again(), BEFORE, &LIMITS);
     resends.unread.ends_at(100);
     assert!(left(resends).is_empty());
