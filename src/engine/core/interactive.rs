@@ -286,6 +286,9 @@ impl Core {
         args: &[&[u8]],
         gives_up: bool,
     ) -> Option<Answered> {
+        if resends.is_over() {
+            return None;
+        }
         let now = self.monotonic();
         let registry = &mut self.interactive.registry;
         if registry.get(resends.token.id).is_none_or(|open| open.tails.is_empty()) {

@@ -212,6 +212,7 @@ pub struct Tail {
     /// How long it counts.
     until: Duration,
     commands: Vec<Answered>,
+    bytes: usize,
     /// So many at its beginning were read: a loop comes again with them, what a library sends again
     /// by itself without.
     read: usize,
@@ -221,10 +222,6 @@ pub struct Tail {
 }
 
 impl Tail {
-    fn bytes(&self) -> usize {
-        size_of::<Self>() + self.commands.iter().map(Answered::bytes).sum::<usize>()
-    }
-
     fn next_is(&self, database: u8, args: &[&[u8]]) -> bool {
         self.commands.get(self.next).is_some_and(|next| next.is(database, args))
     }
@@ -254,31 +251,39 @@ impl Tail {
 
 /// All that connections have left with a transaction, oldest first.
 #[derive(Debug, Default)]
-pub struct Tails(Vec<Tail>);
+pub struct Tails {
+    tails: Vec<Tail>,
+    bytes: usize,
+}
 
 impl Tails {
     /// Keeps a tail, and those before it as far as there is room.
     pub fn leave(&mut self, tail: Tail, now: Duration, limits: &Limits) {
-        self.0.retain(|tail| tail.until > now);
-        self.0.push(tail);
+        self.tails.push(tail);
         let (mut commands, mut bytes) = (0, 0);
         let mut fits = |tail: &Tail| {
             commands += tail.commands.len();
-            bytes += tail.bytes();
+            bytes += tail.bytes;
             commands <= limits.commands && bytes <= limits.bytes
         };
-        let fitting = self.0.iter().rev().take_while(|tail| fits(tail)).count();
-        self.0.drain(..self.0.len() - fitting);
+        let fitting = self.tails.iter().rev().take_while(|tail| fits(tail)).count();
+        self.tails.drain(..self.tails.len() - fitting);
+        self.keep(|tail| tail.until > now);
     }
 
     /// The replies of this connection have arrived after all.
     pub fn take_back(&mut self, client: u64) {
-        self.0.retain(|tail| tail.client != client);
+        self.keep(|tail| tail.client != client);
     }
 
     /// What was done with this token doesn't count any more.
     pub fn drop_of(&mut self, part: u32) {
-        self.0.retain(|tail| tail.token.part != part);
+        self.keep(|tail| tail.token.part != part);
+    }
+
+    fn keep(&mut self, keeps: impl Fn(&Tail) -> bool) {
+        self.tails.retain(keeps);
+        self.bytes = self.tails.iter().map(|tail| tail.bytes).sum();
     }
 
     /// Takes the oldest that goes on with this command: one that begins with it or, if there is
@@ -290,27 +295,31 @@ impl Tails {
         instead_of: Option<&Tail>,
         command: (u8, &[&[u8]]),
     ) -> Option<Tail> {
+        self.keep(|tail| tail.until > now);
         let way = instead_of.map_or(&[][..], |other| &other.commands[other.start..other.next]);
         let fits = |tail: &mut Tail| {
             let is_later = tail.token == token && since >= tail.at;
-            is_later && tail.until > now && tail.goes_on(way, command)
+            is_later && tail.goes_on(way, command)
         };
-        let at = self.0.iter_mut().position(fits)?;
-        Some(self.0.remove(at))
+        let at = self.tails.iter_mut().position(fits)?;
+        let tail = self.tails.remove(at);
+        self.bytes -= tail.bytes;
+        Some(tail)
     }
 
     fn put_back(&mut self, tail: Tail) {
-        self.0.push(tail);
+        self.bytes += tail.bytes;
+        self.tails.push(tail);
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.tails.is_empty()
     }
 
     /// What they take, in bytes.
     pub fn bytes(&self) -> usize {
-        self.0.iter().map(Tail::bytes).sum()
+        self.bytes
     }
 }
 
@@ -341,6 +350,11 @@ impl Resends {
     /// Those of a connection that is bound to a token from now on.
     pub fn new(token: Token, now: Duration) -> Self {
         Self { token, since: now, unread: Unread::default(), found: Found::NotYet }
+    }
+
+    /// Whether nothing of an earlier connection concerns it any more.
+    pub fn is_over(&self) -> bool {
+        matches!(self.found, Found::Nothing)
     }
 
     /// What is to be done about a command that another connection was answered before. One that
@@ -403,12 +417,13 @@ impl Resends {
             commands.extend(tail.commands.into_iter().skip(tail.next));
         }
         let some = !commands.is_empty() && !unread.too_many;
-        some.then_some(Tail { token, client, at, until, commands, read, start: 0, next: 0 })
+        let bytes = size_of::<Tail>() + commands.iter().map(Answered::bytes).sum::<usize>();
+        some.then_some(Tail { token, client, at, until, commands, bytes, read, start: 0, next: 0 })
     }
 
     /// What it takes in memory, in bytes.
     pub fn bytes(&self) -> usize {
-        let tail = if let Found::Tail(tail) = &self.found { tail.bytes() } else { 0 };
+        let tail = if let Found::Tail(tail) = &self.found { tail.bytes } else { 0 };
         size_of::<Self>() + self.unread.bytes() + tail
     }
 }
