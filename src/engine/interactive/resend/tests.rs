@@ -124,16 +124,17 @@ fn a_loop_may_be_begun_more_than_once() {
 
 #[test]
 fn nobody_hears_it_too_late_or_of_another_token() {
+    let find = |token, tails: &mut Tails, now| {
+        Resends::new(token, NOW).find(Some(tails), now, 0, &args("INCR a"), false)
+    };
     let mut tails = left(answered(&["INCR a"], &[]));
-    assert!(
-        Resends::new(TOKEN, NOW).find(Some(&mut tails), LATER, 0, &args("INCR a"), false).is_none()
-    );
+    assert!(find(TOKEN, &mut tails, LATER).is_none() && tails.is_empty());
+
+    let mut tails = left(answered(&["INCR a"], &[]));
     let mut earlier = Resends::new(TOKEN, BEFORE - Duration::from_millis(1));
     assert_eq!(say(&mut earlier, &mut tails, &["INCR a"]), [None], "no later connection");
     let other = Token { part: 1, ..TOKEN };
-    assert!(
-        Resends::new(other, NOW).find(Some(&mut tails), NOW, 0, &args("INCR a"), false).is_none()
-    );
+    assert!(find(other, &mut tails, NOW).is_none());
     tails.drop_of(1);
     assert!(!tails.is_empty());
     tails.drop_of(0);
