@@ -45,6 +45,8 @@ pub struct Counters {
     pub misses: AtomicU64,
     /// Commands that waited for values from the store, each time they did.
     pub fetches: AtomicU64,
+    /// Replies that a client had lost and was told again.
+    pub replies_repeated: AtomicU64,
     /// Error replies.
     pub errors: AtomicU64,
     /// Connections closed because their replies piled up.
@@ -93,6 +95,7 @@ impl Counters {
             &self.hits,
             &self.misses,
             &self.fetches,
+            &self.replies_repeated,
             &self.errors,
             &self.output_limit_closes,
             &self.evicted_clients,

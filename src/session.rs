@@ -7,6 +7,7 @@ pub use queue::Queue;
 
 use crate::engine::gate::{Gate, Outcome};
 use crate::engine::interactive::Token;
+use crate::engine::interactive::resend::Resends;
 use crate::engine::version::Position;
 use crate::resp::{Protocol, Reply};
 use crate::server::users::User;
@@ -115,6 +116,8 @@ pub struct Session {
     pub watches: Vec<Watch>,
     /// The transaction that its commands run in.
     pub inside: Option<Membership>,
+    /// Replies that may get lost, if it is bound to a transaction or was.
+    pub resends: Option<Box<Resends>>,
     /// What it committed last: a repeated AFT.COMMIT means that.
     pub committed: Option<Token>,
     /// Bytes of the watched keys.
@@ -149,6 +152,7 @@ impl Session {
             monitored: false,
             watches: Vec::new(),
             inside: None,
+            resends: None,
             committed: None,
             watched_bytes: 0,
             reply_mode: ReplyMode::On,
@@ -203,10 +207,21 @@ impl Session {
     pub fn bind(&mut self, membership: Option<Membership>) {
         self.inside = membership;
         self.client.state().inside = membership.and_then(|membership| membership.token);
+        if let Some(token) = self.bound()
+            && self.resends.as_ref().is_none_or(|resends| resends.token != token)
+        {
+            self.resends = Some(Box::new(Resends::new(token, self.meter.since())));
+        }
         // Those of another transaction, or of none, can't be told from untouched ones.
         for watch in self.watches.extract_if(.., |watch| watch.watched.is_inside()) {
             self.watched_bytes -= watch.key.len();
         }
+    }
+
+    /// The token that it is bound to by its name or its user, so that it will be again when its
+    /// client connects anew.
+    pub fn bound(&self) -> Option<Token> {
+        self.inside.filter(|membership| membership.by != Bound::ByCall)?.token
     }
 
     /// Remembers that a reply of this connection waits for the group at `position`. A
@@ -226,7 +241,7 @@ impl Session {
     pub fn held_bytes(&self) -> usize {
         let queued = self.multi.as_ref().map_or(0, |multi| multi.queue.held_bytes());
         let watched = self.watched_bytes + self.watches.len() * size_of::<Watch>();
-        queued + watched
+        queued + watched + self.resends.as_ref().map_or(0, |resends| resends.bytes())
     }
 
     /// Tells others how the connection stands, after a turn of commands.

@@ -331,7 +331,8 @@ fn aft(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .line("open_transactions", interactive.registry.len())
         .line("open_transactions_bytes", interactive.registry.bytes())
         .line("outcomes", interactive.outcomes.len())
-        .line("outcomes_bytes", interactive.outcomes.bytes());
+        .line("outcomes_bytes", interactive.outcomes.bytes())
+        .count("replies_repeated", &server.counters.replies_repeated);
     match core.oldest_pin() {
         Some((position, since_ms)) => lines
             .line("oldest_pin_position", position)

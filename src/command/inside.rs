@@ -28,7 +28,7 @@ const REFUSED: [&str; 3] = ["flushall", "flushdb", "swapdb"];
 const REFUSED_SERIALIZABLE: [&str; 4] = ["scan", "keys", "dbsize", "randomkey"];
 
 /// Whether a command runs in the transaction of its connection.
-fn touches_data(command: &Command) -> bool {
+pub(super) fn touches_data(command: &Command) -> bool {
     command.flags.has(Flags::DATA.and(Flags::EXEC)) || !command.keys.is_none()
 }
 

@@ -17,6 +17,7 @@
 //! | `transactions`  | MULTI, EXEC, DISCARD, WATCH, UNWATCH                          |
 //! | `interactive`   | AFT.BEGIN, AFT.COMMIT …: transactions over many commands         |
 //! | `inside`        | what differs for commands in one of those                     |
+//! | `resend`        | replies that got lost are told again                          |
 //! | `connection`    | HELLO, AUTH, SELECT, PING …                                   |
 //! | `client`        | CLIENT: this connection and the others                        |
 //! | `config`        | CONFIG: settings                                              |
@@ -52,6 +53,7 @@ mod moves;
 mod object;
 mod parse;
 mod redact;
+pub mod resend;
 mod scan;
 mod slowlog;
 mod strings;
@@ -204,8 +206,22 @@ impl From<Reply> for Execution {
     }
 }
 
-/// Runs one request.
+/// Runs one request, or tells again what it came to.
+#[inline]
 pub fn execute(
+    server: &Server,
+    settings: &Settings,
+    session: &mut Session,
+    core: &mut Core,
+    request: Request<'_>,
+) -> Execution {
+    match session.resends {
+        None => execute_now(server, settings, session, core, request),
+        Some(_) => resend::execute(server, settings, session, core, request),
+    }
+}
+
+fn execute_now(
     server: &Server,
     settings: &Settings,
     session: &mut Session,

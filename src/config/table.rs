@@ -212,6 +212,18 @@ settings! {
             bytes(0, 512 * MIB), Live, None,
             "The largest result of a request or a step.",
             "A retry learns it, so it is kept in memory as long as the outcome. Larger ones belong into a key.";
+        resend_window_ms: u64 = 10_000,
+            milliseconds(0, DAY_MS), Live, None,
+            "How long after a bound connection broke its unread replies are told to who sends the same commands again; 0 for never.",
+            "Client libraries connect anew and resend within seconds; who says the same much later means it anew.";
+        resend_commands_max: u64 = 10_000,
+            count("commands", 1, 1_000_000), Live, None,
+            "Commands whose replies may have been lost that are remembered, of one bound connection and of one transaction.",
+            "As deep as pipelines usually get. Of one that is deeper nothing is remembered, and a resend of it counts again.";
+        resend_bytes_max: u64 = 4 << 20,
+            bytes(0, GIB), Live, None,
+            "The same in bytes, with their replies.",
+            "A bound connection may hold that much as long as it is idle, and a transaction after it.";
     }
     Engine {
         group_bytes_max: u64 = 4 << 20,

@@ -15,6 +15,7 @@ pub mod client;
 pub mod listener;
 
 mod buffers;
+mod heard;
 mod output;
 mod tls;
 
@@ -28,6 +29,7 @@ use crate::server::{Client, Server};
 use crate::session::Session;
 use buffers::{Input, READ_BYTES};
 use bytes::{BufMut, Bytes};
+use heard::Hearing;
 use output::Output;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -106,6 +108,8 @@ struct Connection<S> {
     /// What the server knows that this connection holds.
     held_bytes: u64,
     output: Output,
+    /// What of it was ever written, in bytes.
+    written: u64,
     /// The stream may hold bytes that it took from `output`, as TLS does.
     unflushed: bool,
     pause: Pause,
@@ -120,9 +124,9 @@ struct Connection<S> {
 }
 
 /// Serves one connection until it has nothing more to say; the caller ends the stream.
-pub async fn serve<S>(server: Arc<Server>, stream: S, client: Arc<Client>)
+async fn serve<S>(server: Arc<Server>, stream: S, client: Arc<Client>)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Hearing + Unpin,
 {
     let settings = server.settings();
     let session = Session::new(Arc::clone(&client), &server);
@@ -138,6 +142,7 @@ where
         more_to_run: false,
         held_bytes: 0,
         output: Output::default(),
+        written: 0,
         unflushed: false,
         pause: Pause::No,
         fetched: Vec::new(),
@@ -145,14 +150,16 @@ where
         fetch_error: None,
         input_ended: false,
     };
-    if let Err(error) = connection.run(&client).await {
+    let ended = connection.run(&client).await;
+    if let Err(error) = &ended {
         tracing::debug!(client = client.id, %error, "connection ended");
     }
+    connection.leave_unheard(&client, ended).await;
     let session = &mut connection.session;
     server.engine.with_core(|core| command::transactions::forget_watches(session, core));
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
     async fn run(&mut self, client: &Client) -> io::Result<()> {
         let mut wake = pin!(client.wake.notified());
         loop {
@@ -324,6 +331,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     // Usually all goes at once, right after it was asked for.
                     let takes_long = count < length || self.output.is_partly_written();
                     self.output.wrote(count);
+                    self.written += count as u64;
                     self.server.counters.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
                     if takes_long {
                         let now_ms = self.server.uptime_ms();
@@ -369,6 +377,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(true)
             }
             Poll::Ready(Ok(count)) => {
+                self.hear();
                 self.missing.bytes = self.missing.bytes.saturating_sub(count);
                 // Otherwise its turn comes at once, and says when that was.
                 if !matches!(self.pause, Pause::No) {
@@ -461,7 +470,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if std::mem::take(&mut self.session.monitored) {
                 self.output.push_bytes(&self.session.client.take_feed());
             }
-            if let Some(pause) = self.take(execution) {
+            let pause = self.take(execution);
+            if let Some(resends) = &mut self.session.resends {
+                resends.unread.ends_at(self.written + self.output.waiting_bytes() as u64);
+            }
+            if let Some(pause) = pause {
                 self.request = Some(whole);
                 self.fetched = core.take_back();
                 self.pause = pause;

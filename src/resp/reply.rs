@@ -122,6 +122,27 @@ impl Reply {
         Self::Verbatim { format: *b"txt", text: text.into() }
     }
 
+    /// What it takes in memory beside its place, in bytes; a value that it shares counts, too.
+    pub fn heap_bytes(&self) -> usize {
+        let of_all = |items: &[Self]| {
+            items.iter().map(|item| size_of::<Self>() + item.heap_bytes()).sum::<usize>()
+        };
+        match self {
+            Self::Simple(line) | Self::Error(line) => line.as_bytes().len(),
+            Self::Bulk(bytes) | Self::BigNumber(bytes) | Self::Verbatim { text: bytes, .. } => {
+                bytes.heap_bytes()
+            }
+            Self::Array(items) | Self::Set(items) | Self::Push(items) => of_all(items),
+            Self::Map(pairs) => {
+                let of = |(key, value): &(Self, Self)| {
+                    2 * size_of::<Self>() + key.heap_bytes() + value.heap_bytes()
+                };
+                pairs.iter().map(of).sum()
+            }
+            _ => 0,
+        }
+    }
+
     /// Appends the reply's bytes to `out`.
     #[inline]
     pub fn write(&self, protocol: Protocol, out: &mut impl Sink) {

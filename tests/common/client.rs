@@ -18,9 +18,15 @@ impl Client {
     pub(crate) fn connect(addr: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&addr, REPLY_DEADLINE)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(REPLY_DEADLINE))?;
-        stream.set_write_timeout(Some(REPLY_DEADLINE))?;
-        Ok(Self { reader: BufReader::new(stream), out: Vec::new() })
+        Ok(Self::over(stream))
+    }
+
+    /// Over a connection that somebody else has made.
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        let deadline = Some(REPLY_DEADLINE);
+        stream.set_read_timeout(deadline).expect("a deadline");
+        stream.set_write_timeout(deadline).expect("a deadline");
+        Self { reader: BufReader::new(stream), out: Vec::new() }
     }
 
     pub(crate) fn stream(&self) -> &TcpStream {

@@ -83,6 +83,7 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("refused_reads.rs", &["| reads, of a value the store", "| reads, of a key", "| reads, of a value that is lost"]),
     ("scripts/aft/basics.txt", &["| AFT.BEGIN and other"]),
     ("scripts/aft/bound.txt", &["| CLIENT SETNAME, HELLO, AUTH |"]),
+    ("lost_replies/main.rs", &["| a command again, on a new connection"]),
     ("front_door/held.rs", &["| DEBUG |"]),
     ("front_door/main.rs", &["| an idle connection |"]),
     ("front_door/transactions.rs", &["| MULTI | the query buffer", "| WATCH | no limit"]),

@@ -160,3 +160,37 @@ fn a_broken_record_ends_that_connection_only() {
     assert!(client.call(&["SET", "k", "w"]).is_err());
     assert_eq!(server.client().cmd("GET k"), Reply::bulk("v"));
 }
+
+#[test]
+fn a_reply_that_was_lost_is_told_again() {
+    if !is_aft() {
+        return;
+    }
+    let server = TlsServer::start("yes");
+    let begun = server.client().cmd("AFT.BEGIN");
+    let bind = format!("CLIENT SETNAME aft:{}", begun.items()[0].text().expect("a token"));
+    let bound = || {
+        let mut client = server.client();
+        assert_eq!(client.cmd(&bind), Reply::ok());
+        client
+    };
+    let mut first = bound();
+    assert_eq!(first.cmd("INCR n"), Reply::Int(1));
+    let id = first.cmd("CLIENT ID").int();
+    first.queue(&["INCR", "n"]);
+    first.flush().expect("an open connection");
+    assert!(first.socket().peek(&mut [0]).expect("bytes") > 0);
+    // With bytes unread this is a reset.
+    drop(first);
+    let mut plain = server.client();
+    wait::until("the connection is gone", wait::PATIENCE, || {
+        let list = plain.cmd("CLIENT LIST").text().expect("a list");
+        (!list.contains(&format!("id={id} "))).then_some(())
+    });
+    let mut again = bound();
+    assert_eq!(again.cmd("INCR n"), Reply::Int(2));
+    assert_eq!(again.cmd("INCR n"), Reply::Int(3));
+    // Closed in order, what comes next is meant.
+    drop(again);
+    assert_eq!(bound().cmd("INCR n"), Reply::Int(4));
+}

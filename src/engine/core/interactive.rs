@@ -2,6 +2,7 @@
 //!
 //! What a commit has to be true for is looked at in `transaction/inside.rs`, where reads are.
 
+use super::super::interactive::resend::{Answered, Limits, Resends, Tail};
 use super::super::interactive::steps::Stepped;
 use super::super::interactive::{
     Open, Outcome, Outcomes, Pinned, Refusal, Refusals, Registry, Said, Standing, Terms, Token,
@@ -145,8 +146,9 @@ impl Core {
             match open.steps.begin(attempt.step.unwrap_or_default(), attempt.after, attempt.resume)
             {
                 Stepped::Begun { part, again } => {
-                    if again {
+                    if let Some(earlier) = again {
                         open.writes.take_back_to(0);
+                        open.tails.drop_of(earlier);
                     }
                     open.writes.clear_journal();
                     Ok(Began::Begun(token.with_part(part)))
@@ -245,6 +247,57 @@ impl Core {
         }
         self.put_back_interactive(open);
         ended
+    }
+
+    /// Leaves with a transaction what one of its connections may not have heard. All that are open
+    /// may take `all_bytes_max` bytes.
+    pub fn leave_tail(&mut self, token: Token, tail: Tail, limits: &Limits, all_bytes_max: usize) {
+        let now = self.monotonic();
+        let registry = &mut self.interactive.registry;
+        if registry.standing(token) == Standing::Stale || registry.bytes() >= all_bytes_max {
+            return;
+        }
+        if let Some(mut open) = registry.take(token.id) {
+            open.tails.leave(tail, now, limits);
+            registry.put_back(open);
+        }
+    }
+
+    /// The connection has heard it after all.
+    pub fn take_tail_back(&mut self, token: Token, client: u64) {
+        let registry = &mut self.interactive.registry;
+        if let Some(mut open) = registry.take(token.id) {
+            open.tails.take_back(client);
+            registry.put_back(open);
+        }
+    }
+
+    /// Whether a user may hear again what was answered to somebody with a token: also when its
+    /// step is done.
+    pub fn may_hear_again(&self, token: Token, user: &[u8]) -> bool {
+        matches!(self.check_token(token, user), Ok(()) | Err(Unusable::StepDone))
+    }
+
+    /// What is to be done about a command of a bound connection that was answered before.
+    pub fn find_answered(
+        &mut self,
+        resends: &mut Resends,
+        database: u8,
+        args: &[&[u8]],
+        gives_up: bool,
+    ) -> Option<Answered> {
+        if resends.is_over() {
+            return None;
+        }
+        let now = self.monotonic();
+        let registry = &mut self.interactive.registry;
+        if registry.get(resends.token.id).is_none_or(|open| open.tails.is_empty()) {
+            return resends.find(None, now, database, args, gives_up);
+        }
+        let mut open = registry.take(resends.token.id)?;
+        let found = resends.find(Some(&mut open.tails), now, database, args, gives_up);
+        registry.put_back(open);
+        found
     }
 
     /// Commits a transaction that was taken out, and of which everything holds that its commit

@@ -30,12 +30,14 @@
 //! | [`steps`]    | the functions of a request, and what can be taken back of them |
 //! | [`outcomes`] | what has committed, by token and by request                    |
 //! | [`refusals`] | why commits were refused                                       |
+//! | [`resend`]   | replies that got lost, for those who ask again                 |
 //!
 //! All of it is plain structs; time and randomness are passed in.
 
 pub mod checks;
 pub mod outcomes;
 pub mod refusals;
+pub mod resend;
 pub mod steps;
 pub mod token;
 
@@ -49,6 +51,7 @@ use super::writes::WriteSet;
 use crate::small_bytes::SmallBytes;
 use checks::Checks;
 use foldhash::fast::FixedState;
+use resend::Tails;
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -105,6 +108,8 @@ pub struct Open {
     pub checks: Checks,
     /// The functions it is made of, if they have told.
     pub steps: Steps,
+    /// What connections were answered that may never have heard it.
+    pub tails: Tails,
 }
 
 impl Open {
@@ -112,7 +117,8 @@ impl Open {
     pub fn bytes(&self) -> usize {
         let request = self.terms.request.as_ref().map_or(0, SmallBytes::heap_bytes);
         let written = self.writes.bytes() + self.writes.journal_bytes();
-        size_of::<Self>() + request + written + self.checks.bytes() + self.steps.bytes()
+        let told = self.steps.bytes() + self.tails.bytes();
+        size_of::<Self>() + request + written + self.checks.bytes() + told
     }
 
     /// What its outcome will take at the least.
@@ -198,6 +204,7 @@ impl Registry {
             writes: WriteSet::default(),
             checks: Checks::default(),
             steps: Steps::default(),
+            tails: Tails::default(),
         };
         self.reserved_bytes += open.reserved_bytes();
         if let Some(request) = &open.terms.request {

@@ -49,8 +49,8 @@ pub enum Stepped {
     Begun {
         /// The part of its token.
         part: u32,
-        /// Whether there was an earlier attempt.
-        again: bool,
+        /// The part of an earlier attempt, if there was one.
+        again: Option<u32>,
     },
     /// It had begun before and goes on with this part.
     Open(u32),
@@ -95,7 +95,7 @@ impl Steps {
             }
             Some((_, step)) if resume => return Stepped::Open(step.part),
             Some((at, _)) if at != newest || self.mixed => return Stepped::Conflict,
-            found => found.is_some(),
+            found => found.map(|(_, step)| step.part),
         };
         self.parts += 1;
         let part = self.parts;
@@ -149,10 +149,10 @@ mod tests {
     fn steps_follow_each_other() {
         let mut steps = Steps::default();
         assert_eq!(steps.begin(b"two", Some(b"one"), false), Stepped::TooEarly);
-        assert_eq!(steps.begin(b"one", None, false), Stepped::Begun { part: 1, again: false });
+        assert_eq!(steps.begin(b"one", None, false), Stepped::Begun { part: 1, again: None });
         assert_eq!(steps.begin(b"two", Some(b"one"), false), Stepped::TooEarly);
         assert_eq!(steps.begin(b"one", None, true), Stepped::Open(1));
-        assert_eq!(steps.begin(b"one", None, false), Stepped::Begun { part: 2, again: true });
+        assert_eq!(steps.begin(b"one", None, false), Stepped::Begun { part: 2, again: Some(1) });
         assert_eq!([0, 1, 2].map(|p| steps.part(p)), [Part::Current, Part::Stale, Part::Current]);
         assert!(!steps.end(1, None), "its attempt was replaced");
         assert!(steps.newest_is_open() && steps.end(2, Some(b"yes")) && steps.end(2, Some(b"no")));
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(steps.begin(b"one", None, false), Stepped::Done(2, Some("yes".into())));
         assert_eq!(
             steps.begin(b"two", Some(b"one"), false),
-            Stepped::Begun { part: 3, again: false }
+            Stepped::Begun { part: 3, again: None }
         );
         assert!(steps.unfinished_beside(3).is_none() && steps.unfinished_beside(2).is_some());
     }
@@ -169,11 +169,11 @@ mod tests {
     fn only_the_newest_is_taken_back_and_only_alone() {
         let mut steps = Steps::default();
         let begun = |part, again| Stepped::Begun { part, again };
-        assert_eq!(steps.begin(b"left", None, false), begun(1, false));
-        assert_eq!(steps.begin(b"right", None, false), begun(2, false));
+        assert_eq!(steps.begin(b"left", None, false), begun(1, None));
+        assert_eq!(steps.begin(b"right", None, false), begun(2, None));
         assert_eq!(steps.begin(b"left", None, false), Stepped::Conflict);
         steps.wrote(2);
-        assert_eq!(steps.begin(b"right", None, false), begun(3, true));
+        assert_eq!(steps.begin(b"right", None, false), begun(3, Some(2)));
         steps.wrote(1);
         assert_eq!(steps.begin(b"right", None, false), Stepped::Conflict);
         assert_eq!(steps.begin(b"next", Some(b"left"), false), Stepped::TooEarly);
