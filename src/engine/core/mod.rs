@@ -21,6 +21,7 @@ pub mod compaction;
 mod groups;
 pub mod interactive;
 pub mod ledger;
+mod leased;
 mod look_ahead;
 mod memory;
 mod pace;
@@ -33,6 +34,7 @@ mod values;
 use super::gate::Gate;
 use super::index::{Entry, EntryId, Index, Share, hash_key};
 use super::interactive::{Outcomes, Refusals, Registry};
+use super::lease::Lease;
 use super::now::Now;
 use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Version};
 pub use census::Census;
@@ -250,6 +252,8 @@ struct PendingGroup {
     /// Where the values begin in the object, and how long that is, once it is sent.
     extent: (u64, u64),
     sent: bool,
+    /// When, by the monotonic time.
+    sent_at: Duration,
 }
 
 impl PendingGroup {
@@ -376,6 +380,10 @@ pub struct Core {
     cache_bytes: u64,
     /// What all data may take; 0 is no limit.
     memory_bytes_max: u64,
+    /// On a shared store.
+    lease: Option<Lease>,
+    /// Whether reads go on when that is over.
+    stale_reads: bool,
 }
 
 impl Core {
@@ -419,6 +427,8 @@ impl Core {
             pace: pace::Pace::default(),
             cache_bytes: options.cache_bytes,
             memory_bytes_max: 0,
+            lease: None,
+            stale_reads: false,
         }
     }
 
