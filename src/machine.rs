@@ -121,3 +121,8 @@ mod tests {
         assert_ne!(gauge.read(1100), kept);
     }
 }
+
+/// What this machine is called, for messages.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

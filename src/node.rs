@@ -5,10 +5,11 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::command;
-use crate::config::{self, Effective, LogLevel, Settings};
+use crate::config::{self, Effective, LogLevel, Settings, Succession, YesNo};
 use crate::connection::listener::Bound;
 use crate::engine::core::compaction::CompactionLimits;
-use crate::engine::{Engine, EngineOptions, OpenError, Recovered, Stopped};
+use crate::engine::{Claim, Engine, EngineOptions, OpenError, Recovered, Stopped};
+use crate::layout::Owner;
 use crate::machine;
 use crate::server::Server;
 use crate::server::rates::Readings;
@@ -62,14 +63,15 @@ pub async fn run(
 ) -> Result<(), NodeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let Effective { mut settings, file, .. } = effective;
+    let Effective { mut settings, file, succession, .. } = effective;
     fit_to_file_limit(&mut settings);
     let bound = Bound::to(&settings).map_err(NodeError)?;
     println!("aft {}", env!("CARGO_PKG_VERSION"));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut rng = seeded_rng()?;
+    let claim = claim(&settings, bound.addresses(), succession, clock.wall_ms());
     let (engine, recovered) = tokio::select! {
-        opened = open_engine(&settings, &clock, &mut rng) => opened?,
+        opened = open_engine(&settings, claim, &clock, &mut rng) => opened?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
@@ -186,8 +188,25 @@ fn report(recovered: &Recovered) {
     }
 }
 
+/// What the node says of itself on a store that others can reach, too.
+fn claim(
+    settings: &Settings,
+    address: String,
+    succession: Succession,
+    started_ms: u64,
+) -> Option<Claim> {
+    let (host, process) = (machine::host_name(), std::process::id());
+    settings.store.is_shared().then(|| Claim {
+        owner: Owner { address, host, process, started_ms },
+        lease: Duration::from_millis(settings.lease_ms),
+        succession,
+        stale_reads: settings.stale_reads == YesNo::Yes,
+    })
+}
+
 async fn open_engine(
     settings: &Settings,
+    claim: Option<Claim>,
     clock: &Arc<dyn Clock>,
     rng: &mut StdRng,
 ) -> Result<(Arc<Engine>, Recovered), NodeError> {
@@ -221,7 +240,11 @@ async fn open_engine(
         compaction: compaction_limits(settings),
         ..EngineOptions::default()
     };
-    let opened = Engine::open(store, Arc::clone(clock), options, rng).await;
+    let clock_of_engine = Arc::clone(clock);
+    let opened = match claim {
+        Some(claim) => Engine::open_shared(store, clock_of_engine, options, claim, rng).await,
+        None => Engine::open(store, clock_of_engine, options, rng).await,
+    };
     let (engine, mut recovered) = opened.map_err(|error: OpenError| {
         NodeError(format!("can't open {}: {error}", settings.store.shown()))
     })?;

@@ -53,6 +53,7 @@ mod object;
 mod parse;
 mod redact;
 mod scan;
+mod silence;
 mod slowlog;
 mod strings;
 pub mod transactions;
@@ -61,7 +62,7 @@ pub use acl::load_at_start as load_users;
 pub use measure::{begin_turn, end_turn};
 
 use crate::config::Settings;
-use crate::engine::core::{Core, Health, Missing};
+use crate::engine::core::{Core, Missing};
 use crate::engine::gate::Gate;
 use crate::layout::Commit;
 use crate::resp::Reply;
@@ -231,12 +232,6 @@ pub fn execute(
     if session.multi.is_some() && !command.flags.has(Flags::RUNS_IN_MULTI) {
         return enqueue(settings, session, command, request).into();
     }
-    if let Health::Fenced(why) = core.health()
-        && command.flags.has(Flags::DATA)
-    {
-        let text = format!("ERR this aft node was stopped: {why}");
-        return Reply::error(text).into();
-    }
     if let Some(gate) = inside::must_wait(session, core, command) {
         return Execution::Wait(gate);
     }
@@ -296,6 +291,9 @@ fn admit(
     if session.monitoring && command.flags.has(Flags::DATA) {
         // Redis takes whoever watches for a kind of replica.
         return Err(Reply::error("ERR Replica can't interact with the keyspace"));
+    }
+    if command.flags.has(Flags::DATA.and(Flags::EXEC)) {
+        silence::admit(core, command)?;
     }
     inside::admit(session, core, command)?;
     Ok(command)

@@ -38,6 +38,13 @@ impl Bound {
         Ok(Self(bound))
     }
 
+    /// The addresses, for people: of a port that the system chose, the number.
+    pub fn addresses(&self) -> String {
+        let addresses = self.0.iter().filter_map(|(socket, _)| socket.local_addr().ok());
+        let addresses: Vec<String> = addresses.map(|address| address.to_string()).collect();
+        addresses.join(", ")
+    }
+
     /// Lets clients connect; they wait until they are accepted.
     ///
     /// # Errors

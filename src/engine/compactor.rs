@@ -362,6 +362,9 @@ async fn announce(engine: &Engine, controls: &[Write<'_>]) {
 
 /// Step 5.
 async fn delete_replaced(engine: &Engine, replaced: &mut VecDeque<Replaced>) {
+    if !engine.may_delete() {
+        return;
+    }
     while let Some(oldest) = replaced.front_mut() {
         if !oldest.forgotten {
             if !engine.with_core(|core| core.nobody_reads_before(oldest.since)) {

@@ -49,7 +49,7 @@ mod sweep;
 
 pub use compactor::CompactionReport;
 pub use flusher::Stopped;
-pub use ownership::{Claim, Succession};
+pub use ownership::Claim;
 pub use recovery::{OpenError, Recovered};
 
 use crate::clock::Clock;

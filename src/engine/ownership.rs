@@ -24,6 +24,7 @@
 use super::lease::{Lease, Signs, Verdict, Watch};
 use super::recovery::{OpenError, in_time, refuse_newer, refuse_newer_entries};
 use super::{Engine, Stopped};
+use crate::config::Succession;
 use crate::layout::{FormatError, NodeId, ObjectName, Owner, View};
 use crate::storage::StoreError;
 use crate::storage::resilient::Decided;
@@ -33,18 +34,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
-
-/// How a start comes after the owner of the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Succession {
-    /// When the owner has ended, or has been silent for a lease. One that lives is left alone.
-    #[default]
-    AfterSilence,
-    /// At once: somebody knows that the owner's process has stopped.
-    AtOnce,
-    /// As after silence, but a living owner is waited for, however long it lives.
-    WhenItEnds,
-}
 
 /// What a start on a shared store says of itself.
 #[derive(Debug, Clone)]

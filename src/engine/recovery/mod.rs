@@ -459,6 +459,7 @@ impl Recovery<'_> {
         self.entries.insert(self.own);
         let entries = std::mem::take(&mut self.entries);
         self.leftovers.extend(sweep::superseded_entries(entries, newest_listed));
+        self.leftovers.extend(sweep::superseded_views(engine).await?);
         sweep::delete(engine, std::mem::take(&mut self.leftovers)).await?;
         Ok(())
     }
