@@ -6,7 +6,7 @@
 use crate::clock::{Clock, SystemClock};
 use crate::command;
 use crate::config::{self, Effective, LogLevel, Settings, Succession, YesNo};
-use crate::connection::listener::Bound;
+use crate::connection::listener::{BindError, Bound};
 use crate::engine::core::compaction::CompactionLimits;
 use crate::engine::{Claim, Engine, EngineOptions, OpenError, Recovered, Stopped};
 use crate::layout::Owner;
@@ -52,6 +52,12 @@ impl From<io::Error> for NodeError {
     }
 }
 
+impl From<BindError> for NodeError {
+    fn from(error: BindError) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// Runs a node until it is told to end. `set_log_level` is called when CONFIG SET has
 /// changed that.
 ///
@@ -65,17 +71,30 @@ pub async fn run(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let Effective { mut settings, file, succession, .. } = effective;
     fit_to_file_limit(&mut settings);
-    let bound = Bound::to(&settings).map_err(NodeError)?;
+    let early = match Bound::to(&settings) {
+        // The predecessor on this machine has it, and lets go of it when it ends.
+        Err(BindError::InUse(_)) if succession == Succession::WhenItEnds => None,
+        bound => Some(bound?),
+    };
     println!("aft {}", env!("CARGO_PKG_VERSION"));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut rng = seeded_rng()?;
-    let claim = claim(&settings, bound.addresses(), succession, clock.wall_ms());
+    let addresses = early.as_ref().map(Bound::addresses);
+    let addresses = addresses.unwrap_or_else(|| {
+        let wanted = settings.listen.addresses().iter().map(ToString::to_string);
+        wanted.collect::<Vec<_>>().join(", ")
+    });
+    let claim = claim(&settings, addresses, succession, clock.wall_ms());
     let (engine, recovered) = tokio::select! {
         opened = open_engine(&settings, claim, &clock, &mut rng) => opened?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
     report(&recovered);
+    let bound = match early {
+        Some(bound) => bound,
+        None => Bound::to(&settings)?,
+    };
     let listeners = bound.listen().map_err(NodeError)?;
     let port = listeners.first().map_or(0, |listener| listener.address().port());
     let run_id = format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>());
