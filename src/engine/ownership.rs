@@ -245,9 +245,18 @@ impl Ownership {
     ) -> Result<T, OpenError> {
         let mut work = std::pin::pin!(work);
         loop {
-            match timeout(self.claim.lease / 3, &mut work).await {
-                Ok(done) => return done,
-                Err(_) => in_time(engine, self.renew(engine, 0)).await??,
+            if let Ok(done) = timeout(self.claim.lease / 3, &mut work).await {
+                return done;
+            }
+            // Both go on: the work may be about to create a view, too.
+            let mut renewed = std::pin::pin!(in_time(engine, self.renew(engine, 0)));
+            tokio::select! {
+                biased;
+                renewed = &mut renewed => renewed??,
+                done = &mut work => {
+                    renewed.await??;
+                    return done;
+                }
             }
         }
     }
