@@ -55,6 +55,8 @@ pub(super) struct Ownership {
     /// The newest view that is ours; held while the next one is created.
     number: tokio::sync::Mutex<u64>,
     watched: Mutex<Option<Watched>>,
+    /// The lease of an owner that was taken for dead on somebody's word.
+    spared: Mutex<Option<Duration>>,
     /// From then on what earlier logs hold may be deleted: the monotonic time in milliseconds.
     delete_from_ms: AtomicU64,
 }
@@ -80,6 +82,7 @@ impl Ownership {
             claim,
             number: tokio::sync::Mutex::default(),
             watched: Mutex::default(),
+            spared: Mutex::default(),
             delete_from_ms: AtomicU64::new(0),
         }
     }
@@ -108,7 +111,7 @@ impl Ownership {
                 None => (0, None),
                 Some((number, view)) if view.released => (number, None),
                 Some((number, view)) if self.claim.succession == Succession::AtOnce => {
-                    self.spare_logs(engine, &view);
+                    self.spare_logs_of(&view);
                     (number, None)
                 }
                 Some((_, view)) if !waits && lives => {
@@ -142,9 +145,10 @@ impl Ownership {
 
     /// If the word was wrong that the owner has stopped, it has to find its log sealed: for as
     /// long as it may believe the store.
-    fn spare_logs(&self, engine: &Engine, view: &View) {
-        let until = engine.clock.monotonic() + Duration::from_millis(view.lease_ms);
-        self.delete_from_ms.store(until.as_millis() as u64, Ordering::Relaxed);
+    fn spare_logs_of(&self, view: &View) {
+        let lease = Duration::from_millis(view.lease_ms);
+        *self.spared.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
+        self.delete_from_ms.store(u64::MAX, Ordering::Relaxed);
     }
 
     /// Whether what earlier logs hold may be deleted.
@@ -261,14 +265,18 @@ impl Ownership {
         }
     }
 
-    /// Returns when the owner before has surely stopped to answer, given where this start has
-    /// found the ends of the logs that nobody had closed before.
+    /// The logs there are have been closed, and `ends` is where this start has found those that
+    /// nobody had closed before. Returns when the owner before has surely stopped to answer.
     pub(super) async fn wait_for_silence(&self, engine: &Engine, ends: &BTreeMap<NodeId, u64>) {
+        let now = engine.clock.monotonic();
+        if let Some(lease) = *self.spared.lock().unwrap_or_else(PoisonError::into_inner) {
+            let until_ms = (now + lease).as_millis() as u64;
+            self.delete_from_ms.store(until_ms, Ordering::Relaxed);
+        }
         let Some(Watched { watch, known }) = self.watched() else { return };
         let unseen = |(node, end): (&NodeId, &u64)| {
             *end > 0 && known.get(node).is_none_or(|known| known < end)
         };
-        let now = engine.clock.monotonic();
         let serve_at = watch.may_serve_at(!ends.iter().any(unseen), now);
         sleep(serve_at.saturating_sub(now)).await;
     }
