@@ -157,12 +157,7 @@ impl Ownership {
     }
 
     /// Watches the owner of a view until something can be concluded.
-    async fn watch(
-        &self,
-        engine: &Engine,
-        number: u64,
-        view: &View,
-    ) -> Result<Ending, OpenError> {
+    async fn watch(&self, engine: &Engine, number: u64, view: &View) -> Result<Ending, OpenError> {
         let mut known = BTreeMap::new();
         look(engine, &mut known).await?;
         let newest = |known: &BTreeMap<NodeId, u64>| {

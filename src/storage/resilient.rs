@@ -203,11 +203,7 @@ impl ResilientStore {
     }
 
     /// All names with a prefix behind `after`, in order.
-    pub async fn list_after(
-        &self,
-        prefix: &str,
-        after: String,
-    ) -> Result<Vec<String>, StoreError> {
+    pub async fn list_after(&self, prefix: &str, after: String) -> Result<Vec<String>, StoreError> {
         /// Names asked for at a time; S3 gives no more.
         const PAGE: usize = 1000;
         let mut names: Vec<String> = Vec::new();

@@ -206,7 +206,12 @@ pub(crate) fn a_planned_restart_hands_over_under_load(backing: &Backing) {
         let counted = client.run(&["GET", &format!("n{n}")]).text().expect("a counter");
         let counted: u64 = counted.parse().expect("a number");
         assert!(counted >= told.done, "{counted} of {} that were acknowledged", told.done);
-        assert!(counted <= told.done + told.unknown, "{counted}: {} and {}", told.done, told.unknown);
+        assert!(
+            counted <= told.done + told.unknown,
+            "{counted}: {} and {}",
+            told.done,
+            told.unknown
+        );
     }
     let gap = told.iter().map(|told| told.longest_gap).max().unwrap_or_default();
     println!("{}: a planned restart, longest wait of {CLIENTS} clients {gap:?}", backing.store());

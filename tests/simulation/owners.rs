@@ -10,8 +10,8 @@ use aft::clock::Clock;
 use aft::config::Succession;
 use aft::engine::core::{Core, Health};
 use aft::engine::gate::Outcome;
-use aft::engine::{Claim, Engine, EngineOptions, OpenError};
 use aft::engine::version::Value;
+use aft::engine::{Claim, Engine, EngineOptions, OpenError};
 use aft::layout::{Commit, Owner};
 use aft::storage::resilient::{ResilientStore, RetryPolicy};
 use aft::storage::{Created, Limits, Store, StoreError, StoreFuture};
@@ -207,7 +207,8 @@ async fn write_for_ever(engine: &Engine, book: &Book, mut rng: StdRng) -> ! {
 async fn read_for_ever(engine: &Engine, book: &Book, terms: Terms, mut rng: StdRng) -> ! {
     loop {
         sleep(ms(&mut rng, 1..40)).await;
-        let read = engine.with_core(|core| answers(core).then(|| count(core, View::Visible, false)));
+        let read =
+            engine.with_core(|core| answers(core).then(|| count(core, View::Visible, false)));
         let mut told = book.lock().unwrap();
         match read {
             None => told.hit("reads refused"),

@@ -37,7 +37,8 @@ impl Core {
     /// Asks for a group, if nothing has been sent for so long that others might take this node for
     /// dead.
     pub fn show_life(&mut self) {
-        let is_due = self.lease.as_ref().is_some_and(|lease| lease.sign_is_due(self.now.monotonic()));
+        let is_due =
+            self.lease.as_ref().is_some_and(|lease| lease.sign_is_due(self.now.monotonic()));
         let under_way = self.cut.front().is_some_and(|group| group.sent);
         if is_due && !under_way && self.health == Health::Serving {
             self.want_group();

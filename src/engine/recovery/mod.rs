@@ -467,7 +467,10 @@ impl Recovery<'_> {
 
 /// Nobody is served yet who could be told that the store doesn't answer: after the time in
 /// which a read must succeed the start fails.
-pub(super) async fn in_time<T>(engine: &Engine, create: impl Future<Output = T>) -> Result<T, StoreError> {
+pub(super) async fn in_time<T>(
+    engine: &Engine,
+    create: impl Future<Output = T>,
+) -> Result<T, StoreError> {
     let deadline = engine.store.read_deadline();
     tokio::time::timeout(deadline, create).await.map_err(|_| {
         let why = engine.store.last_failure().unwrap_or_else(|| "no answer".to_owned());
