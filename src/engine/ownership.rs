@@ -206,6 +206,7 @@ impl Ownership {
             Decided::Rejected(why) | Decided::Fatal(why) => {
                 return Err(StoreError::Fatal(why).into());
             }
+            Decided::Ours if released => None,
             // The name may have been free because newer ones have been there for long.
             Decided::Ours => {
                 Some(newest_number(engine, number).await?).filter(|newest| *newest > number)

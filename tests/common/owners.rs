@@ -2,8 +2,10 @@
 
 use super::backing::Backing;
 use super::client::Client;
+use super::proxy::{Proxy, Weather};
 use super::resp::Reply;
 use super::server::{Options, Server, StartError, free_port};
+use super::stores::{address, impatient, through};
 use super::wait::{self, PATIENCE};
 use rustix::process::{Signal, kill_process};
 use std::net::SocketAddr;
@@ -18,6 +20,13 @@ const LEASE: Duration = Duration::from_secs(2);
 fn node(backing: &Backing) -> Options {
     let extra = ["--lease-ms".to_owned(), LEASE.as_millis().to_string()].to_vec();
     Options { extra, ..Options::on(backing) }
+}
+
+/// The same behind a network that can fail.
+fn node_through(backing: &Backing, proxy: &Proxy) -> Options {
+    let mut options = node(backing);
+    options.extra.extend(through(backing, proxy.addr()).extra);
+    options
 }
 
 fn with(flag: &str, mut options: Options) -> Options {
@@ -214,7 +223,9 @@ pub(crate) fn a_planned_restart_hands_over_under_load(backing: &Backing) {
         );
     }
     let gap = told.iter().map(|told| told.longest_gap).max().unwrap_or_default();
-    println!("{}: a planned restart, longest wait of {CLIENTS} clients {gap:?}", backing.store());
+    let recovered = second.stdout().into_iter().find(|line| line.starts_with("recovered"));
+    let recovered = recovered.unwrap_or_default();
+    println!("{}: a planned restart, longest wait {gap:?}, {recovered}", backing.store());
     assert!(second.said().contains("waiting"), "{}", second.said());
 }
 
@@ -237,11 +248,12 @@ pub(crate) fn a_planned_restart_keeps_its_port(backing: &Backing) {
 /// The store is away for longer than a lease: nothing is read that may be old, and when it is
 /// back all goes on by itself.
 pub(crate) fn reads_end_with_the_lease_and_begin_again(backing: &Backing) {
-    let options = super::stores::impatient(node(backing));
+    let proxy = Proxy::start(address(backing));
+    let options = impatient(node_through(backing, &proxy));
     let server = Server::start(&options);
     let mut client = server.client();
     assert_eq!(client.cmd("SET k v"), Reply::ok());
-    backing.kill_9();
+    proxy.set(Weather::Cut);
     let reply = wait::until("reads end", PATIENCE, || {
         let reply = client.cmd("GET k");
         if reply == Reply::bulk("v") { None } else { Some(reply) }
@@ -253,7 +265,7 @@ pub(crate) fn reads_end_with_the_lease_and_begin_again(backing: &Backing) {
     assert_eq!(client.cmd("EXEC").error_code().as_deref(), Some("EXECABORT"));
     assert!(client.cmd("INFO aft").text().expect("text").contains("health:silent"));
     assert_eq!(client.cmd("PING"), Reply::Simple(b"PONG".to_vec()));
-    backing.restart();
+    proxy.set(Weather::Fair);
     wait::until("reads begin again", PATIENCE, || {
         (client.cmd("GET k") == Reply::bulk("v")).then_some(())
     });
@@ -262,18 +274,19 @@ pub(crate) fn reads_end_with_the_lease_and_begin_again(backing: &Backing) {
 
 /// Who is sure of being alone may read on.
 pub(crate) fn stale_reads_are_a_setting(backing: &Backing) {
-    let mut options = super::stores::impatient(node(backing));
+    let proxy = Proxy::start(address(backing));
+    let mut options = impatient(node_through(backing, &proxy));
     options.extra.extend(["--stale-reads", "yes"].map(str::to_owned));
     let server = Server::start(&options);
     let mut client = server.client();
     assert_eq!(client.cmd("SET k v"), Reply::ok());
-    backing.kill_9();
-    let killed = wait::now();
-    while killed.elapsed() < LEASE * 2 {
+    proxy.set(Weather::Cut);
+    let cut = wait::now();
+    while cut.elapsed() < LEASE * 2 {
         assert_eq!(client.cmd("GET k"), Reply::bulk("v"));
         wait::pause(Duration::from_millis(50));
     }
-    backing.restart();
+    proxy.set(Weather::Fair);
     wait::until("writes are taken again", PATIENCE, || {
         (client.cmd("SET k w") == Reply::ok()).then_some(())
     });
