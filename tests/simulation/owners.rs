@@ -52,9 +52,16 @@ struct Service {
     objects: Arc<Mutex<BTreeMap<String, (Bytes, Instant)>>>,
     rng: Arc<Mutex<StdRng>>,
     terms: Terms,
+    /// Listings show of logs what was there at this moment, and nothing that came later.
+    logs_shown_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Service {
+    fn new(terms: Terms, rng: StdRng) -> Self {
+        let rng = Arc::new(Mutex::new(rng));
+        Self { objects: Arc::default(), rng, terms, logs_shown_until: Arc::default() }
+    }
+
     fn request<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut BTreeMap<String, (Bytes, Instant)>, Instant) -> T + Send + 'static,
@@ -125,8 +132,10 @@ impl Store for Service {
         limit: usize,
     ) -> StoreFuture<'a, Vec<String>> {
         let (prefix, after) = (prefix.to_owned(), after.to_owned());
+        let shown_until =
+            if prefix == "log/" { *self.logs_shown_until.lock().unwrap() } else { None };
         self.request(move |objects, _| {
-            let now = virtual_now();
+            let now = shown_until.unwrap_or_else(virtual_now);
             let shown = objects.iter().filter(|(_, (_, listed_from))| *listed_from <= now);
             let names = shown.map(|(name, _)| name.clone());
             names.filter(|name| name.starts_with(&prefix) && *name > after).take(limit).collect()
@@ -300,8 +309,7 @@ fn race(seed: u64, stale_reads: bool) -> Told {
         let listing_lag_ms = [0, 0, 300, 5_000][rng.random_range(0..4)];
         let wrong_words = !stale_reads && rng.random_bool(0.3);
         let terms = Terms { wrong_words, listing_lag_ms, stale_reads };
-        let objects = Arc::default();
-        let service = Service { objects, rng: Arc::new(Mutex::new(fork(&mut rng))), terms };
+        let service = Service::new(terms, fork(&mut rng));
         let book = Book::default();
         let mut nodes = JoinSet::new();
         for number in 0..NODES {
@@ -365,4 +373,32 @@ fn of_many_that_race_no_two_serve() {
 fn reads_after_the_lease_are_caught() {
     let caught = (0..SEEDS).any(|seed| !race(seed, true).violations.is_empty());
     assert!(caught);
+}
+
+/// Listings that stand still make a start take a living owner for dead. It closes the log, finds
+/// there what it had not seen, and waits until that owner's lease is over: the owner may answer.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_has_missed_signs_of_life_waits_for_another_lease() {
+    let terms = Terms { wrong_words: false, listing_lag_ms: 0, stale_reads: false };
+    let mut rng = StdRng::seed_from_u64(1);
+    let service = Service::new(terms, fork(&mut rng));
+    let owner = open(&service, Succession::AfterSilence, 1, &mut rng).await.unwrap();
+    *service.logs_shown_until.lock().unwrap() = Some(virtual_now());
+    let (running, book, writer) = (Arc::clone(&owner), Book::default(), fork(&mut rng));
+    let acknowledged = Arc::clone(&book);
+    let serving = tokio::spawn(async move {
+        tokio::select! {
+            biased;
+            _ = running.run() => {}
+            _ = write_for_ever(&running, &book, writer) => {}
+        }
+        virtual_now()
+    });
+    let began = virtual_now();
+    let next = open(&service, Succession::AfterSilence, 2, &mut rng).await.unwrap();
+    let closed_out = serving.await.unwrap();
+    assert!(closed_out - began >= LEASE, "{:?}", closed_out - began);
+    assert!(virtual_now() - closed_out >= LEASE / 20 * 19, "{:?}", virtual_now() - closed_out);
+    let (value, _) = next.with_core(|core| count(core, View::Visible, false));
+    assert!(value > 0 && value >= acknowledged.lock().unwrap().newest());
 }
