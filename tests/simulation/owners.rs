@@ -44,6 +44,8 @@ struct Terms {
     /// How late listings are at most, in milliseconds.
     listing_lag_ms: u64,
     stale_reads: bool,
+    /// Compaction moves something whenever it can, and begins new logs for that.
+    compacts: bool,
 }
 
 /// A store in a service: each request is carried out at one instant, whatever becomes of its sender.
@@ -239,11 +241,11 @@ async fn open(
     let policy = RetryPolicy { attempt_timeout: Duration::from_secs(1), ..RetryPolicy::default() };
     let store = ResilientStore::new(Arc::new(service.clone()), policy, rng);
     let clock: Arc<dyn Clock> = Arc::new(SimClock::new(virtual_now(), Arc::default()));
-    let options = EngineOptions {
-        compaction: EAGER,
-        commit_deadline: Duration::from_secs(3),
-        ..EngineOptions::default()
-    };
+    let mut options =
+        EngineOptions { commit_deadline: Duration::from_secs(3), ..EngineOptions::default() };
+    if service.terms.compacts {
+        options.compaction = EAGER;
+    }
     let owner = Owner { address: format!("node {number}"), ..Owner::default() };
     let stale_reads = service.terms.stale_reads;
     let claim = Claim { owner, lease: LEASE, succession, stale_reads };
@@ -308,7 +310,7 @@ fn race(seed: u64, stale_reads: bool) -> Told {
         let mut rng = StdRng::seed_from_u64(seed);
         let listing_lag_ms = [0, 0, 300, 5_000][rng.random_range(0..4)];
         let wrong_words = !stale_reads && rng.random_bool(0.3);
-        let terms = Terms { wrong_words, listing_lag_ms, stale_reads };
+        let terms = Terms { wrong_words, listing_lag_ms, stale_reads, compacts: true };
         let service = Service::new(terms, fork(&mut rng));
         let book = Book::default();
         let mut nodes = JoinSet::new();
@@ -379,7 +381,8 @@ fn reads_after_the_lease_are_caught() {
 /// there what it had not seen, and waits until that owner's lease is over: the owner may answer.
 #[tokio::test(start_paused = true)]
 async fn a_start_that_has_missed_signs_of_life_waits_for_another_lease() {
-    let terms = Terms { wrong_words: false, listing_lag_ms: 0, stale_reads: false };
+    let terms =
+        Terms { wrong_words: false, listing_lag_ms: 0, stale_reads: false, compacts: false };
     let mut rng = StdRng::seed_from_u64(1);
     let service = Service::new(terms, fork(&mut rng));
     let owner = open(&service, Succession::AfterSilence, 1, &mut rng).await.unwrap();
