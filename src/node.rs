@@ -71,30 +71,18 @@ pub async fn run(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let Effective { mut settings, file, succession, .. } = effective;
     fit_to_file_limit(&mut settings);
-    let early = match Bound::to(&settings) {
-        // The predecessor on this machine has it, and lets go of it when it ends.
-        Err(BindError::InUse(_)) if succession == Succession::WhenItEnds => None,
-        bound => Some(bound?),
-    };
+    let early = take_addresses(&settings, succession)?;
     println!("aft {}", env!("CARGO_PKG_VERSION"));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut rng = seeded_rng()?;
-    let addresses = early.as_ref().map(Bound::addresses);
-    let addresses = addresses.unwrap_or_else(|| {
-        let wanted = settings.listen.addresses().iter().map(ToString::to_string);
-        wanted.collect::<Vec<_>>().join(", ")
-    });
-    let claim = claim(&settings, addresses, succession, clock.wall_ms());
+    let claim = claim(&settings, early.as_ref(), succession, clock.wall_ms());
     let (engine, recovered) = tokio::select! {
         opened = open_engine(&settings, claim, &clock, &mut rng) => opened?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
     report(&recovered);
-    let bound = match early {
-        Some(bound) => bound,
-        None => Bound::to(&settings)?,
-    };
+    let bound = early.map_or_else(|| Bound::to(&settings), Ok)?;
     let listeners = bound.listen().map_err(NodeError)?;
     let port = listeners.first().map_or(0, |listener| listener.address().port());
     let run_id = format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>());
@@ -207,13 +195,27 @@ fn report(recovered: &Recovered) {
     }
 }
 
+/// Takes the addresses to serve, unless a predecessor on this machine has them that is waited for:
+/// it lets go of them when it ends.
+fn take_addresses(settings: &Settings, succession: Succession) -> Result<Option<Bound>, BindError> {
+    match Bound::to(settings) {
+        Err(BindError::InUse(_)) if succession == Succession::WhenItEnds => Ok(None),
+        bound => bound.map(Some),
+    }
+}
+
 /// What the node says of itself on a store that others can reach, too.
 fn claim(
     settings: &Settings,
-    address: String,
+    early: Option<&Bound>,
     succession: Succession,
     started_ms: u64,
 ) -> Option<Claim> {
+    let wanted = || {
+        let wanted = settings.listen.addresses().iter().map(ToString::to_string);
+        wanted.collect::<Vec<_>>().join(", ")
+    };
+    let address = early.map_or_else(wanted, Bound::addresses);
     let (host, process) = (machine::host_name(), std::process::id());
     settings.store.is_shared().then(|| Claim {
         owner: Owner { address, host, process, started_ms },

@@ -77,10 +77,6 @@ pub(crate) const MAY_SLEEP: &[MaySleep] = &[
         _why: "virtual time: tests/simulation/world.rs begins with the clock paused",
     },
     MaySleep {
-        path: "tests/simulation/owners.rs",
-        _why: "virtual time: it begins with the clock paused",
-    },
-    MaySleep {
         path: "tests/simulation/store.rs",
         _why: "virtual time: tests/simulation/world.rs begins with the clock paused",
     },

@@ -50,8 +50,8 @@ impl Core {
         if group.builder.is_empty() {
             group.largest_commit = largest;
         }
-        if let Some(lease) = &mut self.lease {
-            lease.sent(group.sent_at);
+        if let Some(terms) = &mut self.lease {
+            terms.lease.sent(group.sent_at);
         }
         let position = acked + at as u64 + 1;
         let header = Header::new(Kind::Group, 0, node, position - log_begins);
@@ -76,8 +76,8 @@ impl Core {
             return;
         };
         self.acked += 1;
-        if let Some(lease) = &mut self.lease {
-            lease.acknowledged(group.sent_at);
+        if let Some(terms) = &mut self.lease {
+            terms.lease.acknowledged(group.sent_at);
         }
         let (values_offset, bytes) = group.extent;
         let place = (self.node, self.acked - self.log_begins);

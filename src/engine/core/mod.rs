@@ -34,7 +34,6 @@ mod values;
 use super::gate::Gate;
 use super::index::{Entry, EntryId, Index, Share, hash_key};
 use super::interactive::{Outcomes, Refusals, Registry};
-use super::lease::Lease;
 use super::now::Now;
 use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Version};
 pub use census::Census;
@@ -381,9 +380,7 @@ pub struct Core {
     /// What all data may take; 0 is no limit.
     memory_bytes_max: u64,
     /// On a shared store.
-    lease: Option<Lease>,
-    /// Whether reads go on when that is over.
-    stale_reads: bool,
+    lease: Option<leased::Terms>,
 }
 
 impl Core {
@@ -428,7 +425,6 @@ impl Core {
             cache_bytes: options.cache_bytes,
             memory_bytes_max: 0,
             lease: None,
-            stale_reads: false,
         }
     }
 
