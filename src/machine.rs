@@ -100,6 +100,11 @@ fn kilobytes(text: &str, name: &str) -> u64 {
     number.unwrap_or(0) * 1024
 }
 
+/// What this machine is called, for messages.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

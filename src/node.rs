@@ -5,10 +5,11 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::command;
-use crate::config::{self, Effective, LogLevel, Settings};
-use crate::connection::listener::Bound;
+use crate::config::{self, Effective, LogLevel, Settings, Succession, YesNo};
+use crate::connection::listener::{BindError, Bound};
 use crate::engine::core::compaction::CompactionLimits;
-use crate::engine::{Engine, EngineOptions, OpenError, Recovered, Stopped};
+use crate::engine::{Claim, Engine, EngineOptions, OpenError, Recovered, Stopped};
+use crate::layout::Owner;
 use crate::machine;
 use crate::server::Server;
 use crate::server::rates::Readings;
@@ -51,6 +52,12 @@ impl From<io::Error> for NodeError {
     }
 }
 
+impl From<BindError> for NodeError {
+    fn from(error: BindError) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// Runs a node until it is told to end. `set_log_level` is called when CONFIG SET has
 /// changed that.
 ///
@@ -62,18 +69,20 @@ pub async fn run(
 ) -> Result<(), NodeError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let Effective { mut settings, file, .. } = effective;
+    let Effective { mut settings, file, succession, .. } = effective;
     fit_to_file_limit(&mut settings);
-    let bound = Bound::to(&settings).map_err(NodeError)?;
+    let early = take_addresses(&settings, succession)?;
     println!("aft {}", env!("CARGO_PKG_VERSION"));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut rng = seeded_rng()?;
+    let claim = claim(&settings, early.as_ref(), succession, clock.wall_ms());
     let (engine, recovered) = tokio::select! {
-        opened = open_engine(&settings, &clock, &mut rng) => opened?,
+        opened = open_engine(&settings, claim, &clock, &mut rng) => opened?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
     report(&recovered);
+    let bound = early.map_or_else(|| Bound::to(&settings), Ok)?;
     let listeners = bound.listen().map_err(NodeError)?;
     let port = listeners.first().map_or(0, |listener| listener.address().port());
     let run_id = format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>());
@@ -186,8 +195,39 @@ fn report(recovered: &Recovered) {
     }
 }
 
+/// Takes the addresses to serve, unless a predecessor on this machine has them that is waited for:
+/// it lets go of them when it ends.
+fn take_addresses(settings: &Settings, succession: Succession) -> Result<Option<Bound>, BindError> {
+    match Bound::to(settings) {
+        Err(BindError::InUse(_)) if succession == Succession::WhenItEnds => Ok(None),
+        bound => bound.map(Some),
+    }
+}
+
+/// What the node says of itself on a store that others can reach, too.
+fn claim(
+    settings: &Settings,
+    early: Option<&Bound>,
+    succession: Succession,
+    started_ms: u64,
+) -> Option<Claim> {
+    let wanted = || {
+        let wanted = settings.listen.addresses().iter().map(ToString::to_string);
+        wanted.collect::<Vec<_>>().join(", ")
+    };
+    let address = early.map_or_else(wanted, Bound::addresses);
+    let (host, process) = (machine::host_name(), std::process::id());
+    settings.store.is_shared().then(|| Claim {
+        owner: Owner { address, host, process, started_ms },
+        lease: Duration::from_millis(settings.lease_ms),
+        succession,
+        stale_reads: settings.stale_reads == YesNo::Yes,
+    })
+}
+
 async fn open_engine(
     settings: &Settings,
+    claim: Option<Claim>,
     clock: &Arc<dyn Clock>,
     rng: &mut StdRng,
 ) -> Result<(Arc<Engine>, Recovered), NodeError> {
@@ -207,6 +247,7 @@ async fn open_engine(
         read_deadline: Duration::from_millis(settings.read_deadline_ms),
     };
     let store = Arc::new(ResilientStore::new(store, policy, rng));
+    let connected = clock.monotonic().saturating_sub(started);
     let options = EngineOptions {
         databases: settings.databases as usize,
         group_bytes_max: settings.group_bytes_max as usize,
@@ -221,11 +262,16 @@ async fn open_engine(
         compaction: compaction_limits(settings),
         ..EngineOptions::default()
     };
-    let opened = Engine::open(store, Arc::clone(clock), options, rng).await;
+    let clock_of_engine = Arc::clone(clock);
+    let opened = match claim {
+        Some(claim) => Engine::open_shared(store, clock_of_engine, options, claim, rng).await,
+        None => Engine::open(store, clock_of_engine, options, rng).await,
+    };
     let (engine, mut recovered) = opened.map_err(|error: OpenError| {
         NodeError(format!("can't open {}: {error}", settings.store.shown()))
     })?;
-    recovered.took = clock.monotonic().saturating_sub(started);
+    // Not how long the store's owner was waited for.
+    recovered.took += connected;
     Ok((engine, recovered))
 }
 

@@ -383,7 +383,12 @@ fn space(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
 const DAMAGES_SHOWN_MAX: usize = 20;
 
 fn health(core: &Core) -> (&'static str, String) {
+    let silenced = core.silenced_for();
     match core.health() {
+        Health::Serving | Health::Refusing(_) if silenced.is_some() => {
+            let ms = silenced.unwrap_or_default().as_millis();
+            ("silent", format!("the store has not answered for {ms} ms, longer than the lease"))
+        }
         Health::Serving => ("serving", String::new()),
         Health::Refusing(why) => ("refusing", why.clone()),
         Health::Fenced(why) => ("fenced", why.clone()),

@@ -55,6 +55,7 @@ mod parse;
 mod redact;
 pub mod resend;
 mod scan;
+mod silence;
 mod slowlog;
 mod strings;
 pub mod transactions;
@@ -63,7 +64,7 @@ pub use acl::load_at_start as load_users;
 pub use measure::{begin_turn, end_turn};
 
 use crate::config::Settings;
-use crate::engine::core::{Core, Health, Missing};
+use crate::engine::core::{Core, Missing};
 use crate::engine::gate::Gate;
 use crate::layout::Commit;
 use crate::resp::Reply;
@@ -247,12 +248,6 @@ fn execute_now(
     if session.multi.is_some() && !command.flags.has(Flags::RUNS_IN_MULTI) {
         return enqueue(settings, session, command, request).into();
     }
-    if let Health::Fenced(why) = core.health()
-        && command.flags.has(Flags::DATA)
-    {
-        let text = format!("ERR this aft node was stopped: {why}");
-        return Reply::error(text).into();
-    }
     if let Some(gate) = inside::must_wait(session, core, command) {
         return Execution::Wait(gate);
     }
@@ -312,6 +307,9 @@ fn admit(
     if session.monitoring && command.flags.has(Flags::DATA) {
         // Redis takes whoever watches for a kind of replica.
         return Err(Reply::error("ERR Replica can't interact with the keyspace"));
+    }
+    if command.flags.has(Flags::DATA.and(Flags::EXEC)) {
+        silence::admit(core, command)?;
     }
     inside::admit(session, core, command)?;
     Ok(command)

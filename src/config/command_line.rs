@@ -15,6 +15,11 @@ pub(super) const CONFIG_VARIABLE: &str = "AFT_CONFIG";
 /// The flag that shows the settings instead of serving.
 pub(super) const PRINT_CONFIG: &str = "print-config";
 
+/// The flag that takes a shared store over at once.
+pub(super) const TAKEOVER: &str = "takeover";
+/// The flag that waits for the node that has a shared store.
+pub(super) const WAIT_FOR_HANDOVER: &str = "wait-for-handover";
+
 const ABOUT: &str = "A Redis-protocol server that gives serverless functions atomic fault \
                      tolerance over any durable store";
 
@@ -54,7 +59,7 @@ fn reason(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::UnknownArgument {
         let flags: Vec<String> = SETTINGS.iter().map(Setting::flag).collect();
         let all = flags.iter().map(String::as_str);
-        let all = all.chain([CONFIG, PRINT_CONFIG, "help", "version"]);
+        let all = all.chain([CONFIG, PRINT_CONFIG, TAKEOVER, WAIT_FOR_HANDOVER, "help", "version"]);
         return match argument.strip_prefix("--").map(|flag| nearest(flag, all)) {
             Some(Some(meant)) => format!("{argument} is not a flag: did you mean --{meant}?"),
             _ => format!("'{argument}' is not understood: every setting is a --flag"),
@@ -80,6 +85,25 @@ fn command() -> Command {
             .long(PRINT_CONFIG)
             .action(ArgAction::SetTrue)
             .help("Shows the settings in force as TOML and where each came from, and ends"),
+        Arg::new(TAKEOVER)
+            .long(TAKEOVER)
+            .action(ArgAction::SetTrue)
+            .conflicts_with(WAIT_FOR_HANDOVER)
+            .help("Takes a shared store over at once: you know that the node that had it has stopped")
+            .long_help(
+                "Takes a shared store (Redis, S3, DynamoDB) over at once. It is your word that the \
+                 node that had it has stopped; should it not have, it is closed out, and may answer \
+                 old values until it notices. Without this flag a start waits until that node has \
+                 shown no sign of life for its --lease-ms.",
+            ),
+        Arg::new(WAIT_FOR_HANDOVER)
+            .long(WAIT_FOR_HANDOVER)
+            .action(ArgAction::SetTrue)
+            .help("Waits until the node that has a shared store ends, then serves")
+            .long_help(
+                "Waits until the node that has a shared store (Redis, S3, DynamoDB) ends, then \
+                 serves. Without this flag a start ends with an error where a node is alive.",
+            ),
     ];
     let defaults = Settings::default();
     Command::new("aft")

@@ -1,9 +1,12 @@
 //! Flags, environment and file become one `Settings`.
 
-use super::command_line::{self, Asked, CONFIG, CONFIG_VARIABLE, PRINT_CONFIG};
+use super::command_line::{
+    self, Asked, CONFIG, CONFIG_VARIABLE, PRINT_CONFIG, TAKEOVER, WAIT_FOR_HANDOVER,
+};
 use super::error::{ConfigError, Given, Origin};
 use super::print;
 use super::setting::{Kind, Setting};
+use super::succession::Succession;
 use super::table::{NEEDS, ORDERS, SETTINGS, Settings};
 use super::text::nearest;
 use clap::ArgMatches;
@@ -28,6 +31,8 @@ pub struct Effective {
     pub settings: Settings,
     /// The file that was read, an absolute path.
     pub file: Option<PathBuf>,
+    /// How it comes after the node that has the store.
+    pub succession: Succession,
     origins: HashMap<&'static str, Origin>,
 }
 
@@ -99,8 +104,12 @@ pub fn start(
         Asked::Text(text) => return Ok(Start::Print(text)),
         Asked::Matches(matches) => matches,
     };
-    let mut effective =
-        Effective { settings: Settings::default(), file: None, origins: HashMap::new() };
+    let mut effective = Effective {
+        settings: Settings::default(),
+        file: None,
+        succession: succession(&matches),
+        origins: HashMap::new(),
+    };
     // From the weakest to the strongest: each overwrites what it gives.
     if let Some((path, origin)) = config_file(&matches, env) {
         let file = read_file(&path).map_err(|error| ConfigError::File {
@@ -126,6 +135,14 @@ pub fn start(
         return Ok(Start::Print(print::print(&effective)));
     }
     Ok(Start::Serve(Box::new(effective)))
+}
+
+fn succession(matches: &ArgMatches) -> Succession {
+    match (matches.get_flag(TAKEOVER), matches.get_flag(WAIT_FOR_HANDOVER)) {
+        (true, _) => Succession::AtOnce,
+        (_, true) => Succession::WhenItEnds,
+        _ => Succession::AfterSilence,
+    }
 }
 
 fn config_file(

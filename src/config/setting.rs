@@ -150,6 +150,8 @@ pub enum Group {
     Transactions,
     /// How transactions reach the store.
     Engine,
+    /// Stores that other machines can reach, too.
+    SharedStores,
     /// The store that is a directory of this machine.
     EmbeddedStore,
     /// The store that is a Redis.
@@ -165,6 +167,7 @@ impl Group {
             Self::Tls => "TLS: connections that are encrypted",
             Self::Transactions => "Transactions: over many commands, and what became of them",
             Self::Engine => "Engine: how transactions reach the store",
+            Self::SharedStores => "Shared stores: Redis, S3, DynamoDB",
             Self::EmbeddedStore => "Embedded store",
             Self::RedisStore => "Redis as the store",
         }

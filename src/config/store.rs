@@ -77,6 +77,11 @@ impl Store {
         *self != Self::Memory
     }
 
+    /// Whether other machines can reach it, so that two nodes might meet there.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Redis(_) | Self::S3(_) | Self::DynamoDb(_))
+    }
+
     /// Its text without a password, for messages.
     pub fn shown(&self) -> String {
         without_password(&self.to_text())

@@ -307,6 +307,16 @@ settings! {
             "Old objects that are replaced by one base, in bytes; of a small store less, a 64th of what it may take.",
             "They are in memory while it is written, and commits share the store with it; smaller bases are more objects.";
     }
+    SharedStores {
+        lease_ms: u64 = 10_000,
+            milliseconds(100, DAY_MS), AtStart, None,
+            "For so long after its last sign of life nobody else takes the store over from a node, and for so long it answers.",
+            "Longer than most hiccups of a store or a network, short enough to wait for after a crash. A node that is idle writes a small object each third of it.";
+        stale_reads: YesNo = YesNo::No,
+            Kind::Choice(YesNo::WORDS), AtStart, None,
+            "Whether reads are answered when the store has not been reached for a lease.",
+            "By then another node may have taken over and written: an error is better than an old value. Who has one node for sure may prefer to read on.";
+    }
     EmbeddedStore {
         segment_bytes: u64 = 64 << 20,
             bytes(MIB, 4 * GIB), AtStart, None,

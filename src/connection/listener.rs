@@ -17,6 +17,23 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 /// system has the last word).
 const BACKLOG: u32 = 1024;
 
+/// Why addresses can't be taken: a message that names the address or the file and what is wrong
+/// with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BindError {
+    /// Another process has an address.
+    InUse(String),
+    /// Anything else, which time doesn't mend.
+    Wrong(String),
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::InUse(why) | Self::Wrong(why)) = self;
+        f.write_str(why)
+    }
+}
+
 /// Addresses taken, and not yet served, with what those served with TLS need.
 #[derive(Debug)]
 pub struct Bound(Vec<(TcpSocket, Option<Tls>)>);
@@ -25,9 +42,9 @@ impl Bound {
     /// Takes the addresses of the settings, those without TLS first.
     ///
     /// # Errors
-    /// A message that names the address or the file and what is wrong with it.
-    pub fn to(settings: &Settings) -> Result<Self, String> {
-        let tls = Tls::load(settings)?;
+    /// An address can't be taken, or a file of TLS is wrong.
+    pub fn to(settings: &Settings) -> Result<Self, BindError> {
+        let tls = Tls::load(settings).map_err(BindError::Wrong)?;
         let mut bound = Vec::new();
         for address in settings.listen.addresses() {
             bound.extend(take(address)?.into_iter().map(|socket| (socket, None)));
@@ -36,6 +53,13 @@ impl Bound {
             bound.extend(take(address)?.into_iter().map(|socket| (socket, tls.clone())));
         }
         Ok(Self(bound))
+    }
+
+    /// The addresses, for people: of a port that the system chose, the number.
+    pub fn addresses(&self) -> String {
+        let addresses = self.0.iter().filter_map(|(socket, _)| socket.local_addr().ok());
+        let addresses: Vec<String> = addresses.map(|address| address.to_string()).collect();
+        addresses.join(", ")
     }
 
     /// Lets clients connect; they wait until they are accepted.
@@ -53,8 +77,14 @@ impl Bound {
 }
 
 /// Takes an address, or several where its host has several.
-fn take(address: &ListenAddress) -> Result<Vec<TcpSocket>, String> {
-    let failed = |error: io::Error| format!("can't listen on {address}: {error}");
+fn take(address: &ListenAddress) -> Result<Vec<TcpSocket>, BindError> {
+    let failed = |error: io::Error| {
+        let why = format!("can't listen on {address}: {error}");
+        match error.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse(why),
+            _ => BindError::Wrong(why),
+        }
+    };
     let resolved = (address.host.as_str(), address.port).to_socket_addrs().map_err(failed)?;
     resolved.map(|address| bind(address).map_err(failed)).collect()
 }

@@ -389,6 +389,9 @@ async fn announce(engine: &Engine, controls: &[Write<'_>]) {
 
 /// The end of step 4, and step 5.
 async fn delete_replaced(engine: &Engine, replaced: &mut VecDeque<Replaced>) {
+    if !engine.may_delete() {
+        return;
+    }
     while let Some(oldest) = replaced.front_mut() {
         if let Some(controls) = &oldest.unsaid {
             announce(engine, controls).await;

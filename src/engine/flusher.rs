@@ -12,6 +12,7 @@
 //! | answers again                  | acknowledges the sent groups, takes writes again      |
 //! | will never take the object     | seals the name itself, so that it is certain; falls back to the visible state; goes on under a new node id |
 //! | has another's object there     | was replaced: pending writes are `UNCERTAIN`, stops   |
+//! | acknowledges, a lease too late | believes it once it has made sure that the store is still its own |
 
 use super::Engine;
 use super::core::{Core, Departure, Health};
@@ -193,6 +194,7 @@ async fn land(
     };
     match decided {
         Decided::Ours => {
+            believe(engine).await?;
             acknowledge(engine, flights);
             Ok(())
         }
@@ -205,6 +207,20 @@ async fn land(
             ),
         )),
         Decided::Fatal(why) => Err(fence(engine, why)),
+    }
+}
+
+/// Makes sure that what the store acknowledges counts. When our lease is over somebody may have
+/// closed our log, and compacted it away with the seal in it: then the store takes again what no
+/// log holds.
+async fn believe(engine: &Engine) -> Result<(), Stopped> {
+    let (holds, node) = engine.with_core(|core| (core.lease_holds(), core.node()));
+    if holds {
+        return Ok(());
+    }
+    match patiently(engine, engine.renew(node)).await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(fence(engine, format!("this node was replaced: {error}"))),
     }
 }
 
@@ -249,6 +265,7 @@ async fn seal_own(
         Decided::Ours => {}
         // An earlier attempt had arrived after all.
         Decided::Theirs(header) if header.nonce == refused.nonce => {
+            believe(engine).await?;
             acknowledge(engine, flights);
             return Ok(());
         }
@@ -259,7 +276,7 @@ async fn seal_own(
     }
     // Whatever of these arrives still lies behind the seal: it never counts.
     flights.clear();
-    let next = match patiently(engine, engine.create_node(node)).await {
+    let next = match patiently(engine, engine.begin_log(node)).await {
         Ok(next) => next,
         Err(error) => return Err(fence(engine, error.to_string())),
     };
@@ -291,7 +308,7 @@ async fn roll(engine: &Engine) -> Result<(), Stopped> {
         }
         Decided::Fatal(why) => return Err(fence(engine, why)),
     }
-    let next = match patiently(engine, engine.create_node(node)).await {
+    let next = match patiently(engine, engine.begin_log(node)).await {
         Ok(next) => next,
         Err(error) => return Err(fence(engine, error.to_string())),
     };

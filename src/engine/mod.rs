@@ -26,12 +26,15 @@
 //! | `flusher`   | brings groups to the store, several at a time, acknowledged in order     |
 //! | `compactor` | moves what is alive out of old objects, so that they can go              |
 //! | `sweep`     | deletes what nothing names                                               |
+//! | [`lease`]   | who may answer, in time; no I/O, no clock                                |
+//! | `ownership` | who may write to a store that several machines can reach                 |
 //! | `recovery`  | reads bases and logs, closes those of earlier starts, begins a new one   |
 
 pub mod core;
 pub mod gate;
 pub mod index;
 pub mod interactive;
+pub mod lease;
 pub mod now;
 pub mod version;
 pub mod writes;
@@ -39,16 +42,18 @@ pub mod writes;
 mod compactor;
 mod flusher;
 mod in_order;
+mod ownership;
 mod read;
 mod recovery;
 mod sweep;
 
 pub use compactor::CompactionReport;
 pub use flusher::Stopped;
+pub use ownership::Claim;
 pub use recovery::{OpenError, Recovered};
 
 use crate::clock::Clock;
-use crate::layout::{FormatError, Header, Kind, ObjectName};
+use crate::layout::{FormatError, Header, Kind, NodeId, ObjectName, VIEW_FORMAT};
 use crate::storage::StoreError;
 use crate::storage::resilient::{Decided, ResilientStore};
 use bytes::Bytes;
@@ -56,6 +61,8 @@ use core::compaction::CompactionLimits;
 use core::{Core, CoreOptions, Fetched, Health, Missing};
 use gate::Outcome;
 use in_order::InOrder;
+use lease::Lease;
+use ownership::Ownership;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::collections::HashSet;
@@ -151,6 +158,8 @@ pub struct Engine {
     damaged: AtomicBool,
     compaction_limits: Mutex<CompactionLimits>,
     logged: bool,
+    /// On a shared store.
+    ownership: Option<Ownership>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -160,8 +169,9 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Opens a node on a store: recovers what is there and begins a log of its own, which
-    /// is acknowledged when this returns. [`Engine::run`] must run from then on.
+    /// Opens a node on a store that no other process can have open: recovers what is there and
+    /// begins a log of its own, which is acknowledged when this returns. [`Engine::run`] must run
+    /// from then on.
     ///
     /// # Errors
     /// The store can't be used, or what it holds can't be read by this version.
@@ -171,6 +181,43 @@ impl Engine {
         options: EngineOptions,
         rng: &mut impl Rng,
     ) -> Result<(Arc<Self>, Recovered), OpenError> {
+        let engine = Self::new(store, clock, options, None, rng);
+        let recovered =
+            if engine.logged { recovery::recover(&engine).await? } else { Recovered::default() };
+        engine.damaged.store(!recovered.damages.is_empty(), Ordering::Relaxed);
+        Ok((engine, recovered))
+    }
+
+    /// The same on a store that others can reach, too: first it becomes the store's owner.
+    ///
+    /// # Errors
+    /// As for [`Engine::open`], or another process owns the store.
+    pub async fn open_shared(
+        store: Arc<ResilientStore>,
+        clock: Arc<dyn Clock>,
+        options: EngineOptions,
+        claim: Claim,
+        rng: &mut impl Rng,
+    ) -> Result<(Arc<Self>, Recovered), OpenError> {
+        let ownership = Ownership::new(claim);
+        let engine = Self::new(store, clock, options, Some(ownership), rng);
+        if let Some(ownership) = &engine.ownership {
+            ownership.take(&engine).await?;
+            let recovery = recovery::recover(&engine);
+            let recovered = ownership.while_starting(&engine, recovery).await?;
+            engine.damaged.store(!recovered.damages.is_empty(), Ordering::Relaxed);
+            return Ok((engine, recovered));
+        }
+        Ok((engine, Recovered::default()))
+    }
+
+    fn new(
+        store: Arc<ResilientStore>,
+        clock: Arc<dyn Clock>,
+        options: EngineOptions,
+        ownership: Option<Ownership>,
+        rng: &mut impl Rng,
+    ) -> Arc<Self> {
         let logged = store.limits().survives_process;
         let mut core = Core::new(CoreOptions {
             databases: options.databases,
@@ -183,7 +230,10 @@ impl Engine {
         });
         core.set_space(options.cache_bytes, options.memory_bytes_max);
         core.advance(clock.wall_ms(), clock.monotonic());
-        let engine = Arc::new(Self {
+        if let Some(claim) = ownership.as_ref().map(Ownership::claim) {
+            core.begin_lease(Lease::begin(claim.lease, clock.monotonic()), claim.stale_reads);
+        }
+        Arc::new(Self {
             core: Mutex::new(core),
             work: Notify::new(),
             room: Notify::new(),
@@ -204,11 +254,8 @@ impl Engine {
             damaged: AtomicBool::new(false),
             compaction_limits: Mutex::new(options.compaction),
             logged,
-        });
-        let recovered =
-            if logged { recovery::recover(&engine).await? } else { Recovered::default() };
-        engine.damaged.store(!recovered.damages.is_empty(), Ordering::Relaxed);
-        Ok((engine, recovered))
+            ownership,
+        })
     }
 
     /// Brings groups to the store, reaps expired keys and compacts until the node has to stop.
@@ -220,6 +267,7 @@ impl Engine {
             never = self.reap_for_ever() => never,
             never = compactor::run(self), if self.logged => never,
             never = sweep::run(self), if self.logged => never,
+            never = ownership::show_life(self), if self.ownership.is_some() => never,
         }
     }
 
@@ -390,6 +438,9 @@ impl Engine {
         seal.acked_through = seq - 1;
         let decided = self.create_marker(&name, seal).await;
         tracing::debug!(%name, ?decided, "sealed the log");
+        if let (Decided::Ours, Some(ownership)) = (decided, &self.ownership) {
+            ownership.release(self, node).await;
+        }
     }
 
     /// Creates an object that is a header and nothing else.
@@ -409,13 +460,38 @@ impl Engine {
                 StoreError::Fatal("no node ids are left in this store".to_owned())
             })?;
             let name = ObjectName::Node(node).to_string();
-            let marker = Header::new(Kind::Node, self.nonce(), node, 0);
+            let mut marker = Header::new(Kind::Node, self.nonce(), node, 0);
+            if self.ownership.is_some() {
+                // A program that knows nothing of views stays away from the store.
+                marker.format = VIEW_FORMAT;
+            }
             match self.create_marker(&name, marker).await {
                 Decided::Ours => return Ok(node),
                 Decided::Theirs(_) => {}
                 Decided::Rejected(why) | Decided::Fatal(why) => return Err(StoreError::Fatal(why)),
             }
         }
+    }
+
+    /// A log of our own to go on in, after that of `node`.
+    async fn begin_log(&self, node: NodeId) -> Result<NodeId, OpenError> {
+        let next = self.create_node(node).await?;
+        self.renew(next).await?;
+        Ok(next)
+    }
+
+    /// Makes sure that the store is ours.
+    async fn renew(&self, node: NodeId) -> Result<(), OpenError> {
+        match &self.ownership {
+            Some(ownership) => ownership.renew(self, node).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether what logs of earlier starts hold may be deleted.
+    fn may_delete(&self) -> bool {
+        let now = self.clock.monotonic();
+        self.ownership.as_ref().is_none_or(|ownership| ownership.may_delete(now))
     }
 
     fn nonce(&self) -> u128 {

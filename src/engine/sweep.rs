@@ -7,9 +7,11 @@
 //! draws the first id above all that are listed whose entry it can create. A listing may be
 //! late, but what it has shown once it shows from then on. So when one entry is seen in a
 //! listing, every later start draws above that; the entries below have nothing left to
-//! keep, and go. Those above stay, listed or not: the next start finds them in its way.
+//! keep, and go. Those above stay, listed or not: the next start finds them in its way. Views go by
+//! the same rule.
 
 use super::Engine;
+use super::ownership;
 use crate::layout::{NodeId, ObjectName};
 use crate::storage::StoreError;
 use std::collections::BTreeSet;
@@ -44,6 +46,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
         let everything = now >= sweep_at;
         // Where something is damaged all is left as it is.
         if engine.damaged.load(Ordering::Relaxed)
+            || !engine.may_delete()
             || !(everything || node - looked_at_entries >= ENTRIES_MAX)
         {
             continue;
@@ -62,6 +65,7 @@ async fn sweep(engine: &Engine, everything: bool) -> Result<(), StoreError> {
     let listed = engine.store.list(ObjectName::NODES).await?;
     let newest_listed = nodes(&listed).into_iter().next_back();
     delete(engine, superseded_entries(nodes(&listed), newest_listed)).await?;
+    delete(engine, superseded_views(engine).await?).await?;
     let prefixes = [ObjectName::LOGS, ObjectName::BASES];
     for prefix in prefixes.into_iter().filter(|_| everything) {
         let listed = engine.store.list(prefix).await?;
@@ -89,6 +93,17 @@ pub(super) fn superseded_entries(
     entries.pop_last();
     entries.retain(|node| Some(*node) < newest_listed);
     entries.into_iter().map(ObjectName::Node).collect()
+}
+
+/// The views before the newest one that a listing shows.
+pub(super) async fn superseded_views(engine: &Engine) -> Result<Vec<ObjectName>, StoreError> {
+    if engine.ownership.is_none() {
+        return Ok(Vec::new());
+    }
+    let listed = engine.store.list(ObjectName::VIEWS).await?;
+    let mut views: Vec<u64> = ownership::numbers(&listed).collect();
+    views.pop();
+    Ok(views.into_iter().map(ObjectName::View).collect())
 }
 
 /// Objects of earlier nodes that nothing names.

@@ -16,7 +16,7 @@ mod objects;
 mod report;
 mod survey;
 
-use crate::layout::{Header, ObjectName};
+use crate::layout::{Header, ObjectName, View};
 use crate::storage::{Store, StoreError};
 use keys::Keys;
 use objects::{Examined, examine};
@@ -81,6 +81,8 @@ pub struct Inspection {
     pub logs: u64,
     /// Process starts.
     pub starts: u64,
+    /// Who owns the store, if it is a shared one.
+    pub owner: Option<String>,
     /// Keys alive.
     pub keys: u64,
     /// Interactive transactions of which it is known that they have committed.
@@ -150,6 +152,11 @@ pub async fn inspect(
         found.objects += 1;
         if let Some(header) = &header {
             found.count(name, header, counts);
+            if let ObjectName::View(number) = name
+                && counts
+            {
+                found.owner = View::decode(number, &bytes).ok().map(|view| owner(&view));
+            }
             if counts && let Err(error) = keys.read(name, header, &bytes, &mut survey.known_ends) {
                 tracing::debug!(%name, %error, "its directory can't be read");
             }
@@ -169,10 +176,18 @@ pub async fn inspect(
     Ok(found)
 }
 
+fn owner(view: &View) -> String {
+    match view.released {
+        true => format!("nobody; the last was {}", view.owner),
+        false => view.owner.to_string(),
+    }
+}
+
 /// Whom a damaged object affects, if its directory can or can't be read.
 fn whom(name: ObjectName, counts: bool, whole_object: bool) -> &'static str {
     match name {
         ObjectName::Node(_) => "nobody: that it is there is all it says",
+        ObjectName::View(_) => "nobody: a start waits for a lease, or needs --takeover",
         _ if !counts => "nobody: it is not needed any more",
         _ if !whole_object => "keys whose values are in it",
         ObjectName::Base(..) => "all keys and outcomes in it: which, it could only tell itself",

@@ -83,6 +83,9 @@ pub fn statistics_text(found: &Inspection) -> String {
     for (name, figure) in statistics(found) {
         let _ = writeln!(out, "{name:<18} {figure}");
     }
+    if let Some(owner) = &found.owner {
+        let _ = writeln!(out, "{:<18} {owner}", "owner");
+    }
     for (name, bytes) in &found.largest {
         let _ = writeln!(out, "{:<18} {bytes} {name}", "large object");
     }
@@ -100,7 +103,8 @@ pub fn statistics_json(found: &Inspection) -> String {
         .iter()
         .map(|(name, bytes)| format!("{{\"object\":{},\"bytes\":{bytes}}}", string_json(name)));
     let largest = largest.collect::<Vec<_>>().join(",");
-    format!("{{{},\"largest\":[{largest}]}}\n", figures.join(","))
+    let owner = found.owner.as_ref().map_or("null".to_owned(), |owner| string_json(owner));
+    format!("{{{},\"owner\":{owner},\"largest\":[{largest}]}}\n", figures.join(","))
 }
 
 fn strings_json(strings: &[String]) -> String {

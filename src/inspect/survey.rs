@@ -16,6 +16,7 @@ pub(super) struct Survey {
     nodes: BTreeSet<NodeId>,
     logs: BTreeMap<NodeId, BTreeSet<u64>>,
     bases: BTreeSet<(NodeId, u64)>,
+    views: BTreeSet<u64>,
     pub(super) checkpoint: Checkpoint,
     /// Where logs end, as later ones have recorded.
     pub(super) known_ends: BTreeMap<NodeId, u64>,
@@ -35,6 +36,9 @@ impl Survey {
                 Ok(ObjectName::Base(node, number)) => {
                     survey.bases.insert((node, number));
                 }
+                Ok(ObjectName::View(number)) => {
+                    survey.views.insert(number);
+                }
                 _ => faults.push(Fault::new(&name, "not a name that aft writes", NOBODY)),
             }
         }
@@ -50,7 +54,8 @@ impl Survey {
             .iter()
             .flat_map(|(&node, seqs)| seqs.iter().map(move |&seq| ObjectName::Log(node, seq)));
         let nodes = self.nodes.iter().map(|&node| ObjectName::Node(node));
-        bases.chain(logs).chain(nodes).collect()
+        let views = self.views.iter().map(|&number| ObjectName::View(number));
+        bases.chain(logs).chain(nodes).chain(views).collect()
     }
 
     /// Whether a start would read it.
@@ -58,6 +63,7 @@ impl Survey {
         match name {
             ObjectName::Log(node, seq) => !self.checkpoint.replaces(node, seq),
             ObjectName::Base(node, number) => self.checkpoint.bases.contains(&(node, number)),
+            ObjectName::View(number) => self.views.last() == Some(&number),
             _ => true,
         }
     }
@@ -108,6 +114,8 @@ impl Survey {
     /// What is missing, and what is left over.
     pub(super) fn check(&self, headers: &BTreeMap<ObjectName, Header>, found: &mut Inspection) {
         self.check_entries(found);
+        let older = self.views.iter().rev().skip(1);
+        older.for_each(|&number| found.leave(ObjectName::View(number)));
         for &(node, number) in &self.checkpoint.bases {
             if !self.bases.contains(&(node, number)) {
                 let name = ObjectName::Base(node, number);

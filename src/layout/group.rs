@@ -2,7 +2,8 @@
 
 use super::codec::FormatError;
 use super::directory::{Commit, Directory, Place, Write, put_commit, put_write};
-use super::header::Header;
+use super::header::{Header, Kind};
+use super::view::View;
 use crate::rope::Rope;
 use crate::small_bytes::SmallBytes;
 use bytes::Bytes;
@@ -135,6 +136,10 @@ pub fn verify_object(object: &[u8]) -> Result<Header, FormatError> {
     let header = Header::decode(object)?;
     if header.object_bytes() != object.len() as u64 {
         return Err(FormatError::Length("object"));
+    }
+    if header.kind == Kind::View {
+        View::of_object(&header, object)?;
+        return Ok(header);
     }
     let mut directory = checked_directory(&header, object)?;
     let values = &object[header.values_offset() as usize..];

@@ -12,7 +12,7 @@
 //! | `log/<node>/<seq>`  | who finds data lost   | a [hole](Kind::Hole): the log goes on behind it      |
 //! | `blob/<node>/<n>`   | that node             | one value too large for a group (reserved)           |
 //! | `base/<node>/<n>`   | that node             | live versions moved out of old groups and bases      |
-//! | `view/<n>`          | who creates it first  | who may write (reserved: a shared store)             |
+//! | `view/<n>`          | who creates it first  | who may write to a shared store ([`View`])           |
 //!
 //! Every object begins with the same [`Header`]; a group goes on with its *directory*
 //! (what was committed, see [`directory`]) and its *values* (what is too large to stand
@@ -27,20 +27,22 @@
 //! ```
 //!
 //! So every byte of an object is covered by a checksum, and each part can be read and
-//! trusted alone. A format is read by every later version of aft; a higher
-//! [`FORMAT_VERSION`] than ours is refused.
+//! trusted alone. A format is read by every later version of aft; one above
+//! [`FORMAT_READ_MAX`] is refused.
 
 pub mod checkpoint;
 pub mod codec;
 pub mod directory;
 pub mod group;
 pub mod header;
+pub mod view;
 
 pub use checkpoint::Checkpoint;
 pub use codec::FormatError;
 pub use directory::{Commit, Control, Directory, Place, Predecessor, Write};
 pub use group::GroupBuilder;
 pub use header::{Header, Kind};
+pub use view::{Owner, VIEW_FORMAT, View};
 
 use std::fmt;
 use std::str::FromStr;
@@ -49,6 +51,10 @@ use std::str::FromStr;
 /// 3 has bases, and names the newest in each header; from 4 on bases keep what became of
 /// interactive transactions, which a program of before would forget.
 pub const FORMAT_VERSION: u16 = 4;
+
+/// The newest version that is read. Only what belongs to the views of a shared store is written
+/// in [`VIEW_FORMAT`]; a directory stays open to an older program.
+pub const FORMAT_READ_MAX: u16 = VIEW_FORMAT;
 
 /// A process start: unique in a store, drawn from 1 upwards, never used again.
 pub type NodeId = u32;
@@ -102,6 +108,8 @@ impl ObjectName {
     pub const LOGS: &'static str = "log/";
     /// The prefix of all bases.
     pub const BASES: &'static str = "base/";
+    /// The prefix of all views.
+    pub const VIEWS: &'static str = "view/";
 }
 
 impl ObjectName {

@@ -26,14 +26,35 @@ fn names_sort_as_their_numbers() {
 #[test]
 fn a_newer_format_says_so() {
     let mut header = Header::new(Kind::Seal, 1, 1, 1);
-    header.format = FORMAT_VERSION + 1;
+    header.format = FORMAT_READ_MAX + 1;
     let mut object = Vec::new();
     header.encode(&mut object);
-    assert_eq!(verify_object(&object), Err(FormatError::Newer(FORMAT_VERSION + 1)));
+    assert_eq!(verify_object(&object), Err(FormatError::Newer(FORMAT_READ_MAX + 1)));
     // A flipped bit in that field is damage: it must not stop a start.
     header.format = FORMAT_VERSION;
     object.clear();
     header.encode(&mut object);
-    object[8] = FORMAT_VERSION as u8 + 1;
+    object[8] = FORMAT_READ_MAX as u8 + 1;
     assert_eq!(verify_object(&object), Err(FormatError::Checksum("header")));
+}
+
+#[test]
+fn a_view_reads_back_and_no_flipped_bit_passes() {
+    let owner = Owner {
+        address: "10.0.0.5:6379".to_owned(),
+        host: "blue".to_owned(),
+        process: 4711,
+        started_ms: 1 << 40,
+    };
+    let view = View { owner, node: 7, lease_ms: 10_000, released: false };
+    let object = view.encode(3, 1 << 100, 5);
+    assert_eq!(View::decode(3, &object), Ok(view));
+    assert!(verify_object(&object).is_ok());
+    assert_eq!(View::decode(4, &object), Err(FormatError::Field("name in the header")));
+    for at in 0..object.len() * 8 {
+        let mut flipped = object.clone();
+        flipped[at / 8] ^= 1 << (at % 8);
+        assert!(View::decode(3, &flipped).is_err(), "bit {at}");
+        assert!(View::decode(3, &object[..at / 8]).is_err(), "cut at {}", at / 8);
+    }
 }

@@ -199,16 +199,21 @@ impl ResilientStore {
 
     /// All names with a prefix, in order.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.list_after(prefix, String::new()).await
+    }
+
+    /// All names with a prefix behind `after`, in order.
+    pub async fn list_after(&self, prefix: &str, after: String) -> Result<Vec<String>, StoreError> {
         /// Names asked for at a time; S3 gives no more.
         const PAGE: usize = 1000;
         let mut names: Vec<String> = Vec::new();
         loop {
-            let after = names.last().cloned().unwrap_or_default();
-            let page = self.persist(|| self.store.list(prefix, &after, PAGE), 0, false).await?;
+            let after = names.last().unwrap_or(&after);
+            let page = self.persist(|| self.store.list(prefix, after, PAGE), 0, false).await?;
             let Some(last) = page.last() else {
                 return Ok(names);
             };
-            if *last <= after {
+            if last <= after {
                 return Err(StoreError::Fatal(format!("listing {prefix} goes back to {last}")));
             }
             names.extend(page);

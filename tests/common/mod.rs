@@ -16,6 +16,7 @@ pub(crate) mod backing;
 pub(crate) mod client;
 pub(crate) mod differences;
 pub(crate) mod gate;
+pub(crate) mod owners;
 pub(crate) mod proxy;
 pub(crate) mod resp;
 pub(crate) mod seed;

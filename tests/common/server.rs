@@ -50,6 +50,9 @@ pub(crate) struct Options {
     /// What the server is started through (`prlimit …`, `nsenter …`): each must `exec`, so that
     /// the process we signal is the server.
     pub(crate) through: Vec<String>,
+    /// It is known that the node before it on a shared store has stopped: what a person says who
+    /// has killed it.
+    pub(crate) takeover: bool,
     /// Settings given as they are, in place of ours: for those that must be refused.
     pub(crate) extra: Vec<String>,
 }
@@ -68,6 +71,7 @@ impl Options {
             requirepass: None,
             commit_deadline_ms: None,
             through: Vec::new(),
+            takeover: false,
             extra: Vec::new(),
         }
     }
@@ -149,6 +153,7 @@ impl Options {
         set("output-buffer-bytes-max", self.output_buffer_bytes_max.map(str::to_owned));
         set("requirepass", self.requirepass.map(str::to_owned));
         set("commit-deadline-ms", self.commit_deadline_ms.map(|n| n.to_string()));
+        words.extend(self.takeover.then(|| "--takeover".to_owned()));
         words.extend(self.extra.iter().cloned());
         words
     }
@@ -269,8 +274,9 @@ impl Server {
     /// Starts on this server's directory and kills it while it may still be recovering.
     pub(crate) fn start_and_kill(options: &Options, after: std::time::Duration) {
         let log = Log::default();
-        let (child, ready) = Self::spawn(options, &log);
-        let mut server = Self { child, addr: ready.hint, options: options.clone(), log };
+        let options = Options { takeover: true, ..options.clone() };
+        let (child, ready) = Self::spawn(&options, &log);
+        let mut server = Self { child, addr: ready.hint, options, log };
         // Ready or not: what counts is that the moment of the kill is anywhere in the start.
         let _ = ready.addr.recv_timeout(after);
         server.kill_9();
@@ -330,7 +336,7 @@ impl Server {
 
     fn restart_on(&mut self, port: u16) {
         assert!(!self.is_running(), "stop it first");
-        let options = Options { port, ..self.options.clone() };
+        let options = Options { port, takeover: true, ..self.options.clone() };
         self.log.note("-- restart --");
         *self = Self::start_once(&options, self.log.clone())
             .unwrap_or_else(|error| panic!("no restart: {error:#?}"));
@@ -458,7 +464,7 @@ impl Log {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("its address").port()
 }

@@ -48,18 +48,6 @@ pub(crate) fn through(backing: &Backing, gate: SocketAddr) -> Options {
     at(&address_through(backing, gate))
 }
 
-/// The second to start ends the first, which says so and has lost nothing.
-pub(crate) fn the_second_node_ends_the_first(backing: &Backing) {
-    let mut first = Server::start(&Options::on(backing));
-    assert_eq!(first.client().cmd("SET k v"), Reply::ok());
-    let second = Server::start(&Options::on(backing));
-    let reply = first.client().cmd("SET k w");
-    assert_eq!(reply.error_code().as_deref(), Some("UNCERTAIN"), "{reply:?}");
-    assert_eq!(first.wait_for_exit().code(), Some(1));
-    assert!(first.said().contains("replaced"), "{}", first.said());
-    assert_eq!(second.client().cmd("GET k"), Reply::bulk("v"));
-}
-
 /// Nodes on these stores know nothing of each other, also after a crash; they are still there.
 pub(crate) fn share_a_service(stores: &[String]) -> Vec<Server> {
     let mut servers: Vec<Server> = stores.iter().map(|store| Server::start(&at(store))).collect();

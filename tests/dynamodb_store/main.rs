@@ -15,6 +15,7 @@ mod common;
 mod init;
 #[path = "../redis_store/load.rs"]
 mod load;
+mod owners;
 mod pieces;
 mod refused;
 mod running;

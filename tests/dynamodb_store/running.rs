@@ -5,7 +5,7 @@ use crate::common::gate::{self, Verdict};
 use crate::common::proxy::{Proxy, Weather};
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
-use crate::common::stores::{rights_go_and_come_back, the_second_node_ends_the_first};
+use crate::common::stores::rights_go_and_come_back;
 use crate::common::temp_dir::TempDir;
 use crate::common::wait::{self, PATIENCE};
 use crate::load::{Progress, under_load};
@@ -14,12 +14,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-#[test]
-fn two_nodes_on_one_store_by_mistake() {
-    let dir = TempDir::named("dynamodb-two");
-    the_second_node_ends_the_first(&Backing::dynamodb(dir.path()));
-}
 
 /// It can't serve what it has acknowledged, and must not write into what is not its own.
 #[test]

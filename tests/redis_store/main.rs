@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod network;
 mod outage;
+mod owners;
 mod refused;
 mod start;
 

@@ -12,6 +12,7 @@
 mod common;
 
 mod gate;
+mod owners;
 mod refused;
 mod running;
 

@@ -3,9 +3,7 @@
 use crate::common::backing::{self, Backing};
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
-use crate::common::stores::{
-    rights_go_and_come_back, share_a_service, the_second_node_ends_the_first,
-};
+use crate::common::stores::{rights_go_and_come_back, share_a_service};
 use crate::common::temp_dir::TempDir;
 use crate::common::wait::{self, PATIENCE};
 use crate::gate::{self, Verdict};
@@ -64,12 +62,6 @@ fn several_share_a_bucket_by_prefix() {
     let stores = ["store", "store2", "store/x"]
         .map(|prefix| backing.store().replace("aft-test/store", &format!("aft-test/{prefix}")));
     share_a_service(&stores);
-}
-
-#[test]
-fn two_nodes_on_one_store_by_mistake() {
-    let dir = TempDir::named("s3-two");
-    the_second_node_ends_the_first(&Backing::s3(dir.path()));
 }
 
 /// It can't serve what it has acknowledged, and must not write into what is not its own.

@@ -23,6 +23,7 @@ mod losses;
 mod model;
 mod naming;
 mod order;
+mod owners;
 mod pinned;
 mod planted;
 mod pressure;

@@ -45,9 +45,13 @@ impl Core {
         let at = self.cut.iter().position(|group| !group.sent)?;
         let group = self.cut.get_mut(at)?;
         group.sent = true;
+        group.sent_at = self.now.monotonic();
         group.bytes = group.builder.len();
         if group.builder.is_empty() {
             group.largest_commit = largest;
+        }
+        if let Some(terms) = &mut self.lease {
+            terms.lease.sent(group.sent_at);
         }
         let position = acked + at as u64 + 1;
         let header = Header::new(Kind::Group, 0, node, position - log_begins);
@@ -72,6 +76,9 @@ impl Core {
             return;
         };
         self.acked += 1;
+        if let Some(terms) = &mut self.lease {
+            terms.lease.acknowledged(group.sent_at);
+        }
         let (values_offset, bytes) = group.extent;
         let place = (self.node, self.acked - self.log_begins);
         let name = ObjectName::Log(place.0, place.1);

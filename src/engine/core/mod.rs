@@ -20,6 +20,7 @@ mod commits;
 pub mod compaction;
 mod groups;
 pub mod interactive;
+mod leased;
 pub mod ledger;
 mod look_ahead;
 mod memory;
@@ -250,6 +251,8 @@ struct PendingGroup {
     /// Where the values begin in the object, and how long that is, once it is sent.
     extent: (u64, u64),
     sent: bool,
+    /// When, by the monotonic time.
+    sent_at: Duration,
 }
 
 impl PendingGroup {
@@ -378,6 +381,8 @@ pub struct Core {
     cache_bytes: u64,
     /// What all data may take; 0 is no limit.
     memory_bytes_max: u64,
+    /// On a shared store.
+    lease: Option<leased::Terms>,
 }
 
 impl Core {
@@ -422,6 +427,7 @@ impl Core {
             compaction_called_at: None,
             cache_bytes: options.cache_bytes,
             memory_bytes_max: 0,
+            lease: None,
         }
     }
 

@@ -15,7 +15,8 @@
 //!    log goes on behind it, the loss is reported. Otherwise the gap is sealed; created means
 //!    that the log ends there, and nothing behind it was ever acknowledged. If the name turns
 //!    out to be taken, the group only showed late: it is read.
-//! 5. The new node's first group records the ends of all logs closed here, and names the
+//! 5. On a shared store the owner before may answer until its lease is over; that is waited for.
+//!    The new node's first group records the ends of all logs closed here, and names the
 //!    newest base. Nothing is served before that is acknowledged: a later recovery that sees
 //!    less of the old logs must not decide differently.
 //! 6. What lies behind the ends, has been replaced, or was never named is deleted, and the
@@ -30,7 +31,9 @@ use super::core::ledger::Held;
 use super::read::{Object, ReadAhead, read_object};
 use super::sweep;
 use super::version::ObjectId;
-use crate::layout::{Checkpoint, CommitId, Control, FormatError, Header, Kind, NodeId, ObjectName};
+use crate::layout::{
+    Checkpoint, CommitId, Control, FormatError, Header, Kind, NodeId, ObjectName, Owner,
+};
 use crate::storage::StoreError;
 use crate::storage::resilient::Decided;
 use bytes::Bytes;
@@ -68,6 +71,10 @@ pub enum OpenError {
         /// What is wrong with it.
         error: FormatError,
     },
+    /// Another process serves the store, and lives.
+    Owned(Box<Owner>),
+    /// Another process was first to take the store.
+    Outrun(Box<Owner>),
 }
 
 impl fmt::Display for OpenError {
@@ -75,6 +82,16 @@ impl fmt::Display for OpenError {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Format { name, error } => write!(f, "{name}: {error}"),
+            Self::Owned(owner) => write!(
+                f,
+                "{owner} serves it and is alive; one node at a time can: stop that one first, start \
+                 this one with --wait-for-handover, or give it another prefix"
+            ),
+            Self::Outrun(owner) => write!(
+                f,
+                "{owner} has taken it meanwhile; one node at a time can serve it, and this one has \
+                 written nothing since"
+            ),
         }
     }
 }
@@ -162,7 +179,7 @@ pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
 }
 
 /// An object of a newer format than ours must not be touched, nor anything beside it.
-async fn refuse_newer(engine: &Engine, name: ObjectName) -> Result<(), OpenError> {
+pub(super) async fn refuse_newer(engine: &Engine, name: ObjectName) -> Result<(), OpenError> {
     match read_object(engine, name).await? {
         Object::Damaged(error @ FormatError::Newer(_)) => {
             Err(OpenError::Format { name: name.to_string(), error })
@@ -178,6 +195,11 @@ async fn entries(engine: &Engine) -> Result<BTreeSet<NodeId>, OpenError> {
         refuse_newer(engine, ObjectName::Node(newest)).await?;
     }
     Ok(entries)
+}
+
+/// Nothing may be written where the newest start was one of a newer format.
+pub(super) async fn refuse_newer_entries(engine: &Engine) -> Result<(), OpenError> {
+    entries(engine).await.map(drop)
 }
 
 impl Recovery<'_> {
@@ -383,6 +405,9 @@ impl Recovery<'_> {
     /// Step 5.
     async fn begin(&mut self) -> Result<(), OpenError> {
         let engine = self.engine;
+        if let Some(ownership) = &engine.ownership {
+            ownership.wait_for_silence(engine, &self.closed).await;
+        }
         let controls: Vec<Control> =
             self.closed.iter().map(|(&node, &end)| Control::LogClosed { node, end }).collect();
         let departure = engine.with_core(|core| {
@@ -393,6 +418,10 @@ impl Recovery<'_> {
         if let Some(departure) = departure {
             let window = engine.store.limits().creates_in_flight as u32;
             in_time(engine, super::flusher::send_first(engine, departure, window)).await??;
+        }
+        if let Some(ownership) = &engine.ownership {
+            // Whoever has been faster meanwhile has not counted this log.
+            in_time(engine, ownership.renew(engine, self.own)).await??;
         }
         engine.with_core(|core| {
             core.acknowledge();
@@ -412,10 +441,10 @@ impl Recovery<'_> {
 
     /// Step 6.
     async fn sweep(&mut self) -> Result<(), OpenError> {
-        if !self.report.damages.is_empty() {
+        let engine = self.engine;
+        if !self.report.damages.is_empty() || !engine.may_delete() {
             return Ok(());
         }
-        let engine = self.engine;
         let counting: BTreeSet<(NodeId, u64)> =
             self.survey.checkpoint.bases.iter().copied().collect();
         for name in engine.store.list(ObjectName::BASES).await? {
@@ -430,6 +459,7 @@ impl Recovery<'_> {
         self.entries.insert(self.own);
         let entries = std::mem::take(&mut self.entries);
         self.leftovers.extend(sweep::superseded_entries(entries, newest_listed));
+        self.leftovers.extend(sweep::superseded_views(engine).await?);
         sweep::delete(engine, std::mem::take(&mut self.leftovers)).await?;
         Ok(())
     }
@@ -437,7 +467,10 @@ impl Recovery<'_> {
 
 /// Nobody is served yet who could be told that the store doesn't answer: after the time in
 /// which a read must succeed the start fails.
-async fn in_time<T>(engine: &Engine, create: impl Future<Output = T>) -> Result<T, StoreError> {
+pub(super) async fn in_time<T>(
+    engine: &Engine,
+    create: impl Future<Output = T>,
+) -> Result<T, StoreError> {
     let deadline = engine.store.read_deadline();
     tokio::time::timeout(deadline, create).await.map_err(|_| {
         let why = engine.store.last_failure().unwrap_or_else(|| "no answer".to_owned());

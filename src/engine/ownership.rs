@@ -1,0 +1,351 @@
+//! Who may write to a store that several machines can reach: the owner of its newest view.
+//!
+//! ```text
+//!   view/1  blue    is serving ── view/2  blue   (begins another log)
+//!                                   └─ silent for a lease ── view/3  green  ── seals, serves
+//!   view/4  nobody  (green has ended in order) ──────────── view/5  blue   ── serves
+//! ```
+//!
+//! A view is decided by who creates it first. A start creates the next one before it writes
+//! anything else, and then closes the logs there are: so of two starts one writes nothing but a
+//! create that failed. The owner creates a further one
+//!
+//! - before it serves, and whenever it begins another log: else that log might be one that a
+//!   successor, who has counted the logs, doesn't know of;
+//! - before it believes an acknowledgement that came when its lease was over: by then a successor
+//!   may have compacted the log away, with the seal in it, and what was created behind it would
+//!   be in nobody's log;
+//! - now and then while it starts: it has no log yet that would grow.
+//!
+//! So whoever was stopped for any time, anywhere, finds out. When the owner may answer and a start
+//! may serve, [`lease`](super::lease) says. An embedded store has its directory's lock and needs
+//! none of this.
+
+use super::lease::{Lease, Signs, Verdict, Watch};
+use super::recovery::{OpenError, in_time, refuse_newer, refuse_newer_entries};
+use super::{Engine, Stopped};
+use crate::config::Succession;
+use crate::layout::{FormatError, NodeId, ObjectName, Owner, View};
+use crate::storage::StoreError;
+use crate::storage::resilient::Decided;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// What a start on a shared store says of itself.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Who it is.
+    pub owner: Owner,
+    /// Its lease.
+    pub lease: Duration,
+    /// How it comes after the owner there is.
+    pub succession: Succession,
+    /// Whether it answers reads when its lease has run out.
+    pub stale_reads: bool,
+}
+
+/// A start's claim, and what has come of it.
+#[derive(Debug)]
+pub(super) struct Ownership {
+    claim: Claim,
+    /// The newest view that is ours; held while the next one is created.
+    number: tokio::sync::Mutex<u64>,
+    watched: Mutex<Option<Watched>>,
+    /// The lease of an owner that was taken for dead on somebody's word.
+    spared: Mutex<Option<Duration>>,
+    /// From then on what earlier logs hold may be deleted: the monotonic time in milliseconds.
+    delete_from_ms: AtomicU64,
+}
+
+/// What a start has seen of the owner before it.
+#[derive(Debug, Clone)]
+struct Watched {
+    watch: Watch,
+    /// The newest object of each log.
+    known: BTreeMap<NodeId, u64>,
+}
+
+/// What came of watching an owner.
+enum Ending {
+    Silent(Watched),
+    /// It is alive, or another owns the store now, or nobody.
+    Alive,
+}
+
+impl Ownership {
+    pub(super) fn new(claim: Claim) -> Self {
+        Self {
+            claim,
+            number: tokio::sync::Mutex::default(),
+            watched: Mutex::default(),
+            spared: Mutex::default(),
+            delete_from_ms: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    fn view(&self, node: NodeId, released: bool) -> View {
+        let lease_ms = self.claim.lease.as_millis() as u64;
+        View { owner: self.claim.owner.clone(), node, lease_ms, released }
+    }
+
+    fn watched(&self) -> Option<Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes this process the owner of the store, or says why it can't be. Until it is, nothing
+    /// is written.
+    pub(super) async fn take(&self, engine: &Engine) -> Result<(), OpenError> {
+        refuse_newer_entries(engine).await?;
+        let waits = self.claim.succession == Succession::WhenItEnds;
+        let mut lives = false;
+        loop {
+            let (number, watched) = match newest_view(engine).await? {
+                None => (0, None),
+                Some((number, view)) if view.released => (number, None),
+                Some((number, view)) if self.claim.succession == Succession::AtOnce => {
+                    self.spare_logs_of(&view);
+                    (number, None)
+                }
+                Some((_, view)) if !waits && lives => {
+                    return Err(OpenError::Owned(Box::new(view.owner)));
+                }
+                Some((number, view)) => {
+                    if !lives {
+                        tracing::info!(owner = %view.owner, "waiting for a sign of the store's owner");
+                    }
+                    match self.watch(engine, number, &view).await? {
+                        Ending::Silent(watched) => (number, Some(watched)),
+                        // It is no longer what it was.
+                        Ending::Alive => {
+                            lives = true;
+                            continue;
+                        }
+                    }
+                }
+            };
+            *self.number.lock().await = number;
+            match in_time(engine, self.create(engine, 0, false)).await?? {
+                None => {
+                    *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = watched;
+                    return Ok(());
+                }
+                Some(_) if waits => lives = true,
+                Some(theirs) => return Err(OpenError::Outrun(Box::new(theirs.owner))),
+            }
+        }
+    }
+
+    /// If the word was wrong that the owner has stopped, it has to find its log sealed: for as
+    /// long as it may believe the store.
+    fn spare_logs_of(&self, view: &View) {
+        let lease = Duration::from_millis(view.lease_ms);
+        *self.spared.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
+        self.delete_from_ms.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// Whether what earlier logs hold may be deleted.
+    pub(super) fn may_delete(&self, now: Duration) -> bool {
+        now.as_millis() as u64 >= self.delete_from_ms.load(Ordering::Relaxed)
+    }
+
+    /// Watches the owner of a view until something can be concluded.
+    async fn watch(&self, engine: &Engine, number: u64, view: &View) -> Result<Ending, OpenError> {
+        let mut known = BTreeMap::new();
+        look(engine, &mut known).await?;
+        let newest = |known: &BTreeMap<NodeId, u64>| {
+            known.last_key_value().map_or((0, 0), |(&node, &seq)| (node, seq))
+        };
+        if let Some((&node, &seq)) = known.last_key_value() {
+            refuse_newer(engine, ObjectName::Log(node, seq)).await?;
+        }
+        let signs = Signs { view: number, newest: newest(&known) };
+        let lease = Duration::from_millis(view.lease_ms);
+        let mut watch = Watch::begin(lease, signs, engine.clock.monotonic());
+        loop {
+            sleep(watch.look_every()).await;
+            let began = engine.clock.monotonic();
+            if newest_number(engine, number).await? != number {
+                return Ok(Ending::Alive);
+            }
+            look(engine, &mut known).await?;
+            let signs = Signs { view: number, newest: newest(&known) };
+            match watch.look(signs, began, engine.clock.monotonic()) {
+                Verdict::Silent => return Ok(Ending::Silent(Watched { watch, known })),
+                Verdict::Alive if self.claim.succession == Succession::AfterSilence => {
+                    return Ok(Ending::Alive);
+                }
+                Verdict::Alive | Verdict::Wait => {}
+            }
+        }
+    }
+
+    /// Creates the next view, which says that the store is ours, or nobody's. `Some` if somebody
+    /// else was first: what that one says.
+    async fn create(
+        &self,
+        engine: &Engine,
+        node: NodeId,
+        released: bool,
+    ) -> Result<Option<View>, OpenError> {
+        let mut newest = self.number.lock().await;
+        let number = *newest + 1;
+        let nonce = engine.nonce();
+        let view = self.view(node, released);
+        let object = view.encode(number, nonce, engine.clock.wall_ms());
+        let name = ObjectName::View(number).text();
+        let winner = match engine.store.create(&name, Bytes::from(object), nonce).await {
+            Decided::Theirs(_) => Some(number),
+            Decided::Rejected(why) | Decided::Fatal(why) => {
+                return Err(StoreError::Fatal(why).into());
+            }
+            Decided::Ours if released => None,
+            // The name may have been free because newer ones have been there for long.
+            Decided::Ours => {
+                Some(newest_number(engine, number).await?).filter(|newest| *newest > number)
+            }
+        };
+        if let Some(winner) = winner {
+            return Ok(Some(read_view(engine, winner).await?.unwrap_or_default()));
+        }
+        *newest = number;
+        Ok(None)
+    }
+
+    /// Says once more that the store is ours, with a new log or to find out whether it is.
+    pub(super) async fn renew(&self, engine: &Engine, node: NodeId) -> Result<(), OpenError> {
+        let sent_at = engine.clock.monotonic();
+        match self.create(engine, node, false).await? {
+            None => {
+                engine.with_core(|core| core.owns_since(sent_at));
+                Ok(())
+            }
+            Some(theirs) => Err(OpenError::Outrun(Box::new(theirs.owner))),
+        }
+    }
+
+    /// The log is sealed: whoever starts next need not wait.
+    pub(super) async fn release(&self, engine: &Engine, node: NodeId) {
+        let released = self.create(engine, node, true).await;
+        tracing::debug!(?released, "released the store");
+    }
+
+    /// Does what a start has to do, and shows meanwhile that it lives.
+    pub(super) async fn while_starting<T>(
+        &self,
+        engine: &Engine,
+        work: impl Future<Output = Result<T, OpenError>>,
+    ) -> Result<T, OpenError> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            if let Ok(done) = timeout(self.claim.lease / 3, &mut work).await {
+                return done;
+            }
+            // Both go on: the work may be about to create a view, too.
+            let mut renewed = std::pin::pin!(in_time(engine, self.renew(engine, 0)));
+            tokio::select! {
+                biased;
+                renewed = &mut renewed => renewed??,
+                done = &mut work => {
+                    renewed.await??;
+                    return done;
+                }
+            }
+        }
+    }
+
+    /// The logs there are have been closed, and `ends` is where this start has found those that
+    /// nobody had closed before. Returns when the owner before has surely stopped to answer.
+    pub(super) async fn wait_for_silence(&self, engine: &Engine, ends: &BTreeMap<NodeId, u64>) {
+        let now = engine.clock.monotonic();
+        if let Some(lease) = *self.spared.lock().unwrap_or_else(PoisonError::into_inner) {
+            let until_ms = (now + lease).as_millis() as u64;
+            self.delete_from_ms.store(until_ms, Ordering::Relaxed);
+        }
+        let Some(Watched { watch, known }) = self.watched() else { return };
+        let unseen = |(node, end): (&NodeId, &u64)| {
+            *end > 0 && known.get(node).is_none_or(|known| known < end)
+        };
+        let serve_at = watch.may_serve_at(!ends.iter().any(unseen), now);
+        sleep(serve_at.saturating_sub(now)).await;
+    }
+}
+
+/// Sees to it that the log of an idle node grows.
+pub(super) async fn show_life(engine: &Engine) -> Stopped {
+    let length = engine.ownership.as_ref().map_or(Duration::MAX, |own| own.claim.lease);
+    loop {
+        sleep(Lease::look_every(length)).await;
+        engine.with_core(|core| core.show_life());
+    }
+}
+
+/// The newest objects of all logs, given those that are known.
+async fn look(engine: &Engine, known: &mut BTreeMap<NodeId, u64>) -> Result<(), StoreError> {
+    let after = known.last_key_value().map(|(&node, &seq)| ObjectName::Log(node, seq).text());
+    let listed = engine.store.list_after(ObjectName::LOGS, after.unwrap_or_default()).await?;
+    for name in listed {
+        if let Ok(ObjectName::Log(node, seq)) = name.parse() {
+            known.insert(node, seq);
+        }
+    }
+    Ok(())
+}
+
+/// The number of the newest view, which is `number` at least.
+async fn newest_number(engine: &Engine, number: u64) -> Result<u64, StoreError> {
+    let after = ObjectName::View(number).text();
+    let listed = engine.store.list_after(ObjectName::VIEWS, after).await?;
+    Ok(numbers(&listed).last().unwrap_or(number))
+}
+
+/// The numbers of the views among these names.
+pub(super) fn numbers(names: &[String]) -> impl Iterator<Item = u64> {
+    names.iter().filter_map(|name| match name.parse() {
+        Ok(ObjectName::View(number)) => Some(number),
+        _ => None,
+    })
+}
+
+/// The newest view, if there is one.
+async fn newest_view(engine: &Engine) -> Result<Option<(u64, View)>, OpenError> {
+    loop {
+        let listed = engine.store.list(ObjectName::VIEWS).await?;
+        let Some(number) = numbers(&listed).last() else { return Ok(None) };
+        if let Some(view) = read_view(engine, number).await? {
+            return Ok(Some((number, view)));
+        }
+        // A newer one has come since, and this one has gone.
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// What a view says; `None` if it is gone. One that can't be read is somebody's all the same.
+async fn read_view(engine: &Engine, number: u64) -> Result<Option<View>, OpenError> {
+    let name = ObjectName::View(number);
+    match engine.store.try_read(&name.text(), 0, u64::MAX).await {
+        Err(StoreError::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+        Ok(object) => match View::decode(number, &object) {
+            Ok(view) => Ok(Some(view)),
+            Err(error @ FormatError::Newer(_)) => {
+                Err(OpenError::Format { name: name.text(), error })
+            }
+            Err(error) => {
+                tracing::error!(%name, %error, "can't tell who owns the store");
+                let address = format!("an address that can't be read in {name}");
+                let owner = Owner { address, ..Owner::default() };
+                let claim = engine.ownership.as_ref().map(Ownership::claim);
+                let lease_ms = claim.map_or(0, |claim| claim.lease.as_millis() as u64);
+                Ok(Some(View { owner, lease_ms, ..View::default() }))
+            }
+        },
+    }
+}
