@@ -95,7 +95,7 @@ impl History {
                 durability: Durability::Always,
                 entropy: seed,
                 // Two of three make segments of dead ones.
-                reuse_batch_bytes_min: if seed % 3 == 0 { u64::MAX } else { 0 },
+                reuse_batch_bytes_min: if seed.is_multiple_of(3) { u64::MAX } else { 0 },
             },
             store: None,
             names: BTreeMap::new(),
