@@ -132,9 +132,17 @@ pub(super) async fn run(engine: &Engine) -> ! {
         while is_due(engine, floor, prospect) {
             let began = engine.clock.monotonic();
             number += 1;
-            // What was replaced before is told and deleted meanwhile.
-            let (step, ()) =
-                tokio::join!(step(engine, number, bad), delete_replaced(engine, &mut replaced));
+            // What was replaced before is told and deleted meanwhile. Told before the next base
+            // counts: a group's words are those of the base that its header names.
+            let (written, ()) = tokio::join!(
+                write_base(engine, number, bad),
+                delete_replaced(engine, &mut replaced)
+            );
+            let step = match written {
+                Ok(Some(written)) => Ok(Some(publish(engine, written).await)),
+                Ok(None) => Ok(None),
+                Err(failed) => Err(failed),
+            };
             note(engine, &step);
             // It gets no smaller by waiting where nothing can be moved.
             engine.pace_writes(step.as_ref().ok().map(|done| done.as_ref().map_or(0, |d| d.bytes)));
@@ -291,11 +299,21 @@ fn note(engine: &Engine, step: &Result<Option<Replaced>, Failed>) {
     }
 }
 
-async fn step(
+/// A base that is in the store, and that nobody knows of yet.
+struct Written {
+    plan: Plan,
+    controls: Vec<Write<'static>>,
+    bytes: u64,
+    values_offset: u64,
+    moved: Vec<Moved>,
+}
+
+/// Steps 1 and 2. `None`: there is nothing to replace.
+async fn write_base(
     engine: &Engine,
     number: u64,
     bad: Option<ObjectName>,
-) -> Result<Option<Replaced>, Failed> {
+) -> Result<Option<Written>, Failed> {
     let limits = engine.compaction_limits();
     let planned = engine.with_core(|core| {
         let plan = core.plan_compaction(&limits, number, bad)?;
@@ -305,18 +323,7 @@ async fn step(
     let Some((plan, controls)) = planned else {
         return Ok(None);
     };
-    let collection = collect(engine, &plan, &controls).await?;
-    publish(engine, &plan, controls, collection).await.map(Some)
-}
-
-/// Steps 2 to 4: the base is written, and counts.
-async fn publish(
-    engine: &Engine,
-    plan: &Plan,
-    controls: Vec<Write<'static>>,
-    collection: Collection,
-) -> Result<Replaced, Failed> {
-    let Collection { base, moved } = collection;
+    let Collection { base, moved } = collect(engine, &plan, &controls).await?;
     let (node, number) = plan.base;
     let nonce = engine.nonce();
     let mut header = Header::new(Kind::Base, nonce, node, number);
@@ -335,7 +342,13 @@ async fn publish(
         Decided::Rejected(why) | Decided::Fatal(why) => return Err(Failed::Store(why)),
     }
     let values_offset = header.values_offset();
-    let object = engine.with_core(|core| core.add_base(plan, bytes, values_offset));
+    Ok(Some(Written { plan, controls, bytes, values_offset, moved }))
+}
+
+/// Steps 3 and 4, up to the group that tells of it.
+async fn publish(engine: &Engine, written: Written) -> Replaced {
+    let Written { plan, controls, bytes, values_offset, moved } = written;
+    let object = engine.with_core(|core| core.add_base(&plan, bytes, values_offset));
     for part in moved.chunks(SLICE_WRITES) {
         engine.with_core(|core| {
             for Moved { slot, key, put, offset, length, crc } in part {
@@ -345,11 +358,11 @@ async fn publish(
         });
         tokio::task::yield_now().await;
     }
-    let since = engine.with_core(|core| core.publish_base(plan));
+    let since = engine.with_core(|core| core.publish_base(&plan));
     engine.compaction.lock().unwrap_or_else(PoisonError::into_inner).bytes_written += bytes;
     let names = plan.names.iter().map(ToString::to_string).collect();
     let count = plan.count;
-    Ok(Replaced {
+    Replaced {
         unsaid: Some(controls),
         count,
         names,
@@ -357,7 +370,7 @@ async fn publish(
         base_bytes: bytes,
         since,
         forgotten: false,
-    })
+    }
 }
 
 /// A group that names the base is acknowledged when this returns. In its directory stands
@@ -392,11 +405,13 @@ async fn delete_replaced(engine: &Engine, replaced: &mut VecDeque<Replaced>) {
     if !engine.may_delete() {
         return;
     }
-    while let Some(oldest) = replaced.front_mut() {
-        if let Some(controls) = &oldest.unsaid {
+    for done in replaced.iter_mut() {
+        if let Some(controls) = &done.unsaid {
             announce(engine, controls).await;
-            oldest.unsaid = None;
+            done.unsaid = None;
         }
+    }
+    while let Some(oldest) = replaced.front_mut() {
         if !oldest.forgotten {
             if !engine.with_core(|core| core.nobody_reads_before(oldest.since)) {
                 return;

@@ -102,10 +102,13 @@ fn remove_segment<D: Disk>(
         io::ErrorKind::NotFound => Ok(()),
         _ => Err(error),
     };
-    let kept = match keep {
-        true => disk.reuse(&name, &blank).or_else(|error| unless_gone(error).map(|()| None))?,
-        false => None,
-    };
+    let kept = keep.then(|| disk.reuse(&name, &blank)).transpose().unwrap_or_else(|error| {
+        // To remove it needs neither a descriptor nor a lock.
+        tracing::debug!(segment = number, %error, "a dead segment's file can't be used again");
+        let _ = disk.remove(&blank);
+        None
+    });
+    let kept = kept.flatten();
     if kept.is_none() {
         disk.remove(&name).or_else(unless_gone)?;
     }

@@ -156,7 +156,8 @@ fn fill(file: &impl DiskFile, header: SegmentHeader, filling: Filling) -> io::Re
     file.set_length(header.capacity)?;
     let zeros_from = match filling {
         Filling::Whole => there,
-        Filling::Reserve => (header.capacity - reserve_bytes(header.capacity)).max(there),
+        // In any case: a file that was not filled has a hole there.
+        Filling::Reserve => header.capacity - reserve_bytes(header.capacity),
     };
     let zeros = vec![0; ZERO_BYTES.min((header.capacity - zeros_from) as usize)];
     let mut at = zeros_from;

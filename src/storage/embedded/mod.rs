@@ -72,7 +72,8 @@
 //! A segment is removed when nothing in it lives and no older one is left: younger ones
 //! hold the deletes and seals of older ones. The last 1/64 of a segment is for deletes
 //! only, so that a full disk can be relieved. A sealed segment's file is cut at its end when
-//! the seal is durable: the room in which the next object didn't fit is given back. The few
+//! the seal is durable, if more than a 32nd is free: the room in which the next object didn't
+//! fit is given back. The few
 //! small objects that outlive all others of the oldest segment are copied to the head, so
 //! that they don't hold it back.
 //!

@@ -65,6 +65,11 @@ impl<D: Disk> Segments<D> {
             let _ = opened.disk.remove(name);
         }
         let examined = opened.examine_all(&names)?;
+        // Whoever made the newest may have died, or failed, before its name was durable.
+        if !examined.is_empty() {
+            let failed = |error| store_error("the directory", &error);
+            opened.disk.sync_directory(SyncPoint::NewSegmentDirectory).map_err(failed)?;
+        }
         let examined = opened.set_spare_aside(examined);
         opened.replay(&examined);
         opened.decide(examined)?;
@@ -173,9 +178,7 @@ impl<D: Disk> Segments<D> {
         let last = written.last().map_or(0, |segment| segment.header.number);
         for segment in untouched {
             let header = segment.header;
-            // Whoever made it may have died, or failed, before its name was durable.
-            let is_next = header.number > last && !matches!(self.spare, Spare::Ready { .. });
-            if is_next && self.disk.sync_directory(SyncPoint::NewSegmentDirectory).is_ok() {
+            if header.number > last && !matches!(self.spare, Spare::Ready { .. }) {
                 self.spare = Spare::Ready { header, file: segment.file };
             } else {
                 let _ = self.disk.remove(&segment_name(header.number));
