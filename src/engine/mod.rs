@@ -439,6 +439,8 @@ impl Engine {
         let decided = self.create_marker(&name, seal).await;
         tracing::debug!(%name, ?decided, "sealed the log");
         if let (Decided::Ours, Some(ownership)) = (decided, &self.ownership) {
+            // Who was left behind must not read what may be old from now on.
+            self.with_core(|core| core.fence("it has handed the store over".to_owned()));
             ownership.release(self, node).await;
         }
     }

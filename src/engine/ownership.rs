@@ -209,7 +209,7 @@ impl Ownership {
             Decided::Ours if released => None,
             // The name may have been free because newer ones have been there for long.
             Decided::Ours => {
-                Some(newest_number(engine, number).await?).filter(|newest| *newest > number)
+                Some(surely_newest(engine, number).await?).filter(|newest| *newest > number)
             }
         };
         if let Some(winner) = winner {
@@ -304,6 +304,21 @@ async fn newest_number(engine: &Engine, number: u64) -> Result<u64, StoreError> 
     let after = ObjectName::View(number).text();
     let listed = engine.store.list_after(ObjectName::VIEWS, after).await?;
     Ok(numbers(&listed).last().unwrap_or(number))
+}
+
+/// The same, however long the store takes: an owner that can't tell whether it still is one goes
+/// on asking, as it goes on creating. (A start gives up in its own time.)
+async fn surely_newest(engine: &Engine, number: u64) -> Result<u64, StoreError> {
+    const AGAIN_AFTER: Duration = Duration::from_millis(500);
+    loop {
+        match newest_number(engine, number).await {
+            Err(StoreError::Unavailable(why)) => {
+                tracing::warn!(%why, "can't tell yet who owns the store");
+                sleep(AGAIN_AFTER).await;
+            }
+            known => return known,
+        }
+    }
 }
 
 /// The numbers of the views among these names.
