@@ -56,12 +56,23 @@ struct Service {
     terms: Terms,
     /// Listings show of logs what was there at this moment, and nothing that came later.
     logs_shown_until: Arc<Mutex<Option<Instant>>>,
+    /// Until then nothing arrives.
+    stands_still_until: Arc<Mutex<Option<Instant>>>,
+    /// Until then nothing is listed.
+    lists_nothing_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Service {
     fn new(terms: Terms, rng: StdRng) -> Self {
         let rng = Arc::new(Mutex::new(rng));
-        Self { objects: Arc::default(), rng, terms, logs_shown_until: Arc::default() }
+        Self {
+            objects: Arc::default(),
+            rng,
+            terms,
+            logs_shown_until: Arc::default(),
+            stands_still_until: Arc::default(),
+            lists_nothing_until: Arc::default(),
+        }
     }
 
     fn request<T: Send + 'static>(
@@ -78,7 +89,9 @@ impl Service {
             (there, ms(&mut rng, 1..30), lag, rng.random_bool(0.01))
         };
         let objects = Arc::clone(&self.objects);
+        let begins = self.stands_still_until.lock().unwrap().unwrap_or_else(virtual_now);
         let on_its_way = tokio::spawn(async move {
+            tokio::time::sleep_until(begins).await;
             sleep(there).await;
             let done = work(&mut objects.lock().unwrap(), virtual_now() + lag);
             sleep(back).await;
@@ -133,6 +146,9 @@ impl Store for Service {
         after: &'a str,
         limit: usize,
     ) -> StoreFuture<'a, Vec<String>> {
+        if self.lists_nothing_until.lock().unwrap().is_some_and(|until| virtual_now() < until) {
+            return Box::pin(async { Err(StoreError::Unavailable("slow down".to_owned())) });
+        }
         let (prefix, after) = (prefix.to_owned(), after.to_owned());
         let shown_until =
             if prefix == "log/" { *self.logs_shown_until.lock().unwrap() } else { None };
@@ -404,4 +420,34 @@ async fn a_start_that_has_missed_signs_of_life_waits_for_another_lease() {
     assert!(virtual_now() - closed_out >= LEASE / 20 * 19, "{:?}", virtual_now() - closed_out);
     let (value, _) = next.with_core(|core| count(core, View::Visible, false));
     assert!(value > 0 && value >= acknowledged.lock().unwrap().newest());
+}
+
+/// The store stands still for longer than a lease, and lists nothing for longer than anybody waits
+/// for a listing. Nobody has followed, so the owner goes on when it is told so.
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_cannot_tell_whether_it_is_one_asks_until_it_can() {
+    let terms =
+        Terms { wrong_words: false, listing_lag_ms: 0, stale_reads: false, compacts: false };
+    let mut rng = StdRng::seed_from_u64(1);
+    let service = Service::new(terms, fork(&mut rng));
+    let owner = open(&service, Succession::AfterSilence, 1, &mut rng).await.unwrap();
+    let (running, book, writer) = (Arc::clone(&owner), Book::default(), fork(&mut rng));
+    let acknowledged = Arc::clone(&book);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = running.run() => {}
+            _ = write_for_ever(&running, &book, writer) => {}
+        }
+    });
+    sleep(LEASE).await;
+    let still_until = virtual_now() + 2 * LEASE;
+    *service.stands_still_until.lock().unwrap() = Some(still_until);
+    let lists_from = still_until + 3 * RetryPolicy::default().read_deadline;
+    *service.lists_nothing_until.lock().unwrap() = Some(lists_from);
+    tokio::time::sleep_until(lists_from - LEASE).await;
+    assert!(!owner.with_core(|core| answers(core)), "it can't know");
+    let before = acknowledged.lock().unwrap().newest();
+    tokio::time::sleep_until(lists_from + 2 * LEASE).await;
+    assert!(owner.with_core(|core| answers(core)));
+    assert!(acknowledged.lock().unwrap().newest() > before);
 }
