@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   4096          P                     Q            capacity
-//!    │ decided    │ tail: whole │ junk  │ zeros, or a dead segment's bytes
+//!    │ decided    │ tail: whole │ junk  │ zeros
 //! ```
 //!
 //! P is where the last batch that is known to be synced ended: every record carries
@@ -33,8 +33,6 @@ pub(super) struct Examined<F> {
     pub(super) fences: Vec<Fence>,
     /// P: all before is decided.
     pub(super) decided_end: u64,
-    /// Where the last record with a good head ends.
-    pub(super) records_end: u64,
     /// Q: nothing was ever written at or behind it.
     pub(super) written_end: u64,
     /// Whether a younger segment says where this one ends.
@@ -44,9 +42,9 @@ pub(super) struct Examined<F> {
 }
 
 impl<F> Examined<F> {
-    /// Whether no record stands in it: it is empty, or made of a dead one's file.
+    /// Whether nothing was ever written to it.
     pub(super) fn untouched(&self) -> bool {
-        self.records_end == DATA_START && !self.sealed
+        self.written_end == DATA_START && !self.sealed
     }
 
     /// Where what counts ends.
@@ -54,12 +52,10 @@ impl<F> Examined<F> {
         self.tail.last().map_or(self.decided_end, Record::end)
     }
 
-    /// Whether the end needs no decision: nothing behind P, or only a mark. A mark is written
-    /// when nothing is under way: without a record behind it all else there is a dead segment's.
+    /// Whether the end needs no decision: nothing behind P, or only a mark.
     pub(super) fn clean(&self) -> bool {
         let only_marks = self.tail.iter().all(|record| record.head.kind == Kind::Mark);
-        let closed = !self.tail.is_empty() && self.tail_end() >= self.records_end;
-        only_marks && (closed || self.tail_end() >= self.written_end)
+        only_marks && self.tail_end() >= self.written_end
     }
 }
 
@@ -89,8 +85,7 @@ pub(super) fn examine<F: DiskFile>(
     let synced = claimed.max().unwrap_or(0).max(DATA_START);
     let decided_end = sealed_end.unwrap_or(synced);
     let record_ends = walked.records.iter().map(Record::end);
-    let records_end = record_ends.fold(DATA_START, u64::max);
-    let written_end = walked.end.max(decided_end).max(records_end);
+    let written_end = record_ends.fold(walked.end.max(decided_end), u64::max);
 
     let counts = |record: &Record| !void.iter().any(|range| range.contains(&record.at));
     let (decided, behind): (Vec<_>, Vec<_>) =
@@ -114,7 +109,6 @@ pub(super) fn examine<F: DiskFile>(
         tail,
         fences: own,
         decided_end,
-        records_end,
         written_end,
         sealed: sealed_end.is_some(),
         damage,
