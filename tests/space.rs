@@ -95,7 +95,7 @@ fn largest(debt_percent_max: &str, rounds: usize) -> (u64, u64) {
 
 #[test]
 fn writes_that_outrun_compaction_wait_for_it() {
-    const OUTRUN: u64 = 30 << 20;
+    const OUTRUN: u64 = 12 << 20;
     let (unbounded, none) = largest("1000000", 30);
     assert!(none == 0 && unbounded > OUTRUN, "{unbounded} bytes: nothing was outrun");
     // How far it goes beyond depends on the disk, as no write waits for longer than a second.

@@ -77,6 +77,7 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("commands_against_redis/strings.rs", &["| any of them, BITOP too |", "| APPEND, SETRANGE"]),
     ("commands_against_redis.rs", &["| FLUSHALL, FLUSHDB |"]),
     ("resp_against_redis.rs", &["| a line longer", "| a pattern with more"]),
+    ("common/owners.rs", &["| reads, when a shared store"]),
     ("simulation/main.rs", &["| writes | answered", "| MULTI … EXEC |"]),
     ("start_stop.rs", &["| writes, when"]),
     ("redis_store/limits.rs", &["| SET, APPEND and others of nearly"]),

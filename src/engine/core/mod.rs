@@ -430,25 +430,21 @@ impl Core {
             lease: None,
         }
     }
-
     /// Moves the engine's time on.
     #[inline]
     pub fn advance(&mut self, wall_ms: u64, monotonic: Duration) {
         self.now.advance(wall_ms, monotonic);
     }
-
     /// The engine's time in milliseconds since the Unix epoch.
     #[inline]
     pub fn now_ms(&self) -> u64 {
         self.now.ms()
     }
-
     /// The monotonic time at which whoever holds it now took it.
     #[inline]
     pub fn monotonic(&self) -> Duration {
         self.now.monotonic()
     }
-
     /// The hash of a key, in every database the same.
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
