@@ -120,7 +120,6 @@ pub(super) async fn run(engine: &Engine) -> ! {
         delete_replaced(engine, &mut replaced).await;
         wait_for_debt(engine, wait, floor.due_at()).await;
         wait = LOOK_EVERY;
-        delete_replaced(engine, &mut replaced).await;
         if !is_due(engine, floor, prospect) {
             engine.pace_writes(None);
             round = None;
@@ -138,7 +137,10 @@ pub(super) async fn run(engine: &Engine) -> ! {
                 write_base(engine, number, bad),
                 delete_replaced(engine, &mut replaced)
             );
-            let step = publish_written(engine, written).await;
+            let step = match written {
+                Ok(Some(written)) => Ok(Some(publish(engine, written).await)),
+                nothing => nothing.map(|_| None),
+            };
             note(engine, &step);
             // It gets no smaller by waiting where nothing can be moved.
             engine.pace_writes(step.as_ref().ok().map(|done| done.as_ref().map_or(0, |d| d.bytes)));
@@ -339,16 +341,6 @@ async fn write_base(
     }
     let values_offset = header.values_offset();
     Ok(Some(Written { plan, controls, bytes, values_offset, moved }))
-}
-
-async fn publish_written(
-    engine: &Engine,
-    written: Result<Option<Written>, Failed>,
-) -> Result<Option<Replaced>, Failed> {
-    match written? {
-        Some(written) => Ok(Some(publish(engine, written).await)),
-        None => Ok(None),
-    }
 }
 
 /// Steps 3 and 4, up to the group that tells of it.

@@ -193,39 +193,58 @@ impl Source {
     /// # Errors
     /// As for [`Self::new`].
     pub fn fetch(&mut self, keys: &[SmallBytes]) -> io::Result<Vec<Entry>> {
+        /// A server may be held up between telling the time and what is left to a key.
+        const ATTEMPTS: usize = 5;
+        for _ in 1..ATTEMPTS {
+            let (from_ms, to_ms, replies) = self.ask(keys)?;
+            if to_ms.saturating_sub(from_ms) <= 1 {
+                return self.entries(keys, from_ms, replies);
+            }
+        }
+        let (now_ms, _, replies) = self.ask(keys)?;
+        self.entries(keys, now_ms, replies)
+    }
+
+    /// The time before and after what is asked of expiries, unless they are times themselves; and
+    /// the expiries, then the values.
+    fn ask(&mut self, keys: &[SmallBytes]) -> io::Result<(u64, u64, Vec<Reply>)> {
         let expiry: &[u8] = if self.tells_time { b"PEXPIRETIME" } else { b"PTTL" };
         self.client.queue(&[b"MULTI"]);
         self.client.queue(&[b"TIME"]);
-        for key in keys {
-            self.client.queue(&[expiry, key]);
-            self.client.queue(&[b"GET", key]);
-        }
+        keys.iter().for_each(|key| self.client.queue(&[expiry, key]));
+        self.client.queue(&[b"TIME"]);
+        keys.iter().for_each(|key| self.client.queue(&[b"GET", key]));
         self.client.queue(&[b"EXEC"]);
         self.client.send()?;
         let mut refused = None;
-        for _ in 0..2 * keys.len() + 2 {
+        for _ in 0..2 * keys.len() + 3 {
             if let reply @ Reply::Error(_) = self.client.read()? {
                 refused.get_or_insert(reply);
             }
         }
-        let (time, replies) = match (self.client.read()?, refused) {
-            (Reply::Array(mut replies), None) if replies.len() == 2 * keys.len() + 1 => {
-                let values = replies.split_off(1);
-                (replies.pop(), values)
-            }
+        let mut replies = match (self.client.read()?, refused) {
+            (Reply::Array(replies), None) if replies.len() == 2 * keys.len() + 2 => replies,
             (reply, refused) => {
                 return Err(self.client.unexpected(b"MULTI", &refused.unwrap_or(reply)));
             }
         };
-        let now_ms = match (self.tells_time, time.as_ref().and_then(wall_ms)) {
-            (true, _) => 0,
-            (false, Some(now_ms)) => now_ms,
-            (false, None) => return Err(self.client.unexpected(b"TIME", &Reply::Null)),
-        };
+        let times = (replies.remove(keys.len() + 1), replies.remove(0));
+        match (wall_ms(&times.1), wall_ms(&times.0)) {
+            _ if self.tells_time => Ok((0, 0, replies)),
+            (Some(from_ms), Some(to_ms)) => Ok((from_ms, to_ms, replies)),
+            _ => Err(self.client.unexpected(b"TIME", &Reply::Null)),
+        }
+    }
+
+    fn entries(
+        &mut self,
+        keys: &[SmallBytes],
+        now_ms: u64,
+        mut expiries: Vec<Reply>,
+    ) -> io::Result<Vec<Entry>> {
+        let values = expiries.split_off(keys.len());
         let mut entries = Vec::with_capacity(keys.len());
-        let mut replies = replies.into_iter();
-        for key in keys {
-            let (Some(expiry), Some(value)) = (replies.next(), replies.next()) else { break };
+        for ((key, expiry), value) in keys.iter().zip(expiries).zip(values) {
             let value = match value {
                 Reply::Bulk(value) => value,
                 Reply::Null => continue,

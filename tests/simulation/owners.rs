@@ -24,7 +24,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 const LEASE: Duration = Duration::from_secs(2);
@@ -393,26 +393,32 @@ fn reads_after_the_lease_are_caught() {
     assert!(caught);
 }
 
-/// Listings that stand still make a start take a living owner for dead. It closes the log, finds
-/// there what it had not seen, and waits until that owner's lease is over: the owner may answer.
-#[tokio::test(start_paused = true)]
-async fn a_start_that_has_missed_signs_of_life_waits_for_another_lease() {
+/// A node that serves, and somebody who writes for ever. When it ends, if it does.
+async fn owner_at_work() -> (Service, Arc<Engine>, Book, JoinHandle<Instant>, StdRng) {
     let terms =
         Terms { wrong_words: false, listing_lag_ms: 0, stale_reads: false, compacts: false };
     let mut rng = StdRng::seed_from_u64(1);
     let service = Service::new(terms, fork(&mut rng));
     let owner = open(&service, Succession::AfterSilence, 1, &mut rng).await.unwrap();
-    *service.logs_shown_until.lock().unwrap() = Some(virtual_now());
     let (running, book, writer) = (Arc::clone(&owner), Book::default(), fork(&mut rng));
-    let acknowledged = Arc::clone(&book);
+    let written = Arc::clone(&book);
     let serving = tokio::spawn(async move {
         tokio::select! {
             biased;
             _ = running.run() => {}
-            _ = write_for_ever(&running, &book, writer) => {}
+            _ = write_for_ever(&running, &written, writer) => {}
         }
         virtual_now()
     });
+    (service, owner, book, serving, rng)
+}
+
+/// Listings that stand still make a start take a living owner for dead. It closes the log, finds
+/// there what it had not seen, and waits until that owner's lease is over: the owner may answer.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_has_missed_signs_of_life_waits_for_another_lease() {
+    let (service, _owner, acknowledged, serving, mut rng) = owner_at_work().await;
+    *service.logs_shown_until.lock().unwrap() = Some(virtual_now());
     let began = virtual_now();
     let next = open(&service, Succession::AfterSilence, 2, &mut rng).await.unwrap();
     let closed_out = serving.await.unwrap();
@@ -426,19 +432,7 @@ async fn a_start_that_has_missed_signs_of_life_waits_for_another_lease() {
 /// for a listing. Nobody has followed, so the owner goes on when it is told so.
 #[tokio::test(start_paused = true)]
 async fn an_owner_that_cannot_tell_whether_it_is_one_asks_until_it_can() {
-    let terms =
-        Terms { wrong_words: false, listing_lag_ms: 0, stale_reads: false, compacts: false };
-    let mut rng = StdRng::seed_from_u64(1);
-    let service = Service::new(terms, fork(&mut rng));
-    let owner = open(&service, Succession::AfterSilence, 1, &mut rng).await.unwrap();
-    let (running, book, writer) = (Arc::clone(&owner), Book::default(), fork(&mut rng));
-    let acknowledged = Arc::clone(&book);
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = running.run() => {}
-            _ = write_for_ever(&running, &book, writer) => {}
-        }
-    });
+    let (service, owner, acknowledged, _serving, _) = owner_at_work().await;
     sleep(LEASE).await;
     let still_until = virtual_now() + 2 * LEASE;
     *service.stands_still_until.lock().unwrap() = Some(still_until);

@@ -35,17 +35,17 @@ use super::gate::Gate;
 use super::index::{Entry, EntryId, Index, Share, hash_key};
 use super::interactive::{Outcomes, Refusals, Registry};
 use super::now::Now;
-use super::version::{Flush, Position, RECOVERED, Snapshot, State, StoredValue, Version};
+use super::version::{Flush, Position, RECOVERED, Snapshot, State, Version};
 pub use census::Census;
 pub use look_ahead::LookAhead;
 pub use pins::Pin;
 pub use readers::Reaped;
 pub use recovered::{Recovering, Said, What};
-pub use values::Fetched;
+pub use values::{Fetched, Missing};
 
 use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{CommitId, GroupBuilder, NodeId};
-use crate::small_bytes::{SmallBytes, SmallKey};
+use crate::small_bytes::SmallKey;
 use interactive::Interactive;
 use ledger::Ledger;
 use pins::{Pins, WatchedKeys};
@@ -430,21 +430,25 @@ impl Core {
             lease: None,
         }
     }
+
     /// Moves the engine's time on.
     #[inline]
     pub fn advance(&mut self, wall_ms: u64, monotonic: Duration) {
         self.now.advance(wall_ms, monotonic);
     }
+
     /// The engine's time in milliseconds since the Unix epoch.
     #[inline]
     pub fn now_ms(&self) -> u64 {
         self.now.ms()
     }
+
     /// The monotonic time at which whoever holds it now took it.
     #[inline]
     pub fn monotonic(&self) -> Duration {
         self.now.monotonic()
     }
+
     /// The hash of a key, in every database the same.
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
@@ -587,13 +591,4 @@ impl Core {
         self.open.now_through_ms = self.now.ms();
         self.open_position()
     }
-}
-
-/// A value to be read from the store before a command can go on.
-#[derive(Debug, Clone)]
-pub struct Missing {
-    /// The key, for messages.
-    pub key: SmallBytes,
-    /// Where it is.
-    pub place: StoredValue,
 }

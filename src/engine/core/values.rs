@@ -33,6 +33,15 @@ impl Weighter<Key, SmallBytes> for Bytes {
 
 type ValueCache = Cache<Key, SmallBytes, Bytes, FixedState, DefaultLifecycle<Key, SmallBytes>>;
 
+/// A value to be read from the store before a command can go on.
+#[derive(Debug, Clone)]
+pub struct Missing {
+    /// The key, for messages.
+    pub key: SmallBytes,
+    /// Where it is.
+    pub place: StoredValue,
+}
+
 /// A value that has been fetched from the store.
 #[derive(Debug, Clone)]
 pub struct Fetched {
