@@ -15,6 +15,9 @@
 //! 5. When nobody reads a state from before step 3, the old objects are deleted. A reader
 //!    on his way to one of them asks the index again ([`Engine::fetch`]).
 //!
+//! Steps 4 and 5 of one base go on while the next is written, which counts only when the one
+//! before has been told of: the words of a group are those of the base that its header names.
+//!
 //! Why nothing comes back, see [`ledger`](super::core::ledger).
 
 mod collect;
