@@ -7,7 +7,6 @@
 //! both are measured, and what the disk does by itself, beside.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::Result;
 use crate::connection::{self, Connection};
@@ -57,6 +56,12 @@ pub(crate) struct Reads {
     /// By as many threads as there are clients.
     pub(crate) many_threads: Vec<f64>,
 }
+
+/// What the system keeps of a file in one piece.
+const PAGE_BYTES: u64 = 4_096;
+/// For each read from the device the data has so many pages: hardly one is read that another read
+/// has brought into memory.
+pub(crate) const PAGES_A_READ: u64 = 16;
 
 /// Threads of aft's that read.
 pub(crate) const READERS: usize = 2;
@@ -219,26 +224,31 @@ impl Rivals<'_> {
     }
 
     /// Misses, and reads beside them.
-    async fn read(&self, beside: &Data, of: &Directory, from_device: bool) -> Result<Reads> {
+    async fn read(&self, beside: &Data, directory: &Directory, from_device: bool) -> Result<Reads> {
         let drop_pages = || match from_device {
             true => reads::drop_from_page_cache(self.aft.directory())
-                .and_then(|()| reads::drop_from_page_cache(&of.path)),
+                .and_then(|()| reads::drop_from_page_cache(&directory.path)),
             false => Ok(()),
         };
-        let limit = Duration::from_secs_f64(self.options.seconds);
-        let bytes = self.options.cache.value_bytes;
+        let crate::options::Cache { keys, value_bytes } = self.options.cache;
+        let quantity = (keys * value_bytes as u64 / PAGE_BYTES / PAGES_A_READ).max(1_000);
+        let by_threads = |threads: usize, seed| {
+            beside.reads_per_second(value_bytes, threads, quantity / threads as u64, seed)
+        };
         let mut reads = Reads::default();
         for round in 0..self.options.rounds as u64 {
             let seed = 1 + round * 1_000;
             drop_pages()?;
             let before = self.fetches().await?;
-            let sample = load::run(&self.plan(&self.aft, &self.misses(), 1, 100 + round)).await?;
+            let plan = self.plan(&self.aft, &self.misses(), 1, 100 + round);
+            let requests_max = Some(quantity / CONNECTIONS as u64);
+            let sample = load::run(&Plan { requests_max, ..plan }).await?;
             let share = (self.fetches().await? - before) as f64 / sample.requests as f64;
             reads.aft.push(sample.per_second * share);
             drop_pages()?;
-            reads.few_threads.push(beside.reads_per_second(bytes, READERS, limit, seed)?);
+            reads.few_threads.push(by_threads(READERS, seed)?);
             drop_pages()?;
-            reads.many_threads.push(beside.reads_per_second(bytes, CONNECTIONS, limit, seed)?);
+            reads.many_threads.push(by_threads(CONNECTIONS, seed)?);
         }
         println!("reads: {reads:.0?}");
         Ok(reads)

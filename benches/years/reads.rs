@@ -5,7 +5,6 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::thread::ScopedJoinHandle;
-use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
 
@@ -33,38 +32,36 @@ impl Data {
         Ok(Self { file, bytes: pieces * piece.len() as u64 })
     }
 
-    /// Reads a second of so many bytes each, by so many threads.
+    /// Reads a second of so many bytes each, by so many threads, of which each makes so many.
     pub(crate) fn reads_per_second(
         &self,
         bytes: usize,
         threads: usize,
-        limit: Duration,
+        reads: u64,
         seed: u64,
     ) -> Result<f64> {
         let began = now();
-        let reads: Result<u64> = std::thread::scope(|scope| {
+        std::thread::scope(|scope| -> Result<()> {
             let read = |thread: usize| {
                 let seed = seed + thread as u64;
-                scope.spawn(move || self.read_until(bytes, limit, seed))
+                scope.spawn(move || self.read(bytes, reads, seed))
             };
             let running: Vec<_> = (0..threads).map(read).collect();
-            running.into_iter().map(joined).sum()
-        });
-        Ok(reads? as f64 / began.elapsed().as_secs_f64())
+            running.into_iter().try_for_each(joined)
+        })?;
+        Ok((reads * threads as u64) as f64 / began.elapsed().as_secs_f64())
     }
 
-    fn read_until(&self, bytes: usize, limit: Duration, seed: u64) -> Result<u64> {
-        let (mut dice, mut buffer, mut reads) = (Dice::new(seed), vec![0; bytes], 0);
-        let began = now();
-        while began.elapsed() < limit {
+    fn read(&self, bytes: usize, reads: u64, seed: u64) -> Result<()> {
+        let (mut dice, mut buffer) = (Dice::new(seed), vec![0; bytes]);
+        for _ in 0..reads {
             self.file.read_exact_at(&mut buffer, dice.below(self.bytes - bytes as u64))?;
-            reads += 1;
         }
-        Ok(reads)
+        Ok(())
     }
 }
 
-fn joined(thread: ScopedJoinHandle<'_, Result<u64>>) -> Result<u64> {
+fn joined(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
     thread.join().map_err(|_| "a reading thread panicked")?
 }
 

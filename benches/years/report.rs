@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 
 use crate::Result;
-use crate::cache::{CACHED_SHARE, CONNECTIONS, Cache, READERS, Reads};
+use crate::cache::{CACHED_SHARE, CONNECTIONS, Cache, PAGES_A_READ, READERS, Reads};
 use crate::chart::{self, Curve, Panel};
 use crate::common::page;
 use crate::endurance::{self, Endurance, Life, Point};
@@ -376,13 +376,20 @@ fn reads(out: &mut String, found: &Cache, value_bytes: usize) -> Result<()> {
         out,
         "\nMisses a second at P=1 beside reads of {} B at random places of a file as large, by a program\n\
          that does nothing else: of {READERS} threads, as aft reads with, and of {CONNECTIONS}, as there are clients. From the\n\
-         device: nothing is in the page cache before each round. Bar: at the device's speed, so {AT_READ_SPEED} of\n\
-         the faster; a read from the page cache costs less than the request that asks for it, so there is\n\
-         none for that.\n\n\
-         | | misses/s | reads/s, {READERS} threads | {CONNECTIONS} threads | misses ÷ the faster (min–max) | bar |\n\
-         |---|---|---|---|---|---|",
+         device: nothing is in the page cache before each round, in which one page of {PAGES_A_READ} is read.\n\
+         \n\
+         That program has the whole machine; aft shares it with its clients, and they are busy without\n\
+         any read, as the hits show. So there is what a second holds of a hit (the first row above) and a\n\
+         read by that program, one after the other. Bar, from the device: {AT_READ_SPEED} of it, so at the\n\
+         device's speed as far as two measurements agree. A read from the page cache costs less than the\n\
+         request that asks for it, so there is none for that.\n\n\
+         | | misses/s | reads/s, {READERS} threads | {CONNECTIONS} threads | misses ÷ the faster (min–max) | hit and read in turn /s | misses ÷ that (min–max) | bar |\n\
+         |---|---|---|---|---|---|---|---|",
         thousands(value_bytes as f64),
     )?;
+    let hits = found.rows.iter().find(|row| row.are_hits && row.pipeline == 1);
+    let hits = hits.map(|row| median(&row.aft, |sample| sample.per_second));
+    let hits = hits.ok_or("no hits were measured")?;
     for (name, reads, judged) in [
         ("from the page cache", &found.from_page_cache, false),
         ("from the device", &found.from_device, true),
@@ -390,16 +397,27 @@ fn reads(out: &mut String, found: &Cache, value_bytes: usize) -> Result<()> {
         let Reads { aft, few_threads, many_threads } = reads;
         let pairs = few_threads.iter().zip(many_threads);
         let faster: Vec<f64> = pairs.map(|(few, many)| few.max(*many)).collect();
-        let Some(ratio) = Spread::of_ratios(aft, &faster) else { continue };
+        let in_turn: Vec<f64> = faster.iter().map(|read| 1.0 / (1.0 / hits + 1.0 / read)).collect();
+        let of_faster = Spread::of_ratios(aft, &faster);
+        let of_both = Spread::of_ratios(aft, &in_turn);
+        let (Some(of_faster), Some(of_both)) = (of_faster, of_both) else { continue };
         let of = |figures: &[f64]| {
             thousands(Spread::of(figures.to_vec()).map_or(0.0, |spread| spread.median))
         };
         let bar = match judged {
-            true => format!("{AT_READ_SPEED} {}", verdict(ratio.median >= AT_READ_SPEED)),
+            true => format!("{AT_READ_SPEED} {}", verdict(of_both.median >= AT_READ_SPEED)),
             false => "–".to_owned(),
         };
-        let (aft, few, many) = (of(aft), of(few_threads), of(many_threads));
-        writeln!(out, "| {name} | {aft} | {few} | {many} | {} | {bar} |", spread(ratio))?;
+        writeln!(
+            out,
+            "| {name} | {} | {} | {} | {} | {} | {} | {bar} |",
+            of(aft),
+            of(few_threads),
+            of(many_threads),
+            spread(of_faster),
+            of(&in_turn),
+            spread(of_both),
+        )?;
     }
     Ok(())
 }
