@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -132,4 +133,113 @@ fn what_holds_next_to_nothing_goes_before_the_store_is_full() {
     wait::until("dead objects go", PATIENCE, small);
     let moved = info(&mut client, "compaction_bytes_written");
     assert!(moved < (KEYS * VALUE_BYTES) as u64, "{moved} bytes were moved for {ROUNDS} rounds");
+}
+
+/// Whoever has forgotten a WATCH, a SCAN or a transaction reads nothing wrong, and holds up what is
+/// dead only until the transaction's time is over.
+#[test]
+fn what_was_forgotten_lets_space_go() {
+    const KEYS: usize = 1_000;
+    const VALUE_BYTES: usize = 3_000;
+    let dir = TempDir::named("forgotten");
+    let mut options = Options::durable(dir.path());
+    options.extra =
+        ["--store-bytes-min", "1mb", "--segment-bytes", "1mb"].map(str::to_owned).to_vec();
+    let server = Server::start(&options);
+    let mut client = server.client();
+    let value = |round: usize| format!("{round}").repeat(VALUE_BYTES);
+    overwrite(&mut client, KEYS, &value(0), |_| ());
+
+    let mut watching = server.client();
+    assert_eq!(watching.cmd("WATCH key:1"), Reply::ok());
+    let mut scanning = server.client();
+    let (mut cursor, mut seen) = scan(&mut scanning, "0");
+    assert_ne!(cursor, "0");
+    let mut inside = server.client();
+    let begun = inside.cmd("AFT.BEGIN TIMEOUT 3000");
+    assert!(matches!(begun, Reply::Array(_)), "{begun:?}");
+    assert_eq!(inside.run(&["GET", "key:5"]).text(), Some(value(0)));
+    for round in 1..=5 {
+        // While somebody is in it, it sees what it saw.
+        overwrite(&mut client, KEYS, &value(round), |_| {
+            assert_eq!(inside.run(&["GET", "key:5"]).text(), Some(value(0)));
+        });
+    }
+    assert_eq!(info(&mut client, "open_transactions"), 1);
+    assert!(info(&mut client, "oldest_pin_position") > 0);
+    wait::until("its age shows", PATIENCE, || {
+        (info(&mut client, "oldest_pin_age_ms") > 0).then_some(())
+    });
+    // It holds objects that are replaced already.
+    wait::until("something is replaced", PATIENCE, || {
+        (info(&mut client, "replaced_objects") > 0).then_some(())
+    });
+    // And is forgotten.
+    wait::until("its time is over", PATIENCE, || {
+        (info(&mut client, "open_transactions") == 0).then_some(())
+    });
+    let live = (KEYS * VALUE_BYTES) as u64;
+    wait::until("space comes back", PATIENCE, || {
+        let small = info(&mut client, "store_bytes") <= live * 2;
+        (small && disk_bytes(dir.path()) <= live * 5 / 2 + (3 << 20)).then_some(())
+    });
+    assert_eq!(info(&mut client, "replaced_objects"), 0);
+
+    assert!(inside.run(&["GET", "key:5"]).is_error());
+    while cursor != "0" {
+        let (next, page) = scan(&mut scanning, &cursor);
+        cursor = next;
+        seen.extend(page);
+    }
+    assert_eq!(seen.len(), KEYS);
+    assert_eq!(watching.cmd("MULTI"), Reply::ok());
+    watching.cmd("SET key:1 mine");
+    assert!(matches!(watching.cmd("EXEC"), Reply::NullArray), "it has changed");
+    assert_eq!(client.run(&["GET", "key:1"]).text(), Some(value(5)));
+}
+
+/// The next cursor, and a page.
+fn scan(client: &mut Client, cursor: &str) -> (String, BTreeSet<String>) {
+    let Reply::Array(parts) = client.run(&["SCAN", cursor, "COUNT", "100"]) else {
+        panic!("no page");
+    };
+    let [next, Reply::Array(keys)] = &parts[..] else { panic!("{parts:?}") };
+    (next.text().expect("a cursor"), keys.iter().filter_map(Reply::text).collect())
+}
+
+/// The manual's table of INFO's fields, and what they say after a start.
+#[test]
+fn info_says_what_the_manual_says_it_does() {
+    const KEYS: usize = 100;
+    let dir = TempDir::named("told");
+    let mut server = Server::start(&Options::durable(dir.path()));
+    overwrite(&mut server.client(), KEYS, &"x".repeat(500), |_| ());
+    server.kill_9();
+    server.restart();
+    let mut client = server.client();
+    let told = client.run(&["INFO", "aft"]).text().expect("INFO");
+    let told: BTreeSet<&str> =
+        told.lines().filter_map(|line| Some(line.split_once(':')?.0)).collect();
+    let manual = include_str!("../docs/operations.md");
+    let table = manual.split("## INFO aft").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let rows = table.expect("the table").lines().filter(|line| line.starts_with("| `"));
+    let mut fields = 0;
+    for row in rows {
+        let names = row.split('|').nth(1).expect("a first column");
+        // Of damages there are none.
+        for name in names.split('`').skip(1).step_by(2).filter(|name| *name != "damage_0") {
+            assert!(told.contains(name), "INFO aft has no {name}");
+            fields += 1;
+        }
+    }
+    assert!(fields > 30, "{fields} fields");
+    for (field, figure) in [("recovered_keys", KEYS), ("live_keys", KEYS), ("damages", 0)] {
+        assert_eq!(info(&mut client, field), figure as u64, "{field}");
+    }
+    let [store, live, dead] =
+        ["store_bytes", "live_bytes", "dead_bytes"].map(|field| info(&mut client, field));
+    assert!(live > (KEYS * 500) as u64 && store == live + dead, "{store} {live} {dead}");
+    for field in ["recovered_groups", "groups", "logs", "cache_bytes_max"] {
+        assert!(info(&mut client, field) > 0, "{field}");
+    }
 }

@@ -6,6 +6,7 @@
 //! | `issue-3`          | 515bd24, with swaps of databases                | 2      |
 //! | `issue-4-format-3` | the first with bases                            | 3      |
 //! | `issue-6-format-3` | 4c371e4, the last before what committed is kept | 3      |
+//! | `issue-4-format-4` | 4c44eab, with requests that have committed      | 4      |
 //!
 //! `tests/upgrades/make` has made them and makes the next.
 
@@ -18,9 +19,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use aft::layout::{FORMAT_READ_MAX, Header, Kind, ObjectName};
+use aft::layout::{FORMAT_READ_MAX, FORMAT_VERSION, Header, Kind, ObjectName};
 use aft::storage::Store;
-use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore};
+use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore, ReadOnlyStore};
 use bytes::Bytes;
 use common::client::Client;
 use common::resp::Reply;
@@ -136,6 +137,45 @@ fn the_store_of_issue_4_is_read() {
 #[test]
 fn the_store_of_issue_6_is_read() {
     upgrade("issue-6-format-3");
+}
+
+/// With requests that have committed.
+#[test]
+fn the_store_of_format_4_is_read_and_its_requests_are_known() {
+    let dir = TempDir::named("requests");
+    let store = unpack("issue-4-format-4", &dir);
+    let mut server = Server::start(&small_steps(&store));
+    for _ in 0..2 {
+        let mut client = server.client();
+        let begun = |client: &mut Client, words: &str| {
+            let Reply::Array(begun) = client.cmd(&format!("AFT.BEGIN REQUEST {words}")) else {
+                panic!("{words}")
+            };
+            (begun[1].text().expect("a state"), begun[2].text())
+        };
+        let accepted = ("committed".to_owned(), Some("accepted".to_owned()));
+        assert_eq!(begun(&mut client, "order:1"), accepted);
+        assert_eq!(begun(&mut client, "order:2 STEP a").0, "committed");
+        assert_eq!(client.cmd("GET steps"), Reply::bulk("2"));
+        // Also when compaction has moved them.
+        let mut keys = keys_of("issue-4-format-4");
+        change(&mut client, &mut keys, 0);
+        server.kill_9();
+        server.restart();
+    }
+    upgrade("issue-4-format-4");
+}
+
+/// When the format changes, a store of the one before has to be kept here.
+#[tokio::test]
+async fn the_newest_of_them_is_of_the_format_that_is_written() {
+    let dir = TempDir::named("newest");
+    let path = unpack("issue-4-format-4", &dir);
+    let store = ReadOnlyStore::open(&path).expect("a store");
+    let names = store.list("log/", "", 1000).await.expect("its logs");
+    let name = names.last().expect("a log");
+    let object = store.read(name, 0, u64::MAX).await.expect("the newest object");
+    assert_eq!(Header::decode(&object).expect("a header").format, FORMAT_VERSION);
 }
 
 /// All files and their bytes; whoever looks holds the lock, and says so in it.

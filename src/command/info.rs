@@ -358,9 +358,11 @@ fn space(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
     let (ledger, live) = (core.ledger(), core.live());
     let compaction = context.server.engine.compaction();
     let limits = context.server.engine.compaction_limits();
+    let dead_bytes = ledger.bytes().saturating_sub(u64::try_from(live.bytes).unwrap_or(0));
     lines
         .line("store_bytes", ledger.bytes())
         .line("live_bytes", live.bytes)
+        .line("dead_bytes", dead_bytes)
         .line("live_keys", live.keys)
         .line("groups", ledger.count().groups)
         .line("bases", ledger.count().bases)

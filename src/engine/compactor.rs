@@ -68,20 +68,38 @@ pub struct CompactionReport {
     pub failure: String,
 }
 
+/// An object that can't be read.
+#[derive(Debug, Clone)]
+struct Damage {
+    object: ObjectName,
+    error: FormatError,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { object, error } = self;
+        write!(f, "{object}: {error}: it and all behind it are left as they are")
+    }
+}
+
 /// Why a step could not be finished; nothing is lost by that.
 #[derive(Debug)]
 enum Failed {
-    /// An object can't be read: it is left alone, and all behind it.
-    Damaged(ObjectName, FormatError),
+    /// What it should have moved can't be read.
+    Damaged(Damage),
     Store(String),
+}
+
+impl Failed {
+    fn damaged(object: ObjectName, error: FormatError) -> Self {
+        Self::Damaged(Damage { object, error })
+    }
 }
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Damaged(name, error) => {
-                write!(f, "{name}: {error}: it and all behind it is left as it is")
-            }
+            Self::Damaged(found) => found.fmt(f),
             Self::Store(why) => f.write_str(why),
         }
     }
@@ -116,7 +134,8 @@ pub(super) async fn run(engine: &Engine) -> ! {
     let mut floor = Floor::default();
     let mut prospect = Prospect::default();
     let mut round = None;
-    let mut bad = None;
+    // What can't be read, until the next start: it and all behind it are left alone.
+    let mut damage: Option<Damage> = None;
     // At once for the first time: a process that never lives long leaves a log each time.
     let mut wait = Duration::ZERO;
     loop {
@@ -137,14 +156,18 @@ pub(super) async fn run(engine: &Engine) -> ! {
             // What was replaced before is told and deleted meanwhile. Told before the next base
             // counts: a group's words are those of the base that its header names.
             let (written, ()) = tokio::join!(
-                write_base(engine, number, bad),
+                write_base(engine, number, damage.as_ref().map(|found| found.object)),
                 delete_replaced(engine, &mut replaced)
             );
             let step = match written {
                 Ok(Some(written)) => Ok(Some(publish(engine, written).await)),
                 nothing => nothing.map(|_| None),
             };
-            note(engine, &step);
+            if let Err(Failed::Damaged(found)) = &step {
+                // What lies before it can go all the same.
+                damage = Some(found.clone());
+            }
+            note(engine, &step, damage.as_ref());
             // It gets no smaller by waiting where nothing can be moved.
             engine.pace_writes(step.as_ref().ok().map(|done| done.as_ref().map_or(0, |d| d.bytes)));
             match step {
@@ -160,8 +183,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
                     wait = Duration::ZERO;
                     break;
                 }
-                // What lies before it can go all the same.
-                Err(Failed::Damaged(name, _)) => bad = Some(name),
+                Err(Failed::Damaged(_)) => {}
                 Err(Failed::Store(_)) => tokio::time::sleep(RETRY_AFTER).await,
             }
             if at.replaced > at.whole {
@@ -281,13 +303,14 @@ async fn wait_for_debt(engine: &Engine, wait: Duration, bytes: u64) {
     let _ = tokio::time::timeout(wait, engine.compaction_called.notified()).await;
 }
 
-fn note(engine: &Engine, step: &Result<Option<Replaced>, Failed>) {
+/// Keeps what a step came to. What is damaged stays told when what lies before it has been moved.
+fn note(engine: &Engine, step: &Result<Option<Replaced>, Failed>, damage: Option<&Damage>) {
     let mut report = engine.compaction.lock().unwrap_or_else(PoisonError::into_inner);
     match step {
         Ok(Some(done)) => {
             report.bases += 1;
             report.objects += done.names.len() as u64;
-            report.failure.clear();
+            report.failure = damage.map_or_else(String::new, Damage::to_string);
         }
         Ok(None) => {}
         Err(failed) => {

@@ -5,6 +5,7 @@
 
 use super::objects::BadValue;
 use super::{Fault, Inspection, SHOWN_MAX};
+use crate::engine::core::RECORD_BYTES;
 use crate::layout::group::checked_directory;
 use crate::layout::{CommitId, Control, FormatError, Header, NodeId, ObjectName, Place, Write};
 use foldhash::fast::FixedState;
@@ -108,7 +109,7 @@ impl Keys {
                             Place::Inline(value) => value.len() as u64,
                             Place::Values { length, .. } | Place::Blob { length, .. } => length,
                         };
-                        let bytes = key.len() as u64 + value_bytes;
+                        let bytes = (RECORD_BYTES + key.len()) as u64 + value_bytes;
                         let expires_ms = expires_ms.unwrap_or(0);
                         let newest =
                             Newest { commit: id, put: id, expires_ms, bytes, slot: database };

@@ -81,13 +81,16 @@ pub struct Inspection {
     pub logs: u64,
     /// Process starts.
     pub starts: u64,
+    /// When the last one was, in milliseconds since 1970; 0 if that can't be told.
+    pub last_start_ms: u64,
     /// Who owns the store, if it is a shared one.
     pub owner: Option<String>,
     /// Keys alive.
     pub keys: u64,
     /// Interactive transactions of which it is known that they have committed.
     pub outcomes: u64,
-    /// Bytes of keys and values that are alive, and of what is known of transactions.
+    /// Bytes of keys and values that are alive, as they would stand in a base, and of what is known
+    /// of transactions: as a node counts them.
     pub live_bytes: u64,
     /// Bytes of groups and bases that count, dead ones among them.
     pub counting_bytes: u64,

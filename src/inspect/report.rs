@@ -1,6 +1,7 @@
 //! The findings, for people and for programs.
 
 use super::{Fault, Inspection, SHOWN_MAX};
+use crate::engine::EngineOptions;
 use std::fmt::Write;
 
 /// What is wrong, as text.
@@ -58,8 +59,9 @@ fn fault_json(fault: &Fault) -> String {
     )
 }
 
-/// The names and figures of `aft store stats`.
-fn statistics(found: &Inspection) -> [(&'static str, u64); 13] {
+/// The names and figures of `aft store stats`. The debt is that of a node with default settings.
+fn statistics(found: &Inspection) -> [(&'static str, u64); 15] {
+    let allowed = EngineOptions::default().compaction.allowed_bytes(found.live_bytes);
     [
         ("objects", found.objects),
         ("bytes", found.bytes),
@@ -71,6 +73,8 @@ fn statistics(found: &Inspection) -> [(&'static str, u64); 13] {
         ("outcomes", found.outcomes),
         ("live_bytes", found.live_bytes),
         ("dead_bytes", found.counting_bytes.saturating_sub(found.live_bytes)),
+        ("compaction_debt_bytes", found.counting_bytes.saturating_sub(allowed)),
+        ("last_start_ms", found.last_start_ms),
         ("start_reads_bytes", found.start_bytes),
         ("leftovers", found.leftovers_total),
         ("faults", found.faults.len() as u64),
@@ -81,13 +85,13 @@ fn statistics(found: &Inspection) -> [(&'static str, u64); 13] {
 pub fn statistics_text(found: &Inspection) -> String {
     let mut out = String::new();
     for (name, figure) in statistics(found) {
-        let _ = writeln!(out, "{name:<18} {figure}");
+        let _ = writeln!(out, "{name:<22} {figure}");
     }
     if let Some(owner) = &found.owner {
-        let _ = writeln!(out, "{:<18} {owner}", "owner");
+        let _ = writeln!(out, "{:<22} {owner}", "owner");
     }
     for (name, bytes) in &found.largest {
-        let _ = writeln!(out, "{:<18} {bytes} {name}", "large object");
+        let _ = writeln!(out, "{:<22} {bytes} {name}", "large object");
     }
     if !found.faults.is_empty() {
         let _ = writeln!(out, "something is wrong: aft store verify says what");

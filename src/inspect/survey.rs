@@ -113,7 +113,7 @@ impl Survey {
 
     /// What is missing, and what is left over.
     pub(super) fn check(&self, headers: &BTreeMap<ObjectName, Header>, found: &mut Inspection) {
-        self.check_entries(found);
+        self.check_entries(headers, found);
         let older = self.views.iter().rev().skip(1);
         older.for_each(|&number| found.leave(ObjectName::View(number)));
         for &(node, number) in &self.checkpoint.bases {
@@ -138,12 +138,14 @@ impl Survey {
 
     /// The entries of the last two starts are there, and no older one that is there is
     /// followed by a gap: they go oldest first.
-    fn check_entries(&self, found: &mut Inspection) {
+    fn check_entries(&self, headers: &BTreeMap<ObjectName, Header>, found: &mut Inspection) {
         let logs = self.logs.keys().copied();
         let bases = self.bases.iter().map(|(node, _)| *node);
         let ids = || self.nodes.iter().copied();
         let newest = ids().chain(logs).chain(bases).max().unwrap_or(0);
         found.starts = u64::from(newest);
+        let entry = headers.get(&ObjectName::Node(newest));
+        found.last_start_ms = entry.map_or(0, |entry| entry.wall_ms);
         let oldest = ids().next().unwrap_or(newest).min(newest.saturating_sub(1)).max(1);
         for node in (oldest..=newest).filter(|node| !self.nodes.contains(node)) {
             let affects = "nobody: what the start wrote is elsewhere";

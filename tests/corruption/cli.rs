@@ -1,8 +1,9 @@
 //! `aft store` as a person or a script calls it.
 
-use crate::node::Time;
+use crate::node::{Node, Time};
 use crate::temp_dir::TempDir;
 use crate::world::fill;
+use aft::resp::Reply;
 use aft::storage::Store;
 use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore, ReadOnlyStore};
 use std::fs;
@@ -14,6 +15,16 @@ fn aft(args: &[&str], directory: &Path) -> Output {
     let store = format!("embedded:{}", directory.display());
     let mut command = Command::new(env!("CARGO_BIN_EXE_aft"));
     command.arg("store").args(args).args(["--store", &store]).output().unwrap()
+}
+
+/// All that a person sees who types it.
+fn on_a_terminal(args: &[&str], directory: &Path) -> String {
+    let binary = env!("CARGO_BIN_EXE_aft");
+    let line =
+        format!("{binary} store {} --store embedded:{}", args.join(" "), directory.display());
+    let seen = Command::new("script").args(["-qec", &line, "/dev/null"]).output().unwrap();
+    assert!(seen.status.success(), "{seen:?}");
+    String::from_utf8_lossy(&seen.stdout).into_owned()
 }
 
 fn said(output: &Output) -> String {
@@ -31,6 +42,12 @@ fn help_names_the_program() {
         let help = said(&aft().args(args).output().unwrap());
         assert!(help.contains(&format!("\nUsage: {usage} ")), "{help}");
     }
+}
+
+/// One of the figures of `stats --json`.
+fn figure(json: &str, name: &str) -> u64 {
+    let after = json.split_once(&format!("\"{name}\":")).unwrap().1;
+    after.split([',', '}']).next().unwrap().parse().unwrap()
 }
 
 /// Three lives, and a log that compaction closed in between begins as another, if it came to that.
@@ -58,6 +75,11 @@ fn verify_and_stats_say_what_is_there_and_what_is_wrong() {
     assert_eq!(stats.status.code(), Some(0), "{stats:?}");
     let starts = format!("\"starts\":{},", process_starts(directory.path()));
     assert!(said(&stats).contains(&starts), "{starts}: {stats:?}");
+    assert!(figure(&said(&stats), "last_start_ms") > 1_700_000_000_000, "{stats:?}");
+
+    // On a terminal there is a bar.
+    let watched = on_a_terminal(&["verify"], directory.path());
+    assert!(watched.contains("objects, ") && watched.contains("] "), "{watched:?}");
 
     // A node has it: nobody else looks.
     let open = EmbeddedStore::open(directory.path(), options).unwrap();
@@ -81,4 +103,36 @@ fn verify_and_stats_say_what_is_there_and_what_is_wrong() {
     let nothing = aft(&["verify"], &directory.path().join("nowhere"));
     assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
     assert!(!directory.path().join("nowhere").exists());
+}
+
+/// What a node says of its store and what `stats` says of it when the node has stopped.
+#[test]
+fn stats_are_those_of_the_node() {
+    let directory = TempDir::named("figures");
+    let options = EmbeddedOptions { segment_bytes: 1 << 20, ..EmbeddedOptions::default() };
+    let open = || Arc::new(EmbeddedStore::open(directory.path(), options).unwrap());
+    let node = Node::start(open(), Time::Real).unwrap();
+    for round in 0..3 {
+        for key in 0..50 {
+            let value = format!("{round}").repeat(500);
+            node.run(&["SET", &format!("key{key}"), &value]).unwrap();
+        }
+    }
+    let Ok(Reply::Verbatim { text, .. }) = node.run(&["INFO", "aft"]) else { panic!("INFO") };
+    let info = String::from_utf8(text.to_vec()).unwrap();
+    let told = |name: &str| -> u64 {
+        let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap().parse().unwrap()
+    };
+    node.stop();
+    let stats = said(&aft(&["stats", "--json"], directory.path()));
+    assert_eq!(told("live_keys"), 50);
+    assert_eq!(figure(&stats, "keys"), 50);
+    for name in ["live_bytes", "groups", "bases", "logs", "compaction_debt_bytes"] {
+        assert_eq!(figure(&stats, name), told(name), "{name}: {stats} {info}");
+    }
+    // Two headers on top: the entry of the start, and since then the seal.
+    let more = figure(&stats, "dead_bytes") - told("dead_bytes");
+    assert!(told("dead_bytes") > told("live_bytes"), "{info}");
+    assert!((200..300).contains(&more), "{more}: {stats} {info}");
 }

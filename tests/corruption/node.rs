@@ -128,6 +128,11 @@ impl Node {
         self.server.engine.compaction().bases
     }
 
+    /// Why compaction can't go on, as INFO tells it.
+    pub(crate) fn compaction_failure(&self) -> String {
+        self.server.engine.compaction().failure
+    }
+
     /// Drains and seals.
     pub(crate) fn stop(self) {
         self.runtime.block_on(async {

@@ -3,6 +3,7 @@
 use crate::node::{Kept, Node, Time};
 use crate::world::{fill, get, keys_in, verify};
 use aft::layout::{Header, Kind};
+use aft::resp::Reply;
 use aft::storage::Store;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,6 +146,11 @@ fn check_start(
                 }
                 Err(why) => {
                     assert!(touched.contains(key), "{damage:?}: {key}: {why}");
+                    let named = damage.names().iter().any(|name| why.contains(name.as_str()));
+                    // Of a value that the start has missed the log tells; one that has rotted is
+                    // moved as it stands.
+                    let told = why.contains("is lost in the store");
+                    assert!(named || told || compacted, "{damage:?}: {key}: {why}");
                     errors += 1;
                 }
             }
@@ -160,4 +166,108 @@ fn check_start(
         let kept = before.get(name).is_none_or(|object| after.get(name) == Some(object));
         assert!(kept, "{damage:?}: deleted {name}");
     }
+}
+
+/// What stands before a damaged object goes on being moved; that doesn't hide that it is there.
+#[test]
+fn damage_that_stops_compaction_stays_told() {
+    const KEYS: usize = 20;
+    let store = Kept::with(&Objects::new());
+    let node = Node::start(Arc::clone(&store) as Arc<dyn Store>, Time::Virtual).unwrap();
+    let set = |node: &Node, key: usize| {
+        let written = node.run(&["SET", &format!("key{key}"), &"x".repeat(70)]);
+        assert!(matches!(written, Ok(Reply::Ok | Reply::Simple(_))), "{written:?}");
+    };
+    (0..KEYS).for_each(|key| set(&node, key));
+    // Too little to be compacted.
+    assert_eq!(node.bases(), 0);
+    node.stop();
+    let mut objects = store.objects();
+    let (name, object) = objects
+        .iter()
+        .filter(|(_, object)| Header::decode(object).unwrap().kind == Kind::Group)
+        .find(|(_, object)| keys_in(object).contains("key5"))
+        .unwrap();
+    let (name, mut object) = (name.clone(), object.to_vec());
+    // Of its directory: a value that has rotted is moved as it stands.
+    let directory = Header::decode(&object).unwrap().encoded_bytes();
+    object[directory] ^= 1;
+    objects.insert(name.clone(), object.into());
+
+    let node = Node::start(Kept::with(&objects) as Arc<dyn Store>, Time::Virtual).unwrap();
+    for _ in 0..3 {
+        (10..KEYS).for_each(|key| set(&node, key));
+        node.compact();
+        let failure = node.compaction_failure();
+        assert!(failure.starts_with(&format!("{name}: ")), "{failure:?}");
+    }
+    // Those before it have been moved since it was met.
+    assert!(node.bases() > 0);
+    assert_eq!(get(&node, "key5"), Ok(None), "the start has told that it is lost");
+    assert_eq!(get(&node, "key4").unwrap().unwrap().len(), 70);
+}
+
+/// Whom a fault affects is told by key, as far as anything can still tell.
+#[test]
+fn verify_names_the_keys_that_are_lost() {
+    const KEYS: usize = 25;
+    const SHOWN: usize = 20;
+    let store = Kept::with(&Objects::new());
+    let node = Node::start(Arc::clone(&store) as Arc<dyn Store>, Time::Virtual).unwrap();
+    let mut words = vec!["MSET".to_owned()];
+    words
+        .extend((0..KEYS).flat_map(|key| [format!("key{key:02}"), format!("{key:03}").repeat(70)]));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    assert!(matches!(node.run(&words), Ok(Reply::Ok | Reply::Simple(_))));
+    node.stop();
+    let objects = store.objects();
+    let (name, object) = objects.iter().find(|(_, object)| keys_in_group(object) == KEYS).unwrap();
+    let values = Header::decode(object).unwrap().values_offset() as usize;
+    let found = |damage: Damage| {
+        let found = verify(&*Kept::with(&damage.apply(&objects)));
+        let faults = found.faults.into_iter().filter(|fault| fault.object == *name);
+        let [fault] = &faults.collect::<Vec<_>>()[..] else { panic!("one fault of {name}") };
+        assert!(!fault.affects.is_empty(), "{fault:?}");
+        fault.clone()
+    };
+    for key in [0, 7, KEYS - 1] {
+        let lost = found(Damage::Flip(name.clone(), values + key * 210 + 100));
+        assert!(lost.what.contains("bad checksum of its values"), "{lost:?}");
+        assert_eq!((lost.keys, lost.keys_total), (vec![format!("0:key{key:02}")], 1));
+    }
+    let lost = found(Damage::Truncate(name.clone(), values));
+    assert_eq!((lost.keys.len(), lost.keys_total), (SHOWN, KEYS as u64), "{lost:?}");
+}
+
+fn keys_in_group(object: &[u8]) -> usize {
+    match Header::decode(object).unwrap().kind {
+        Kind::Group => keys_in(object).len(),
+        _ => 0,
+    }
+}
+
+/// What a start has found missing is marked, and told by the next look.
+#[test]
+fn a_hole_stays_told() {
+    let store = Kept::with(&Objects::new());
+    let node = Node::start(Arc::clone(&store) as Arc<dyn Store>, Time::Virtual).unwrap();
+    for key in 0..3 {
+        node.run(&["SET", &format!("key{key}"), "value"]).unwrap();
+    }
+    node.stop();
+    let objects = store.objects();
+    let of = |key: &str| {
+        let group = |object: &[u8]| keys_in_group(object) == 1 && keys_in(object).contains(key);
+        objects.iter().find(|(_, object)| group(object)).unwrap().0.clone()
+    };
+    let lost = of("key1");
+    let damaged = Kept::with(&Damage::Delete(lost.clone()).apply(&objects));
+    let node = Node::start(Arc::clone(&damaged) as Arc<dyn Store>, Time::Virtual).unwrap();
+    assert!(node.damages.iter().any(|line| line.contains(&lost)), "{:?}", node.damages);
+    assert_eq!(get(&node, "key1"), Ok(None));
+    assert_eq!(get(&node, "key2"), Ok(Some("value".to_owned())));
+    node.stop();
+    let again = verify(&*damaged);
+    let hole = again.faults.iter().find(|fault| fault.object == lost);
+    assert!(hole.is_some_and(|fault| fault.what.contains("hole")), "{:?}", again.faults);
 }

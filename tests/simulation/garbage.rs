@@ -14,6 +14,7 @@ use aft::transaction::{Finished, Transaction, View};
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -45,6 +46,36 @@ async fn entries_of_starts_go_and_no_id_comes_back() {
         run.abort();
         let late = |name: &str| hidden.iter().any(|hidden| hidden == name);
         store.list_late(Duration::from_secs(3600), |name| late(name) || name.starts_with("log/"));
+    }
+}
+
+/// Hundreds of starts, each with a write, and each killed.
+#[tokio::test(start_paused = true)]
+async fn hundreds_of_starts_leave_few_logs() {
+    const STARTS: usize = 300;
+    let store = store();
+    let logs = || {
+        let names = store.objects().into_keys();
+        let logs: BTreeSet<String> = names
+            .filter_map(|name| Some(name.strip_prefix("log/")?.split('/').next()?.to_owned()))
+            .collect();
+        logs.len()
+    };
+    let limit = EngineOptions::default().compaction.logs_max;
+    for start in 0..STARTS {
+        let (engine, recovered, run) = open(&store).await;
+        assert_eq!(recovered.keys as usize, start);
+        put(&engine, &format!("start:{start}"), "1").await;
+        // What is due is done within that time.
+        sleep(Duration::from_secs(1)).await;
+        run.abort();
+        // That of this start is one more.
+        assert!(logs() <= limit + 1, "{} logs after {} starts", logs(), start + 1);
+        assert!(entries(&store).len() <= 2, "{:?}", entries(&store));
+    }
+    let (engine, ..) = open(&store).await;
+    for start in 0..STARTS {
+        assert_eq!(get(&engine, &format!("start:{start}")).await, Ok(Some("1".to_owned())));
     }
 }
 

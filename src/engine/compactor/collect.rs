@@ -59,7 +59,7 @@ pub(super) async fn collect(
     while let Some((name, object)) = objects.next().await? {
         let (header, bytes) = match object {
             Object::Sound(header, bytes) => (header, bytes),
-            Object::Damaged(error) => return Err(Failed::Damaged(name, error)),
+            Object::Damaged(error) => return Err(Failed::damaged(name, error)),
         };
         collection.add(engine, name, &header, bytes).await?;
     }
@@ -75,7 +75,7 @@ impl Collection {
         header: &Header,
         bytes: Bytes,
     ) -> Result<(), Failed> {
-        let damaged = |error| Failed::Damaged(name, error);
+        let damaged = |error| Failed::damaged(name, error);
         let found = self.find_alive(engine, header, &bytes).await.map_err(damaged)?;
         let gap = engine.store.limits().read_gap_bytes;
         let missing = missing_parts(&found, header, bytes.len() as u64, gap);

@@ -13,8 +13,8 @@ pub struct Census {
     pub bytes: i64,
 }
 
-/// What a record takes beside its key and value: commit id, kind, expiry, lengths.
-const RECORD_BYTES: usize = 32;
+/// What a record takes beside its key and value, in bytes: commit id, kind, expiry, lengths.
+pub const RECORD_BYTES: usize = 32;
 
 impl Census {
     /// One key.

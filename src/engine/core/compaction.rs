@@ -26,6 +26,13 @@ pub struct CompactionLimits {
     pub step_bytes: u64,
 }
 
+impl CompactionLimits {
+    /// How many bytes a store may hold of which so many are alive.
+    pub fn allowed_bytes(&self, live_bytes: u64) -> u64 {
+        (live_bytes.saturating_mul(self.store_percent_max) / 100).max(self.store_bytes_min)
+    }
+}
+
 /// A round moves all live data, so what it is good for must be worth that: so many bytes of
 /// live data allow one more group.
 const GROUP_LIVE_BYTES: u64 = 16 << 10;
@@ -98,8 +105,7 @@ impl Core {
 
     /// How many bytes the store may hold.
     pub fn allowed_bytes(&self, limits: &CompactionLimits) -> u64 {
-        let live = u64::try_from(self.live().bytes).unwrap_or(0);
-        (live.saturating_mul(limits.store_percent_max) / 100).max(limits.store_bytes_min)
+        limits.allowed_bytes(u64::try_from(self.live().bytes).unwrap_or(0))
     }
 
     /// How many bytes of old objects a step takes. While it goes on they and what replaces
