@@ -11,6 +11,7 @@ pub use import::run_import;
 use crate::backup::BackupError;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
+use crate::engine::EngineOptions;
 use crate::inspect::{
     self, Depth, Inspection, statistics_json, statistics_text, verification_json, verification_text,
 };
@@ -78,11 +79,13 @@ fn report(what: &str, matches: &ArgMatches) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // By a node with default settings.
+    let allowed = EngineOptions::default().compaction.allowed_bytes(found.live_bytes);
     let text = match (what, matches.get_flag(JSON)) {
         (VERIFY, false) => verification_text(&found),
         (VERIFY, true) => verification_json(&found),
-        (_, false) => statistics_text(&found),
-        (_, true) => statistics_json(&found),
+        (_, false) => statistics_text(&found, allowed),
+        (_, true) => statistics_json(&found, allowed),
     };
     // Who closes its end of the pipe early has seen enough.
     let _ = std::io::stdout().write_all(text.as_bytes());

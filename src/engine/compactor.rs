@@ -163,11 +163,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
                 Ok(Some(written)) => Ok(Some(publish(engine, written).await)),
                 nothing => nothing.map(|_| None),
             };
-            if let Err(Failed::Damaged(found)) = &step {
-                // What lies before it can go all the same.
-                damage = Some(found.clone());
-            }
-            note(engine, &step, damage.as_ref());
+            damage = note(engine, &step, damage);
             // It gets no smaller by waiting where nothing can be moved.
             engine.pace_writes(step.as_ref().ok().map(|done| done.as_ref().map_or(0, |d| d.bytes)));
             match step {
@@ -183,7 +179,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
                     wait = Duration::ZERO;
                     break;
                 }
-                Err(Failed::Damaged(_)) => {}
+                Err(Failed::Damaged(_)) => {} // What lies before it can go all the same.
                 Err(Failed::Store(_)) => tokio::time::sleep(RETRY_AFTER).await,
             }
             if at.replaced > at.whole {
@@ -303,17 +299,25 @@ async fn wait_for_debt(engine: &Engine, wait: Duration, bytes: u64) {
     let _ = tokio::time::timeout(wait, engine.compaction_called.notified()).await;
 }
 
-/// Keeps what a step came to. What is damaged stays told when what lies before it has been moved.
-fn note(engine: &Engine, step: &Result<Option<Replaced>, Failed>, damage: Option<&Damage>) {
+/// Keeps what a step came to, and returns what is damaged: that stays told when what lies before it
+/// has been moved.
+fn note(
+    engine: &Engine,
+    step: &Result<Option<Replaced>, Failed>,
+    mut damage: Option<Damage>,
+) -> Option<Damage> {
     let mut report = engine.compaction.lock().unwrap_or_else(PoisonError::into_inner);
     match step {
         Ok(Some(done)) => {
             report.bases += 1;
             report.objects += done.names.len() as u64;
-            report.failure = damage.map_or_else(String::new, Damage::to_string);
+            report.failure = damage.as_ref().map_or_else(String::new, Damage::to_string);
         }
         Ok(None) => {}
         Err(failed) => {
+            if let Failed::Damaged(found) = failed {
+                damage = Some(found.clone());
+            }
             let failure = failed.to_string();
             if report.failure != failure {
                 tracing::error!(%failure, "compaction could not go on");
@@ -321,6 +325,7 @@ fn note(engine: &Engine, step: &Result<Option<Replaced>, Failed>, damage: Option
             report.failure = failure;
         }
     }
+    damage
 }
 
 /// A base that is in the store, and that nobody knows of yet.

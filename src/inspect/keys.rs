@@ -5,9 +5,10 @@
 
 use super::objects::BadValue;
 use super::{Fault, Inspection, SHOWN_MAX};
-use crate::engine::core::RECORD_BYTES;
 use crate::layout::group::checked_directory;
-use crate::layout::{CommitId, Control, FormatError, Header, NodeId, ObjectName, Place, Write};
+use crate::layout::{
+    CommitId, Control, FormatError, Header, NodeId, ObjectName, Place, RECORD_BYTES, Write,
+};
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;

@@ -1,7 +1,6 @@
 //! The findings, for people and for programs.
 
 use super::{Fault, Inspection, SHOWN_MAX};
-use crate::engine::EngineOptions;
 use std::fmt::Write;
 
 /// What is wrong, as text.
@@ -59,9 +58,8 @@ fn fault_json(fault: &Fault) -> String {
     )
 }
 
-/// The names and figures of `aft store stats`. The debt is that of a node with default settings.
-fn statistics(found: &Inspection) -> [(&'static str, u64); 15] {
-    let allowed = EngineOptions::default().compaction.allowed_bytes(found.live_bytes);
+/// The names and figures of `aft store stats`. A node would compact what is beyond `allowed` bytes.
+fn statistics(found: &Inspection, allowed: u64) -> [(&'static str, u64); 15] {
     [
         ("objects", found.objects),
         ("bytes", found.bytes),
@@ -81,10 +79,11 @@ fn statistics(found: &Inspection) -> [(&'static str, u64); 15] {
     ]
 }
 
-/// How large the store is and what is in it, as text.
-pub fn statistics_text(found: &Inspection) -> String {
+/// How large the store is and what is in it, as text; beyond `allowed` bytes a node would compact
+/// it.
+pub fn statistics_text(found: &Inspection, allowed: u64) -> String {
     let mut out = String::new();
-    for (name, figure) in statistics(found) {
+    for (name, figure) in statistics(found, allowed) {
         let _ = writeln!(out, "{name:<22} {figure}");
     }
     if let Some(owner) = &found.owner {
@@ -100,8 +99,8 @@ pub fn statistics_text(found: &Inspection) -> String {
 }
 
 /// The same as JSON.
-pub fn statistics_json(found: &Inspection) -> String {
-    let figures = statistics(found).map(|(name, figure)| format!("\"{name}\":{figure}"));
+pub fn statistics_json(found: &Inspection, allowed: u64) -> String {
+    let figures = statistics(found, allowed).map(|(name, figure)| format!("\"{name}\":{figure}"));
     let largest = found
         .largest
         .iter()

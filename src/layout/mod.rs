@@ -56,6 +56,10 @@ pub const FORMAT_VERSION: u16 = 4;
 /// in [`VIEW_FORMAT`]; a directory stays open to an older program.
 pub const FORMAT_READ_MAX: u16 = VIEW_FORMAT;
 
+/// What a record takes in a directory beside its key and value, in bytes and about: commit id, kind,
+/// expiry, lengths.
+pub const RECORD_BYTES: usize = 32;
+
 /// A process start: unique in a store, drawn from 1 upwards, never used again.
 pub type NodeId = u32;
 

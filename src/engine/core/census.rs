@@ -2,6 +2,7 @@
 
 use super::super::index::Entry;
 use super::super::version::{State, Version};
+use crate::layout::RECORD_BYTES;
 use std::ops::{AddAssign, Neg, SubAssign};
 
 /// So many keys, and what they would take in a base.
@@ -12,9 +13,6 @@ pub struct Census {
     /// In bytes: an estimate that is a little high for short keys.
     pub bytes: i64,
 }
-
-/// What a record takes beside its key and value, in bytes: commit id, kind, expiry, lengths.
-pub const RECORD_BYTES: usize = 32;
 
 impl Census {
     /// One key.

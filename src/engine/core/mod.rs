@@ -36,7 +36,7 @@ use super::index::{Entry, EntryId, Index, Share, hash_key};
 use super::interactive::{Outcomes, Refusals, Registry};
 use super::now::Now;
 use super::version::{Flush, Position, RECOVERED, Snapshot, State, Version};
-pub use census::{Census, RECORD_BYTES};
+pub use census::Census;
 pub use look_ahead::LookAhead;
 pub use pins::Pin;
 pub use readers::Reaped;
