@@ -7,7 +7,10 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use rand::RngExt;
+
 use crate::common::client::Client;
+use crate::common::seed;
 use crate::common::server::{Options, Server};
 use crate::common::temp_dir::TempDir;
 use crate::delivery::{Accident, Delivery, Failed, Inside, Kind, Moment, World};
@@ -87,16 +90,35 @@ impl Wrong {
     }
 }
 
-/// The accident and the retry of one request.
-fn cell(world: &mut World, inside: Inside, name: &str, accident: Accident, last: usize) -> Wrong {
+/// One request: its first delivery meets the first accident, its retry the next, if there is one,
+/// and so on; the last goes through.
+fn cell(
+    world: &mut World,
+    inside: Inside,
+    name: &str,
+    accidents: &[Accident],
+    last: usize,
+) -> Wrong {
     let mut wrong = Wrong::default();
     set_up(&mut world.server.client(), name);
-    let mut delivery = Delivery::new(world, inside, name, Some(accident));
-    let ended = delivery.run();
-    assert!(matches!(ended, Err(Failed::Accident)), "{accident}: {ended:?}");
-    let tokens = std::mem::take(&mut delivery.tokens);
-    let between = look(&mut world.server.client(), name);
-    wrong.unless("before the retry", &between, &may_be_there(accident, last));
+    let mut tokens = Vec::new();
+    let mut allowed = may_be_there(accidents[0], last);
+    for (delivery_number, &accident) in accidents.iter().enumerate() {
+        let mut delivery = Delivery::new(world, inside, name, Some(accident));
+        // A retry may end before its accident, since all had been done, or be told that the
+        // delivery before it has come through after all.
+        let ended = delivery.run();
+        if let Ok(result) = &ended {
+            wrong.unless("the retry's result", &result.as_str(), &[RESULT]);
+            allowed = vec![all()];
+        }
+        let is_first = delivery_number == 0;
+        assert!(!is_first || matches!(ended, Err(Failed::Accident)), "{accident}: {ended:?}");
+        tokens.append(&mut delivery.tokens);
+        let between = look(&mut world.server.client(), name);
+        wrong.unless("before the retry", &between, &allowed);
+        allowed = if between == all() { vec![all()] } else { vec![nothing(), all()] };
+    }
     wrong.unless("the retry's result", &retry(world, inside, name), &[Ok(RESULT.to_owned())]);
     wrong.unless("after the retry", &look(&mut world.server.client(), name), &[all()]);
     for token in tokens {
@@ -137,16 +159,17 @@ fn world(dir: &TempDir) -> World {
     World::on(Server::start(&Options::durable(dir.path())))
 }
 
-#[test]
-fn every_accident_at_every_moment_of_a_request() {
+/// All cells on one server, and what is wrong with them.
+fn run(of: impl FnOnce(&[Accident]) -> Vec<Vec<Accident>>) {
     let dir = TempDir::named("matrix");
     let mut world = world(&dir);
     let events = events(&mut world, Inside::Transaction);
-    let cells = cells(&KINDS, events.len());
+    assert!(events.len() >= 19 && events[events.len() - 1].starts_with("AFT.COMMIT"), "{events:?}");
+    let cells = of(&cells(&KINDS, events.len()));
     let mut found = Vec::new();
-    for (number, &accident) in cells.iter().enumerate() {
+    for (number, accidents) in cells.iter().enumerate() {
         let (name, last) = (format!("cell-{number}"), events.len() - 1);
-        let mut wrong = cell(&mut world, Inside::Transaction, &name, accident, last);
+        let mut wrong = cell(&mut world, Inside::Transaction, &name, accidents, last);
         deliver_late(&mut world, &name, &mut wrong);
         found.push(wrong);
     }
@@ -157,15 +180,32 @@ fn every_accident_at_every_moment_of_a_request() {
         deliver_late(&mut world, &format!("cell-{number}"), wrong);
     }
     println!("{} cells of {} things sent", cells.len(), events.len());
-    assert!(events.len() >= 19 && events[events.len() - 1].starts_with("AFT.COMMIT"), "{events:?}");
-    let wrong: Vec<_> = cells
-        .iter()
-        .zip(found)
-        .filter(|(_, wrong)| !wrong.0.is_empty())
-        .map(|(cell, wrong)| format!("{cell} ({}): {}", events[cell.event], wrong.0.join("; ")))
-        .collect();
+    let show = |cell: &[Accident]| {
+        let shown = cell.iter().map(|accident| format!("{accident} ({})", events[accident.event]));
+        shown.collect::<Vec<_>>().join(", then ")
+    };
+    let wrong = cells.iter().zip(found).filter(|(_, wrong)| !wrong.0.is_empty());
+    let wrong: Vec<_> =
+        wrong.map(|(cell, wrong)| format!("{}: {}", show(cell), wrong.0.join("; "))).collect();
     assert!(wrong.is_empty(), "{} cells:\n{}", wrong.len(), wrong.join("\n"));
     assert_eq!(world.server.client().cmd("AFT.LIST").items(), []);
+}
+
+#[test]
+fn every_accident_at_every_moment_of_a_request() {
+    run(|cells| cells.iter().map(|&cell| vec![cell]).collect());
+}
+
+/// Each of them, and then two others, which a seed chooses.
+#[test]
+fn accidents_in_the_retries_too() {
+    let seed = seed::from_env();
+    println!("AFT_SEED={seed}");
+    let mut rng = seed::rng(seed, 0);
+    run(|cells| {
+        let mut other = || cells[rng.random_range(0..cells.len())];
+        cells.iter().map(|&cell| vec![cell, other(), other()]).collect()
+    });
 }
 
 /// The same functions in no transaction: the matrix finds what goes wrong, and nothing else.
@@ -178,7 +218,7 @@ fn the_matrix_sees_what_goes_wrong_without_transactions() {
     for (number, accident) in cells(&[Kind::FunctionDies], events.len()).into_iter().enumerate() {
         let name = format!("cell-{number}");
         // No end that would have to be known, so none at all is expected before the retry.
-        let wrong = cell(&mut world, Inside::Nothing, &name, accident, usize::MAX);
+        let wrong = cell(&mut world, Inside::Nothing, &name, &[accident], usize::MAX);
         match (accident.event, accident.moment).cmp(&(first_write, Moment::Sent)) {
             Ordering::Less => assert!(wrong.0.is_empty(), "{accident}: {:?}", wrong.0),
             // Nobody knows.
