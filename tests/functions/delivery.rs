@@ -55,6 +55,17 @@ impl World {
         let proxy = Proxy::start(server.addr());
         Self { server, proxy }
     }
+
+    /// Who has an old token writes, or is refused, as it should be; else what it was told.
+    pub(crate) fn zombie_writes(&self, name: &str, token: &str) -> Result<(), String> {
+        let mut zombie = self.server.client();
+        zombie.run(&["CLIENT", "SETNAME", &format!("aft:{token}")]);
+        let told = zombie.run(&["APPEND", &format!("{name}:log"), "zombie"]);
+        match told.error_code().as_deref() {
+            Some("STALE" | "NOTXN") => Ok(()),
+            _ => Err(format!("{told:?}")),
+        }
+    }
 }
 
 /// Why a delivery came to no end.
@@ -81,6 +92,8 @@ pub(crate) struct Delivery<'a> {
     /// The connections; the first is the runner's, the others the functions'.
     lines: Vec<Client>,
     pub(crate) tokens: Vec<String>,
+    /// Tokens of deliveries before it: who holds them goes on.
+    zombies: &'a [String],
     /// What was sent so far.
     pub(crate) sent: Vec<String>,
 }
@@ -93,6 +106,7 @@ impl<'a> Delivery<'a> {
         inside: Inside,
         name: &'a str,
         accident: Option<Accident>,
+        zombies: &'a [String],
     ) -> Self {
         let mut delivery = Self {
             world,
@@ -101,6 +115,7 @@ impl<'a> Delivery<'a> {
             accident,
             lines: Vec::new(),
             tokens: Vec::new(),
+            zombies,
             sent: Vec::new(),
         };
         delivery.connect();
@@ -180,6 +195,10 @@ impl<'a> Delivery<'a> {
 
     fn end(&mut self, command: &str, token: &str, result: &str) -> Result<(), Failed> {
         if self.inside == Inside::Transaction {
+            for token in self.zombies {
+                let told = self.world.zombie_writes(self.name, token);
+                told.map_err(|told| Failed::Told(format!("a zombie was told {told}")))?;
+            }
             self.send(RUNNER, &[command, token, "RESULT", result])?;
         }
         Ok(())

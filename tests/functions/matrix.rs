@@ -61,11 +61,16 @@ fn may_be_there(accident: Accident, last: usize) -> Vec<State> {
 }
 
 /// Deliveries without accidents, until there is a result.
-fn retry(world: &mut World, inside: Inside, name: &str) -> Result<String, String> {
+fn retry(
+    world: &mut World,
+    inside: Inside,
+    name: &str,
+    zombies: &[String],
+) -> Result<String, String> {
     const ATTEMPTS: usize = 5;
     let mut told = Vec::new();
     for _ in 0..ATTEMPTS {
-        match Delivery::new(world, inside, name, None).run() {
+        match Delivery::new(world, inside, name, None, zombies).run() {
             Ok(result) => return Ok(result),
             Err(Failed::Told(error)) => told.push(error),
             Err(Failed::Accident) => unreachable!("it has none"),
@@ -104,7 +109,7 @@ fn cell(
     let mut tokens = Vec::new();
     let mut allowed = may_be_there(accidents[0], last);
     for (delivery_number, &accident) in accidents.iter().enumerate() {
-        let mut delivery = Delivery::new(world, inside, name, Some(accident));
+        let mut delivery = Delivery::new(world, inside, name, Some(accident), &tokens);
         // A retry may end before its accident, since all had been done, or be told that the
         // delivery before it has come through after all.
         let ended = delivery.run();
@@ -114,26 +119,24 @@ fn cell(
         }
         let is_first = delivery_number == 0;
         assert!(!is_first || matches!(ended, Err(Failed::Accident)), "{accident}: {ended:?}");
-        tokens.append(&mut delivery.tokens);
+        let mut more = std::mem::take(&mut delivery.tokens);
+        tokens.append(&mut more);
         let between = look(&mut world.server.client(), name);
         wrong.unless("before the retry", &between, &allowed);
         allowed = if between == all() { vec![all()] } else { vec![nothing(), all()] };
     }
-    wrong.unless("the retry's result", &retry(world, inside, name), &[Ok(RESULT.to_owned())]);
+    let result = retry(world, inside, name, &tokens);
+    wrong.unless("the retry's result", &result, &[Ok(RESULT.to_owned())]);
     wrong.unless("after the retry", &look(&mut world.server.client(), name), &[all()]);
     for token in tokens {
-        let mut zombie = world.server.client();
-        zombie.run(&["CLIENT", "SETNAME", &format!("aft:{token}")]);
-        let code = zombie.run(&["APPEND", &format!("{name}:log"), "zombie"]).error_code();
-        let dead = ["STALE", "NOTXN"].map(|code| Some(code.to_owned()));
-        wrong.unless("what a zombie is told", &code, &dead);
+        wrong.unless("a zombie", &world.zombie_writes(name, &token), &[Ok(())]);
     }
     wrong
 }
 
 /// A delivery when all is over learns the result, and changes nothing.
 fn deliver_late(world: &mut World, name: &str, wrong: &mut Wrong) {
-    let mut late = Delivery::new(world, Inside::Transaction, name, None);
+    let mut late = Delivery::new(world, Inside::Transaction, name, None, &[]);
     let result = late.run().map_err(|failed| format!("{failed:?}"));
     wrong.unless("a late delivery's result", &result, &[Ok(RESULT.to_owned())]);
     wrong.unless("what it took", &late.sent.len(), &[1]);
@@ -143,7 +146,7 @@ fn deliver_late(world: &mut World, name: &str, wrong: &mut Wrong) {
 /// All that a request sends, where nothing happens.
 fn events(world: &mut World, inside: Inside) -> Vec<String> {
     set_up(&mut world.server.client(), "example");
-    let mut delivery = Delivery::new(world, inside, "example", None);
+    let mut delivery = Delivery::new(world, inside, "example", None, &[]);
     assert_eq!(delivery.run().unwrap(), RESULT);
     let sent = std::mem::take(&mut delivery.sent);
     assert_eq!(look(&mut world.server.client(), "example"), all());
