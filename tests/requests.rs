@@ -222,13 +222,14 @@ fn limits_refuse_and_nothing_is_forgotten_early() {
     assert_eq!(one.cmd("STRLEN k").int(), 600_000);
 }
 
-#[test]
-fn a_hundred_thousand_open_transactions_fit_in_a_gigabyte() {
-    let server = Server::start(&in_memory(&[]));
-    let mut client = server.client();
-    const COUNT: usize = 100_000;
-    const AT_ONCE: usize = 1000;
-    for batch in 0..COUNT / AT_ONCE {
+const MANY: usize = 100_000;
+const AT_ONCE: usize = 1000;
+
+/// Begins many requests over one connection, each with a read, a write and one that reads to
+/// write; their tokens.
+fn open_many(client: &mut Client) -> Vec<String> {
+    let mut tokens = Vec::new();
+    for batch in 0..MANY / AT_ONCE {
         for number in 0..AT_ONCE {
             client.queue(&["AFT.BEGIN", "REQUEST", &format!("request:{batch}:{number}:and-more")]);
             client.queue(&["GET", "a"]);
@@ -237,15 +238,48 @@ fn a_hundred_thousand_open_transactions_fit_in_a_gigabyte() {
             client.queue(&["AFT.LEAVE"]);
         }
         client.flush().expect("sent");
-        for _ in 0..AT_ONCE * 5 {
-            assert!(!client.read().expect("a reply").is_error());
+        for _ in 0..AT_ONCE {
+            let replies = [(); 5].map(|()| client.read().expect("a reply"));
+            assert!(replies.iter().all(|reply| !reply.is_error()), "{replies:?}");
+            tokens.push(replies[0].items()[0].text().expect("a token"));
         }
     }
-    assert_eq!(info(&mut client, "open_transactions"), COUNT as u64);
+    tokens
+}
+
+fn abort_all(client: &mut Client, tokens: &[String]) {
+    for some in tokens.chunks(AT_ONCE) {
+        some.iter().for_each(|token| client.queue(&["AFT.ABORT", token]));
+        client.flush().expect("sent");
+        some.iter().for_each(|_| assert_eq!(client.read().expect("a reply"), Reply::ok()));
+    }
+}
+
+#[test]
+fn a_hundred_thousand_open_transactions_fit_in_a_gigabyte() {
+    let server = Server::start(&in_memory(&[]));
+    let mut client = server.client();
+    open_many(&mut client);
+    assert_eq!(info(&mut client, "open_transactions"), MANY as u64);
     assert!(client.cmd("AFT.BEGIN").is_error(), "one more is too many");
     let bytes = server.memory_bytes("VmHWM");
-    println!("{COUNT} open transactions: {} bytes each", bytes / COUNT as u64);
+    println!("{MANY} open transactions: {} bytes each", bytes / MANY as u64);
     assert!(bytes < 1 << 30, "{bytes}");
+
+    // All of them are tried again, which takes the places of those before: none is too many. Then all
+    // are aborted, and begun for the third time. Nothing of it stays.
+    let tokens = open_many(&mut client);
+    assert_eq!(info(&mut client, "open_transactions"), MANY as u64);
+    abort_all(&mut client, &tokens);
+    for name in ["open_transactions", "open_transactions_bytes", "oldest_pin_age_ms"] {
+        assert_eq!(info(&mut client, name), 0, "{name}");
+    }
+    let tokens = open_many(&mut client);
+    let later = server.memory_bytes("VmHWM");
+    println!("three times: {} bytes each", later / MANY as u64);
+    assert!(later < bytes / 4 * 5, "{later} bytes, {bytes} the first time");
+    abort_all(&mut client, &tokens);
+    assert_eq!(client.cmd("DBSIZE").int(), 0);
 }
 
 fn aft_store(words: &[&str]) -> Output {

@@ -1,7 +1,8 @@
 //! Functions that know nothing of transactions, run by `aft run` against the real binary, with
-//! everything that goes wrong with functions; what `aft txn` tells of them; and the examples.
+//! everything that goes wrong with functions; what `aft txn` tells of them; and the crash matrix,
+//! whose functions are connections of the test itself.
 //!
-//! Most functions here are shell scripts whose redis-cli has nothing but REDIS_URL.
+//! Most others are shell scripts whose redis-cli has nothing but REDIS_URL.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
@@ -9,6 +10,8 @@
 mod common;
 
 mod accidents;
+mod delivery;
 mod function;
 mod looking;
+mod matrix;
 mod running;

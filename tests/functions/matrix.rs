@@ -1,0 +1,236 @@
+//! The crash matrix. A request of two steps and three connections meets each kind of accident at each
+//! moment of each thing that it sends: everybody else sees all of it or nothing, its retry ends with
+//! the right result, and it has happened once; also after one more crash of aft.
+//!
+//! Each cell has a request and keys of its own, all of them one server.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use rand::RngExt;
+
+use crate::common::client::Client;
+use crate::common::seed;
+use crate::common::server::{Options, Server};
+use crate::common::temp_dir::TempDir;
+use crate::delivery::{Accident, Delivery, Failed, Inside, Kind, Moment, World};
+
+const KINDS: [Kind; 3] = [Kind::FunctionDies, Kind::AftDies, Kind::Cut];
+const MOMENTS: [Moment; 4] = [Moment::Before, Moment::Sent, Moment::Unread, Moment::After];
+
+/// What the keys of a request hold.
+type State = [Option<String>; 7];
+const KEYS: [&str; 7] = ["price", "stock", "account", "basket", "reserved", "order", "log"];
+
+fn state(values: [&str; 7]) -> State {
+    values.map(|value| (!value.is_empty()).then(|| value.to_owned()))
+}
+
+fn nothing() -> State {
+    state(["10", "10", "100", "full", "", "", ""])
+}
+
+fn all() -> State {
+    state(["10", "8", "80", "", "2", "paid", "order;"])
+}
+
+const RESULT: &str = "80";
+
+fn set_up(client: &mut Client, name: &str) {
+    for (key, value) in KEYS.iter().zip(nothing()) {
+        if let Some(value) = value {
+            client.run(&["SET", &format!("{name}:{key}"), &value]);
+        }
+    }
+}
+
+/// At one instant, since what it meets may be about to commit.
+fn look(client: &mut Client, name: &str) -> State {
+    let keys = KEYS.map(|key| format!("{name}:{key}"));
+    let values = client.run(&[&["MGET".to_owned()], keys.as_slice()].concat());
+    std::array::from_fn(|at| values.items()[at].text())
+}
+
+/// What may be seen between an accident and the retry.
+fn may_be_there(accident: Accident, last: usize) -> Vec<State> {
+    match accident.moment {
+        Moment::Unread | Moment::After if accident.event == last => vec![all()],
+        Moment::Sent if accident.event == last => vec![all(), nothing()],
+        _ => vec![nothing()],
+    }
+}
+
+/// Deliveries without accidents, until there is a result.
+fn retry(
+    world: &mut World,
+    inside: Inside,
+    name: &str,
+    zombies: &[String],
+) -> Result<String, String> {
+    const ATTEMPTS: usize = 5;
+    let mut told = Vec::new();
+    for _ in 0..ATTEMPTS {
+        match Delivery::new(world, inside, name, None, zombies).run() {
+            Ok(result) => return Ok(result),
+            Err(Failed::Told(error)) => told.push(error),
+            Err(Failed::Accident) => unreachable!("it has none"),
+        }
+    }
+    Err(format!("{ATTEMPTS} retries failed: {told:?}"))
+}
+
+/// What is wrong with a cell.
+#[derive(Default)]
+struct Wrong(Vec<String>);
+
+impl Wrong {
+    fn unless<T: PartialEq + fmt::Debug>(&mut self, what: &str, seen: &T, right: &[T]) {
+        if !right.contains(seen) {
+            self.0.push(format!("{what}: {seen:?}, not {right:?}"));
+        }
+    }
+
+    fn said_of(&self, what: &str) -> bool {
+        self.0.iter().any(|why| why.starts_with(what))
+    }
+}
+
+/// One request: its first delivery meets the first accident, its retry the next, if there is one,
+/// and so on; the last goes through.
+fn cell(
+    world: &mut World,
+    inside: Inside,
+    name: &str,
+    accidents: &[Accident],
+    last: usize,
+) -> Wrong {
+    let mut wrong = Wrong::default();
+    set_up(&mut world.server.client(), name);
+    let mut tokens = Vec::new();
+    let mut allowed = may_be_there(accidents[0], last);
+    for (delivery_number, &accident) in accidents.iter().enumerate() {
+        let mut delivery = Delivery::new(world, inside, name, Some(accident), &tokens);
+        // A retry may end before its accident, since all had been done, or be told that the
+        // delivery before it has come through after all.
+        let ended = delivery.run();
+        if let Ok(result) = &ended {
+            wrong.unless("the retry's result", &result.as_str(), &[RESULT]);
+            allowed = vec![all()];
+        }
+        let is_first = delivery_number == 0;
+        assert!(!is_first || matches!(ended, Err(Failed::Accident)), "{accident}: {ended:?}");
+        let mut more = std::mem::take(&mut delivery.tokens);
+        tokens.append(&mut more);
+        let between = look(&mut world.server.client(), name);
+        wrong.unless("before the retry", &between, &allowed);
+        allowed = if between == all() { vec![all()] } else { vec![nothing(), all()] };
+    }
+    let result = retry(world, inside, name, &tokens);
+    wrong.unless("the retry's result", &result, &[Ok(RESULT.to_owned())]);
+    wrong.unless("after the retry", &look(&mut world.server.client(), name), &[all()]);
+    for token in tokens {
+        wrong.unless("a zombie", &world.zombie_writes(name, &token), &[Ok(())]);
+    }
+    wrong
+}
+
+/// A delivery when all is over learns the result, and changes nothing.
+fn deliver_late(world: &mut World, name: &str, wrong: &mut Wrong) {
+    let mut late = Delivery::new(world, Inside::Transaction, name, None, &[]);
+    let result = late.run().map_err(|failed| format!("{failed:?}"));
+    wrong.unless("a late delivery's result", &result, &[Ok(RESULT.to_owned())]);
+    wrong.unless("what it took", &late.sent.len(), &[1]);
+    wrong.unless("at last", &look(&mut world.server.client(), name), &[all()]);
+}
+
+/// All that a request sends, where nothing happens.
+fn events(world: &mut World, inside: Inside) -> Vec<String> {
+    set_up(&mut world.server.client(), "example");
+    let mut delivery = Delivery::new(world, inside, "example", None, &[]);
+    assert_eq!(delivery.run().unwrap(), RESULT);
+    let sent = std::mem::take(&mut delivery.sent);
+    assert_eq!(look(&mut world.server.client(), "example"), all());
+    sent
+}
+
+fn cells(kinds: &[Kind], events: usize) -> Vec<Accident> {
+    let of = |kind| move |event| MOMENTS.map(|moment| Accident { kind, moment, event });
+    kinds.iter().flat_map(|&kind| (0..events).flat_map(of(kind))).collect()
+}
+
+fn world(dir: &TempDir) -> World {
+    World::on(Server::start(&Options::durable(dir.path())))
+}
+
+/// All cells on one server, and what is wrong with them.
+fn run(of: impl FnOnce(&[Accident]) -> Vec<Vec<Accident>>) {
+    let dir = TempDir::named("matrix");
+    let mut world = world(&dir);
+    let events = events(&mut world, Inside::Transaction);
+    assert!(events.len() >= 19 && events[events.len() - 1].starts_with("AFT.COMMIT"), "{events:?}");
+    let cells = of(&cells(&KINDS, events.len()));
+    let mut found = Vec::new();
+    for (number, accidents) in cells.iter().enumerate() {
+        let (name, last) = (format!("cell-{number}"), events.len() - 1);
+        let mut wrong = cell(&mut world, Inside::Transaction, &name, accidents, last);
+        deliver_late(&mut world, &name, &mut wrong);
+        found.push(wrong);
+    }
+    // What was committed stays, and nothing of the rest comes back.
+    world.server.kill_9();
+    world.server.restart_on_same_port();
+    for (number, wrong) in found.iter_mut().enumerate() {
+        deliver_late(&mut world, &format!("cell-{number}"), wrong);
+    }
+    println!("{} cells of {} things sent", cells.len(), events.len());
+    let show = |cell: &[Accident]| {
+        let shown = cell.iter().map(|accident| format!("{accident} ({})", events[accident.event]));
+        shown.collect::<Vec<_>>().join(", then ")
+    };
+    let wrong = cells.iter().zip(found).filter(|(_, wrong)| !wrong.0.is_empty());
+    let wrong: Vec<_> =
+        wrong.map(|(cell, wrong)| format!("{}: {}", show(cell), wrong.0.join("; "))).collect();
+    assert!(wrong.is_empty(), "{} cells:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(world.server.client().cmd("AFT.LIST").items(), []);
+}
+
+#[test]
+fn every_accident_at_every_moment_of_a_request() {
+    run(|cells| cells.iter().map(|&cell| vec![cell]).collect());
+}
+
+/// Each of them, and then two others, which a seed chooses.
+#[test]
+fn accidents_in_the_retries_too() {
+    let seed = seed::from_env();
+    println!("AFT_SEED={seed}");
+    let mut rng = seed::rng(seed, 0);
+    run(|cells| {
+        let mut other = || cells[rng.random_range(0..cells.len())];
+        cells.iter().map(|&cell| vec![cell, other(), other()]).collect()
+    });
+}
+
+/// The same functions in no transaction: the matrix finds what goes wrong, and nothing else.
+#[test]
+fn the_matrix_sees_what_goes_wrong_without_transactions() {
+    let dir = TempDir::named("matrix");
+    let mut world = world(&dir);
+    let events = events(&mut world, Inside::Nothing);
+    let first_write = events.iter().position(|event| event.starts_with("DECRBY")).unwrap();
+    for (number, accident) in cells(&[Kind::FunctionDies], events.len()).into_iter().enumerate() {
+        let name = format!("cell-{number}");
+        // No end that would have to be known, so none at all is expected before the retry.
+        let wrong = cell(&mut world, Inside::Nothing, &name, &[accident], usize::MAX);
+        match (accident.event, accident.moment).cmp(&(first_write, Moment::Sent)) {
+            Ordering::Less => assert!(wrong.0.is_empty(), "{accident}: {:?}", wrong.0),
+            // Nobody knows.
+            Ordering::Equal => {}
+            Ordering::Greater => {
+                for what in ["before the retry", "the retry's result", "after the retry"] {
+                    assert!(wrong.said_of(what), "{accident}, {what}: {:?}", wrong.0);
+                }
+            }
+        }
+    }
+}
