@@ -53,6 +53,13 @@ pub(crate) enum Kind {
         /// Options of its command line, beside those.
         settings: Vec<String>,
     },
+    /// aft with a store that is elsewhere.
+    AftOn {
+        binary: PathBuf,
+        /// Its address.
+        store: String,
+        settings: Vec<String>,
+    },
     /// The bare loop of `limits`: this program, run again.
     BareLoop,
 }
@@ -199,7 +206,7 @@ impl Kind {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Redis(_) => "redis-server",
-            Self::Aft { .. } => "aft",
+            Self::Aft { .. } | Self::AftOn { .. } => "aft",
             Self::BareLoop => "bare-loop",
         }
     }
@@ -229,17 +236,13 @@ impl Kind {
                     sync,
                 ])
             }
-            Self::Aft { binary, store, settings } => {
-                let store = match store {
-                    Store::Memory => "memory:".to_owned(),
-                    Store::Embedded => format!("embedded:{directory}/data"),
-                };
-                let binary = binary.display().to_string();
-                let mut words: Vec<String> =
-                    owned(&[&binary, "--listen", "127.0.0.1:0", "--store", &store]);
-                words.extend(settings.iter().cloned());
-                words
-            }
+            Self::Aft { binary, store, settings } => match store {
+                Store::Memory => aft_words(binary, "memory:", settings),
+                Store::Embedded => {
+                    aft_words(binary, &format!("embedded:{directory}/data"), settings)
+                }
+            },
+            Self::AftOn { binary, store, settings } => aft_words(binary, store, settings),
             Self::BareLoop => {
                 owned(&[&std::env::current_exe()?.display().to_string(), "bare-loop"])
             }
@@ -262,6 +265,12 @@ impl Kind {
         }
         Ok(None)
     }
+}
+
+fn aft_words(binary: &Path, store: &str, settings: &[String]) -> Vec<String> {
+    let binary = binary.display().to_string();
+    let words = [&binary, "--listen", "127.0.0.1:0", "--store", store];
+    words.map(str::to_owned).into_iter().chain(settings.iter().cloned()).collect()
 }
 
 fn free_port() -> Result<u16> {
