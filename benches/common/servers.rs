@@ -60,6 +60,8 @@ pub(crate) enum Kind {
         store: String,
         settings: Vec<String>,
     },
+    /// S3 and DynamoDB, as `tests/servers/install` puts it there.
+    MiniStack,
     /// The bare loop of `limits`: this program, run again.
     BareLoop,
 }
@@ -99,7 +101,7 @@ impl Server {
             match result {
                 Ok(running) => return Ok(Self { running, directory }),
                 // aft picks its port itself: trying again would only hide an error.
-                Err(_) if attempt < PORT_ATTEMPTS && matches!(kind, Kind::Redis(_)) => attempt += 1,
+                Err(_) if attempt < PORT_ATTEMPTS && !kind.picks_its_port() => attempt += 1,
                 Err(error) => return Err(format!("{}: {error}", kind.name()).into()),
             }
         }
@@ -207,8 +209,13 @@ impl Kind {
         match self {
             Self::Redis(_) => "redis-server",
             Self::Aft { .. } | Self::AftOn { .. } => "aft",
+            Self::MiniStack => "ministack",
             Self::BareLoop => "bare-loop",
         }
+    }
+
+    fn picks_its_port(&self) -> bool {
+        !matches!(self, Self::Redis(_) | Self::MiniStack)
     }
 
     fn command_line(&self, port: u16, directory: &Path) -> Result<Vec<String>> {
@@ -243,6 +250,7 @@ impl Kind {
                 }
             },
             Self::AftOn { binary, store, settings } => aft_words(binary, store, settings),
+            Self::MiniStack => ministack_words(port, &directory)?,
             Self::BareLoop => {
                 owned(&[&std::env::current_exe()?.display().to_string(), "bare-loop"])
             }
@@ -259,7 +267,12 @@ impl Kind {
             if let Some(address) = line.strip_prefix("listening ") {
                 return Ok(Some(address.trim().parse()?));
             }
-            if matches!(self, Self::Redis(_)) && line.contains("Ready to accept connections") {
+            let ready = match self {
+                Self::Redis(_) => "Ready to accept connections",
+                Self::MiniStack => "Running on http://",
+                _ => continue,
+            };
+            if line.contains(ready) {
                 return Ok(Some((Ipv4Addr::LOCALHOST, port).into()));
             }
         }
@@ -271,6 +284,25 @@ fn aft_words(binary: &Path, store: &str, settings: &[String]) -> Vec<String> {
     let binary = binary.display().to_string();
     let words = [&binary, "--listen", "127.0.0.1:0", "--store", store];
     words.map(str::to_owned).into_iter().chain(settings.iter().cloned()).collect()
+}
+
+fn ministack_words(port: u16, directory: &str) -> Result<Vec<String>> {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-servers/bin/ministack");
+    if !Path::new(program).exists() {
+        return Err("MiniStack is not there: tests/servers/install".into());
+    }
+    let settings = [
+        "env".to_owned(),
+        // Without this it listens everywhere.
+        "BIND_HOST=127.0.0.1".to_owned(),
+        format!("GATEWAY_PORT={port}"),
+        "S3_PERSIST=1".to_owned(),
+        format!("S3_DATA_DIR={directory}/s3"),
+        format!("STATE_DIR={directory}/state"),
+    ];
+    // It tells on stderr that it is there.
+    let run = ["sh", "-c", "exec \"$0\" 2>&1", program].map(str::to_owned);
+    Ok(settings.into_iter().chain(run).collect())
 }
 
 fn free_port() -> Result<u16> {

@@ -49,7 +49,9 @@ fn operation(operation: &Operation) -> Value {
 /// The number of the first line that is none, and what it lacks.
 pub(crate) fn parse(text: &str) -> Result<Vec<Transaction>, String> {
     let lines = text.lines().enumerate();
-    lines.map(|(at, line)| transaction(line).map_err(|why| format!("line {}: {why}", at + 1))).collect()
+    lines
+        .map(|(at, line)| transaction(line).map_err(|why| format!("line {}: {why}", at + 1)))
+        .collect()
 }
 
 fn transaction(line: &str) -> Result<Transaction, String> {
