@@ -29,6 +29,7 @@ mod resp;
 mod s3;
 mod stores;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -37,7 +38,7 @@ use std::process::ExitCode;
 use common::{Result, connection, machine, requests, servers};
 use history_support::detect::{Anomaly, Kind, detect};
 use history_support::json;
-use history_support::record::Transaction;
+use history_support::record::{Status, Transaction};
 use options::Options;
 use play::Play;
 use report::Row;
@@ -73,6 +74,7 @@ async fn look(options: &Options) -> Result<()> {
             };
             let history = on.play(&options.aft, &data.path, &play).await;
             let history = history.map_err(|error| format!("{}: {error}", play.run))?;
+            check_all_done(options, &history)?;
             if let Some(file) = &mut file {
                 for transaction in &history {
                     writeln!(file, "{}", json::line(transaction))?;
@@ -90,6 +92,16 @@ async fn look(options: &Options) -> Result<()> {
         check_file(path, &rows)?;
     }
     report::write(options, &rows, &machine)
+}
+
+/// Each request has come to its end, and each key has been looked at.
+fn check_all_done(options: &Options, history: &[Transaction]) -> Result<()> {
+    let committed = history.iter().filter(|transaction| transaction.status == Status::Committed);
+    let done: HashSet<&str> = committed.map(|transaction| transaction.request.as_str()).collect();
+    if done.len() as u64 == options.requests + 1 {
+        return Ok(());
+    }
+    Err(format!("only {} requests have come to their end", done.len()).into())
 }
 
 /// aft has none. Others have, or they would not be looked at.
