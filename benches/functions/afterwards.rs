@@ -15,6 +15,9 @@ use crate::servers::{Kind, Server, Store};
 use crate::throughput::fill;
 
 pub(crate) const CONNECTIONS: usize = 50;
+/// What is to be found is smaller than what neighbours take, so turns are short and many.
+pub(crate) const ROUNDS_FOR_ONE: usize = 6;
+pub(crate) const SHORTER: f64 = 0.4;
 
 /// What was found with one store.
 #[derive(Debug)]
@@ -29,11 +32,12 @@ pub(crate) struct Afterwards {
 }
 
 /// Plain commands at one time; round by round.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Stage {
     pub(crate) gets: Beside,
     pub(crate) sets: Beside,
-    pub(crate) resident_bytes: u64,
+    /// Of the server, and of the other one.
+    pub(crate) resident_bytes: [u64; 2],
 }
 
 /// The server, and the one that never had a transaction.
@@ -137,20 +141,17 @@ async fn measure(options: &Options, data: &Path, store: Store) -> Result<Afterwa
 
 /// Plain commands, on both in turn.
 async fn stage(options: &Options, own: &Server, other: &Server) -> Result<Stage> {
-    let mut stage = Stage {
-        gets: Beside::default(),
-        sets: Beside::default(),
-        resident_bytes: own.resident_bytes()?,
-    };
-    for round in 0..options.rounds {
+    let mut stage = Stage::default();
+    for round in 0..options.rounds * ROUNDS_FOR_ONE {
         for (ask, beside) in [(Ask::Get, &mut stage.gets), (Ask::Set, &mut stage.sets)] {
             for (server, samples) in [(own, &mut beside.own), (other, &mut beside.other)] {
                 let mut plan = plan(server, ask, round as u64);
-                plan.seconds = options.seconds;
+                plan.seconds = options.seconds * SHORTER;
                 samples.push(load::run(&plan).await?);
             }
         }
     }
+    stage.resident_bytes = [own.resident_bytes()?, other.resident_bytes()?];
     Ok(stage)
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::Result;
-use crate::afterwards::{Afterwards, Beside, CONNECTIONS, Stage};
+use crate::afterwards::{Afterwards, Beside, CONNECTIONS, ROUNDS_FOR_ONE, SHORTER, Stage};
 use crate::common::functions::{KEYS, VALUE_BYTES};
 use crate::common::page::{self, Page};
 use crate::figures::{Sample, Spread, cpu_us, median, spread, thousands};
@@ -96,8 +96,10 @@ impl<'a> Report<'a> {
             "GET and SET of {VALUE_BYTES} B without a transaction, by {CONNECTIONS} connections, on a server that has had\n\
              {0} aborted transactions and then {0} abandoned ones (each had read two keys and\n\
              written one, and was over {timeout_ms} ms later), beside a server that never had any. The ratio is\n\
-             the first through the second; what counts is how it changed. {rounds} rounds of {seconds} s each.\n",
+             the first through the second; what counts is how it changed. {1} rounds of {2} s each.\n",
             thousands(*transactions as f64),
+            rounds * ROUNDS_FOR_ONE,
+            seconds * SHORTER,
         )?;
         for one in found {
             afterwards_rows(&mut out, one)?;
@@ -150,8 +152,8 @@ fn afterwards_rows(out: &mut String, found: &Afterwards) -> Result<()> {
     writeln!(
         out,
         "### The {} store\n\n\
-         | | GET ratio | ÷ before | bar | | SET ratio | ÷ before | bar | | GET/s | SET/s | memory MB |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|",
+         | | GET ratio | ÷ before | bar | | SET ratio | ÷ before | bar | | GET/s | SET/s | memory MB | of the other |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|",
         found.store
     )?;
     let of = |beside: &Beside| beside.ratio().unwrap_or(Spread { median: 0.0, min: 0.0, max: 0.0 });
@@ -172,7 +174,8 @@ fn afterwards_rows(out: &mut String, found: &Afterwards) -> Result<()> {
             write!(out, " {kept:.2} | ≥ {AFTERWARDS_MIN} | {} |", verdict(kept >= AFTERWARDS_MIN))?;
         }
         let rate = |beside: &Beside| thousands(median(&beside.own, |sample| sample.per_second));
-        writeln!(out, " {} | {} | {:.0} |", rate(gets), rate(sets), *resident_bytes as f64 / 1e6)?;
+        let [own, other] = resident_bytes.map(|bytes| bytes as f64 / 1e6);
+        writeln!(out, " {} | {} | {own:.0} | {other:.0} |", rate(gets), rate(sets))?;
     }
     writeln!(
         out,
