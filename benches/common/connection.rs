@@ -13,6 +13,7 @@ use super::replies::{Reply, first_reply, skip_replies};
 use super::requests::{key, write_command};
 
 /// One connection and what has come back on it.
+#[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
     pub(crate) received: BytesMut,
@@ -71,6 +72,28 @@ impl Connection {
         write_command(&mut out, arguments);
         self.stream.write_all(&out).await?;
         self.read_text().await
+    }
+
+    /// The same, where the reply is a list of bulk strings.
+    pub(crate) async fn ask_list(&mut self, arguments: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
+        let mut out = Vec::new();
+        write_command(&mut out, arguments);
+        self.stream.write_all(&out).await?;
+        let head = loop {
+            match self.received.iter().position(|&byte| byte == b'\n') {
+                Some(end) if self.received.starts_with(b"*") => {
+                    break self.received.split_to(end + 1);
+                }
+                Some(_) => return Err(format!("no list: {:?}", self.read_text().await?).into()),
+                None => self.receive().await?,
+            }
+        };
+        let count: usize = String::from_utf8_lossy(&head[1..]).trim().parse()?;
+        let mut list = Vec::new();
+        for _ in 0..count {
+            list.push(self.read_text().await?);
+        }
+        Ok(list)
     }
 
     async fn read_text(&mut self) -> Result<Option<Bytes>> {

@@ -63,7 +63,7 @@ impl Tally {
         })
     }
 
-    fn record(&mut self, latency: Duration, requests: u64) {
+    pub(crate) fn record(&mut self, latency: Duration, requests: u64) {
         let ns = u64::try_from(latency.as_nanos()).unwrap_or(LATENCY_NS_MAX);
         self.latency_ns.saturating_record_n(ns, requests);
     }

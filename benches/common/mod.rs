@@ -6,6 +6,7 @@ pub(crate) mod arguments;
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod figures;
+pub(crate) mod functions;
 pub(crate) mod load;
 pub(crate) mod machine;
 pub(crate) mod page;

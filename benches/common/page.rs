@@ -36,3 +36,34 @@ pub(crate) fn write(directory: &Path, name: &str, contents: &str) -> Result<()> 
     println!("written to {}", file.display());
     Ok(())
 }
+
+/// A page with a section for each part of a benchmark.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) name: &'static str,
+    /// What stands above them.
+    pub(crate) title: &'static str,
+    /// Their names, in order.
+    pub(crate) sections: &'static [&'static str],
+}
+
+impl Page {
+    /// Prints a section and puts it into the page, in the place of an older one of that name.
+    pub(crate) fn put(&self, directory: &Path, name: &str, text: &str) -> Result<()> {
+        println!("\n{text}");
+        let old = fs::read_to_string(directory.join(self.name)).unwrap_or_default();
+        let marker = |name: &str| format!("<!-- {name} -->\n");
+        let mut page = self.title.to_owned();
+        for &other in self.sections {
+            let of_old = || {
+                let rest = old.split_once(&marker(other))?.1;
+                Some(rest.split("\n<!-- ").next().unwrap_or(rest).trim_end())
+            };
+            let section = if other == name { Some(text.trim_end()) } else { of_old() };
+            if let Some(section) = section {
+                write!(page, "\n{}{section}\n", marker(other))?;
+            }
+        }
+        write(directory, self.name, &page)
+    }
+}

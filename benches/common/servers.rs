@@ -53,6 +53,15 @@ pub(crate) enum Kind {
         /// Options of its command line, beside those.
         settings: Vec<String>,
     },
+    /// aft with a store that is elsewhere.
+    AftOn {
+        binary: PathBuf,
+        /// Its address.
+        store: String,
+        settings: Vec<String>,
+    },
+    /// S3 and DynamoDB, as `tests/servers/install` puts it there.
+    MiniStack,
     /// The bare loop of `limits`: this program, run again.
     BareLoop,
 }
@@ -92,7 +101,7 @@ impl Server {
             match result {
                 Ok(running) => return Ok(Self { running, directory }),
                 // aft picks its port itself: trying again would only hide an error.
-                Err(_) if attempt < PORT_ATTEMPTS && matches!(kind, Kind::Redis(_)) => attempt += 1,
+                Err(_) if attempt < PORT_ATTEMPTS && !kind.picks_its_port() => attempt += 1,
                 Err(error) => return Err(format!("{}: {error}", kind.name()).into()),
             }
         }
@@ -199,9 +208,14 @@ impl Kind {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Redis(_) => "redis-server",
-            Self::Aft { .. } => "aft",
+            Self::Aft { .. } | Self::AftOn { .. } => "aft",
+            Self::MiniStack => "ministack",
             Self::BareLoop => "bare-loop",
         }
+    }
+
+    fn picks_its_port(&self) -> bool {
+        !matches!(self, Self::Redis(_) | Self::MiniStack)
     }
 
     fn command_line(&self, port: u16, directory: &Path) -> Result<Vec<String>> {
@@ -229,17 +243,14 @@ impl Kind {
                     sync,
                 ])
             }
-            Self::Aft { binary, store, settings } => {
-                let store = match store {
-                    Store::Memory => "memory:".to_owned(),
-                    Store::Embedded => format!("embedded:{directory}/data"),
-                };
-                let binary = binary.display().to_string();
-                let mut words: Vec<String> =
-                    owned(&[&binary, "--listen", "127.0.0.1:0", "--store", &store]);
-                words.extend(settings.iter().cloned());
-                words
-            }
+            Self::Aft { binary, store, settings } => match store {
+                Store::Memory => aft_words(binary, "memory:", settings),
+                Store::Embedded => {
+                    aft_words(binary, &format!("embedded:{directory}/data"), settings)
+                }
+            },
+            Self::AftOn { binary, store, settings } => aft_words(binary, store, settings),
+            Self::MiniStack => ministack_words(port, &directory)?,
             Self::BareLoop => {
                 owned(&[&std::env::current_exe()?.display().to_string(), "bare-loop"])
             }
@@ -256,12 +267,42 @@ impl Kind {
             if let Some(address) = line.strip_prefix("listening ") {
                 return Ok(Some(address.trim().parse()?));
             }
-            if matches!(self, Self::Redis(_)) && line.contains("Ready to accept connections") {
+            let ready = match self {
+                Self::Redis(_) => "Ready to accept connections",
+                Self::MiniStack => "Running on http://",
+                _ => continue,
+            };
+            if line.contains(ready) {
                 return Ok(Some((Ipv4Addr::LOCALHOST, port).into()));
             }
         }
         Ok(None)
     }
+}
+
+fn aft_words(binary: &Path, store: &str, settings: &[String]) -> Vec<String> {
+    let binary = binary.display().to_string();
+    let words = [&binary, "--listen", "127.0.0.1:0", "--store", store];
+    words.map(str::to_owned).into_iter().chain(settings.iter().cloned()).collect()
+}
+
+fn ministack_words(port: u16, directory: &str) -> Result<Vec<String>> {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-servers/bin/ministack");
+    if !Path::new(program).exists() {
+        return Err("MiniStack is not there: tests/servers/install".into());
+    }
+    let settings = [
+        "env".to_owned(),
+        // Without this it listens everywhere.
+        "BIND_HOST=127.0.0.1".to_owned(),
+        format!("GATEWAY_PORT={port}"),
+        "S3_PERSIST=1".to_owned(),
+        format!("S3_DATA_DIR={directory}/s3"),
+        format!("STATE_DIR={directory}/state"),
+    ];
+    // It tells on stderr that it is there.
+    let run = ["sh", "-c", "exec \"$0\" 2>&1", program].map(str::to_owned);
+    Ok(settings.into_iter().chain(run).collect())
 }
 
 fn free_port() -> Result<u16> {

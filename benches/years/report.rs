@@ -1,29 +1,31 @@
 //! The page: a section for each part, with where it was measured, and which bars are met.
 
 use std::fmt::Write;
-use std::fs;
 
 use crate::Result;
 use crate::cache::{CACHED_SHARE, CONNECTIONS, Cache, PAGES_A_READ, READERS, Reads};
 use crate::chart::{self, Curve, Panel};
-use crate::common::page;
+use crate::common::page::{self, Page};
 use crate::endurance::{self, Endurance, Life, Point};
 use crate::figures::{Sample, Spread, cpu_us, median, spread, thousands};
 use crate::machine::command_line;
 use crate::options::{Options, Part};
 use crate::recovery::Case;
 
-const PAGE: &str = "years.md";
 const CURVES: &str = "years_endurance.svg";
 
-const TITLE: &str = "\
+const PAGE: Page = Page {
+    name: "years.md",
+    title: "\
 # What years do to a store
 
 Written by `cargo bench --bench years`; a run of some parts (`--parts`) replaces their sections only.
 Ratios are the medians of the rounds, with the smallest and the largest; both sides are up at
 the same time, on one machine, and are asked in turn. Absolute figures are context: they change with
 the machine and its neighbours.
-";
+",
+    sections: &["endurance", "recovery", "cache"],
+};
 
 /// The store may take so many times what is alive in it.
 const SPACE_MAX: f64 = 2.5;
@@ -130,23 +132,8 @@ impl<'a> Report<'a> {
         page::head(&format!("## {title}"), remarks, &command_line("years"), &self.machine)
     }
 
-    /// Puts a section into the page, in the place of an older one of that part.
     fn section(&self, part: Part, text: &str) -> Result<()> {
-        println!("\n{text}");
-        let old = fs::read_to_string(self.options.output.join(PAGE)).unwrap_or_default();
-        let marker = |part: Part| format!("<!-- {} -->\n", part.name());
-        let mut page = TITLE.to_owned();
-        for other in Part::ALL {
-            let of_old = || {
-                let rest = old.split_once(&marker(other))?.1;
-                Some(rest.split("\n<!-- ").next().unwrap_or(rest).trim_end())
-            };
-            let section = if other == part { Some(text.trim_end()) } else { of_old() };
-            if let Some(section) = section {
-                write!(page, "\n{}{section}\n", marker(other))?;
-            }
-        }
-        self.write(PAGE, &page)
+        PAGE.put(&self.options.output, part.name(), text)
     }
 
     fn write(&self, name: &str, contents: &str) -> Result<()> {

@@ -1,0 +1,179 @@
+//! Clients that send requests of functions, one after the other, and wait for each.
+//!
+//! An operation is a round trip: a function computes something between two of them. What begins
+//! and ends the functions of a transaction is sent along with their first and last operation, or
+//! by itself.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use tokio::task::JoinSet;
+
+use crate::Result;
+use crate::clock::now;
+use crate::common::functions::{Function, Operation, VALUE_BYTES, Zipf};
+use crate::connection::Connection;
+use crate::figures::Sample;
+use crate::load::Tally;
+use crate::requests::{Dice, key, value, write_command};
+
+/// How the operations of a request are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As they are, to any server: no atomicity.
+    Plain,
+    /// In a transaction; its own commands go along with the operations.
+    Along,
+    /// In a transaction, and each command is a round trip.
+    Alone,
+}
+
+/// A command of a function.
+#[derive(Clone, Copy)]
+enum Command {
+    Begin,
+    Operation(Operation),
+    End,
+}
+
+impl Way {
+    pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Along, Self::Alone];
+
+    fn commands(self, function: &Function) -> Vec<Command> {
+        let mut commands: Vec<Command> = function.map(Command::Operation).to_vec();
+        if self != Self::Plain {
+            commands.insert(0, Command::Begin);
+            commands.push(Command::End);
+        }
+        commands
+    }
+
+    /// How many of these are sent at once, in turn.
+    fn at_once(self) -> &'static [usize] {
+        match self {
+            Self::Plain => &[1, 1, 1],
+            Self::Along => &[2, 1, 2],
+            Self::Alone => &[1, 1, 1, 1, 1],
+        }
+    }
+}
+
+/// One turn of a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Turn {
+    pub(crate) address: SocketAddr,
+    pub(crate) way: Way,
+    pub(crate) clients: usize,
+    pub(crate) seconds: f64,
+    pub(crate) zipf: Arc<Zipf>,
+    /// No other turn has it: it is part of the requests' ids.
+    pub(crate) number: u64,
+}
+
+/// Lets the clients work for as long as the turn takes.
+pub(crate) async fn run(turn: &Turn) -> Result<Sample> {
+    /// For the requests that are under way when the time is over.
+    const DRAIN: Duration = Duration::from_secs(30);
+    let limit = Duration::from_secs_f64(turn.seconds) + DRAIN;
+    let done = tokio::time::timeout(limit, run_clients(turn)).await;
+    done.map_err(|_| format!("no end of the load after {limit:?}"))?
+}
+
+async fn run_clients(turn: &Turn) -> Result<Sample> {
+    let mut clients = Vec::new();
+    for number in 0..turn.clients {
+        clients.push(Client::connect(turn, number).await?);
+    }
+    let start = now();
+    let end = start + Duration::from_secs_f64(turn.seconds);
+    let mut running = JoinSet::new();
+    for client in clients {
+        running.spawn(client.work(end));
+    }
+    let mut tally = Tally::new()?;
+    while let Some(client) = running.join_next().await {
+        tally.add(&client??)?;
+    }
+    Ok(tally.sample(start.elapsed()))
+}
+
+struct Client {
+    connection: Connection,
+    way: Way,
+    zipf: Arc<Zipf>,
+    dice: Dice,
+    /// Of the turn, and of the client in it.
+    name: String,
+    requests: u64,
+    out: Vec<u8>,
+}
+
+impl Client {
+    async fn connect(turn: &Turn, number: usize) -> Result<Self> {
+        Ok(Self {
+            connection: Connection::open(turn.address).await?,
+            way: turn.way,
+            zipf: Arc::clone(&turn.zipf),
+            dice: Dice::new(turn.number << 16 | number as u64),
+            name: format!("{}:{number}", turn.number),
+            requests: 0,
+            out: Vec::new(),
+        })
+    }
+
+    async fn work(mut self, end: Instant) -> Result<Tally> {
+        let mut tally = Tally::new()?;
+        loop {
+            let began = now();
+            if began >= end {
+                return Ok(tally);
+            }
+            self.request().await?;
+            tally.record(began.elapsed(), 1);
+        }
+    }
+
+    async fn request(&mut self) -> Result<()> {
+        self.requests += 1;
+        let id = format!("{}:{}", self.name, self.requests);
+        for (at, function) in self.zipf.request(&mut self.dice).iter().enumerate() {
+            let commands = self.way.commands(function);
+            let mut rest = commands.as_slice();
+            for &count in self.way.at_once() {
+                let (sent, later) = rest.split_at(count);
+                rest = later;
+                self.out.clear();
+                for &command in sent {
+                    self.write(command, at, id.as_bytes());
+                }
+                self.connection.stream.write_all(&self.out).await?;
+                self.connection.skip_replies(count).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, command: Command, function: usize, id: &[u8]) {
+        let out = &mut self.out;
+        match (command, function) {
+            (Command::Begin, 0) => {
+                write_command(out, &[b"AFT.BEGIN", b"REQUEST", id, b"STEP", b"one"]);
+            }
+            (Command::Begin, _) => {
+                let step = &[b"AFT.BEGIN", &b"REQUEST"[..], id, b"STEP", b"two", b"AFTER", b"one"];
+                write_command(out, step);
+            }
+            (Command::End, 0) => write_command(out, &[b"AFT.DONE"]),
+            (Command::End, _) => write_command(out, &[b"AFT.COMMIT"]),
+            (Command::Operation(Operation::Read(number)), _) => {
+                write_command(out, &[b"GET", &key("key", number)]);
+            }
+            (Command::Operation(Operation::Write(number)), _) => {
+                let value = value(number, self.requests, VALUE_BYTES);
+                write_command(out, &[b"SET", &key("key", number), &value]);
+            }
+        }
+    }
+}
