@@ -16,9 +16,12 @@ const BATCH_BYTES: u64 = 8 << 20;
 /// Keys of a type that are named.
 const NAMED_MAX: usize = 20;
 
-/// Keys that are no strings.
+/// Keys that are no strings, by their type, and those whose values the source itself can't read.
 #[derive(Debug, Default)]
-pub struct LeftOut(BTreeMap<String, Keys>);
+pub struct LeftOut {
+    others: BTreeMap<String, Keys>,
+    unreadable: Keys,
+}
 
 #[derive(Debug, Default)]
 struct Keys {
@@ -26,27 +29,52 @@ struct Keys {
     named: Vec<String>,
 }
 
+impl Keys {
+    fn add(&mut self, key: String) {
+        self.count += 1;
+        if self.named.len() < NAMED_MAX {
+            self.named.push(key);
+        }
+    }
+
+    fn names(&self) -> String {
+        let more = if self.count > self.named.len() as u64 { ", …" } else { "" };
+        format!("{}{more}", self.named.join(", "))
+    }
+}
+
 impl LeftOut {
     /// How many they are.
     pub fn keys(&self) -> u64 {
-        self.0.values().map(|keys| keys.count).sum()
+        self.others.values().map(|keys| keys.count).sum::<u64>() + self.unreadable.count
     }
 
-    /// A line for each type: how many there are, and some of them.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|(kind, keys)| {
-            let more = if keys.count > keys.named.len() as u64 { ", …" } else { "" };
-            format!("{} of type {kind}: {}{more}", keys.count, keys.named.join(", "))
-        })
-    }
-
-    fn add(&mut self, kind: String, key: String) {
-        let keys = self.0.entry(kind).or_default();
-        keys.count += 1;
-        if keys.named.len() < NAMED_MAX {
-            keys.named.push(key);
+    /// What to tell of them, line by line: how many there are of each kind, and some of them.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let others: u64 = self.others.values().map(|keys| keys.count).sum();
+        if others > 0 {
+            lines.push(format!("{others} keys were left out, since they are no strings:"));
         }
+        lines.extend(self.others.iter().map(|(kind, keys)| {
+            format!("  {} of type {kind}: {}", keys.count, keys.names())
+        }));
+        let Keys { count, .. } = self.unreadable;
+        if count > 0 {
+            lines.push(format!("{count} keys were left out, since the source can't read them:"));
+            lines.push(format!("  {}", self.unreadable.names()));
+        }
+        lines
     }
+}
+
+/// Whether an aft says that it has lost a value, or can't read it any more: others of the same
+/// store can be read.
+fn is_unreadable(reply: &Reply) -> bool {
+    let Reply::Error(line) = reply else { return false };
+    let line = line.as_bytes();
+    line.starts_with(b"ERR a value could not be read from the store")
+        || line.starts_with(b"ERR the value of this key is lost in the store")
 }
 
 /// A connection to it, and where on it we are.
@@ -151,6 +179,11 @@ impl Source {
                     others.push(key);
                     continue;
                 }
+                reply if is_unreadable(&reply) => {
+                    let shown = self.shown(&key);
+                    self.left_out.unreadable.add(shown);
+                    continue;
+                }
                 reply => return Err(self.client.unexpected(b"STRLEN", &reply)),
             };
             match batches.last_mut().filter(|_| length <= room) {
@@ -176,7 +209,8 @@ impl Source {
                 // Gone, or another by now; it was no string when it was looked at.
                 Reply::Simple(kind) => {
                     let kind = String::from_utf8_lossy(kind.as_bytes()).into_owned();
-                    self.left_out.add(kind, self.shown(key));
+                    let shown = self.shown(key);
+                    self.left_out.others.entry(kind).or_default().add(shown);
                 }
                 reply => return Err(self.client.unexpected(b"TYPE", &reply)),
             }
@@ -188,26 +222,47 @@ impl Source {
         format!("{}:{}", self.database, key.escape_ascii())
     }
 
-    /// Values and expiries, as they are together at one moment; keys that are gone are left out.
+    /// Values and expiries, as they are together at one moment; keys that are gone are left out,
+    /// and those that the source can't read are noted.
     ///
     /// # Errors
     /// As for [`Self::new`].
     pub fn fetch(&mut self, keys: &[SmallBytes]) -> io::Result<Vec<Entry>> {
-        /// A server may be held up between telling the time and what is left to a key.
-        const ATTEMPTS: usize = 5;
-        for _ in 1..ATTEMPTS {
-            let (from_ms, to_ms, replies) = self.ask(keys)?;
-            if to_ms.saturating_sub(from_ms) <= 1 {
-                return self.entries(keys, from_ms, replies);
+        if let Some(entries) = self.fetch_together(keys)? {
+            return Ok(entries);
+        }
+        // Each by itself: one of them, at least, can't be read.
+        let mut entries = Vec::with_capacity(keys.len());
+        for key in keys {
+            match self.fetch_together(std::slice::from_ref(key))? {
+                Some(entry) => entries.extend(entry),
+                None => {
+                    let shown = self.shown(key);
+                    self.left_out.unreadable.add(shown);
+                }
             }
         }
-        let (now_ms, _, replies) = self.ask(keys)?;
-        self.entries(keys, now_ms, replies)
+        Ok(entries)
+    }
+
+    /// The same in one go; `None` if there is a value that the source can't read.
+    fn fetch_together(&mut self, keys: &[SmallBytes]) -> io::Result<Option<Vec<Entry>>> {
+        /// A server may be held up between telling the time and what is left to a key.
+        const ATTEMPTS: usize = 5;
+        for attempt in 1.. {
+            let Some((from_ms, to_ms, replies)) = self.ask(keys)? else {
+                break;
+            };
+            if to_ms.saturating_sub(from_ms) <= 1 || attempt == ATTEMPTS {
+                return self.entries(keys, from_ms, replies).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// The time before and after what is asked of expiries, unless they are times themselves; and
-    /// the expiries, then the values.
-    fn ask(&mut self, keys: &[SmallBytes]) -> io::Result<(u64, u64, Vec<Reply>)> {
+    /// the expiries, then the values. `None` if there is one that the source can't read.
+    fn ask(&mut self, keys: &[SmallBytes]) -> io::Result<Option<(u64, u64, Vec<Reply>)>> {
         let expiry: &[u8] = if self.tells_time { b"PEXPIRETIME" } else { b"PTTL" };
         self.client.queue(&[b"MULTI"]);
         self.client.queue(&[b"TIME"]);
@@ -223,6 +278,8 @@ impl Source {
             }
         }
         let mut replies = match (self.client.read()?, refused) {
+            (Reply::Array(replies), None) if replies.iter().any(is_unreadable) => return Ok(None),
+            (reply, None) if is_unreadable(&reply) => return Ok(None),
             (Reply::Array(replies), None) if replies.len() == 2 * keys.len() + 2 => replies,
             (reply, refused) => {
                 return Err(self.client.unexpected(b"MULTI", &refused.unwrap_or(reply)));
@@ -230,8 +287,8 @@ impl Source {
         };
         let times = (replies.remove(keys.len() + 1), replies.remove(0));
         match (wall_ms(&times.1), wall_ms(&times.0)) {
-            _ if self.tells_time => Ok((0, 0, replies)),
-            (Some(from_ms), Some(to_ms)) => Ok((from_ms, to_ms, replies)),
+            _ if self.tells_time => Ok(Some((0, 0, replies))),
+            (Some(from_ms), Some(to_ms)) => Ok(Some((from_ms, to_ms, replies))),
             _ => Err(self.client.unexpected(b"TIME", &Reply::Null)),
         }
     }
