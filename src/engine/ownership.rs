@@ -15,6 +15,8 @@
 //! - before it believes an acknowledgement that came when its lease was over: by then a successor
 //!   may have compacted the log away, with the seal in it, and what was created behind it would
 //!   be in nobody's log;
+//! - when a start has drawn the id of its log, before it closes those below: the node that has been
+//!   faster may have one of them;
 //! - now and then while it starts: it has no log yet that would grow.
 //!
 //! So whoever was stopped for any time, anywhere, finds out. When the owner may answer and a start
@@ -33,7 +35,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+
+/// The pause before a store that did not answer is asked again.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// What a start on a shared store says of itself.
 #[derive(Debug, Clone)]
@@ -46,6 +52,8 @@ pub struct Claim {
     pub succession: Succession,
     /// Whether it answers reads when its lease has run out.
     pub stale_reads: bool,
+    /// Whether it could serve, where that is not yet sure: until then the store is left to others.
+    pub ready: Option<watch::Receiver<bool>>,
 }
 
 /// A start's claim, and what has come of it.
@@ -104,43 +112,84 @@ impl Ownership {
     /// is written.
     pub(super) async fn take(&self, engine: &Engine) -> Result<(), OpenError> {
         refuse_newer_entries(engine).await?;
-        let waits = self.claim.succession == Succession::WhenItEnds;
         let mut lives = false;
         loop {
-            let (number, watched) = match newest_view(engine).await? {
-                None => (0, None),
-                Some((number, view)) if view.released => (number, None),
-                Some((number, view)) if self.claim.succession == Succession::AtOnce => {
-                    self.spare_logs_of(&view);
-                    (number, None)
+            match self.try_to_take(engine, &mut lives).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                // Who waits for an owner has as much time as that one, which goes on in an outage.
+                // If the last create has come to be, we wait for ourselves now: for a lease.
+                Err(OpenError::Store(StoreError::Unavailable(why))) if self.waits() => {
+                    tracing::warn!(%why, "the store can't be looked at: it is waited for");
+                    sleep(AGAIN_AFTER).await;
                 }
-                Some((_, view)) if !waits && lives => {
-                    return Err(OpenError::Owned(Box::new(view.owner)));
-                }
-                Some((number, view)) => {
-                    if !lives {
-                        tracing::info!(owner = %view.owner, "waiting for a sign of the store's owner");
-                    }
-                    match self.watch(engine, number, &view).await? {
-                        Ending::Silent(watched) => (number, Some(watched)),
-                        // It is no longer what it was.
-                        Ending::Alive => {
-                            lives = true;
-                            continue;
-                        }
-                    }
-                }
-            };
-            *self.number.lock().await = number;
-            match in_time(engine, self.create(engine, 0, false)).await?? {
-                None => {
-                    *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = watched;
-                    return Ok(());
-                }
-                Some(_) if waits => lives = true,
-                Some(theirs) => return Err(OpenError::Outrun(Box::new(theirs.owner))),
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether an owner that lives is waited for.
+    fn waits(&self) -> bool {
+        self.claim.succession == Succession::WhenItEnds
+    }
+
+    /// Takes the store if it is free; `false` says to look again. `lives` is whether some owner was
+    /// seen alive.
+    async fn try_to_take(&self, engine: &Engine, lives: &mut bool) -> Result<bool, OpenError> {
+        let (number, watched) = match newest_view(engine).await? {
+            None => (0, None),
+            Some((number, view)) if view.released => (number, None),
+            Some((number, view)) if self.claim.succession == Succession::AtOnce => {
+                self.spare_logs_of(&view);
+                (number, None)
+            }
+            Some((_, view)) if !self.waits() && *lives => {
+                return Err(OpenError::Owned(Box::new(view.owner)));
+            }
+            Some((number, view)) => {
+                if !*lives {
+                    tracing::info!(owner = %view.owner, "waiting for a sign of the store's owner");
+                }
+                match self.watch(engine, number, &view).await? {
+                    Ending::Silent(watched) => (number, Some(watched)),
+                    // It is no longer what it was.
+                    Ending::Alive => {
+                        *lives = true;
+                        return Ok(false);
+                    }
+                }
+            }
+        };
+        if self.could_not_serve().await {
+            return Ok(false);
+        }
+        *self.number.lock().await = number;
+        match in_time(engine, self.create(engine, 0, false)).await?? {
+            None => {
+                *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = watched;
+                Ok(true)
+            }
+            Some(_) if self.waits() => {
+                *lives = true;
+                Ok(false)
+            }
+            Some(theirs) => Err(OpenError::Outrun(Box::new(theirs.owner))),
+        }
+    }
+
+    /// Returns when this process could serve; `true` if that had to be waited for, so that what is
+    /// known of the owner may be old.
+    async fn could_not_serve(&self) -> bool {
+        let Some(mut ready) = self.claim.ready.clone() else { return false };
+        if *ready.borrow() {
+            return false;
+        }
+        tracing::warn!(
+            "the store is free, but this node could not serve: it leaves it alone until it can"
+        );
+        // Nobody will say it any more: then it is not waited for.
+        let _ = ready.wait_for(|ready| *ready).await;
+        true
     }
 
     /// If the word was wrong that the owner has stopped, it has to find its log sealed: for as
@@ -309,7 +358,6 @@ async fn newest_number(engine: &Engine, number: u64) -> Result<u64, StoreError> 
 /// The same, however long the store takes: an owner that can't tell whether it still is one goes
 /// on asking, as it goes on creating. (A start gives up in its own time.)
 async fn surely_newest(engine: &Engine, number: u64) -> Result<u64, StoreError> {
-    const AGAIN_AFTER: Duration = Duration::from_millis(500);
     loop {
         match newest_number(engine, number).await {
             Err(StoreError::Unavailable(why)) => {
