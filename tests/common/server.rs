@@ -177,6 +177,7 @@ impl Options {
             format!("GATEWAY_PORT={port}"),
             "S3_PERSIST=1".to_owned(),
             format!("S3_DATA_DIR={dir}/s3"),
+            "PERSIST_STATE=1".to_owned(),
             format!("STATE_DIR={dir}/state"),
         ];
         ["env".to_owned()].into_iter().chain(settings).chain([installed("ministack")]).collect()
