@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinError;
 
 /// Why a node didn't start, or had to stop; the message says what to do.
@@ -75,14 +76,15 @@ pub async fn run(
     println!("aft {}", env!("CARGO_PKG_VERSION"));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut rng = seeded_rng()?;
-    let claim = claim(&settings, early.as_ref(), succession, clock.wall_ms());
-    let (engine, recovered) = tokio::select! {
-        opened = open_engine(&settings, claim, &clock, &mut rng) => opened?,
+    let (could_serve, ready) = watch::channel(early.is_some());
+    let claim = claim(&settings, early.as_ref(), succession, ready, clock.wall_ms());
+    let opening = open_engine(&settings, claim, &clock, &mut rng);
+    let ((engine, recovered), bound) = tokio::select! {
+        both = async { tokio::try_join!(opening, wait_for_addresses(&settings, early, &could_serve)) } => both?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
     report(&recovered);
-    let bound = early.map_or_else(|| Bound::to(&settings), Ok)?;
     let listeners = bound.listen().map_err(NodeError)?;
     let port = listeners.first().map_or(0, |listener| listener.address().port());
     let run_id = format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>());
@@ -195,12 +197,33 @@ fn report(recovered: &Recovered) {
     }
 }
 
-/// Takes the addresses to serve, unless a predecessor on this machine has them that is waited for:
-/// it lets go of them when it ends.
+/// Takes the addresses to serve, unless another process has them: the predecessor on this machine
+/// that is waited for lets go of them when it ends.
 fn take_addresses(settings: &Settings, succession: Succession) -> Result<Option<Bound>, BindError> {
+    let waits = succession == Succession::WhenItEnds && settings.store.is_shared();
     match Bound::to(settings) {
-        Err(BindError::InUse(_)) if succession == Succession::WhenItEnds => Ok(None),
+        Err(BindError::InUse(_)) if waits => Ok(None),
         bound => bound.map(Some),
+    }
+}
+
+/// Takes the addresses when they are free. Until then the store must not be taken over: the one who
+/// has them may be somebody else, and then nobody would serve.
+async fn wait_for_addresses(
+    settings: &Settings,
+    early: Option<Bound>,
+    could_serve: &watch::Sender<bool>,
+) -> Result<Bound, NodeError> {
+    /// Clients that find nobody there try again about as often.
+    const LOOK_EVERY: Duration = Duration::from_millis(50);
+    let mut bound = early;
+    loop {
+        if let Some(bound) = bound {
+            could_serve.send_replace(true);
+            return Ok(bound);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        bound = take_addresses(settings, Succession::WhenItEnds)?;
     }
 }
 
@@ -209,6 +232,7 @@ fn claim(
     settings: &Settings,
     early: Option<&Bound>,
     succession: Succession,
+    ready: watch::Receiver<bool>,
     started_ms: u64,
 ) -> Option<Claim> {
     let wanted = || {
@@ -222,6 +246,7 @@ fn claim(
         lease: Duration::from_millis(settings.lease_ms),
         succession,
         stale_reads: settings.stale_reads == YesNo::Yes,
+        ready: Some(ready),
     })
 }
 

@@ -5,6 +5,7 @@
 mod backup;
 mod import;
 mod progress;
+mod target;
 
 pub use import::run_import;
 
@@ -41,6 +42,9 @@ const LOAD: &str = "load";
 const OUTPUT: &str = "output";
 const INPUT: &str = "input";
 const REPLACE: &str = "replace";
+
+/// What a store looks like.
+const STORES: &str = "embedded:DIR|redis://HOST|s3://BUCKET|dynamodb://TABLE";
 
 /// Runs what the arguments ask for, the first of them `store`. The exit code is 0 if nothing
 /// is wrong, 1 if something in the store is, 2 if the store could not be looked at.
@@ -95,12 +99,9 @@ fn report(what: &str, matches: &ArgMatches) -> ExitCode {
 fn command() -> Command {
     let store = |help: &'static str| {
         let store = Arg::new(STORE).long("store").required(true).help(help);
-        store
-            .value_name("embedded:DIR|redis://HOST|s3://BUCKET|dynamodb://TABLE")
-            .value_parser(kept)
+        store.value_name(STORES).value_parser(kept)
     };
     let closed = store("The store, which no node may have open");
-    let filled = closed.clone().value_name("embedded:DIR").value_parser(directory);
     let json = Arg::new(JSON).long("json").action(ArgAction::SetTrue).help("Answers in JSON");
     let file = |name, help: &'static str| {
         Arg::new(name)
@@ -145,7 +146,7 @@ fn command() -> Command {
         .subcommand(
             Command::new(LOAD)
                 .about("Fills a store with a dump: all of it or, if anything fails, nothing")
-                .args([filled, file(INPUT, "The dump, instead of stdin"), replace]),
+                .args([closed, file(INPUT, "The dump, instead of stdin"), replace]),
         )
 }
 
@@ -154,20 +155,6 @@ fn kept(text: &str) -> Result<config::Store, String> {
     match text.parse() {
         Ok(config::Store::Memory) => Err("memory: keeps nothing to look at".to_owned()),
         store => store,
-    }
-}
-
-/// A store that can be filled without a node. Of a Redis nobody can tell whether a node writes to
-/// it meanwhile.
-fn directory(text: &str) -> Result<PathBuf, String> {
-    match text.parse() {
-        Ok(config::Store::Embedded { dir }) => Ok(dir),
-        Ok(config::Store::Redis(_) | config::Store::S3(_) | config::Store::DynamoDb(_)) => {
-            Err("such a store is filled by its node: \
-             start aft on it, then run aft import redis://FROM --to redis://THAT-AFT"
-                .to_owned())
-        }
-        _ => Err("use embedded:DIR".to_owned()),
     }
 }
 

@@ -1,7 +1,8 @@
 //! What every store must do, run against every store.
 //!
 //! A new store is one more entry in [`on_every_store`]. Names carry a prefix per test,
-//! so that a store shared by all tests (a server) serves as well as a fresh one.
+//! so that a store shared by all tests (a server) serves as well as a fresh one: an S3 of yours is
+//! tested, too, with `AFT_TEST_S3=s3://bucket/prefix?endpoint=…` in the environment.
 
 // In a test, an unwrap is an assertion.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -22,10 +23,17 @@ use aft::storage::s3::{S3Options, S3Store};
 use aft::storage::{Created, Limits, Store, StoreError, StoreFuture};
 use bytes::Bytes;
 use common::backing::{self, Backing};
+#[cfg(feature = "s3")]
+use common::gate::{self, Verdict};
+use common::server::Peer;
+#[cfg(feature = "s3")]
+use common::stores::{address, address_through};
 use common::temp_dir::TempDir;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::future::Future;
+#[cfg(feature = "s3")]
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -55,24 +63,24 @@ impl World {
     }
 
     #[cfg(feature = "s3")]
-    async fn s3(backing: &Backing) -> Self {
-        let Ok(config::Store::S3(address)) = backing.store().parse() else { panic!() };
+    async fn s3(kind: &'static str, store: &str) -> Self {
+        let Ok(config::Store::S3(address)) = store.parse() else { panic!() };
         let mut clients: Vec<Arc<dyn Store>> = Vec::new();
         for _ in 0..CLIENTS {
             clients.push(Arc::new(S3Store::open(&address, S3Options::default()).await.unwrap()));
         }
-        Self { kind: "s3", clients }
+        Self { kind, clients }
     }
 
     #[cfg(feature = "dynamodb")]
-    async fn dynamodb(backing: &Backing) -> Self {
+    async fn dynamodb(kind: &'static str, backing: &Backing) -> Self {
         let Ok(config::Store::DynamoDb(address)) = backing.store().parse() else { panic!() };
         let mut clients: Vec<Arc<dyn Store>> = Vec::new();
         for _ in 0..CLIENTS {
             let store = DynamoDbStore::open(&address, DynamoDbOptions::default()).await.unwrap();
             clients.push(Arc::new(store));
         }
-        Self { kind: "dynamodb", clients }
+        Self { kind, clients }
     }
 
     fn store(&self) -> &Arc<dyn Store> {
@@ -108,17 +116,37 @@ where
         #[cfg(feature = "s3")]
         {
             let directory = TempDir::new();
-            let backing = Backing::start(backing::Kind::S3, directory.path());
-            test(World::s3(&backing).await).await;
+            let backing = Backing::s3(directory.path());
+            test(World::s3("s3", backing.store()).await).await;
+            let directory = TempDir::new();
+            let backing = Backing::s3_of(Peer::Moto, directory.path());
+            let gate = one_at_a_time(address(&backing));
+            test(World::s3("s3 of moto", &address_through(&backing, gate)).await).await;
+            // One that somebody has at hand, with an empty prefix of a bucket.
+            if let Ok(store) = std::env::var("AFT_TEST_S3") {
+                test(World::s3("the S3 of AFT_TEST_S3", &store).await).await;
+            }
         }
 
         #[cfg(feature = "dynamodb")]
-        {
+        for (kind, peer) in [("dynamodb", Peer::MiniStack), ("dynamodb of moto", Peer::Moto)] {
             let directory = TempDir::new();
-            let backing = Backing::start(backing::Kind::DynamoDb, directory.path());
-            test(World::dynamodb(&backing).await).await;
+            let backing = Backing::dynamodb_of(peer, directory.path());
+            test(World::dynamodb(kind, &backing).await).await;
         }
     });
+}
+
+/// What moto (5.2.5) does wrong: it looks whether an object is there, and writes it, in two steps,
+/// between which another may write. Here no two conditional writes meet.
+#[cfg(feature = "s3")]
+fn one_at_a_time(moto: SocketAddr) -> SocketAddr {
+    gate::before(moto, |request| {
+        match request.head.to_ascii_lowercase().contains("\r\nif-none-match: *") {
+            true => Verdict::PassesAlone,
+            false => Verdict::Passes,
+        }
+    })
 }
 
 fn open_embedded(directory: &TempDir, segment_bytes: u64) -> EmbeddedStore {

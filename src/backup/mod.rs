@@ -29,7 +29,7 @@ mod restore;
 mod snapshot;
 
 pub use dump::{Dumped, dump};
-pub use restore::{Restore, Restored};
+pub use restore::{Published, Restore, Restored};
 
 use crate::storage::StoreError;
 use std::fmt;

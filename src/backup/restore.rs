@@ -9,12 +9,17 @@
 //! 4. One group names that base. With it, and not before, the store holds what was restored, and
 //!    nothing else.
 //! 5. The log is sealed, and what was replaced is deleted. The next start would do both.
+//!
+//! On a store that others can reach, whoever restores is its owner, see `engine::ownership`, and makes
+//! sure of that behind step 1, and again before anything is deleted: another one that takes the store
+//! in between closes the log of step 4.
 
 use super::dump::count_keys;
 use super::snapshot::{Failed, Snapshot, list};
 use super::{BackupError, DATABASES_MAX, Entry};
 use crate::layout::{
-    Commit, CommitId, Control, GroupBuilder, Header, Kind, NodeId, ObjectName, Write,
+    Commit, CommitId, Control, FORMAT_VERSION, GroupBuilder, Header, Kind, NodeId, ObjectName,
+    VIEW_FORMAT, Write,
 };
 use crate::rope::Rope;
 use crate::small_bytes::SmallBytes;
@@ -40,9 +45,10 @@ pub struct Restored {
 }
 
 /// A store that is being filled.
-#[derive(Debug)]
-pub struct Restore<'s, S> {
-    store: &'s S,
+pub struct Restore<'s> {
+    store: &'s dyn Store,
+    /// Of what the entry of the node is.
+    entry_format: u16,
     rng: StdRng,
     now_ms: u64,
     node: NodeId,
@@ -55,14 +61,41 @@ pub struct Restore<'s, S> {
     restored: Restored,
 }
 
-impl<'s, S: Store> Restore<'s, S> {
+impl std::fmt::Debug for Restore<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Restore").field("restored", &self.restored).finish_non_exhaustive()
+    }
+}
+
+/// What was restored, and is in the store; what it has replaced is there, too.
+#[derive(Debug)]
+pub struct Published {
+    restored: Restored,
+    replaced: Vec<String>,
+}
+
+impl Published {
+    /// Deletes what was replaced.
+    ///
+    /// # Errors
+    /// The store failed. The next start does it then.
+    pub async fn sweep(self, store: &dyn Store) -> Result<Restored, BackupError> {
+        for names in self.replaced.chunks(DELETE_NAMES_MAX) {
+            store.delete(names).await?;
+        }
+        Ok(self.restored)
+    }
+}
+
+impl<'s> Restore<'s> {
     /// Begins. With `replace`, what is in the store is gone when this is published; without, it
-    /// has to be empty.
+    /// has to be empty. `shared` is whether others can reach it.
     ///
     /// # Errors
     /// [`BackupError::Refused`] if it is not; others if the store fails.
     pub async fn begin(
-        store: &'s S,
+        store: &'s dyn Store,
+        shared: bool,
         now_ms: u64,
         replace: bool,
         rng: &mut impl Rng,
@@ -93,6 +126,7 @@ impl<'s, S: Store> Restore<'s, S> {
         let first_commit = (now_ms << CommitId::COUNTER_BITS).max(before.largest_commit.time);
         let mut restore = Self {
             store,
+            entry_format: if shared { VIEW_FORMAT } else { FORMAT_VERSION },
             rng: StdRng::from_rng(rng),
             now_ms,
             node: 0,
@@ -123,7 +157,8 @@ impl<'s, S: Store> Restore<'s, S> {
             newest = newest.checked_add(1).ok_or_else(|| {
                 StoreError::Fatal("no node ids are left in this store".to_owned())
             })?;
-            let marker = self.header(Kind::Node, newest, 0);
+            let mut marker = self.header(Kind::Node, newest, 0);
+            marker.format = self.entry_format;
             if self.create(ObjectName::Node(newest), marker, GroupBuilder::default()).await? {
                 self.node = newest;
                 return Ok(());
@@ -179,12 +214,12 @@ impl<'s, S: Store> Restore<'s, S> {
         Ok(())
     }
 
-    /// Steps 3 to 5: what was added is what the store holds.
+    /// Steps 3 to 5, but for the deleting: what was added is what the store holds.
     ///
     /// # Errors
     /// The store failed. Whether it holds the one or the other is not known then; restoring
     /// once more is safe.
-    pub async fn publish(mut self) -> Result<Restored, BackupError> {
+    pub async fn publish(mut self) -> Result<Published, BackupError> {
         if !self.base.is_empty() {
             self.write_base().await?;
         }
@@ -207,10 +242,7 @@ impl<'s, S: Store> Restore<'s, S> {
         seal.base = base;
         seal.acked_through = 1;
         self.create_new(ObjectName::Log(node, 2), seal, GroupBuilder::default()).await?;
-        for names in self.replaced.chunks(DELETE_NAMES_MAX) {
-            self.store.delete(names).await?;
-        }
-        Ok(self.restored)
+        Ok(Published { restored: self.restored, replaced: self.replaced })
     }
 
     fn add_controls(&mut self, controls: &[Control]) {

@@ -311,7 +311,7 @@ settings! {
         lease_ms: u64 = 10_000,
             milliseconds(100, DAY_MS), AtStart, None,
             "For so long after its last sign of life nobody else takes the store over from a node, and for so long it answers.",
-            "Longer than most hiccups of a store or a network, short enough to wait for after a crash. A node that is idle writes a small object each third of it.";
+            "Longer than most hiccups of a store or a network, short enough to wait for after a crash. With twice --store-attempt-timeout-ms a lost reply does not end it. A node that is idle writes a small object each third of it.";
         stale_reads: YesNo = YesNo::No,
             Kind::Choice(YesNo::WORDS), AtStart, None,
             "Whether reads are answered when the store has not been reached for a lease.",
@@ -354,6 +354,13 @@ pub(super) static ORDERS: &[Order] = &[
         larger: "read_deadline_ms",
         values: |s| (s.store_attempt_timeout_ms, s.read_deadline_ms),
         why: "a read would be given up before its first attempt",
+    },
+    Order {
+        smaller: "store_attempt_timeout_ms",
+        larger: "lease_ms",
+        // An embedded store has no lease.
+        values: |s| (if s.store.is_shared() { s.store_attempt_timeout_ms } else { 0 }, s.lease_ms),
+        why: "the lease would be over before an attempt to prolong it is",
     },
     Order {
         smaller: "transaction_timeout_ms",

@@ -15,6 +15,8 @@
 //! - before it believes an acknowledgement that came when its lease was over: by then a successor
 //!   may have compacted the log away, with the seal in it, and what was created behind it would
 //!   be in nobody's log;
+//! - when a start has drawn the id of its log, before it closes those below: the node that has been
+//!   faster may have one of them;
 //! - now and then while it starts: it has no log yet that would grow.
 //!
 //! So whoever was stopped for any time, anywhere, finds out. When the owner may answer and a start
@@ -33,7 +35,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+
+/// The pause before a store that did not answer is asked again.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// What a start on a shared store says of itself.
 #[derive(Debug, Clone)]
@@ -46,6 +52,8 @@ pub struct Claim {
     pub succession: Succession,
     /// Whether it answers reads when its lease has run out.
     pub stale_reads: bool,
+    /// Whether it could serve, where that is not yet sure: until then the store is left to others.
+    pub ready: Option<watch::Receiver<bool>>,
 }
 
 /// A start's claim, and what has come of it.
@@ -67,6 +75,15 @@ struct Watched {
     watch: Watch,
     /// The newest object of each log.
     known: BTreeMap<NodeId, u64>,
+}
+
+/// What a start has learned of the store's owners.
+#[derive(Debug, Default)]
+struct Learned {
+    /// Some owner was seen alive.
+    lives: bool,
+    /// A view that is there, whether a listing shows it or not.
+    newest: u64,
 }
 
 /// What came of watching an owner.
@@ -104,43 +121,83 @@ impl Ownership {
     /// is written.
     pub(super) async fn take(&self, engine: &Engine) -> Result<(), OpenError> {
         refuse_newer_entries(engine).await?;
-        let waits = self.claim.succession == Succession::WhenItEnds;
-        let mut lives = false;
+        let mut learned = Learned::default();
         loop {
-            let (number, watched) = match newest_view(engine).await? {
-                None => (0, None),
-                Some((number, view)) if view.released => (number, None),
-                Some((number, view)) if self.claim.succession == Succession::AtOnce => {
-                    self.spare_logs_of(&view);
-                    (number, None)
+            match self.try_to_take(engine, &mut learned).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                // Who waits for an owner has as much time as that one, which goes on in an outage.
+                // If the last create has come to be, we wait for ourselves now: for a lease.
+                Err(OpenError::Store(StoreError::Unavailable(why))) if self.waits() => {
+                    tracing::warn!(%why, "the store can't be looked at: it is waited for");
+                    sleep(AGAIN_AFTER).await;
                 }
-                Some((_, view)) if !waits && lives => {
-                    return Err(OpenError::Owned(Box::new(view.owner)));
-                }
-                Some((number, view)) => {
-                    if !lives {
-                        tracing::info!(owner = %view.owner, "waiting for a sign of the store's owner");
-                    }
-                    match self.watch(engine, number, &view).await? {
-                        Ending::Silent(watched) => (number, Some(watched)),
-                        // It is no longer what it was.
-                        Ending::Alive => {
-                            lives = true;
-                            continue;
-                        }
-                    }
-                }
-            };
-            *self.number.lock().await = number;
-            match in_time(engine, self.create(engine, 0, false)).await?? {
-                None => {
-                    *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = watched;
-                    return Ok(());
-                }
-                Some(_) if waits => lives = true,
-                Some(theirs) => return Err(OpenError::Outrun(Box::new(theirs.owner))),
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether an owner that lives is waited for.
+    fn waits(&self) -> bool {
+        self.claim.succession == Succession::WhenItEnds
+    }
+
+    /// Takes the store if it is free; `false` says to look again.
+    async fn try_to_take(&self, engine: &Engine, learned: &mut Learned) -> Result<bool, OpenError> {
+        let (number, watched) = match newest_view(engine, learned.newest).await? {
+            None => (0, None),
+            Some((number, view)) if view.released => (number, None),
+            Some((number, view)) if self.claim.succession == Succession::AtOnce => {
+                self.spare_logs_of(&view);
+                (number, None)
+            }
+            Some((_, view)) if !self.waits() && learned.lives => {
+                return Err(OpenError::Owned(Box::new(view.owner)));
+            }
+            Some((number, view)) => {
+                if !learned.lives {
+                    tracing::info!(owner = %view.owner, "waiting for a sign of the store's owner");
+                }
+                match self.watch(engine, number, &view).await? {
+                    Ending::Silent(watched) => (number, Some(watched)),
+                    // It is no longer what it was.
+                    Ending::Alive => {
+                        learned.lives = true;
+                        return Ok(false);
+                    }
+                }
+            }
+        };
+        if self.could_not_serve().await {
+            return Ok(false);
+        }
+        *self.number.lock().await = number;
+        match in_time(engine, self.create(engine, 0, false)).await?? {
+            None => {
+                *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = watched;
+                Ok(true)
+            }
+            // Another start was faster, or no listing has shown that view yet. It is looked at as any.
+            Some((winner, _)) => {
+                learned.newest = newest_unlisted(engine, winner).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Returns when this process could serve; `true` if that had to be waited for, so that what is
+    /// known of the owner may be old.
+    async fn could_not_serve(&self) -> bool {
+        let Some(mut ready) = self.claim.ready.clone() else { return false };
+        if *ready.borrow() {
+            return false;
+        }
+        tracing::warn!(
+            "the store is free, but this node could not serve: it leaves it alone until it can"
+        );
+        // Nobody will say it any more: then it is not waited for.
+        let _ = ready.wait_for(|ready| *ready).await;
+        true
     }
 
     /// If the word was wrong that the owner has stopped, it has to find its log sealed: for as
@@ -188,13 +245,13 @@ impl Ownership {
     }
 
     /// Creates the next view, which says that the store is ours, or nobody's. `Some` if somebody
-    /// else was first: what that one says.
+    /// else was first: the number of that one, and what it says.
     async fn create(
         &self,
         engine: &Engine,
         node: NodeId,
         released: bool,
-    ) -> Result<Option<View>, OpenError> {
+    ) -> Result<Option<(u64, View)>, OpenError> {
         let mut newest = self.number.lock().await;
         let number = *newest + 1;
         let nonce = engine.nonce();
@@ -213,7 +270,8 @@ impl Ownership {
             }
         };
         if let Some(winner) = winner {
-            return Ok(Some(read_view(engine, winner).await?.unwrap_or_default()));
+            let view = read_view(engine, winner).await?.unwrap_or_default();
+            return Ok(Some((winner, view)));
         }
         *newest = number;
         Ok(None)
@@ -227,7 +285,7 @@ impl Ownership {
                 engine.with_core(|core| core.owns_since(sent_at));
                 Ok(())
             }
-            Some(theirs) => Err(OpenError::Outrun(Box::new(theirs.owner))),
+            Some((_, theirs)) => Err(OpenError::Outrun(Box::new(theirs.owner))),
         }
     }
 
@@ -238,11 +296,11 @@ impl Ownership {
     }
 
     /// Does what a start has to do, and shows meanwhile that it lives.
-    pub(super) async fn while_starting<T>(
+    pub(super) async fn while_starting<T, E: From<OpenError>>(
         &self,
         engine: &Engine,
-        work: impl Future<Output = Result<T, OpenError>>,
-    ) -> Result<T, OpenError> {
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let mut work = std::pin::pin!(work);
         loop {
             if let Ok(done) = timeout(self.claim.lease / 3, &mut work).await {
@@ -252,9 +310,9 @@ impl Ownership {
             let mut renewed = std::pin::pin!(in_time(engine, self.renew(engine, 0)));
             tokio::select! {
                 biased;
-                renewed = &mut renewed => renewed??,
+                renewed = &mut renewed => renewed.map_err(OpenError::from)??,
                 done = &mut work => {
-                    renewed.await??;
+                    renewed.await.map_err(OpenError::from)??;
                     return done;
                 }
             }
@@ -275,6 +333,39 @@ impl Ownership {
         };
         let serve_at = watch.may_serve_at(!ends.iter().any(unseen), now);
         sleep(serve_at.saturating_sub(now)).await;
+    }
+}
+
+/// For who fills a shared store: opened, and never run, an engine holds it.
+impl Engine {
+    /// Does work on the store, and keeps it ours meanwhile.
+    ///
+    /// # Errors
+    /// The work failed, or somebody else has taken the store.
+    pub async fn while_owner<T, E: From<OpenError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        match &self.ownership {
+            Some(ownership) => ownership.while_starting(self, work).await,
+            None => work.await,
+        }
+    }
+
+    /// Makes sure that the store is ours, and so all that has been written until now.
+    ///
+    /// # Errors
+    /// It is not, or that can't be told.
+    pub async fn still_owns(&self) -> Result<(), OpenError> {
+        in_time(self, self.renew(0)).await?
+    }
+
+    /// Gives the store up: whoever starts next need not wait.
+    pub async fn give_up(&self) {
+        if let Some(ownership) = &self.ownership {
+            // Without an answer it is given up all the same, a lease later.
+            let _ = in_time(self, ownership.release(self, 0)).await;
+        }
     }
 }
 
@@ -309,7 +400,6 @@ async fn newest_number(engine: &Engine, number: u64) -> Result<u64, StoreError> 
 /// The same, however long the store takes: an owner that can't tell whether it still is one goes
 /// on asking, as it goes on creating. (A start gives up in its own time.)
 async fn surely_newest(engine: &Engine, number: u64) -> Result<u64, StoreError> {
-    const AGAIN_AFTER: Duration = Duration::from_millis(500);
     loop {
         match newest_number(engine, number).await {
             Err(StoreError::Unavailable(why)) => {
@@ -329,17 +419,28 @@ pub(super) fn numbers(names: &[String]) -> impl Iterator<Item = u64> {
     })
 }
 
-/// The newest view, if there is one.
-async fn newest_view(engine: &Engine) -> Result<Option<(u64, View)>, OpenError> {
+/// The newest view, if there is one; `known` is one that was there, 0 if none is known.
+async fn newest_view(engine: &Engine, known: u64) -> Result<Option<(u64, View)>, OpenError> {
     loop {
         let listed = engine.store.list(ObjectName::VIEWS).await?;
-        let Some(number) = numbers(&listed).last() else { return Ok(None) };
+        let number = numbers(&listed).last().unwrap_or(0).max(known);
+        if number == 0 {
+            return Ok(None);
+        }
         if let Some(view) = read_view(engine, number).await? {
             return Ok(Some((number, view)));
         }
         // A newer one has come since, and this one has gone.
         sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The newest of those that follow a view without a gap, listed or not.
+async fn newest_unlisted(engine: &Engine, mut number: u64) -> Result<u64, OpenError> {
+    while read_view(engine, number + 1).await?.is_some() {
+        number += 1;
+    }
+    Ok(number)
 }
 
 /// What a view says; `None` if it is gone. One that can't be read is somebody's all the same.

@@ -29,10 +29,10 @@ pub struct Imported {
 ///
 /// # Errors
 /// Either side failed, or refused something. What a server was given stays there; a store is
-/// as it was, until [`Sink::finish`].
+/// as it was, until what was restored is published.
 pub async fn import(
     source: &mut Source,
-    sink: &mut Sink<'_>,
+    sink: &mut Sink<'_, '_>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Imported, BackupError> {
     let databases = source.databases()?;

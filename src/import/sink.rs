@@ -1,21 +1,20 @@
 //! Where an import goes.
 
-use crate::backup::{BackupError, Entry, Restore, Restored};
+use crate::backup::{BackupError, Entry, Restore};
 use crate::connection::client::Client;
 use crate::resp::Reply;
-use crate::storage::embedded::EmbeddedStore;
 use std::io;
 
 /// A store, or a server.
 #[derive(Debug)]
-pub enum Sink<'s> {
+pub enum Sink<'r, 's> {
     /// All at the end, or nothing.
-    Store(Box<Restore<'s, EmbeddedStore>>),
+    Store(&'r mut Restore<'s>),
     /// Key by key, over those of the same names; others stay.
     Server(Client),
 }
 
-impl Sink<'_> {
+impl Sink<'_, '_> {
     /// What follows goes into this database.
     pub(super) fn select(&mut self, database: u32) -> io::Result<()> {
         match self {
@@ -34,17 +33,6 @@ impl Sink<'_> {
                 Ok(())
             }
             Self::Server(client) => Ok(set(client, &entries)?),
-        }
-    }
-
-    /// Makes it so.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn finish(self) -> Result<Restored, BackupError> {
-        match self {
-            Self::Store(restore) => restore.publish().await,
-            Self::Server(_) => Ok(Restored::default()),
         }
     }
 }

@@ -13,6 +13,7 @@
 //! | `s3`          | objects in a bucket of S3 (cargo feature `s3`)                   |
 //! | `dynamodb`    | items in a table of DynamoDB (cargo feature `dynamodb`)          |
 //! | [`resilient`] | retry, deadlines and hedging around any store                    |
+//! | [`patient`]   | the same as a store, for who has no engine                       |
 
 #[cfg(feature = "aws")]
 mod aws;
@@ -26,6 +27,7 @@ mod fault;
 #[cfg(feature = "aws")]
 mod landmark;
 pub mod memory;
+pub mod patient;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod resilient;

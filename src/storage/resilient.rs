@@ -44,7 +44,7 @@ impl Default for RetryPolicy {
 
 /// How long a slow network takes for so many bytes. An attempt has that time on top: one that is
 /// given up because of its size would be given up each time it is repeated.
-fn time_to_carry(bytes: u64) -> Duration {
+pub(super) fn time_to_carry(bytes: u64) -> Duration {
     const SLOW_BYTES_PER_SECOND: u64 = 8 << 20;
     /// Of an object that is read to its end, whose size is not known: few are larger, and a reply
     /// that was lost should not be waited for much longer.
@@ -209,7 +209,7 @@ impl ResilientStore {
         let mut names: Vec<String> = Vec::new();
         loop {
             let after = names.last().unwrap_or(&after);
-            let page = self.persist(|| self.store.list(prefix, after, PAGE), 0, false).await?;
+            let page = self.list_page(prefix, after, PAGE).await?;
             let Some(last) = page.last() else {
                 return Ok(names);
             };
@@ -218,6 +218,16 @@ impl ResilientStore {
             }
             names.extend(page);
         }
+    }
+
+    /// Some names with a prefix behind `after`, in order, see [`Store::list`].
+    pub async fn list_page(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.persist(|| self.store.list(prefix, after, limit), 0, false).await
     }
 
     /// Deletes objects.

@@ -1,16 +1,15 @@
 //! `aft store dump` and `aft store load`.
 
 use super::progress::Progress;
+use super::target::Target;
 use super::{Beside, INPUT, OUTPUT, REPLACE, STORE, open};
 use crate::backup::format::{DumpReader, Item};
-use crate::backup::{BackupError, Dumped, Restore, Restored, dump as dump_store};
+use crate::backup::{BackupError, Dumped, Restored, dump as dump_store};
 use crate::clock::{Clock, SystemClock};
 use crate::config;
-use crate::storage::StoreError;
-use crate::storage::embedded::{EmbeddedOptions, EmbeddedStore};
 use clap::ArgMatches;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use std::any::Any;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
@@ -93,7 +92,7 @@ fn write_dump(store: &config::Store, out: impl Write) -> Result<Dumped, BackupEr
 
 /// Fills a store with a dump from a file or from stdin.
 pub(super) fn load(matches: &ArgMatches) -> Result<(), BackupError> {
-    let store: &PathBuf = store_of(matches)?;
+    let store: &config::Store = store_of(matches)?;
     let replace = matches.get_flag(REPLACE);
     let input = matches.get_one::<PathBuf>(INPUT).filter(|path| path.as_os_str() != "-");
     let loaded = match input {
@@ -124,7 +123,7 @@ pub(crate) fn expired(restored: &Restored) -> String {
 }
 
 fn read_dump(
-    store: &Path,
+    store: &config::Store,
     replace: bool,
     input: impl Read,
     length: Option<u64>,
@@ -132,26 +131,22 @@ fn read_dump(
     // What is no dump is refused before a store is touched or made.
     let mut dump = DumpReader::new(BufReader::with_capacity(BUFFER_BYTES, input))?;
     let mut rng = rng()?;
-    let store = open_to_fill(store, &mut rng)?;
     let progress = Progress::of_bytes(length);
     runtime()?.block_on(async {
-        let now_ms = SystemClock::new().wall_ms();
-        let mut restore = Restore::begin(&store, now_ms, replace, &mut rng).await?;
-        loop {
-            match dump.next_item()? {
-                Item::Entry(entry) => restore.add(entry).await?,
-                Item::Again => restore.again(),
-                Item::End(_) => return restore.publish().await,
+        let target = Target::open(store, "aft store load", &mut rng).await?;
+        let loading = async {
+            let mut restore = target.begin(replace, &mut rng).await?;
+            loop {
+                match dump.next_item()? {
+                    Item::Entry(entry) => restore.add(entry).await?,
+                    Item::Again => restore.again(),
+                    Item::End(_) => return restore.publish().await,
+                }
+                progress.reach(dump.bytes());
             }
-            progress.reach(dump.bytes());
-        }
+        };
+        target.filled_by(loading).await
     })
-}
-
-/// Opens a store, or makes it, to be filled; no node may have it.
-pub(crate) fn open_to_fill(path: &Path, rng: &mut StdRng) -> Result<EmbeddedStore, StoreError> {
-    let options = EmbeddedOptions { entropy: rng.random(), ..EmbeddedOptions::default() };
-    EmbeddedStore::open(path, options)
 }
 
 /// A generator that nobody can guess.

@@ -1,10 +1,11 @@
 //! `aft import`: a live Redis' strings.
 
-use super::backup::{expired, open_to_fill, rng, runtime};
+use super::backup::{expired, rng, runtime};
 use super::progress::Progress;
-use super::{REPLACE, STORE, directory, finish};
-use crate::backup::{BackupError, Restore, Restored};
-use crate::clock::{Clock, SystemClock};
+use super::target::Target;
+use super::{REPLACE, STORE, STORES, finish, kept};
+use crate::backup::{BackupError, Restored};
+use crate::config;
 use crate::connection::client::{Client, ServerAddress};
 use crate::import::{Imported, Sink, Source, import};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
@@ -50,8 +51,8 @@ fn command() -> Command {
         .arg(
             Arg::new(STORE)
                 .long(STORE)
-                .value_name("embedded:DIR")
-                .value_parser(directory)
+                .value_name(STORES)
+                .value_parser(kept)
                 .help("Into this store, which no node may have open: all, or nothing if it fails"),
         )
         .arg(
@@ -97,24 +98,28 @@ fn copy(matches: &ArgMatches) -> Result<(Imported, Restored), BackupError> {
             let why = "keys keep the numbers of their databases: name none in --to";
             return Err(BackupError::Refused(why.to_owned()));
         }
-        return pour(&mut source, Sink::Server(client));
+        let imported = runtime()?.block_on(pour(&mut source, &mut Sink::Server(client)))?;
+        return Ok((imported, Restored::default()));
     }
-    let path = matches.get_one::<PathBuf>(STORE).ok_or_else(missing)?;
+    let store = matches.get_one::<config::Store>(STORE).ok_or_else(missing)?;
     let mut rng = rng()?;
-    let store = open_to_fill(path, &mut rng)?;
-    let now_ms = SystemClock::new().wall_ms();
-    let begin = Restore::begin(&store, now_ms, matches.get_flag(REPLACE), &mut rng);
-    let restore = runtime()?.block_on(begin)?;
-    pour(&mut source, Sink::Store(Box::new(restore)))
+    runtime()?.block_on(async {
+        let target = Target::open(store, "aft import", &mut rng).await?;
+        let mut imported = Imported::default();
+        let importing = async {
+            let restore = target.begin(matches.get_flag(REPLACE), &mut rng).await?;
+            let mut restore = Box::new(restore);
+            imported = pour(&mut source, &mut Sink::Store(&mut restore)).await?;
+            restore.publish().await
+        };
+        let restored = target.filled_by(importing).await?;
+        Ok((imported, restored))
+    })
 }
 
-fn pour(source: &mut Source, mut sink: Sink<'_>) -> Result<(Imported, Restored), BackupError> {
+async fn pour(source: &mut Source, sink: &mut Sink<'_, '_>) -> Result<Imported, BackupError> {
     let progress = Progress::of_keys();
-    runtime()?.block_on(async {
-        let show = |done, all| progress.show(done, all);
-        let imported = import(source, &mut sink, show).await?;
-        Ok((imported, sink.finish().await?))
-    })
+    import(source, sink, |done, all| progress.show(done, all)).await
 }
 
 fn summary(imported: &Imported, restored: &Restored) -> ExitCode {

@@ -15,5 +15,6 @@ mod interrupted;
 mod large;
 mod moving;
 mod refusals;
+mod shared;
 mod tool;
 mod vanishing;

@@ -1,11 +1,9 @@
-//! From one kind of store to another and back.
+//! From one kind of store to another and back; stores in a service are filled without a node.
 
 use crate::common::backing::{Backing, Kind};
 use crate::common::server::{Options, Server};
 use crate::common::temp_dir::TempDir;
-use crate::tool::{
-    assert_same, data_in, data_of, dump_store, expect, fill, load_from, serve, text,
-};
+use crate::tool::{assert_same, data_in, data_of, dump_store, expect, fill, load_from, serve};
 use std::fs;
 
 #[test]
@@ -32,21 +30,4 @@ fn data_moves_to_a_directory_and_back_to_a_redis() {
     server.kill_9();
     server.restart();
     assert_same(&data_in(&mut server.client(), 0..6), &data);
-}
-
-#[test]
-fn a_redis_is_filled_by_its_node_only() {
-    let directory = TempDir::named("filled");
-    let backing = Backing::start(Kind::Redis, directory.path());
-    let file = directory.path().join("dump");
-    let store = ["--store", backing.store()];
-    for words in
-        [&["store", "load", "--input", text(&file)][..], &["import", "redis://127.0.0.1:1"]]
-    {
-        let said = expect(2, &[words, &store].concat());
-        assert!(said.contains("start aft on it, then run aft import"), "{said}");
-    }
-    let said = expect(2, &["store", "dump", "--output", text(&file), "--store", backing.store()]);
-    assert!(said.contains("there is no store of aft") && !file.exists(), "{said}");
-    assert_eq!(backing.servers()[0].client().cmd("DBSIZE").int(), 0);
 }

@@ -1,7 +1,8 @@
 //! What stands behind a store: the directory, the redis-server, the three of a cluster, the S3 or the
 //! DynamoDB. It outlives the server under test, which is killed and started again on it.
 //!
-//! `AFT_TEST_STORE` (embedded, redis, redis-cluster, s3, dynamodb) says which one tests of a durable server use.
+//! `AFT_TEST_STORE` (embedded, redis, redis-cluster, s3, late-s3, dynamodb) says which one tests of a
+//! durable server use.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,8 +11,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::late;
 use super::resp::Reply;
 use super::server::{Options, Peer, Server};
+use super::stores::{address, address_through};
 use super::wait;
 
 /// A cluster's nodes have to hear of each other first.
@@ -23,6 +26,8 @@ pub(crate) enum Kind {
     Redis,
     RedisCluster,
     S3,
+    /// One that lists late, and shows new objects late.
+    LateS3,
     DynamoDb,
 }
 
@@ -32,10 +37,13 @@ impl Kind {
             Ok("redis") => Self::Redis,
             Ok("redis-cluster") => Self::RedisCluster,
             Ok("s3") => Self::S3,
+            Ok("late-s3") => Self::LateS3,
             Ok("dynamodb") => Self::DynamoDb,
             Ok("embedded") | Err(_) => Self::Embedded,
             Ok(other) => {
-                panic!("AFT_TEST_STORE={other}: embedded, redis, redis-cluster, s3 or dynamodb")
+                panic!(
+                    "AFT_TEST_STORE={other}: embedded, redis, redis-cluster, s3, late-s3 or dynamodb"
+                )
             }
         }
     }
@@ -61,6 +69,11 @@ impl Backing {
             Kind::Redis => Self::redis(dir, &[]),
             Kind::RedisCluster => Self::cluster(dir),
             Kind::S3 => Self::s3(dir),
+            Kind::LateS3 => {
+                let there = Self::s3(dir);
+                let store = address_through(&there, late::before(address(&there)));
+                Self { store, ..there }
+            }
             Kind::DynamoDb => Self::dynamodb(dir),
         }
     }
@@ -76,14 +89,25 @@ impl Backing {
 
     /// An S3 with one bucket.
     pub(crate) fn s3(dir: &Path) -> Self {
-        let (server, options) = Self::ministack(dir);
+        Self::s3_of(Peer::MiniStack, dir)
+    }
+
+    /// The same of such a server.
+    pub(crate) fn s3_of(peer: Peer, dir: &Path) -> Self {
+        let (server, options) = Self::aws(peer, dir);
         assert_eq!(request(server.addr(), "PUT", "/aft-test", b"").0, 200, "a bucket");
         Self::of(format!("s3://aft-test/store?{options}"), vec![server])
     }
 
     /// A DynamoDB with one table.
     pub(crate) fn dynamodb(dir: &Path) -> Self {
-        let backing = Self::dynamodb_without_table(dir);
+        Self::dynamodb_of(Peer::MiniStack, dir)
+    }
+
+    /// The same of such a server.
+    pub(crate) fn dynamodb_of(peer: Peer, dir: &Path) -> Self {
+        let (server, options) = Self::aws(peer, dir);
+        let backing = Self::of(format!("dynamodb://aft-test/store?{options}"), vec![server]);
         let words = ["store", "init", "--store", backing.store()];
         let made = Command::new(env!("CARGO_BIN_EXE_aft")).args(words).output().expect("aft");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -91,18 +115,18 @@ impl Backing {
     }
 
     pub(crate) fn dynamodb_without_table(dir: &Path) -> Self {
-        let (server, options) = Self::ministack(dir);
+        let (server, options) = Self::aws(Peer::MiniStack, dir);
         Self::of(format!("dynamodb://aft-test/store?{options}"), vec![server])
     }
 
     /// The server, and what an address says of it.
-    fn ministack(dir: &Path) -> (Server, String) {
+    fn aws(peer: Peer, dir: &Path) -> (Server, String) {
         std::fs::create_dir_all(dir).expect("a directory");
         let credentials = dir.join("credentials");
         let lines = "[default]\naws_access_key_id = test\naws_secret_access_key = test\n";
         std::fs::write(&credentials, lines).expect("a file");
         let dir = Some(dir.to_owned());
-        let server = Server::start(&Options { dir, ..Options::new(Peer::MiniStack) });
+        let server = Server::start(&Options { dir, ..Options::new(peer) });
         let options =
             format!("endpoint=http://{}&credentials={}", server.addr(), credentials.display());
         (server, options)
@@ -156,6 +180,17 @@ impl Backing {
     /// As a crash of all of it.
     pub(crate) fn kill_9(&self) {
         self.servers().iter_mut().for_each(Server::kill_9);
+    }
+
+    /// Ends all of it, in a way after which it has what it has acknowledged: as a crash, but for the
+    /// tables of MiniStack, which it writes to its disk when it ends in order, and only then.
+    pub(crate) fn end(&self) {
+        if !self.store.starts_with("dynamodb") {
+            return self.kill_9();
+        }
+        for server in self.servers().iter_mut() {
+            server.terminate();
+        }
     }
 
     /// Starts it again, where it was.

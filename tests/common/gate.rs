@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A request of HTTP.
 pub(crate) struct Request {
@@ -21,7 +21,14 @@ pub(crate) enum Verdict {
     PassesWithout(&'static str),
     /// It is answered by the gate, with this status, type and body.
     Answered(u16, &'static str, String),
+    /// No other request of this kind is under way until it is done.
+    PassesAlone,
+    /// The body of the answer is changed on its way back.
+    PassesChanged(Change),
 }
+
+/// What becomes of a body.
+type Change = Box<dyn FnOnce(String) -> String>;
 
 type Rule = dyn Fn(&Request) -> Verdict + Send + Sync;
 
@@ -33,17 +40,23 @@ pub(crate) fn before(
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let addr = listener.local_addr().expect("its address");
     let rule: Arc<Rule> = Arc::new(rule);
+    let turn: Arc<Mutex<()>> = Arc::default();
     std::thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
-            let rule = rule.clone();
+            let (rule, turn) = (rule.clone(), turn.clone());
             // Whoever hangs up in the middle is done.
-            std::thread::spawn(move || carry(client, server, &*rule).unwrap_or(()));
+            std::thread::spawn(move || carry(client, server, &*rule, &turn).unwrap_or(()));
         }
     });
     addr
 }
 
-fn carry(mut client: TcpStream, server: SocketAddr, rule: &Rule) -> std::io::Result<()> {
+fn carry(
+    mut client: TcpStream,
+    server: SocketAddr,
+    rule: &Rule,
+    turn: &Mutex<()>,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let mut lines = Vec::new();
     loop {
@@ -67,8 +80,16 @@ fn carry(mut client: TcpStream, server: SocketAddr, rule: &Rule) -> std::io::Res
     let mut words = lines[0].split(' ').map(str::to_owned);
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let request = Request { method, path, head: lines.concat(), body };
-    let without = match rule(&request) {
-        Verdict::Passes => "connection:",
+    let verdict = rule(&request);
+    let alone = matches!(verdict, Verdict::PassesAlone);
+    let _turn = alone.then(|| turn.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut change: Option<Change> = None;
+    let without = match verdict {
+        Verdict::Passes | Verdict::PassesAlone => "connection:",
+        Verdict::PassesChanged(how) => {
+            change = Some(how);
+            "connection:"
+        }
         Verdict::PassesWithout(header) => header,
         Verdict::Answered(status, kind, body) => {
             let length = body.len();
@@ -83,6 +104,20 @@ fn carry(mut client: TcpStream, server: SocketAddr, rule: &Rule) -> std::io::Res
     let mut behind = TcpStream::connect(server)?;
     behind.write_all(format!("{kept}Connection: close\r\n\r\n").as_bytes())?;
     behind.write_all(&request.body)?;
-    std::io::copy(&mut behind, &mut client)?;
+    match change {
+        None => drop(std::io::copy(&mut behind, &mut client)?),
+        Some(change) => client.write_all(changed(&mut behind, change)?.as_bytes())?,
+    }
     client.shutdown(Shutdown::Both)
+}
+
+/// The answer with another body.
+fn changed(behind: &mut TcpStream, change: Change) -> std::io::Result<String> {
+    let mut answer = String::new();
+    behind.read_to_string(&mut answer)?;
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else { return Ok(answer) };
+    let body = change(body.to_owned());
+    let is_length = |line: &&str| line.to_ascii_lowercase().starts_with("content-length:");
+    let head: Vec<&str> = head.split("\r\n").filter(|line| !is_length(line)).collect();
+    Ok(format!("{}\r\nContent-Length: {}\r\n\r\n{body}", head.join("\r\n"), body.len()))
 }

@@ -4,11 +4,11 @@ use super::backing::Backing;
 use super::client::Client;
 use super::proxy::{Proxy, Weather};
 use super::resp::Reply;
-use super::server::{Options, Server, StartError, free_port};
+use super::server::{Options, Server, StartError, Starting, free_port};
 use super::stores::{address, impatient, through};
 use super::wait::{self, PATIENCE};
 use rustix::process::{Signal, kill_process};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,14 +18,18 @@ const LEASE: Duration = Duration::from_secs(2);
 
 /// On a store that several are to meet at.
 fn node(backing: &Backing) -> Options {
-    let extra = ["--lease-ms".to_owned(), LEASE.as_millis().to_string()].to_vec();
-    Options { extra, ..Options::on(backing) }
+    let mut options = Options::on(backing);
+    options.extra.extend(["--store-attempt-timeout-ms", "1000"].map(str::to_owned));
+    leased(options)
 }
 
-/// The same behind a network that can fail.
+/// The same behind a network that can fail; it gives up soon.
 fn node_through(backing: &Backing, proxy: &Proxy) -> Options {
-    let mut options = node(backing);
-    options.extra.extend(through(backing, proxy.addr()).extra);
+    leased(impatient(through(backing, proxy.addr())))
+}
+
+fn leased(mut options: Options) -> Options {
+    options.extra.extend(["--lease-ms".to_owned(), LEASE.as_millis().to_string()]);
     options
 }
 
@@ -245,11 +249,49 @@ pub(crate) fn a_planned_restart_keeps_its_port(backing: &Backing) {
     assert_eq!(second.client().cmd("GET k"), Reply::bulk("v"));
 }
 
+fn wait_until_it_says(starting: &Starting, what: &str) {
+    wait::until(what, PATIENCE, || starting.said().contains(what).then_some(()));
+}
+
+/// Somebody else has the port: the store is left to whoever can serve it, until the port is free.
+pub(crate) fn a_successor_without_a_port_leaves_the_store_alone(backing: &Backing) {
+    let mut first = Server::start(&node(backing));
+    assert_eq!(first.client().cmd("SET k v"), Reply::ok());
+    let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = taken.local_addr().expect("its address").port();
+    let next = Server::begin(&Options { port, ..with("--wait-for-handover", node(backing)) });
+    wait_until_it_says(&next, "waiting for a sign of the store's owner");
+    assert_eq!(first.terminate().code(), Some(0));
+    wait_until_it_says(&next, "this node could not serve");
+    assert!(stats(backing, "owner").starts_with("nobody"));
+    drop(taken);
+    let next = next.served().expect("a start");
+    assert_eq!(next.addr().port(), port);
+    assert_eq!(next.client().cmd("GET k"), Reply::bulk("v"));
+}
+
+/// The store is away for longer than a start waits for an answer: who waits for a handover has to
+/// be there when it comes.
+pub(crate) fn a_successor_waits_through_an_outage(backing: &Backing) {
+    let mut first = Server::start(&node(backing));
+    assert_eq!(first.client().cmd("SET k v"), Reply::ok());
+    let proxy = Proxy::start(address(backing));
+    let next = Server::begin(&with("--wait-for-handover", node_through(backing, &proxy)));
+    wait_until_it_says(&next, "waiting for a sign of the store's owner");
+    proxy.set(Weather::Cut);
+    wait_until_it_says(&next, "it is waited for");
+    assert_eq!(first.client().cmd("SET k w"), Reply::ok());
+    proxy.set(Weather::Fair);
+    assert_eq!(first.terminate().code(), Some(0));
+    let next = next.served().expect("a start");
+    assert_eq!(next.client().cmd("GET k"), Reply::bulk("w"));
+}
+
 /// The store is away for longer than a lease: nothing is read that may be old, and when it is
 /// back all goes on by itself.
 pub(crate) fn reads_end_with_the_lease_and_begin_again(backing: &Backing) {
     let proxy = Proxy::start(address(backing));
-    let options = impatient(node_through(backing, &proxy));
+    let options = node_through(backing, &proxy);
     let server = Server::start(&options);
     let mut client = server.client();
     assert_eq!(client.cmd("SET k v"), Reply::ok());
@@ -275,7 +317,7 @@ pub(crate) fn reads_end_with_the_lease_and_begin_again(backing: &Backing) {
 /// Who is sure of being alone may read on.
 pub(crate) fn stale_reads_are_a_setting(backing: &Backing) {
     let proxy = Proxy::start(address(backing));
-    let mut options = impatient(node_through(backing, &proxy));
+    let mut options = node_through(backing, &proxy);
     options.extra.extend(["--stale-reads", "yes"].map(str::to_owned));
     let server = Server::start(&options);
     let mut client = server.client();

@@ -17,8 +17,10 @@ use super::wait::{self, PATIENCE};
 pub(crate) enum Peer {
     Aft,
     Redis,
-    /// S3, kept in its directory.
+    /// S3 and DynamoDB, kept in its directory.
     MiniStack,
+    /// The same by other people, in memory.
+    Moto,
 }
 
 impl Peer {
@@ -84,7 +86,7 @@ impl Options {
     pub(crate) fn durable(dir: &Path) -> Self {
         let options = Self::in_directory(dir);
         match (options.peer, Kind::from_env()) {
-            (Peer::Redis | Peer::MiniStack, _) | (_, Kind::Embedded) => options,
+            (Peer::Redis | Peer::MiniStack | Peer::Moto, _) | (_, Kind::Embedded) => options,
             (Peer::Aft, kind) => Self { backing: Some(Backing::start(kind, dir)), ..options },
         }
     }
@@ -130,6 +132,15 @@ impl Options {
             Peer::Aft => self.aft_words(port),
             Peer::Redis => self.redis_words(port),
             Peer::MiniStack => self.ministack_words(port),
+            Peer::Moto => {
+                let port = port.to_string();
+                vec![
+                    installed("moto_server"),
+                    "--host=127.0.0.1".to_owned(),
+                    "--port".to_owned(),
+                    port,
+                ]
+            }
         };
         let mut words = self.through.iter().cloned().chain(words);
         let mut command = Command::new(words.next().expect("a program"));
@@ -166,9 +177,10 @@ impl Options {
             format!("GATEWAY_PORT={port}"),
             "S3_PERSIST=1".to_owned(),
             format!("S3_DATA_DIR={dir}/s3"),
+            "PERSIST_STATE=1".to_owned(),
             format!("STATE_DIR={dir}/state"),
         ];
-        ["env".to_owned()].into_iter().chain(settings).chain([ministack()]).collect()
+        ["env".to_owned()].into_iter().chain(settings).chain([installed("ministack")]).collect()
     }
 
     fn redis_words(&self, port: u16) -> Vec<String> {
@@ -197,10 +209,10 @@ impl Options {
 }
 
 /// Where tests/run puts it.
-fn ministack() -> String {
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-servers/bin/ministack");
-    assert!(Path::new(program).exists(), "no {program}: tests/servers/install puts it there");
-    program.to_owned()
+fn installed(program: &str) -> String {
+    let path = format!("{}/target/test-servers/bin/{program}", env!("CARGO_MANIFEST_DIR"));
+    assert!(Path::new(&path).exists(), "no {path}: tests/servers/install puts it there");
+    path
 }
 
 /// A server that refused to start.
@@ -237,24 +249,24 @@ impl Server {
     }
 
     fn start_once(options: &Options, log: Log) -> Result<Self, StartError> {
+        Self::begin_once(options, log).served()
+    }
+
+    /// Starts one that will have to wait before it serves.
+    pub(crate) fn begin(options: &Options) -> Starting {
+        Self::begin_once(options, Log::default())
+    }
+
+    fn begin_once(options: &Options, log: Log) -> Starting {
         let (child, ready) = Self::spawn(options, &log);
-        let mut server = Self { child, addr: ready.hint, options: options.clone(), log };
-        match ready.addr.recv_timeout(PATIENCE) {
-            Ok(addr) => server.addr = addr,
-            Err(RecvTimeoutError::Timeout) => panic!("no `listening` line within {PATIENCE:?}"),
-            Err(RecvTimeoutError::Disconnected) => {
-                let status = server.wait_for_exit();
-                let (stdout, stderr) = server.log.when_complete();
-                return Err(StartError { code: status.code(), stdout, stderr });
-            }
-        }
-        Ok(server)
+        let server = Self { child, addr: ready.hint, options: options.clone(), log };
+        Starting { server, ready }
     }
 
     /// Starts the process without waiting for anything.
     fn spawn(options: &Options, log: &Log) -> (Child, Ready) {
         let port = match (options.peer, options.port) {
-            (Peer::Redis | Peer::MiniStack, 0) => free_port(),
+            (Peer::Redis | Peer::MiniStack | Peer::Moto, 0) => free_port(),
             (_, port) => port,
         };
         let mut command = options.command(port);
@@ -263,7 +275,7 @@ impl Server {
         let hint = SocketAddr::from(([127, 0, 0, 1], port));
         let announce = |sender| Announce { peer: options.peer, hint, sender };
         let (out, err) = match options.peer {
-            Peer::MiniStack => (None, Some(sender)),
+            Peer::MiniStack | Peer::Moto => (None, Some(sender)),
             Peer::Aft | Peer::Redis => (Some(sender), None),
         };
         log.follow(false, child.stdout.take().expect("piped"), announce(out));
@@ -275,8 +287,7 @@ impl Server {
     pub(crate) fn start_and_kill(options: &Options, after: std::time::Duration) {
         let log = Log::default();
         let options = Options { takeover: true, ..options.clone() };
-        let (child, ready) = Self::spawn(&options, &log);
-        let mut server = Self { child, addr: ready.hint, options, log };
+        let Starting { mut server, ready } = Self::begin_once(&options, log);
         // Ready or not: what counts is that the moment of the kill is anywhere in the start.
         let _ = ready.addr.recv_timeout(after);
         server.kill_9();
@@ -384,6 +395,34 @@ impl Drop for Server {
     }
 }
 
+/// A server that may not be there yet.
+pub(crate) struct Starting {
+    server: Server,
+    ready: Ready,
+}
+
+impl Starting {
+    /// Everything it printed so far.
+    pub(crate) fn said(&self) -> String {
+        self.server.said()
+    }
+
+    /// Waits until it serves, or has refused to.
+    pub(crate) fn served(self) -> Result<Server, StartError> {
+        let Self { mut server, ready } = self;
+        match ready.addr.recv_timeout(PATIENCE) {
+            Ok(addr) => server.addr = addr,
+            Err(RecvTimeoutError::Timeout) => panic!("no `listening` line within {PATIENCE:?}"),
+            Err(RecvTimeoutError::Disconnected) => {
+                let status = server.wait_for_exit();
+                let (stdout, stderr) = server.log.when_complete();
+                return Err(StartError { code: status.code(), stdout, stderr });
+            }
+        }
+        Ok(server)
+    }
+}
+
 /// Where a server will be, and the word that it is there.
 struct Ready {
     hint: SocketAddr,
@@ -402,7 +441,9 @@ impl Announce {
         let addr = match self.peer {
             Peer::Aft => line.strip_prefix("listening").and_then(|rest| rest.trim().parse().ok()),
             Peer::Redis => line.contains("Ready to accept connections").then_some(self.hint),
-            Peer::MiniStack => line.contains("Running on http://").then_some(self.hint),
+            Peer::MiniStack | Peer::Moto => {
+                line.contains("Running on http://").then_some(self.hint)
+            }
         };
         if let (Some(sender), Some(addr)) = (&self.sender, addr) {
             let _ = sender.send(addr);

@@ -178,6 +178,11 @@ fn settings_that_contradict_each_other() {
              attempt",
         ),
         (
+            World::args(&["--store=redis://127.0.0.1", "--lease-ms=2999"]),
+            "--store-attempt-timeout-ms (by default): '3000' is above the '2999' of --lease-ms (from the \
+             command line): the lease would be over before an attempt to prolong it is",
+        ),
+        (
             World::args(&["--store-retry-first-ms=1001"]),
             "--store-retry-first-ms (from the command line): '1001' is above the '1000' of \
              --store-retry-max-ms (by default): the first wait would be longer than the longest",

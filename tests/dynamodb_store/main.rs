@@ -13,8 +13,7 @@
 mod common;
 
 mod init;
-#[path = "../redis_store/load.rs"]
-mod load;
+mod outage;
 mod owners;
 mod pieces;
 mod refused;

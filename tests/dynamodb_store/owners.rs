@@ -39,3 +39,15 @@ fn reads_end_with_the_lease_and_begin_again() {
     let dir = TempDir::named("owners");
     owners::reads_end_with_the_lease_and_begin_again(&Backing::dynamodb(dir.path()));
 }
+
+#[test]
+fn a_successor_without_a_port_leaves_the_store_alone() {
+    let dir = TempDir::named("owners");
+    owners::a_successor_without_a_port_leaves_the_store_alone(&Backing::dynamodb(dir.path()));
+}
+
+#[test]
+fn a_successor_waits_through_an_outage() {
+    let dir = TempDir::named("owners");
+    owners::a_successor_waits_through_an_outage(&Backing::dynamodb(dir.path()));
+}

@@ -2,13 +2,13 @@
 
 use crate::common::backing::Backing;
 use crate::common::gate::{self, Verdict};
+use crate::common::load::{Progress, under_load};
 use crate::common::proxy::{Proxy, Weather};
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
 use crate::common::stores::rights_go_and_come_back;
 use crate::common::temp_dir::TempDir;
 use crate::common::wait::{self, PATIENCE};
-use crate::load::{Progress, under_load};
 use crate::{address, answered, impatient, items, through};
 use std::process::Command;
 use std::sync::Arc;

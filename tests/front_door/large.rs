@@ -16,7 +16,7 @@ use crate::common::wait;
 fn bytes() -> usize {
     match Kind::from_env() {
         Kind::Embedded => 512 << 20,
-        Kind::Redis | Kind::RedisCluster | Kind::S3 | Kind::DynamoDb => 64 << 20,
+        Kind::Redis | Kind::RedisCluster | Kind::S3 | Kind::LateS3 | Kind::DynamoDb => 64 << 20,
     }
 }
 

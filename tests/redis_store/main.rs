@@ -12,7 +12,6 @@ mod common;
 
 mod confirmed;
 mod limits;
-mod load;
 mod network;
 mod outage;
 mod owners;

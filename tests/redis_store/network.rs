@@ -2,11 +2,11 @@
 //! done.
 
 use crate::common::backing::Backing;
+use crate::common::load::{Progress, Writes, under_load};
 use crate::common::proxy::{Proxy, Weather};
 use crate::common::server::Server;
 use crate::common::temp_dir::TempDir;
 use crate::common::wait::{self, PATIENCE};
-use crate::load::{Progress, Writes, under_load};
 use crate::{at, impatient};
 use aft::config::Store;
 use aft::layout::{Header, Kind};

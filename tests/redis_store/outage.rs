@@ -2,52 +2,13 @@
 //! refused comes back, and aft needs no restart.
 
 use crate::common::backing::{Backing, Kind};
+use crate::common::outage;
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
 use crate::common::temp_dir::TempDir;
 use crate::common::wait::{self, PATIENCE};
-use crate::load::{Progress, under_load};
 use crate::{impatient, inside};
 use std::collections::BTreeSet;
-use std::time::Duration;
-
-/// A cluster decides by votes, after a timeout of its own.
-const CLUSTER_PATIENCE: Duration = Duration::from_secs(60);
-
-fn more_are_done(progress: &Progress, patience: Duration) {
-    let before = progress.done();
-    wait::until("writes are acknowledged", patience, || {
-        (progress.done() > before + 20).then_some(())
-    });
-}
-
-fn killed_and_started_again(
-    kind: Kind,
-    options: impl Fn(Options) -> Options,
-    outage: impl Fn(&Progress),
-) {
-    let dir = TempDir::named("outage");
-    let backing = Backing::start(kind, dir.path());
-    let mut server = Server::start(&options(Options::on(&backing)));
-    let writes = under_load(server.addr(), |progress| {
-        for _ in 0..3 {
-            more_are_done(progress, CLUSTER_PATIENCE);
-            backing.kill_9();
-            outage(progress);
-            backing.restart();
-        }
-        more_are_done(progress, CLUSTER_PATIENCE);
-    });
-    assert!(server.is_running());
-    writes.iter().for_each(|writes| writes.check(&mut server.client()));
-    assert_eq!(server.terminate().code(), Some(0));
-    every_object_is_listed_and_nothing_else(&backing);
-    // And so it is in the store.
-    server.restart();
-    server.kill_9();
-    server.restart();
-    writes.iter().for_each(|writes| writes.check(&mut server.client()));
-}
 
 /// However often it was killed between the two.
 fn every_object_is_listed_and_nothing_else(backing: &Backing) {
@@ -70,28 +31,29 @@ fn every_object_is_listed_and_nothing_else(backing: &Backing) {
 
 #[test]
 fn a_short_outage_is_a_delay() {
-    killed_and_started_again(Kind::Redis, |options| options, |_| ());
+    let dir = TempDir::named("outage");
+    let backing = Backing::redis(dir.path(), &[]);
+    outage::a_short_one_is_a_delay(&backing, every_object_is_listed_and_nothing_else);
 }
 
-/// Longer than attempts, reads and commits may take: refusals begin, and end by themselves.
 #[test]
 fn an_outage_longer_than_every_deadline_refuses_writes_and_ends_by_itself() {
-    killed_and_started_again(Kind::Redis, impatient, |progress| {
-        let before = progress.refused();
-        wait::until("writes are refused", PATIENCE, || {
-            (progress.refused() > before + 50).then_some(())
-        });
-    });
+    let dir = TempDir::named("outage");
+    let backing = Backing::redis(dir.path(), &[]);
+    outage::one_longer_than_every_deadline_refuses_writes_and_ends_by_itself(
+        &backing,
+        every_object_is_listed_and_nothing_else,
+    );
 }
 
 #[test]
 fn an_outage_of_a_whole_cluster() {
-    killed_and_started_again(Kind::RedisCluster, impatient, |progress| {
-        let before = progress.refused();
-        wait::until("writes are refused", PATIENCE, || {
-            (progress.refused() > before + 50).then_some(())
-        });
-    });
+    let dir = TempDir::named("outage");
+    let backing = Backing::start(Kind::RedisCluster, dir.path());
+    outage::one_longer_than_every_deadline_refuses_writes_and_ends_by_itself(
+        &backing,
+        every_object_is_listed_and_nothing_else,
+    );
 }
 
 /// A Redis that keeps nothing comes back empty: aft can't serve what it has acknowledged, says

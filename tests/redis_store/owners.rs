@@ -65,3 +65,15 @@ fn a_crash_on_a_cluster_is_followed_after_a_lease() {
     let backing = Backing::start(Kind::RedisCluster, dir.path());
     owners::a_crash_is_followed_after_a_lease(&backing);
 }
+
+#[test]
+fn a_successor_without_a_port_leaves_the_store_alone() {
+    let dir = TempDir::named("owners");
+    owners::a_successor_without_a_port_leaves_the_store_alone(&Backing::redis(dir.path(), &[]));
+}
+
+#[test]
+fn a_successor_waits_through_an_outage() {
+    let dir = TempDir::named("owners");
+    owners::a_successor_waits_through_an_outage(&Backing::redis(dir.path(), &[]));
+}

@@ -12,6 +12,8 @@
 mod common;
 
 mod gate;
+mod late;
+mod outage;
 mod owners;
 mod refused;
 mod running;

@@ -20,10 +20,12 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -60,6 +62,17 @@ struct Service {
     stands_still_until: Arc<Mutex<Option<Instant>>>,
     /// Until then nothing is listed.
     lists_nothing_until: Arc<Mutex<Option<Instant>>>,
+    /// Of one process.
+    halt: Option<Arc<Halt>>,
+}
+
+/// Where a process is to stand still: just before its first request that begins like this. When it
+/// goes on, the first sign of life that it sends is lost, so that it does what it was about to do.
+struct Halt {
+    before: &'static str,
+    done: AtomicBool,
+    sign_is_lost: AtomicBool,
+    reached: Notify,
 }
 
 impl Service {
@@ -72,7 +85,31 @@ impl Service {
             logs_shown_until: Arc::default(),
             stands_still_until: Arc::default(),
             lists_nothing_until: Arc::default(),
+            halt: None,
         }
+    }
+
+    /// The same store, for a process that stands still before such a request.
+    fn halting(&self, before: &'static str) -> (Self, Arc<Halt>) {
+        let [done, sign_is_lost] = [false; 2].map(AtomicBool::new);
+        let halt = Arc::new(Halt { before, done, sign_is_lost, reached: Notify::new() });
+        (Self { halt: Some(Arc::clone(&halt)), ..self.clone() }, halt)
+    }
+
+    /// Whether this request never arrives; it will be repeated.
+    fn loses(&self, verb: &str, name: &str) -> bool {
+        let Some(halt) = &self.halt else { return false };
+        let request = format!("{verb} {name}");
+        if halt.done.load(Ordering::Relaxed) {
+            return request.starts_with("create view/")
+                && !halt.sign_is_lost.swap(true, Ordering::Relaxed);
+        }
+        let halts = request.starts_with(halt.before);
+        if halts {
+            halt.done.store(true, Ordering::Relaxed);
+            halt.reached.notify_one();
+        }
+        halts
     }
 
     fn request<T: Send + 'static>(
@@ -119,6 +156,9 @@ impl Store for Service {
     }
 
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
+        if self.loses("create", name) {
+            return Box::pin(pending());
+        }
         let name = name.to_owned();
         self.request(move |objects, listed_from| {
             if objects.contains_key(&name) {
@@ -148,6 +188,9 @@ impl Store for Service {
     ) -> StoreFuture<'a, Vec<String>> {
         if self.lists_nothing_until.lock().unwrap().is_some_and(|until| virtual_now() < until) {
             return Box::pin(async { Err(StoreError::Unavailable("slow down".to_owned())) });
+        }
+        if self.loses("list", prefix) {
+            return Box::pin(pending());
         }
         let (prefix, after) = (prefix.to_owned(), after.to_owned());
         let shown_until =
@@ -264,7 +307,7 @@ async fn open(
     }
     let owner = Owner { address: format!("node {number}"), ..Owner::default() };
     let stale_reads = service.terms.stale_reads;
-    let claim = Claim { owner, lease: LEASE, succession, stale_reads };
+    let claim = Claim { owner, lease: LEASE, succession, stale_reads, ready: None };
     let opened = Engine::open_shared(Arc::new(store), clock, options, claim, rng).await;
     opened.map(|(engine, _)| engine)
 }
@@ -444,4 +487,74 @@ async fn an_owner_that_cannot_tell_whether_it_is_one_asks_until_it_can() {
     tokio::time::sleep_until(lists_from + 2 * LEASE).await;
     assert!(owner.with_core(|core| answers(core)));
     assert!(acknowledged.lock().unwrap().newest() > before);
+}
+
+/// A start stands still before such a request, another one serves meanwhile and works for a while,
+/// and the first wakes up: what becomes of it, of the other, and of the store. Whether it woke up
+/// before it had to give up.
+async fn woken_up(seed: u64, before: &'static str, works_for: Duration, compacts: bool) -> bool {
+    let terms = Terms { wrong_words: false, listing_lag_ms: 0, stale_reads: false, compacts };
+    let mut rng = StdRng::seed_from_u64(seed);
+    let service = Service::new(terms, fork(&mut rng));
+    let (halting, halt) = service.halting(before);
+    let mut rng_of_first = fork(&mut rng);
+    let mut first = pin!(open(&halting, Succession::AfterSilence, 1, &mut rng_of_first));
+    tokio::select! {
+        biased;
+        ended = &mut first => panic!("seed {seed}: {:?}", ended.map(drop)),
+        () = halt.reached.notified() => {}
+    }
+    let second = open(&service, Succession::AfterSilence, 2, &mut rng).await.unwrap();
+    let (running, book, writer) = (Arc::clone(&second), Book::default(), fork(&mut rng));
+    let serving = tokio::spawn(async move { running.run().await });
+    let _ = timeout(works_for, write_for_ever(&second, &book, writer)).await;
+    sleep(works_for).await;
+    let in_time = match first.await {
+        Err(OpenError::Store(StoreError::Unavailable(_))) => false,
+        Err(error) => {
+            assert!(matches!(error, OpenError::Outrun(_)), "seed {seed}: {error}");
+            true
+        }
+        // It has come as far as it could; it must not answer.
+        Ok(first) => {
+            assert!(!first.with_core(|core| answers(core)), "seed {seed}");
+            true
+        }
+    };
+    if !compacts {
+        // What is written last would hide what has been lost of a base.
+        let before = book.lock().unwrap().newest();
+        let _ = timeout(2 * LEASE, write_for_ever(&second, &book, fork(&mut rng))).await;
+        assert!(book.lock().unwrap().newest() > before, "seed {seed}");
+    }
+    assert!(!serving.is_finished(), "seed {seed}: the one that served was ended");
+    serving.abort();
+    let told = std::mem::take(&mut *book.lock().unwrap());
+    assert!(told.violations.is_empty() && told.newest() > 0, "seed {seed}: {told:?}");
+    let last = open(&service, Succession::AtOnce, 3, &mut rng).await.unwrap();
+    let (value, _) = last.with_core(|core| count(core, View::Visible, false));
+    assert!(value >= told.newest(), "seed {seed}: {value}, {} was acknowledged", told.newest());
+    in_time
+}
+
+/// Its id may be larger than that of the node which serves by then: it must not close that log.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_has_lost_before_it_drew_its_id_closes_no_log() {
+    let mut in_time = 0;
+    for seed in 0..10 {
+        let works_for = Duration::from_millis(200);
+        in_time += u64::from(woken_up(seed, "create node/", works_for, false).await);
+    }
+    assert!(in_time > 5, "{in_time}");
+}
+
+/// It deletes what nothing names; what the node which serves by then has written is not for it to say.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_has_lost_before_it_sweeps_deletes_nothing_of_its_successor() {
+    let mut in_time = 0;
+    for seed in 0..10 {
+        // Enough for compaction to move what was written, and to delete what it replaces.
+        in_time += u64::from(woken_up(seed, "list base/", LEASE, true).await);
+    }
+    assert!(in_time > 5, "{in_time}");
 }

@@ -3,7 +3,9 @@
 //! 1. The logs are listed; a newer format is refused before anything is written. A new node
 //!    id is drawn: every log there can be has a smaller one. A store may list late, so a log
 //!    without a listed object is looked at like any other; else a start soon after a crash
-//!    would take all of it for nothing, acknowledged groups included.
+//!    would take all of it for nothing, acknowledged groups included. On a shared store it is
+//!    made sure once more whose it is: one that took it over before the id was drawn has a
+//!    smaller one, and may be serving; one that does so later has a larger one.
 //! 2. The end of each log is found, newest log first ([`survey`]): a seal goes behind its
 //!    newest object. Without it a create still under way could land there after readers had
 //!    been told otherwise. Its newest header names the newest base, and that says which logs
@@ -146,6 +148,9 @@ pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
     }
     let newest_log = logs.keys().next_back().copied().unwrap_or(0);
     let own = in_time(engine, engine.create_node(newest_node.max(newest_log))).await??;
+    // Without this a start that stood still before it drew its id would close the log of the
+    // node that has been faster.
+    in_time(engine, engine.renew(0)).await??;
     let survey = Survey::of(engine, own, logs).await?;
     let hash_seed = engine.with_core(|core| core.hash_seed());
     let mut recovery = Recovery {
@@ -448,7 +453,9 @@ impl Recovery<'_> {
         let counting: BTreeSet<(NodeId, u64)> =
             self.survey.checkpoint.bases.iter().copied().collect();
         for name in engine.store.list(ObjectName::BASES).await? {
+            // Should we have been succeeded meanwhile, there may be bases of a later node.
             if let Ok(ObjectName::Base(node, number)) = name.parse()
+                && node < self.own
                 && !counting.contains(&(node, number))
             {
                 self.leftovers.push(ObjectName::Base(node, number));

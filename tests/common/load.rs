@@ -1,8 +1,8 @@
 //! Clients that write keys of their own, one after the other, and remember what they were told.
 
-use crate::common::client::Client;
-use crate::common::resp::Reply;
-use crate::common::wait;
+use super::client::Client;
+use super::resp::Reply;
+use super::wait;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
