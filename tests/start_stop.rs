@@ -288,7 +288,7 @@ fn a_full_disk_refuses_writes_reads_go_on_and_space_is_enough_to_recover() {
     // An attempt may not take longer than the whole commit, and segments are taken ahead.
     let small = match Peer::under_test() {
         Peer::Aft => ["--store-attempt-timeout-ms", "200"].map(str::to_owned).to_vec(),
-        Peer::Redis | Peer::MiniStack => Vec::new(),
+        Peer::Redis | Peer::MiniStack | Peer::Moto => Vec::new(),
     };
     let options = Options {
         through: disk.through(),

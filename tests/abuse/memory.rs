@@ -182,7 +182,7 @@ fn one_long_request_is_refused_as_by_redis() {
     for peer in [Peer::Redis, Peer::under_test()] {
         let settings: &[&str] = match peer {
             Peer::Aft => &["--query-buffer-bytes-max", "1mb"],
-            Peer::Redis | Peer::MiniStack => &["--client-query-buffer-limit", "1mb"],
+            Peer::Redis | Peer::MiniStack | Peer::Moto => &["--client-query-buffer-limit", "1mb"],
         };
         let server = Server::start(&with(Options::new(peer), settings));
         let mut client = server.client();

@@ -65,7 +65,7 @@ impl TlsServer {
                 let addr = wait::until("the TLS address", PATIENCE, || announced(&server));
                 (server, addr)
             }
-            Peer::Redis | Peer::MiniStack => {
+            Peer::Redis | Peer::MiniStack | Peer::Moto => {
                 let port = free_port();
                 options.extra.extend(["--tls-port".to_owned(), port.to_string()]);
                 (Server::start(&options), SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
