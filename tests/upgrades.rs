@@ -17,7 +17,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use aft::layout::{FORMAT_READ_MAX, FORMAT_VERSION, Header, Kind, ObjectName};
 use aft::storage::Store;
@@ -194,6 +194,14 @@ fn of_the_next_format(kind: Kind, node: u32, number: u64) -> Bytes {
     Bytes::from(object)
 }
 
+/// Runs `aft` with these words; it has to end with this exit code. What it said on stderr.
+fn tool(code: i32, words: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aft"));
+    let output = command.args(words).stdin(Stdio::null()).output().expect("aft");
+    assert_eq!(output.status.code(), Some(code), "{words:?}: {output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 #[tokio::test]
 async fn a_store_of_a_newer_format_is_refused_and_left_as_it_is() {
     for (name, object) in [
@@ -206,11 +214,30 @@ async fn a_store_of_a_newer_format_is_refused_and_left_as_it_is() {
         let store = EmbeddedStore::open(&path, options).expect("a store");
         store.create(&name.to_string(), object).await.expect("an object more");
         drop(store);
+        let sound = TempDir::named("sound");
+        let other = format!("embedded:{}", unpack("issue-4-format-4", &sound).display());
         let before = contents(&path);
         let refused = Server::try_start(&small_steps(&path)).err().expect("a refusal");
         assert_ne!(refused.code, Some(0));
         let said = refused.stderr.join("\n");
         assert!(said.contains(&name.to_string()) && said.contains("newer"), "{said}");
+        // Nor is it one for the tools, which would lose what they don't know.
+        let address = format!("embedded:{}", path.display());
+        let dump = dir.path().join("dump");
+        tool(0, &["store", "dump", "--store", &other, "--output", dump.to_str().expect("UTF-8")]);
+        let dump = dump.to_str().expect("UTF-8");
+        for words in [
+            &["store", "verify", "--store", &address][..],
+            &["store", "stats", "--store", &address],
+            &["store", "dump", "--store", &address],
+            &["store", "load", "--store", &address, "--replace", "--input", dump],
+        ] {
+            let said = tool(2, words);
+            assert!(
+                said.contains(&name.to_string()) && said.contains("newer"),
+                "{words:?}: {said}"
+            );
+        }
         let after = contents(&path);
         for (file, bytes) in &before {
             assert!(after.get(file) == Some(bytes), "{} has changed", file.display());

@@ -105,6 +105,8 @@ impl<'s> Restore<'s> {
             Err(failed) => (Err(failed), Snapshot::default()),
         };
         match found {
+            // Whoever has written it knows more than we do.
+            Err(Failed::For(BackupError::Refused(why))) => return Err(BackupError::Refused(why)),
             _ if replace => {}
             Ok(0) => {}
             Ok(keys) => {

@@ -15,7 +15,9 @@
 
 use super::BackupError;
 use crate::layout::group::checked_directory;
-use crate::layout::{Checkpoint, CommitId, Control, Header, Kind, NodeId, ObjectName, Write};
+use crate::layout::{
+    Checkpoint, CommitId, Control, FormatError, Header, Kind, NodeId, ObjectName, Write,
+};
 use crate::storage::{Store, StoreError};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +42,14 @@ pub(super) fn damaged(name: ObjectName, what: impl std::fmt::Display) -> Failed 
     Failed::For(BackupError::Damaged(format!("{name}: {what}")))
 }
 
+/// A header is not what it should be; one of a later version is no damage.
+fn unreadable(name: ObjectName, error: FormatError) -> Failed {
+    match error {
+        FormatError::Newer(_) => Failed::For(BackupError::Refused(format!("{name}: {error}"))),
+        error => damaged(name, error),
+    }
+}
+
 /// The data of one moment.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
@@ -56,6 +66,7 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Finds what counts in a store.
     pub(super) async fn of(store: &dyn Store) -> Result<Self, Failed> {
+        refuse_newer_starts(store).await?;
         let logs = list_logs(store).await?;
         let mut snapshot = Self::default();
         let checkpoint = find_checkpoint(store, &logs).await?;
@@ -112,6 +123,21 @@ impl Snapshot {
         }
         Ok(())
     }
+}
+
+/// Refuses a store that a later version has started on, though it may not have written yet.
+async fn refuse_newer_starts(store: &dyn Store) -> Result<(), Failed> {
+    for name in list(store, ObjectName::NODES).await.map_err(BackupError::from)? {
+        let Ok(name) = name.parse() else { continue };
+        match read_header(store, name).await {
+            Err(Failed::For(error @ (BackupError::Refused(_) | BackupError::Store(_)))) => {
+                return Err(Failed::For(error));
+            }
+            // That it is there is all it says.
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// What the objects behind a gap say was acknowledged.
@@ -180,7 +206,7 @@ async fn find_ends(
             }
             Ok(())
         };
-        read().map_err(|error: crate::layout::FormatError| damaged(name, error))?;
+        read().map_err(|error: FormatError| damaged(name, error))?;
     }
     Ok(ends)
 }
@@ -242,14 +268,14 @@ async fn read(
     let Some(mut bytes) = read_range(store, name, 0, first_read).await? else {
         return Ok(None);
     };
-    let length = Header::peek_bytes(&bytes).map_err(|error| damaged(name, error))? as u64;
+    let length = Header::peek_bytes(&bytes).map_err(|error| unreadable(name, error))? as u64;
     if length > bytes.len() as u64 {
         match read_range(store, name, 0, length).await? {
             Some(longer) => bytes = longer,
             None => return Ok(None),
         }
     }
-    let header = Header::decode(&bytes).map_err(|error| damaged(name, error))?;
+    let header = Header::decode(&bytes).map_err(|error| unreadable(name, error))?;
     header.check_name(name).map_err(|error| damaged(name, error))?;
     Ok(Some((header, bytes)))
 }

@@ -56,9 +56,11 @@ impl LeftOut {
         if others > 0 {
             lines.push(format!("{others} keys were left out, since they are no strings:"));
         }
-        lines.extend(self.others.iter().map(|(kind, keys)| {
-            format!("  {} of type {kind}: {}", keys.count, keys.names())
-        }));
+        lines.extend(
+            self.others
+                .iter()
+                .map(|(kind, keys)| format!("  {} of type {kind}: {}", keys.count, keys.names())),
+        );
         let Keys { count, .. } = self.unreadable;
         if count > 0 {
             lines.push(format!("{count} keys were left out, since the source can't read them:"));

@@ -16,7 +16,7 @@ mod objects;
 mod report;
 mod survey;
 
-use crate::layout::{Header, ObjectName, View};
+use crate::layout::{FormatError, Header, ObjectName, View};
 use crate::storage::{Store, StoreError};
 use keys::Keys;
 use objects::{Examined, examine};
@@ -132,7 +132,7 @@ impl Inspection {
 /// of how many have been read. What has expired at `now_ms` counts as gone.
 ///
 /// # Errors
-/// The store can't be read at all.
+/// The store can't be read at all, or a later version has written to it.
 pub async fn inspect(
     store: &dyn Store,
     depth: Depth,
@@ -163,6 +163,9 @@ pub async fn inspect(
             if counts && let Err(error) = keys.read(name, header, &bytes, &mut survey.known_ends) {
                 tracing::debug!(%name, %error, "its directory can't be read");
             }
+        }
+        if let Some(error @ FormatError::Newer(_)) = fault {
+            return Err(StoreError::Fatal(format!("{name}: {error}")));
         }
         if let Some(error) = fault {
             let affects = whom(name, counts, bad_values.is_empty());

@@ -193,3 +193,40 @@ fn value_and_expiry_belong_together_while_they_change() {
     });
     assert!(rounds > 0);
 }
+
+/// What an aft still has of a damaged store comes over, and the rest is named.
+#[test]
+fn what_is_left_of_a_damaged_store_is_imported() {
+    const KEYS: usize = 30;
+    let directory = TempDir::named("damaged");
+    let (mut server, mut client) = serve(directory.path());
+    for key in 0..KEYS {
+        let value = format!("{key:03}").repeat(500);
+        assert_eq!(client.run(&["SET", &format!("key{key}"), &value]), Reply::ok());
+    }
+    assert!(server.terminate().success());
+    for entry in std::fs::read_dir(directory.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        for lost in ["007", "021"] {
+            let text = lost.repeat(10);
+            if let Some(at) = bytes.windows(30).position(|window| window == text.as_bytes()) {
+                bytes[at + 600] ^= 1;
+            }
+        }
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let (server, _) = serve(directory.path());
+    let copy = TempDir::named("left");
+    let said = expect(1, &["import", &address(&server), "--store", &store_of(copy.path())]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], format!("imported {} keys of 1 database", KEYS - 2));
+    assert_eq!(lines[1], "aft: 2 keys were left out, since the source can't read them:");
+    let mut named: Vec<&str> = lines[2].trim().split(", ").collect();
+    named.sort_unstable();
+    assert_eq!(named, ["0:key21", "0:key7"]);
+    let (_server, mut client) = serve(copy.path());
+    assert_eq!(client.cmd("EXISTS key7 key21"), Reply::Int(0));
+    assert_eq!(client.cmd("DBSIZE"), Reply::Int(KEYS as i64 - 2));
+    assert_eq!(client.cmd("GET key8").text(), Some("008".repeat(500)));
+}
