@@ -5,7 +5,7 @@
 
 Starts both servers, runs the same orders with the same accidents on each, and counts what is wrong
 with the books when all is over. With `--functions node` the functions are those of functions.mjs
-(`npm install --prefix examples/checkout ioredis` brings what they need).
+(`npm install --no-save --prefix examples/checkout ioredis` brings what they need).
 """
 
 import argparse
