@@ -129,12 +129,11 @@ impl Snapshot {
 async fn refuse_newer_starts(store: &dyn Store) -> Result<(), Failed> {
     for name in list(store, ObjectName::NODES).await.map_err(BackupError::from)? {
         let Ok(name) = name.parse() else { continue };
-        match read_header(store, name).await {
-            Err(Failed::For(error @ (BackupError::Refused(_) | BackupError::Store(_)))) => {
-                return Err(Failed::For(error));
-            }
-            // That it is there is all it says.
-            _ => {}
+        // That it is there is all it says, so damage is no obstacle.
+        if let Err(Failed::For(error @ (BackupError::Refused(_) | BackupError::Store(_)))) =
+            read_header(store, name).await
+        {
+            return Err(Failed::For(error));
         }
     }
     Ok(())
