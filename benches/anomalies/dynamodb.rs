@@ -65,14 +65,6 @@ pub(crate) struct Plain(pub(crate) Service);
 impl Client for Plain {
     const ALL_AT_ONCE: bool = false;
 
-    async fn begin(&mut self, _: &str) -> Result<Began> {
-        Ok(Began::Attempt)
-    }
-
-    async fn go_on(&mut self) -> Result<()> {
-        Ok(())
-    }
-
     async fn read(&mut self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
         let mut values = Vec::new();
         for key in keys {
@@ -86,14 +78,6 @@ impl Client for Plain {
     async fn write(&mut self, key: &str, value: Vec<u8>) -> Result<()> {
         let put = self.0.put_item().table_name(TABLE).set_item(Some(item_of(key, value)));
         put.send().await.map_err(|error| DisplayErrorContext(error).to_string())?;
-        Ok(())
-    }
-
-    async fn commit(&mut self) -> Result<Option<CommitId>> {
-        Ok(None)
-    }
-
-    async fn crash(&mut self) -> Result<()> {
         Ok(())
     }
 }
@@ -122,10 +106,6 @@ impl Client for Transactions {
     async fn begin(&mut self, _: &str) -> Result<Began> {
         self.writes.clear();
         Ok(Began::Attempt)
-    }
-
-    async fn go_on(&mut self) -> Result<()> {
-        Ok(())
     }
 
     async fn read(&mut self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>> {

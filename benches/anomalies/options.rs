@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Command as Clap, value_parser};
 
-use crate::common::arguments::{flag, many, one};
+use crate::common::arguments::{all, binary, binary_and_output, flag, many, one, output, single};
 use crate::stores::On;
 
 /// Of a run.
@@ -51,42 +51,25 @@ fn command() -> Clap {
         )
         .arg(one("seed", "1", "Of all that is drawn").value_parser(value_parser!(u64)))
         .arg(Arg::new("history").long("history").help("A file for what was done and seen"))
-        .arg(one("aft", env!("CARGO_BIN_EXE_aft"), "The binary to look at"))
-        .arg(
-            Arg::new("output")
-                .long("output")
-                .help("Where the page goes [default: docs/benchmarks; below target/ with --quick]"),
-        )
-}
-
-fn single<T: Clone + Default + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> T {
-    matches.get_one::<T>(name).cloned().unwrap_or_default()
+        .args(binary_and_output())
 }
 
 fn options(matches: &ArgMatches) -> Options {
     let quick = matches.get_flag("quick");
-    // A quick run is no measurement: it must not overwrite one.
-    let default_output = if quick {
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-    } else {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join("benchmarks")
-    };
     let named = matches.get_many::<String>("stores");
     let named: Option<Vec<String>> = named.map(|names| names.cloned().collect());
     let is_named =
         |on: &On| named.as_ref().is_none_or(|names| names.iter().any(|n| n == on.word()));
-    let percents = matches.get_many::<u64>("crash-percents");
-    let aft = PathBuf::from(single::<String>(matches, "aft"));
     let mut options = Options {
         stores: On::ALL.into_iter().filter(is_named).collect(),
         requests: single(matches, "requests"),
         clients: single(matches, "clients"),
-        crash_percents: percents.map(|percents| percents.copied().collect()).unwrap_or_default(),
+        crash_percents: all(matches, "crash-percents"),
         seed: single(matches, "seed"),
         history: matches.get_one::<String>("history").map(PathBuf::from),
         quick,
-        aft: aft.canonicalize().unwrap_or(aft),
-        output: matches.get_one::<String>("output").map_or(default_output, PathBuf::from),
+        aft: binary(matches),
+        output: output(matches, quick),
     };
     if quick {
         options.requests = 200;

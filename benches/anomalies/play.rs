@@ -33,9 +33,13 @@ pub(crate) trait Client: Send + 'static {
     const READS_THEN_WRITES: bool = false;
 
     /// The first function of an attempt begins.
-    fn begin(&mut self, request: &str) -> impl Future<Output = Result<Began>> + Send;
+    fn begin(&mut self, _request: &str) -> impl Future<Output = Result<Began>> + Send {
+        async { Ok(Began::Attempt) }
+    }
     /// The next one goes on.
-    fn go_on(&mut self) -> impl Future<Output = Result<()>> + Send;
+    fn go_on(&mut self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
     /// What is at these keys, none twice.
     fn read(
         &mut self,
@@ -43,9 +47,13 @@ pub(crate) trait Client: Send + 'static {
     ) -> impl Future<Output = Result<Vec<Option<Vec<u8>>>>> + Send;
     fn write(&mut self, key: &str, value: Vec<u8>) -> impl Future<Output = Result<()>> + Send;
     /// The last one has done all.
-    fn commit(&mut self) -> impl Future<Output = Result<Option<CommitId>>> + Send;
+    fn commit(&mut self) -> impl Future<Output = Result<Option<CommitId>>> + Send {
+        async { Ok(None) }
+    }
     /// A function is gone, and its connections with it.
-    fn crash(&mut self) -> impl Future<Output = Result<()>> + Send;
+    fn crash(&mut self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// What is played.

@@ -23,14 +23,6 @@ impl Plain {
 impl Client for Plain {
     const ALL_AT_ONCE: bool = false;
 
-    async fn begin(&mut self, _: &str) -> Result<Began> {
-        Ok(Began::Attempt)
-    }
-
-    async fn go_on(&mut self) -> Result<()> {
-        Ok(())
-    }
-
     async fn read(&mut self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
         get_all(&mut self.connection, keys).await
     }
@@ -38,10 +30,6 @@ impl Client for Plain {
     async fn write(&mut self, key: &str, value: Vec<u8>) -> Result<()> {
         self.connection.ask(&[b"SET", key.as_bytes(), &value]).await?;
         Ok(())
-    }
-
-    async fn commit(&mut self) -> Result<Option<CommitId>> {
-        Ok(None)
     }
 
     async fn crash(&mut self) -> Result<()> {

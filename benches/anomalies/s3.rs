@@ -8,8 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Result;
-use crate::history_support::record::CommitId;
-use crate::play::{Began, Client};
+use crate::play::Client;
 use crate::requests::Dice;
 
 const BUCKET: &str = "functions";
@@ -101,14 +100,6 @@ impl Plain {
 impl Client for Plain {
     const ALL_AT_ONCE: bool = false;
 
-    async fn begin(&mut self, _: &str) -> Result<Began> {
-        Ok(Began::Attempt)
-    }
-
-    async fn go_on(&mut self) -> Result<()> {
-        Ok(())
-    }
-
     async fn read(&mut self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
         let mut values = Vec::new();
         for key in keys {
@@ -129,14 +120,6 @@ impl Client for Plain {
         let put = self.service.put_object().bucket(BUCKET).key(&name).body(value.into());
         put.send().await.map_err(|error| DisplayErrorContext(error).to_string())?;
         self.replicas().add(key, name);
-        Ok(())
-    }
-
-    async fn commit(&mut self) -> Result<Option<CommitId>> {
-        Ok(None)
-    }
-
-    async fn crash(&mut self) -> Result<()> {
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgMatches, Command as Clap, value_parser};
+use clap::{ArgMatches, Command as Clap, value_parser};
 
-use crate::common::arguments::{flag, many, one};
+use crate::common::arguments::{all, binary, binary_and_output, flag, many, one, output, single};
 
 /// What a run measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,32 +70,12 @@ fn command() -> Clap {
             one("timeout-ms", "20000", "After which an abandoned one is over")
                 .value_parser(numbers()),
         )
-        .arg(one("aft", env!("CARGO_BIN_EXE_aft"), "The binary to measure"))
-        .arg(
-            Arg::new("output")
-                .long("output")
-                .help("Where the page goes [default: docs/benchmarks; below target/ with --quick]"),
-        )
-}
-
-fn single<T: Clone + Default + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> T {
-    matches.get_one::<T>(name).cloned().unwrap_or_default()
-}
-
-fn all<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> Vec<T> {
-    matches.get_many::<T>(name).map(|values| values.cloned().collect()).unwrap_or_default()
+        .args(binary_and_output())
 }
 
 fn options(matches: &ArgMatches) -> Options {
     let quick = matches.get_flag("quick");
-    // A quick run is no measurement: it must not overwrite one.
-    let default_output = if quick {
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-    } else {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join("benchmarks")
-    };
     let named: Vec<String> = all(matches, "parts");
-    let aft = PathBuf::from(single::<String>(matches, "aft"));
     let mut options = Options {
         parts: Part::ALL
             .into_iter()
@@ -107,8 +87,8 @@ fn options(matches: &ArgMatches) -> Options {
         transactions: single(matches, "transactions"),
         timeout_ms: single(matches, "timeout-ms"),
         quick,
-        aft: aft.canonicalize().unwrap_or(aft),
-        output: matches.get_one::<String>("output").map_or(default_output, PathBuf::from),
+        aft: binary(matches),
+        output: output(matches, quick),
     };
     if quick {
         options.rounds = 1;

@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Command as Clap, value_parser};
 
 use crate::cells::{Cell, Command, Method};
-use crate::common::arguments::{flag, many, one};
+use crate::common::arguments::{all, binary, binary_and_output, flag, many, one, output, single};
 use crate::load::Plan;
 use crate::servers::Store;
 use crate::workload::Workload;
@@ -71,13 +71,14 @@ fn command() -> Clap {
         // Cargo adds it to every benchmark.
         .arg(flag("bench", "").hide(true).global(true))
         .args(run_arguments())
+        .args(binary_and_output())
         .args(cell_arguments())
         .subcommand(load_command())
         .subcommand(Clap::new("bare-loop").hide(true))
 }
 
-/// How it is measured, and where to.
-fn run_arguments() -> [Arg; 7] {
+/// How it is measured.
+fn run_arguments() -> [Arg; 5] {
     [
         many("parts", "matrix,million,instructions", "Of the run")
             .value_parser(PossibleValuesParser::new(["matrix", "million", "instructions"])),
@@ -88,10 +89,6 @@ fn run_arguments() -> [Arg; 7] {
             .long("requests")
             .help("Of each run of redis-benchmark, instead of --seconds")
             .value_parser(value_parser!(u64)),
-        one("aft", env!("CARGO_BIN_EXE_aft"), "The binary to measure"),
-        Arg::new("output")
-            .long("output")
-            .help("Where the tables go [default: docs/benchmarks; below target/ with --quick]"),
     ]
 }
 
@@ -130,25 +127,9 @@ fn load_command() -> Clap {
         .arg(rate.value_parser(value_parser!(u64)))
 }
 
-/// The value of an option that has a default.
-fn value<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> Vec<T> {
-    matches.get_many::<T>(name).map(|values| values.cloned().collect()).unwrap_or_default()
-}
-
-fn single<T: Clone + Default + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> T {
-    matches.get_one::<T>(name).cloned().unwrap_or_default()
-}
-
 fn options(matches: &ArgMatches) -> Options {
     let quick = matches.get_flag("quick");
     let against_itself = matches.get_flag("against-itself");
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    // A quick run is no measurement: it must not overwrite one.
-    let default_output = if quick {
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-    } else {
-        root.join("docs").join("benchmarks")
-    };
     let mut left_out = Vec::new();
     let mut cells = cells(matches, quick);
     cells.retain(|cell| {
@@ -156,7 +137,6 @@ fn options(matches: &ArgMatches) -> Options {
         left_out.extend(why.map(|why| (cell.clone(), why)));
         why.is_none() && (!quick || is_in_quick_run(cell))
     });
-    let aft = PathBuf::from(single::<String>(matches, "aft"));
     Options {
         parts: parts(matches),
         cells,
@@ -167,8 +147,8 @@ fn options(matches: &ArgMatches) -> Options {
         requests: matches.get_one("requests").copied(),
         quick,
         against_itself,
-        aft: aft.canonicalize().unwrap_or(aft),
-        output: matches.get_one::<String>("output").map_or(default_output, PathBuf::from),
+        aft: binary(matches),
+        output: output(matches, quick),
     }
 }
 
@@ -178,7 +158,7 @@ fn parts(matches: &ArgMatches) -> Vec<Part> {
         "million" => Part::Million,
         _ => Part::Instructions,
     };
-    value(matches, "parts").iter().map(part).collect()
+    all(matches, "parts").iter().map(part).collect()
 }
 
 /// Of each kind of row one: every command, every number of clients, every size.
@@ -206,11 +186,9 @@ fn cells(matches: &ArgMatches, quick: bool) -> Vec<Cell> {
         Some(_) => vec![Store::Embedded],
         None => vec![Store::Memory, Store::Embedded],
     };
-    let commands: Vec<Command> = value::<String>(matches, "commands")
-        .iter()
-        .filter_map(|name| Command::parse(name))
-        .collect();
-    let sizes: Vec<usize> = value(matches, "sizes");
+    let commands: Vec<Command> =
+        all::<String>(matches, "commands").iter().filter_map(|name| Command::parse(name)).collect();
+    let sizes: Vec<usize> = all(matches, "sizes");
     let mut cells = Vec::new();
     for store in stores {
         for (size_index, &value_bytes) in sizes.iter().enumerate() {
@@ -239,11 +217,11 @@ fn cells(matches: &ArgMatches, quick: bool) -> Vec<Cell> {
 /// Clients, pipeline and method of the rows of one command.
 fn loads(matches: &ArgMatches, quick: bool) -> Vec<(usize, usize, Method)> {
     let mut loads = Vec::new();
-    for clients in value::<usize>(matches, "clients") {
-        for pipeline in value::<usize>(matches, "pipelines") {
+    for clients in all::<usize>(matches, "clients") {
+        for pipeline in all::<usize>(matches, "pipelines") {
             loads.push((clients, pipeline, Method::Throughput));
         }
-        for per_second in value::<u64>(matches, "rates") {
+        for per_second in all::<u64>(matches, "rates") {
             // An unoptimised server on a busy machine must keep up too.
             let per_second = if quick { per_second / 20 } else { per_second };
             if per_second > 0 {

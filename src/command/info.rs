@@ -358,7 +358,7 @@ fn space(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
     let (ledger, live) = (core.ledger(), core.live());
     let compaction = context.server.engine.compaction();
     let limits = context.server.engine.compaction_limits();
-    let dead_bytes = ledger.bytes().saturating_sub(u64::try_from(live.bytes).unwrap_or(0));
+    let dead_bytes = ledger.bytes().saturating_sub(core.live_bytes());
     lines
         .line("store_bytes", ledger.bytes())
         .line("live_bytes", live.bytes)

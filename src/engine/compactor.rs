@@ -223,7 +223,8 @@ impl Floor {
     }
 
     fn now(engine: &Engine) -> Self {
-        engine.with_core(|core| Self { bytes: core.ledger().bytes(), live_bytes: live_bytes(core) })
+        engine
+            .with_core(|core| Self { bytes: core.ledger().bytes(), live_bytes: core.live_bytes() })
     }
 }
 
@@ -255,7 +256,7 @@ impl Prospect {
     /// Whether the next step is likely to be cheap, or it is time to try: as much has been
     /// written since the last try as that costs little beside.
     fn invites(self, core: &Core, limits: &CompactionLimits) -> bool {
-        let (bytes, live) = (core.ledger().bytes(), live_bytes(core));
+        let (bytes, live) = (core.ledger().bytes(), core.live_bytes());
         let much = (live / Self::CHEAP).max(core.step_bytes(limits).saturating_mul(Self::CHEAP));
         let since = if self.good { live } else { self.bytes.max(live) };
         bytes > limits.store_bytes_min && bytes > since.saturating_add(much)
@@ -266,16 +267,12 @@ impl Prospect {
 fn is_due(engine: &Engine, floor: Floor, prospect: Prospect) -> bool {
     let limits = engine.compaction_limits();
     engine.with_core(|core| {
-        let fewer_alive = live_bytes(core) < floor.live_bytes / 4 * 3;
+        let fewer_alive = core.live_bytes() < floor.live_bytes / 4 * 3;
         let shrinks = fewer_alive || core.ledger().bytes() > floor.due_at();
         (shrinks && core.compaction_debt_bytes(&limits) > 0)
             || core.objects_are_too_many(&limits)
             || prospect.invites(core, &limits)
     })
-}
-
-fn live_bytes(core: &Core) -> u64 {
-    u64::try_from(core.live().bytes).unwrap_or(0)
 }
 
 /// As long as the debt is small, half of the time is the commands' alone.

@@ -21,7 +21,7 @@ pub struct Imported {
     pub keys: u64,
     /// Databases that hold any.
     pub databases: usize,
-    /// What is no string.
+    /// What is no string, and what the source could not read.
     pub left_out: LeftOut,
 }
 

@@ -46,13 +46,17 @@ impl Keys {
 impl LeftOut {
     /// How many they are.
     pub fn keys(&self) -> u64 {
-        self.others.values().map(|keys| keys.count).sum::<u64>() + self.unreadable.count
+        self.no_strings() + self.unreadable.count
+    }
+
+    fn no_strings(&self) -> u64 {
+        self.others.values().map(|keys| keys.count).sum()
     }
 
     /// What to tell of them, line by line: how many there are of each kind, and some of them.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        let others: u64 = self.others.values().map(|keys| keys.count).sum();
+        let others = self.no_strings();
         if others > 0 {
             lines.push(format!("{others} keys were left out, since they are no strings:"));
         }
@@ -325,7 +329,7 @@ impl Source {
         Ok(entries)
     }
 
-    /// What is no string, of all that was read.
+    /// What was left out, of all that was looked at.
     pub fn left_out(&self) -> &LeftOut {
         &self.left_out
     }

@@ -30,7 +30,7 @@ const LEASE: Duration = Duration::from_secs(60);
 
 /// A store that is ours to fill.
 pub(super) struct Target {
-    store: Box<dyn Store>,
+    store: Arc<dyn Store>,
     /// Of a store that others can reach.
     owner: Option<Arc<Engine>>,
 }
@@ -51,12 +51,10 @@ impl Target {
         who: &str,
         rng: &mut StdRng,
     ) -> Result<Self, BackupError> {
-        if let config::Store::Embedded { dir } = address {
-            let options = EmbeddedOptions { entropy: rng.random(), ..EmbeddedOptions::default() };
-            let store: Box<dyn Store> = Box::new(EmbeddedStore::open(dir, options)?);
+        let store = open(address, rng.random()).await?;
+        if !address.is_shared() {
             return Ok(Self { store, owner: None });
         }
-        let store = open_shared(address, rng.random()).await?;
         let store = Arc::new(ResilientStore::new(store, RetryPolicy::default(), rng));
         let clock = Arc::new(SystemClock::new());
         let owner = Owner {
@@ -70,7 +68,7 @@ impl Target {
         let options = EngineOptions::default();
         let opened = Engine::open_shared(Arc::clone(&store), clock, options, claim, rng).await;
         let (owner, _) = opened?;
-        Ok(Self { store: Box::new(PatientStore(store)), owner: Some(owner) })
+        Ok(Self { store: Arc::new(PatientStore(store)), owner: Some(owner) })
     }
 
     /// Begins to fill it.
@@ -113,9 +111,14 @@ impl Target {
     }
 }
 
-/// A store in a service, which is made where it is not there.
-async fn open_shared(address: &config::Store, entropy: u128) -> Result<Arc<dyn Store>, StoreError> {
+/// A store, which is made where it is not there.
+async fn open(address: &config::Store, entropy: u128) -> Result<Arc<dyn Store>, StoreError> {
     match address {
+        config::Store::Embedded { dir } => {
+            let entropy = entropy as u64;
+            let options = EmbeddedOptions { entropy, ..EmbeddedOptions::default() };
+            Ok(Arc::new(EmbeddedStore::open(dir, options)?))
+        }
         #[cfg(feature = "redis")]
         config::Store::Redis(address) => {
             let options = RedisOptions { entropy, ..RedisOptions::default() };

@@ -93,6 +93,11 @@ impl Core {
         live
     }
 
+    /// The bytes of that.
+    pub fn live_bytes(&self) -> u64 {
+        u64::try_from(self.live().bytes).unwrap_or(0)
+    }
+
     /// What is in the store.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -105,7 +110,7 @@ impl Core {
 
     /// How many bytes the store may hold.
     pub fn allowed_bytes(&self, limits: &CompactionLimits) -> u64 {
-        limits.allowed_bytes(u64::try_from(self.live().bytes).unwrap_or(0))
+        limits.allowed_bytes(self.live_bytes())
     }
 
     /// How many bytes of old objects a step takes. While it goes on they and what replaces
@@ -145,7 +150,7 @@ impl Core {
         const GROUPS_MIN: usize = 8;
         const GROUPS_PER_BASE: usize = 4;
         let count = self.ledger.count();
-        let live = u64::try_from(self.live().bytes).unwrap_or(0);
+        let live = self.live_bytes();
         let more = |every: u64| usize::try_from(live / every).unwrap_or(usize::MAX);
         let own = GROUPS_MIN + GROUPS_PER_BASE * count.bases;
         let groups_max = limits.groups_max.max(own).max(more(GROUP_LIVE_BYTES));
