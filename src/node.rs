@@ -276,6 +276,7 @@ async fn open_engine(
     let options = EngineOptions {
         databases: settings.databases as usize,
         group_bytes_max: settings.group_bytes_max as usize,
+        blob_bytes_min: settings.blob_bytes_min as usize,
         groups_in_flight_max: settings.groups_in_flight_max as usize,
         commit_deadline: Duration::from_millis(settings.commit_deadline_ms),
         recovery_reads_in_flight: settings.recovery_reads_in_flight as usize,

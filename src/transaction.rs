@@ -14,7 +14,7 @@ pub use keyspace::Scan;
 use crate::engine::core::{Core, Health, Missing, Pin, Refused};
 use crate::engine::gate::Gate;
 use crate::engine::interactive::TransactionId;
-use crate::engine::version::{Position, Snapshot, State, Value, Version};
+use crate::engine::version::{Position, Snapshot, State, StoredValue, Value, Version};
 use crate::engine::writes::{Change, Own, WriteSet};
 use crate::layout::{Commit, CommitId};
 use crate::small_bytes::SmallKey;
@@ -65,7 +65,7 @@ pub enum Finished {
         /// The commit, if it wrote.
         commit: Option<CommitId>,
     },
-    /// Nothing happened: these values have to be fetched first.
+    /// Nothing happened: these values have to be fetched first, or to be in the store.
     Fetch(Vec<Missing>),
     /// Nothing happened: the node takes no writes now.
     Refused(Refused),
@@ -180,6 +180,13 @@ impl<'c> Transaction<'c> {
                 let found = Found { value: value.clone(), expires_ms: *expires_ms };
                 return Ok((!self.own_is_expired(*expires_ms)).then_some(found));
             }
+            Own::Written(Change::Blob { blob, expires_ms }) => {
+                let (place, expires_ms) = (blob.place(), *expires_ms);
+                if self.own_is_expired(expires_ms) {
+                    return Ok(None);
+                }
+                return Ok(Some(Found { value: self.value_at(key, place)?, expires_ms }));
+            }
             Own::Written(Change::Delete) | Own::Flushed => return Ok(None),
             Own::Written(Change::Expiry { expires_ms, .. }) => own_expiry = Some(*expires_ms),
             Own::Untouched => {}
@@ -192,11 +199,7 @@ impl<'c> Transaction<'c> {
             State::Live(value) => value.clone(),
             State::Stored(place) => {
                 let place = *place;
-                let Some(value) = self.core.value_at(&place) else {
-                    self.missing.push(Missing { key: key.into(), place });
-                    return Err(ReadError::Missing);
-                };
-                value
+                self.value_at(key, place)?
             }
             State::Lost | State::Inherited(_) => return Err(ReadError::Lost),
             State::Tombstone => return Ok(None),
@@ -205,11 +208,23 @@ impl<'c> Transaction<'c> {
         Ok((!self.own_is_expired(own_expiry.unwrap_or(0))).then_some(found))
     }
 
+    /// A value that is in the store.
+    fn value_at(&mut self, key: &[u8], place: StoredValue) -> Result<Value, ReadError> {
+        self.core.value_at(&place).ok_or_else(|| {
+            self.missing.push(Missing::Value { key: key.into(), place });
+            ReadError::Missing
+        })
+    }
+
     /// When a key expires (0 for never), or `None` if it doesn't exist.
     pub fn expires_ms(&mut self, database: u8, key: &[u8]) -> Option<u64> {
         let (database, hash) = self.place(database, key);
         match self.writes.own(database, hash, key) {
-            Own::Written(Change::Put { expires_ms, .. } | Change::Expiry { expires_ms, .. }) => {
+            Own::Written(
+                Change::Put { expires_ms, .. }
+                | Change::Blob { expires_ms, .. }
+                | Change::Expiry { expires_ms },
+            ) => {
                 let expires_ms = *expires_ms;
                 (!self.own_is_expired(expires_ms)).then_some(expires_ms)
             }
@@ -276,6 +291,9 @@ impl<'c> Transaction<'c> {
         let change = match self.writes.own(database, hash, key) {
             Own::Written(Change::Put { value, .. }) => {
                 Change::Put { value: value.clone(), expires_ms }
+            }
+            Own::Written(Change::Blob { blob, .. }) => {
+                Change::Blob { blob: Arc::clone(blob), expires_ms }
             }
             _ => Change::Expiry { expires_ms },
         };
@@ -374,11 +392,18 @@ impl<'c> Transaction<'c> {
         if !self.missing.is_empty() {
             return Finished::Fetch(std::mem::take(&mut self.missing));
         }
-        if self.writes.bytes() > self.bytes_max {
-            return Finished::TooLarge;
-        }
         if self.writes.is_empty() {
             return answer(self.core, self.saw, self.saw_expired_ms);
+        }
+        if is_too_large(&self.writes, self.bytes_max) {
+            return Finished::TooLarge;
+        }
+        let missing = self.core.place_blobs(&mut self.writes);
+        if !missing.is_empty() {
+            return Finished::Fetch(missing);
+        }
+        if self.writes.bytes() > self.core.transaction_bytes_max() {
+            return Finished::TooLarge;
         }
         match self.core.commit(&mut self.writes, meta) {
             Ok((id, position)) => {
@@ -432,6 +457,11 @@ impl<'c> Transaction<'c> {
         }
         Some(version)
     }
+}
+
+/// Whether a transaction has written more than one may, in blobs or not.
+fn is_too_large(writes: &WriteSet, bytes_max: usize) -> bool {
+    (writes.bytes() as u64).saturating_add(writes.blob_bytes()) > bytes_max as u64
 }
 
 /// What a transaction answers that has read, as far as `saw` and an expiry, and not written.

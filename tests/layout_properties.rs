@@ -6,7 +6,8 @@
 use aft::layout::directory::{TYPE_STRING, put_commit, put_write};
 use aft::layout::group::{checked_directory, verify_object};
 use aft::layout::{
-    Commit, CommitId, Control, Directory, FormatError, GroupBuilder, Header, Kind, Place, Write,
+    BlobName, Commit, CommitId, Control, Directory, FormatError, GroupBuilder, Header, Kind, Place,
+    Write,
 };
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -27,7 +28,7 @@ fn commit_id() -> impl Strategy<Value = CommitId> {
 enum OwnPlace {
     Inline(Vec<u8>),
     Values(u64, u64, u32),
-    Blob(u32, u64, u64, u32),
+    Blob(BlobName, u32),
 }
 
 impl OwnPlace {
@@ -35,7 +36,7 @@ impl OwnPlace {
         match *self {
             Self::Inline(ref value) => Place::Inline(value),
             Self::Values(offset, length, crc) => Place::Values { offset, length, crc },
-            Self::Blob(node, number, length, crc) => Place::Blob { node, number, length, crc },
+            Self::Blob(blob, crc) => Place::Blob { blob, crc },
         }
     }
 }
@@ -44,7 +45,12 @@ fn place() -> impl Strategy<Value = OwnPlace> {
     prop_oneof![
         bytes().prop_map(OwnPlace::Inline),
         any::<(u64, u64, u32)>().prop_map(|(o, l, c)| OwnPlace::Values(o, l, c)),
-        any::<(u32, u64, u64, u32)>().prop_map(|(n, m, l, c)| OwnPlace::Blob(n, m, l, c)),
+        (any::<(u32, u32, u64, u32)>(), 1..=u32::MAX).prop_map(
+            |((node, number, length, crc), chunk_bytes)| {
+                let number = u64::from(number);
+                OwnPlace::Blob(BlobName { node, number, chunk_bytes, length }, crc)
+            }
+        ),
     ]
 }
 
@@ -184,7 +190,7 @@ fn object(header: Header, commits: &[OwnCommit]) -> (Header, Bytes) {
                     let value = match place {
                         OwnPlace::Inline(value) => value.clone(),
                         OwnPlace::Values(seed, ..) => vec![*seed as u8; 65],
-                        OwnPlace::Blob(seed, ..) => vec![*seed as u8; 64],
+                        OwnPlace::Blob(_, seed) => vec![*seed as u8; 64],
                     };
                     builder.put(*database, key, TYPE_STRING, *expires_ms, &value.into());
                 }

@@ -20,6 +20,8 @@ const USER: &[u8] = b"default";
 
 fn core(snapshot_timeout: Duration) -> Core {
     let mut core = Core::new(CoreOptions {
+        blob_bytes_min: 1 << 20,
+        blob_chunk_bytes: 1 << 20,
         object_bytes_max: u64::MAX,
         databases: 1,
         group_bytes_max: BYTES_MAX,

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use aft::layout::{FORMAT_READ_MAX, FORMAT_VERSION, Header, Kind, ObjectName};
+use aft::layout::{FORMAT_VERSION, Header, Kind, ObjectName};
 use aft::storage::Store;
 use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore, ReadOnlyStore};
 use bytes::Bytes;
@@ -188,7 +188,7 @@ fn contents(store: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 /// An object as the next version of aft would write it.
 fn of_the_next_format(kind: Kind, node: u32, number: u64) -> Bytes {
     let mut header = Header::new(kind, 1, node, number);
-    header.format = FORMAT_READ_MAX + 1;
+    header.format = FORMAT_VERSION + 1;
     let mut object = Vec::new();
     header.encode(&mut object);
     Bytes::from(object)

@@ -205,6 +205,8 @@ impl World {
             object_bytes_max: u64::MAX,
             databases: usize::from(DATABASES),
             group_bytes_max,
+            blob_bytes_min: usize::MAX,
+            blob_chunk_bytes: u32::MAX,
             logged,
             hash_seed: 7,
             cache_bytes: 0,

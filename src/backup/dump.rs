@@ -4,8 +4,9 @@ use super::BackupError;
 use super::format::DumpWriter;
 use super::newest::{Live, NewestVersions, Part};
 use super::snapshot::{Failed, Snapshot, damaged, read_directory, read_range};
+use crate::layout::blob::{ValueCrc, decode_chunk};
 use crate::layout::group::checked_directory;
-use crate::layout::{FormatError, Header, ObjectName, Place, Write};
+use crate::layout::{BlobName, FormatError, Header, ObjectName, Place, Write};
 use crate::storage::{Store, StoreError};
 use bytes::Bytes;
 use std::io;
@@ -163,7 +164,7 @@ impl<W: io::Write> Dump<'_, W> {
                         let value = ValuePlace { offset, length, crc };
                         self.copy(key, live, &mut values, value).await?;
                     }
-                    Place::Blob { .. } => return Err(bad(FormatError::Field("place of a value"))),
+                    Place::Blob { blob, crc } => self.copy_blob(key, live, &blob, crc).await?,
                 }
             }
         }
@@ -194,12 +195,40 @@ impl<W: io::Write> Dump<'_, W> {
             self.out.value(&part).map_err(BackupError::from)?;
         }
         if crc != place.crc {
-            let key = key.escape_ascii();
-            let what = format!("bad checksum of its values: that of key {}:{key}", live.database);
-            return Err(damaged(values.name, what));
+            return Err(bad_value(values.name, key, live));
         }
         Ok(())
     }
+
+    /// The same of a value in a blob.
+    async fn copy_blob(
+        &mut self,
+        key: &[u8],
+        live: Live,
+        blob: &BlobName,
+        wanted: u32,
+    ) -> Result<(), Failed> {
+        let written = self.out.key((live.database, key), live.expires_ms, blob.length);
+        written.map_err(BackupError::from)?;
+        let mut crc = ValueCrc::default();
+        for name in blob.objects() {
+            let object = read_range(self.store, name, 0, u64::MAX).await?;
+            let object = object.ok_or(Failed::Vanished(name))?;
+            let decoded = decode_chunk(name, &object);
+            let (chunk, chunk_crc) = decoded.map_err(|error| damaged(name, error))?;
+            crc.append(chunk_crc, chunk.len());
+            self.out.value(&chunk).map_err(BackupError::from)?;
+        }
+        if crc.of_value() != wanted {
+            return Err(bad_value(ObjectName::Blob(blob.node, blob.number), key, live));
+        }
+        Ok(())
+    }
+}
+
+fn bad_value(name: ObjectName, key: &[u8], live: Live) -> Failed {
+    let (database, key) = (live.database, key.escape_ascii());
+    damaged(name, format!("bad checksum of its values: that of key {database}:{key}"))
 }
 
 #[derive(Clone, Copy)]

@@ -17,9 +17,11 @@
 use super::dump::count_keys;
 use super::snapshot::{Failed, Snapshot, list};
 use super::{BackupError, DATABASES_MAX, Entry};
+use crate::layout::blob::{CHUNK_BYTES, ValueCrc, encode_chunk};
+use crate::layout::directory::TYPE_STRING;
 use crate::layout::{
-    Commit, CommitId, Control, FORMAT_VERSION, GroupBuilder, Header, Kind, NodeId, ObjectName,
-    VIEW_FORMAT, Write,
+    BlobName, Commit, CommitId, Control, GroupBuilder, Header, Kind, NodeId, ObjectName, Place,
+    Write,
 };
 use crate::rope::Rope;
 use crate::small_bytes::SmallBytes;
@@ -29,7 +31,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::ops::Range;
 
-/// A base is written when it has so many bytes; a larger value makes one of its own.
+/// A base is written when it has so many bytes; a larger value goes to a blob.
 const BASE_BYTES: usize = 4 << 20;
 
 /// Names a store deletes at a time at the most (S3).
@@ -47,8 +49,6 @@ pub struct Restored {
 /// A store that is being filled.
 pub struct Restore<'s> {
     store: &'s dyn Store,
-    /// Of what the entry of the node is.
-    entry_format: u16,
     rng: StdRng,
     now_ms: u64,
     node: NodeId,
@@ -57,6 +57,10 @@ pub struct Restore<'s> {
     /// Bases that count; those before them were begun for nothing.
     bases: Range<u64>,
     base: GroupBuilder,
+    /// Objects of large values.
+    blobs: Vec<String>,
+    /// The number of the next one.
+    next_blob: u64,
     last_commit: u64,
     restored: Restored,
 }
@@ -89,13 +93,12 @@ impl Published {
 
 impl<'s> Restore<'s> {
     /// Begins. With `replace`, what is in the store is gone when this is published; without, it
-    /// has to be empty. `shared` is whether others can reach it.
+    /// has to be empty.
     ///
     /// # Errors
     /// [`BackupError::Refused`] if it is not; others if the store fails.
     pub async fn begin(
         store: &'s dyn Store,
-        shared: bool,
         now_ms: u64,
         replace: bool,
         rng: &mut impl Rng,
@@ -128,13 +131,14 @@ impl<'s> Restore<'s> {
         let first_commit = (now_ms << CommitId::COUNTER_BITS).max(before.largest_commit.time);
         let mut restore = Self {
             store,
-            entry_format: if shared { VIEW_FORMAT } else { FORMAT_VERSION },
             rng: StdRng::from_rng(rng),
             now_ms,
             node: 0,
             replaced: Vec::new(),
             bases: 1..1,
             base: GroupBuilder::default(),
+            blobs: Vec::new(),
+            next_blob: 1,
             last_commit: first_commit,
             restored: Restored::default(),
         };
@@ -148,7 +152,11 @@ impl<'s> Restore<'s> {
         for name in list(self.store, "").await? {
             newest = newest.max(match name.parse() {
                 Ok(ObjectName::Node(node)) => node,
-                Ok(ObjectName::Log(node, _) | ObjectName::Base(node, _)) => {
+                Ok(
+                    ObjectName::Log(node, _)
+                    | ObjectName::Base(node, _)
+                    | ObjectName::Blob(node, _),
+                ) => {
                     self.replaced.push(name);
                     node
                 }
@@ -159,8 +167,7 @@ impl<'s> Restore<'s> {
             newest = newest.checked_add(1).ok_or_else(|| {
                 StoreError::Fatal("no node ids are left in this store".to_owned())
             })?;
-            let mut marker = self.header(Kind::Node, newest, 0);
-            marker.format = self.entry_format;
+            let marker = self.header(Kind::Node, newest, 0);
             if self.create(ObjectName::Node(newest), marker, GroupBuilder::default()).await? {
                 self.node = newest;
                 return Ok(());
@@ -172,7 +179,7 @@ impl<'s> Restore<'s> {
     ///
     /// # Errors
     /// The store failed, or no node can have such a database.
-    pub async fn add(&mut self, entry: Entry) -> Result<(), BackupError> {
+    pub async fn add(&mut self, mut entry: Entry) -> Result<(), BackupError> {
         if u32::from(entry.database) >= DATABASES_MAX {
             let why = format!("no node has a database {}", entry.database);
             return Err(BackupError::Refused(why));
@@ -180,6 +187,10 @@ impl<'s> Restore<'s> {
         if entry.is_expired(self.now_ms) {
             self.restored.expired += 1;
             return Ok(());
+        }
+        let mut place = None;
+        if entry.value.len() > BASE_BYTES {
+            place = Some(self.write_blob(std::mem::take(&mut entry.value).into()).await?);
         }
         let bytes = entry.key.len() + entry.value.len();
         if !self.base.is_empty() && self.base.len() + bytes > BASE_BYTES {
@@ -189,9 +200,16 @@ impl<'s> Restore<'s> {
         let id = CommitId { time: self.last_commit, node: self.node };
         self.base.begin_commit(&Commit { id, ..Commit::default() }, 1);
         let expires_ms = (entry.expires_ms != 0).then_some(entry.expires_ms);
-        let value_type = crate::layout::directory::TYPE_STRING;
-        let value = SmallBytes::from(entry.value);
-        self.base.put(entry.database, &entry.key, value_type, expires_ms, &value);
+        let (database, key, value_type) = (entry.database, &entry.key, TYPE_STRING);
+        match place {
+            Some(place) => {
+                self.base.write(&Write::Put { database, key, value_type, expires_ms, place });
+            }
+            None => {
+                let value = SmallBytes::from(entry.value);
+                self.base.put(database, key, value_type, expires_ms, &value);
+            }
+        }
         self.restored.keys += 1;
         Ok(())
     }
@@ -202,7 +220,28 @@ impl<'s> Restore<'s> {
         let given_up = std::mem::replace(&mut self.bases, 0..0);
         self.bases = given_up.end..given_up.end;
         self.replaced.extend(given_up.map(|n| ObjectName::Base(self.node, n).to_string()));
+        self.replaced.append(&mut self.blobs);
         self.restored = Restored::default();
+    }
+
+    /// Step 2, for a value that is too large for a base.
+    async fn write_blob(&mut self, value: Bytes) -> Result<Place<'static>, BackupError> {
+        let (node, number) = (self.node, self.next_blob);
+        let blob = BlobName { node, number, chunk_bytes: CHUNK_BYTES, length: value.len() as u64 };
+        self.next_blob += blob.chunks();
+        let mut crc = ValueCrc::default();
+        for (at, name) in blob.objects().enumerate() {
+            let (start, length) = blob.extent(at as u64);
+            let chunk = value.slice(start as usize..(start + length) as usize);
+            let header = self.header(Kind::Blob, node, number + at as u64);
+            let (object, chunk_crc) = encode_chunk(header, chunk);
+            crc.append(chunk_crc, length as usize);
+            self.blobs.push(name.to_string());
+            if !self.create_object(name, object).await? {
+                return Err(was_there_before(name).into());
+            }
+        }
+        Ok(Place::Blob { blob, crc: crc.of_value() })
     }
 
     /// Step 2.
@@ -270,10 +309,7 @@ impl<'s> Restore<'s> {
     ) -> Result<(), BackupError> {
         match self.create(name, header, builder).await? {
             true => Ok(()),
-            false => Err(StoreError::Fatal(format!(
-                "{name} was there before: does somebody else write to this store?"
-            ))
-            .into()),
+            false => Err(was_there_before(name).into()),
         }
     }
 
@@ -292,7 +328,16 @@ impl<'s> Restore<'s> {
             }
             false => builder.finish(header).1,
         };
+        self.create_object(name, object).await
+    }
+
+    /// `false` if the name was taken.
+    async fn create_object(&self, name: ObjectName, object: Rope) -> Result<bool, BackupError> {
         let created = self.store.create_in_pieces(&name.to_string(), object).await?;
         Ok(created == Created::Created)
     }
+}
+
+fn was_there_before(name: ObjectName) -> StoreError {
+    StoreError::Fatal(format!("{name} was there before: does somebody else write to this store?"))
 }

@@ -31,7 +31,7 @@ async fn restore(
     replace: bool,
 ) -> Result<Restored, BackupError> {
     let mut rng = StdRng::seed_from_u64(1);
-    let mut restore = Restore::begin(store, false, NOW_MS, replace, &mut rng).await?;
+    let mut restore = Restore::begin(store, NOW_MS, replace, &mut rng).await?;
     for entry in entries {
         restore.add(entry).await?;
     }
@@ -97,7 +97,7 @@ fn what_is_replaced_is_gone_and_what_was_begun_never_was() {
         assert!(matches!(&refused, BackupError::Refused(why) if why.contains("50 keys")));
         // Begun, and left: several bases that nothing names.
         let mut rng = StdRng::seed_from_u64(2);
-        let mut left = Restore::begin(&store, false, NOW_MS, true, &mut rng).await.unwrap();
+        let mut left = Restore::begin(&store, NOW_MS, true, &mut rng).await.unwrap();
         let large = |n: u8| Entry { value: vec![n; 3 << 20], ..entry(n.into()) };
         for n in 0..5 {
             left.add(large(n)).await.unwrap();
@@ -106,7 +106,7 @@ fn what_is_replaced_is_gone_and_what_was_begun_never_was() {
         assert_eq!(dumped(&store, 10).await, sorted((0..50).map(entry)));
         // Begun anew in the middle, and finished.
         let mut rng = StdRng::seed_from_u64(3);
-        let mut again = Restore::begin(&store, false, NOW_MS, true, &mut rng).await.unwrap();
+        let mut again = Restore::begin(&store, NOW_MS, true, &mut rng).await.unwrap();
         for n in 0..5 {
             again.add(large(n)).await.unwrap();
         }

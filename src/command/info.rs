@@ -366,6 +366,7 @@ fn space(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .line("live_keys", live.keys)
         .line("groups", ledger.count().groups)
         .line("bases", ledger.count().bases)
+        .line("blobs", ledger.blobs().len())
         .line("logs", ledger.logs())
         .line("replaced_objects", ledger.replaced())
         .line("compaction_debt_bytes", core.compaction_debt_bytes(&limits))

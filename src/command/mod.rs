@@ -64,6 +64,7 @@ pub use acl::load_at_start as load_users;
 pub use measure::{begin_turn, end_turn};
 
 use crate::config::Settings;
+use crate::engine::FetchFailed;
 use crate::engine::core::{Core, Missing};
 use crate::engine::gate::Gate;
 use crate::layout::Commit;
@@ -406,7 +407,7 @@ fn run(
 ) -> Execution {
     // Whatever becomes of it. An EXEC without MULTI leaves watches as they are.
     let ends_multi = command.flags.has(Flags::EXEC) && session.multi.is_some();
-    let bytes_max = core.transaction_bytes_max().min(settings.transaction_bytes_max as usize);
+    let bytes_max = settings.transaction_bytes_max as usize;
     let mut transaction = Transaction::begin(core, view, bytes_max);
     if let Some(token) = inside::token(session, command) {
         if !transaction.enter(token, settings.transactions_bytes_max as usize) {
@@ -455,13 +456,18 @@ fn run(
     execution
 }
 
-/// Ends a command whose values the store didn't give.
-pub fn fetch_failed(session: &mut Session, core: &mut Core, why: &str) -> Reply {
+/// Ends a command whose values the store didn't give, or didn't take.
+pub fn fetch_failed(session: &mut Session, core: &mut Core, failed: &FetchFailed) -> Reply {
     // Only EXEC reads between MULTI and its end.
     if session.multi.is_some() {
         transactions::end(session, core);
     }
-    Reply::error(format!("ERR a value could not be read from the store: {why}"))
+    match failed {
+        FetchFailed::Read(why) => {
+            Reply::error(format!("ERR a value could not be read from the store: {why}"))
+        }
+        FetchFailed::Write(why) => not_committed(why),
+    }
 }
 
 /// Counts what was done, for INFO.

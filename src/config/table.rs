@@ -191,7 +191,7 @@ settings! {
         transactions_bytes_max: u64 = GIB as u64,
             bytes(MIB, i64::MAX), Live, None,
             "What all open transactions together hold; beyond it they can't grow and none begins.",
-            "Their writes stay in memory until the commit, which may never come. As much as the largest single one.";
+            "Their writes stay in memory until the commit, which may never come, but for values from blob-bytes-min on, which are in the store. As much as the largest single one.";
         transaction_timeout_ms: u64 = 60_000,
             milliseconds(1, 30 * DAY_MS), Live, None,
             "A transaction that nobody has used for so long is aborted, unless AFT.BEGIN said otherwise.",
@@ -230,6 +230,10 @@ settings! {
             bytes(4 * KIB, GIB), AtStart, None,
             "Transactions that go to the store in one object, in bytes; a larger one goes alone.",
             "Large enough to use a store's bandwidth, small enough that the first one in does not wait long for the last.";
+        blob_bytes_min: u64 = 4 << 20,
+            bytes(64 * KIB, GIB), AtStart, None,
+            "Values from this size on are written to objects of their own, before their transaction commits.",
+            "Nobody else waits for them then, and compaction leaves them where they are. Below it the second round trip costs more. At most as much as group-bytes-max.";
         groups_in_flight_max: u64 = 2,
             count("groups", 0, 64), AtStart, None,
             "Groups on their way to the store at once; 0 for what the store says is good.",
@@ -241,7 +245,7 @@ settings! {
         transaction_bytes_max: u64 = 1 << 30,
             bytes(MIB, 1024 * GIB), AtStart, None,
             "Writes of one transaction; beyond it the command fails.",
-            "They stay in memory until the commit. The largest value must fit with room to spare.";
+            "But for large values they stay in memory until the commit. The largest value must fit with room to spare.";
         commit_deadline_ms: u64 = 10_000,
             milliseconds(1, DAY_MS), Live, None,
             "How long a commit may wait for the store; after it the answer is NOTCOMMITTED or UNCERTAIN.",

@@ -21,6 +21,7 @@ mod tls;
 
 use crate::command::{self, Execution, Hold, Request};
 use crate::config::Settings;
+use crate::engine::FetchFailed;
 use crate::engine::core::{Core, Fetched, Missing};
 use crate::engine::gate::Gate;
 use crate::resp::{Decoded, Decoder, Reply, RequestLimits};
@@ -49,7 +50,7 @@ const STRANGER_COMMANDS_PER_TURN: u64 = 64;
 const HELD_INPUT_BYTES_MAX: usize = 4 << 20;
 
 type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Fetching = Pin<Box<dyn Future<Output = Result<Vec<Fetched>, String>> + Send>>;
+type Fetching = Pin<Box<dyn Future<Output = Result<Vec<Fetched>, FetchFailed>> + Send>>;
 
 /// What the connection waits for before it runs further commands.
 enum Pause {
@@ -118,7 +119,7 @@ struct Connection<S> {
     /// `request` has waited for room in the store.
     has_waited: bool,
     /// Why they could not be fetched.
-    fetch_error: Option<String>,
+    fetch_error: Option<FetchFailed>,
     /// The client, or the server, sends no more requests this way.
     input_ended: bool,
 }

@@ -18,6 +18,9 @@
 //! Steps 4 and 5 of one base go on while the next is written, which counts only when the one
 //! before has been told of: the words of a group are those of the base that its header names.
 //!
+//! Large values in blobs stay where they are: the base names those that are alive, the others go
+//! with the objects that named them.
+//!
 //! Why nothing comes back, see [`ledger`](super::core::ledger).
 
 mod collect;
@@ -30,7 +33,7 @@ use super::gate::Outcome;
 use super::recovery::OpenError;
 use super::sweep::DELETE_NAMES_MAX;
 use super::version::{Position, StoredValue};
-use crate::layout::{FormatError, Header, Kind, ObjectName, Write};
+use crate::layout::{BlobName, FormatError, Header, Kind, ObjectName, Write};
 use crate::storage::resilient::Decided;
 use collect::{Collection, Moved, collect};
 use std::collections::VecDeque;
@@ -117,8 +120,11 @@ struct Replaced {
     unsaid: Option<Vec<Write<'static>>>,
     count: Count,
     names: Vec<String>,
+    /// Blobs that they alone have named.
+    dead_blobs: Vec<BlobName>,
+    /// Their size in bytes, with that of all blobs that they name.
     bytes: u64,
-    /// The size of the base that stands for them, in bytes.
+    /// The size of the base that stands for them, with that of the blobs it names, in bytes.
     base_bytes: u64,
     /// Readers of older states may still need them.
     since: Position,
@@ -332,6 +338,9 @@ struct Written {
     bytes: u64,
     values_offset: u64,
     moved: Vec<Moved>,
+    dead_blobs: Vec<BlobName>,
+    /// Of the blobs that the base names.
+    blob_bytes: u64,
 }
 
 /// Steps 1 and 2. `None`: there is nothing to replace.
@@ -349,7 +358,8 @@ async fn write_base(
     let Some((plan, controls)) = planned else {
         return Ok(None);
     };
-    let Collection { base, moved } = collect(engine, &plan, &controls).await?;
+    let Collection { base, moved, dead_blobs, blob_bytes } =
+        collect(engine, &plan, &controls).await?;
     let (node, number) = plan.base;
     let nonce = engine.nonce();
     let mut header = Header::new(Kind::Base, nonce, node, number);
@@ -368,12 +378,12 @@ async fn write_base(
         Decided::Rejected(why) | Decided::Fatal(why) => return Err(Failed::Store(why)),
     }
     let values_offset = header.values_offset();
-    Ok(Some(Written { plan, controls, bytes, values_offset, moved }))
+    Ok(Some(Written { plan, controls, bytes, values_offset, moved, dead_blobs, blob_bytes }))
 }
 
 /// Steps 3 and 4, up to the group that tells of it.
 async fn publish(engine: &Engine, written: Written) -> Replaced {
-    let Written { plan, controls, bytes, values_offset, moved } = written;
+    let Written { plan, controls, bytes, values_offset, moved, dead_blobs, blob_bytes } = written;
     let object = engine.with_core(|core| core.add_base(&plan, bytes, values_offset));
     for part in moved.chunks(SLICE_WRITES) {
         engine.with_core(|core| {
@@ -384,16 +394,19 @@ async fn publish(engine: &Engine, written: Written) -> Replaced {
         });
         tokio::task::yield_now().await;
     }
-    let since = engine.with_core(|core| core.publish_base(&plan));
+    let since = engine.with_core(|core| core.publish_base(&plan, &dead_blobs));
     engine.compaction.lock().unwrap_or_else(PoisonError::into_inner).bytes_written += bytes;
-    let names = plan.names.iter().map(ToString::to_string).collect();
+    let chunks = dead_blobs.iter().flat_map(BlobName::objects);
+    let names = plan.names.iter().copied().chain(chunks).map(|name| name.to_string()).collect();
+    let dead_bytes: u64 = dead_blobs.iter().map(BlobName::bytes).sum();
     let count = plan.count;
     Replaced {
         unsaid: Some(controls),
         count,
         names,
-        bytes: plan.bytes,
-        base_bytes: bytes,
+        dead_blobs,
+        bytes: plan.bytes + blob_bytes + dead_bytes,
+        base_bytes: bytes + blob_bytes,
         since,
         forgotten: false,
     }
@@ -443,7 +456,10 @@ async fn delete_replaced(engine: &Engine, replaced: &mut VecDeque<Replaced>) {
                 return;
             }
             // First this: who finds nothing there asks the index, and not the store again.
-            engine.with_core(|core| core.forget_replaced(oldest.count));
+            engine.with_core(|core| {
+                core.forget_replaced(oldest.count);
+                core.forget_blobs(&oldest.dead_blobs);
+            });
             oldest.forgotten = true;
         }
         while !oldest.names.is_empty() {

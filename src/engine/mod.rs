@@ -27,6 +27,7 @@
 //! | `compactor` | moves what is alive out of old objects, so that they can go              |
 //! | `sweep`     | deletes what nothing names                                               |
 //! | [`lease`]   | who may answer, in time; no I/O, no clock                                |
+//! | `blob`      | values too large for a group, written before their commit                |
 //! | `ownership` | who may write to a store that several machines can reach                 |
 //! | `recovery`  | reads bases and logs, closes those of earlier starts, begins a new one   |
 
@@ -39,6 +40,7 @@ pub mod now;
 pub mod version;
 pub mod writes;
 
+mod blob;
 mod compactor;
 mod flusher;
 mod in_order;
@@ -47,18 +49,21 @@ mod read;
 mod recovery;
 mod sweep;
 
+pub use blob::FetchFailed;
 pub use compactor::CompactionReport;
 pub use flusher::Stopped;
 pub use ownership::Claim;
 pub use recovery::{OpenError, Recovered};
 
 use crate::clock::Clock;
-use crate::layout::{FormatError, Header, Kind, NodeId, ObjectName, VIEW_FORMAT};
+use crate::layout::blob::CHUNK_BYTES;
+use crate::layout::{FormatError, Header, Kind, NodeId, ObjectName};
 use crate::storage::StoreError;
 use crate::storage::resilient::{Decided, ResilientStore};
+use blob::LetGo;
 use bytes::Bytes;
 use core::compaction::CompactionLimits;
-use core::{Core, CoreOptions, Fetched, Health, Missing};
+use core::{Core, CoreOptions, Fetched, Health, Located, Missing};
 use gate::Outcome;
 use in_order::InOrder;
 use lease::Lease;
@@ -71,6 +76,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+use version::StoredValue;
 
 /// What an engine is told about its surroundings and limits.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +85,10 @@ pub struct EngineOptions {
     pub databases: usize,
     /// A group is closed at this size in bytes.
     pub group_bytes_max: usize,
+    /// Values from this size on go to blobs, in bytes.
+    pub blob_bytes_min: usize,
+    /// How much of a value each object of a blob holds, in bytes.
+    pub blob_chunk_bytes: u32,
     /// How many groups may be on their way to the store at once.
     pub groups_in_flight_max: usize,
     /// How long a group may be under way before its clients are told that its fate is
@@ -108,6 +118,8 @@ impl Default for EngineOptions {
         Self {
             databases: 16,
             group_bytes_max: 4 << 20,
+            blob_bytes_min: 4 << 20,
+            blob_chunk_bytes: CHUNK_BYTES,
             groups_in_flight_max: 2,
             commit_deadline: Duration::from_secs(10),
             recovery_reads_in_flight: 64,
@@ -158,6 +170,8 @@ pub struct Engine {
     damaged: AtomicBool,
     compaction_limits: Mutex<CompactionLimits>,
     logged: bool,
+    /// Blobs that nobody has committed.
+    let_go: LetGo,
     /// On a shared store.
     ownership: Option<Ownership>,
 }
@@ -222,6 +236,8 @@ impl Engine {
         let mut core = Core::new(CoreOptions {
             databases: options.databases,
             group_bytes_max: options.group_bytes_max,
+            blob_bytes_min: options.blob_bytes_min,
+            blob_chunk_bytes: options.blob_chunk_bytes,
             object_bytes_max: store.limits().object_bytes_max,
             logged,
             hash_seed: rng.random(),
@@ -254,6 +270,7 @@ impl Engine {
             damaged: AtomicBool::new(false),
             compaction_limits: Mutex::new(options.compaction),
             logged,
+            let_go: LetGo::default(),
             ownership,
         })
     }
@@ -267,6 +284,7 @@ impl Engine {
             never = self.reap_for_ever() => never,
             never = compactor::run(self), if self.logged => never,
             never = sweep::run(self), if self.logged => never,
+            never = self.delete_let_go(), if self.logged => never,
             never = ownership::show_life(self), if self.ownership.is_some() => never,
         }
     }
@@ -308,18 +326,22 @@ impl Engine {
         result
     }
 
-    /// Reads values that commands miss. Whoever asked lends them to the state
-    /// ([`Core::lend`]) while the command runs again.
+    /// Reads values that commands miss, and writes those that have to be in the store before a
+    /// command puts them. Whoever asked lends them to the state ([`Core::lend`]) while the command
+    /// runs again.
     ///
     /// # Errors
-    /// The store didn't give them in time, or gave bytes with a wrong checksum: the
+    /// The store didn't give or take them in time, or gave bytes with a wrong checksum: the
     /// message names the object.
-    pub async fn fetch(&self, missing: &[Missing]) -> Result<Vec<Fetched>, String> {
+    pub async fn fetch(&self, missing: &[Missing]) -> Result<Vec<Fetched>, FetchFailed> {
         /// Hides the latency of a store; what is read is held anyway until the command ran.
         const IN_FLIGHT_MAX: usize = 16;
         let mut asked = HashSet::with_capacity(missing.len());
         // A command may name a key many times.
-        let mut missing = missing.iter().filter(|missing| asked.insert(missing.place));
+        let mut missing = missing.iter().filter(|missing| match missing {
+            Missing::Value { place, .. } => asked.insert(*place),
+            Missing::Blob { .. } => true,
+        });
         let mut reading = InOrder::default();
         let mut fetched = Vec::new();
         loop {
@@ -336,11 +358,32 @@ impl Engine {
     }
 
     /// Where the value has moved meanwhile there is none: the command asks again.
-    async fn fetch_one(&self, missing: &Missing) -> Result<Option<Fetched>, String> {
-        let Missing { key, place } = missing;
-        let Some((name, offset)) = self.with_core(|core| core.locate(place)) else {
-            return Ok(None);
+    async fn fetch_one(&self, missing: &Missing) -> Result<Option<Fetched>, FetchFailed> {
+        let (key, place) = match missing {
+            Missing::Value { key, place } => (key, place),
+            Missing::Blob { value } => {
+                let blob = self.write_blob(value).await?;
+                return Ok(Some(Fetched::Blob(blob, value.clone())));
+            }
         };
+        let read = match self.with_core(|core| core.locate(place)) {
+            Some(Located::In(name, offset)) => self.read_value(name, offset, place).await,
+            Some(Located::Blob(blob)) => self.read_blob(blob, place).await,
+            None => return Ok(None),
+        };
+        let value = read.map_err(|why| {
+            FetchFailed::Read(format!("{why}: the value of \"{}\"", key.escape_ascii()))
+        })?;
+        Ok(value.map(|value| Fetched::Value(*place, value.into())))
+    }
+
+    /// Reads a value from the object that holds it, where it begins at `offset`.
+    async fn read_value(
+        &self,
+        name: ObjectName,
+        offset: u64,
+        place: &StoredValue,
+    ) -> Result<Option<Bytes>, String> {
         let text = name.to_string();
         let length = u64::from(place.length);
         let read = match self.store.try_read(&text, offset, length).await {
@@ -353,10 +396,9 @@ impl Engine {
         };
         let bytes = read.map_err(|error| format!("{name}: {error}"))?;
         if bytes.len() as u64 != length || crc32c::crc32c(&bytes) != place.crc {
-            let error = FormatError::Checksum("values");
-            return Err(format!("{name}: {error}: the value of \"{}\"", key.escape_ascii()));
+            return Err(format!("{name}: {}", FormatError::Checksum("values")));
         }
-        Ok(Some(Fetched::new(*place, bytes.into())))
+        Ok(Some(bytes))
     }
 
     /// When old objects are compacted.
@@ -462,11 +504,7 @@ impl Engine {
                 StoreError::Fatal("no node ids are left in this store".to_owned())
             })?;
             let name = ObjectName::Node(node).to_string();
-            let mut marker = Header::new(Kind::Node, self.nonce(), node, 0);
-            if self.ownership.is_some() {
-                // A program that knows nothing of views stays away from the store.
-                marker.format = VIEW_FORMAT;
-            }
+            let marker = Header::new(Kind::Node, self.nonce(), node, 0);
             match self.create_marker(&name, marker).await {
                 Decided::Ours => return Ok(node),
                 Decided::Theirs(_) => {}

@@ -66,7 +66,7 @@ async fn sweep(engine: &Engine, everything: bool) -> Result<(), StoreError> {
     let newest_listed = nodes(&listed).into_iter().next_back();
     delete(engine, superseded_entries(nodes(&listed), newest_listed)).await?;
     delete(engine, superseded_views(engine).await?).await?;
-    let prefixes = [ObjectName::LOGS, ObjectName::BASES];
+    let prefixes = [ObjectName::LOGS, ObjectName::BASES, ObjectName::BLOBS];
     for prefix in prefixes.into_iter().filter(|_| everything) {
         let listed = engine.store.list(prefix).await?;
         delete(engine, unnamed(engine, listed).await).await?;
@@ -110,9 +110,11 @@ pub(super) async fn superseded_views(engine: &Engine) -> Result<Vec<ObjectName>,
 async fn unnamed(engine: &Engine, listed: Vec<String>) -> Vec<ObjectName> {
     let first_node = engine.with_core(|core| core.first_node());
     let earlier = |name: String| match name.parse() {
-        Ok(name @ (ObjectName::Log(node, _) | ObjectName::Base(node, _))) => {
-            (node < first_node).then_some(name)
-        }
+        Ok(
+            name @ (ObjectName::Log(node, _)
+            | ObjectName::Base(node, _)
+            | ObjectName::Blob(node, _)),
+        ) => (node < first_node).then_some(name),
         _ => None,
     };
     let mut names: Vec<ObjectName> = listed.into_iter().filter_map(earlier).collect();

@@ -3,12 +3,14 @@
 mod homes;
 mod journal;
 
+use super::blob::Blob;
 use super::version::Value;
-use crate::small_bytes::SmallKey;
+use crate::small_bytes::{SmallBytes, SmallKey};
 use hashbrown::HashTable;
 use homes::Homes;
 use journal::{Journal, Undo};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// One buffered write.
 #[derive(Debug, Clone)]
@@ -32,6 +34,13 @@ pub enum Change {
     Put {
         /// The value.
         value: Value,
+        /// Milliseconds since the Unix epoch; 0 is never.
+        expires_ms: u64,
+    },
+    /// It has a new value, which is in the store.
+    Blob {
+        /// Where.
+        blob: Arc<Blob>,
         /// Milliseconds since the Unix epoch; 0 is never.
         expires_ms: u64,
     },
@@ -68,6 +77,10 @@ pub struct WriteSet {
     /// What it does to databases; few do anything.
     databases: Option<Box<Databases>>,
     bytes: usize,
+    /// What is in blobs, in bytes.
+    blob_bytes: u64,
+    /// No value outside of blobs is longer, in bytes.
+    longest: usize,
     /// How many writes there were.
     revision: u32,
     /// What can be taken back, once that is asked for.
@@ -106,6 +119,39 @@ impl WriteSet {
     /// At least the bytes that it takes in a group, and in a base that all of it moves to.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The values in blobs, in bytes.
+    pub fn blob_bytes(&self) -> u64 {
+        self.blob_bytes
+    }
+
+    /// No value outside of blobs is longer, in bytes.
+    #[inline]
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Puts a blob into the place of each value of so many bytes or more for which `blob_of` has one.
+    pub fn move_to_blobs(
+        &mut self,
+        bytes_min: usize,
+        mut blob_of: impl FnMut(&SmallBytes) -> Option<Arc<Blob>>,
+    ) {
+        self.longest = 0;
+        for write in &mut self.writes {
+            let Change::Put { value: Value::String(value), expires_ms } = &write.change else {
+                continue;
+            };
+            let blob = if value.len() >= bytes_min { blob_of(value) } else { None };
+            let Some(blob) = blob else {
+                self.longest = self.longest.max(value.len());
+                continue;
+            };
+            self.bytes -= value.len();
+            self.blob_bytes += blob.name().length;
+            write.change = Change::Blob { blob, expires_ms: *expires_ms };
+        }
     }
 
     /// The databases it flushed, before all writes.
@@ -152,6 +198,8 @@ impl WriteSet {
     /// Records a write; an earlier one to the same key is replaced.
     pub fn record(&mut self, database: u8, hash: u64, key: SmallKey, change: Change) {
         self.bytes += change_bytes(&change);
+        self.blob_bytes += change_blob_bytes(&change);
+        self.longest = self.longest.max(change_bytes(&change));
         self.revision = self.revision.wrapping_add(1);
         let revision = self.revision;
         if let Some(place) = self.place(database, hash, &key) {
@@ -159,6 +207,7 @@ impl WriteSet {
             let replaced = std::mem::replace(&mut write.change, change);
             let before = std::mem::replace(&mut write.revision, revision);
             self.bytes -= change_bytes(&replaced);
+            self.blob_bytes -= change_blob_bytes(&replaced);
             if let Some(journal) = &mut self.journal {
                 journal.push(Undo::Replaced { place: place as u32, revision: before, replaced });
             }
@@ -183,6 +232,7 @@ impl WriteSet {
         self.writes.retain(|write| write.database != database);
         let bytes = |w: &KeyWrite| key_bytes(&w.key) + change_bytes(&w.change);
         self.bytes = self.writes.iter().map(bytes).sum();
+        self.blob_bytes = self.writes.iter().map(|w| change_blob_bytes(&w.change)).sum();
         if self.places.is_some() {
             self.rebuild_places();
         }
@@ -229,6 +279,13 @@ impl WriteSet {
 fn change_bytes(change: &Change) -> usize {
     match change {
         Change::Put { value: Value::String(bytes), .. } => bytes.len(),
-        Change::Delete | Change::Expiry { .. } => 0,
+        Change::Blob { .. } | Change::Delete | Change::Expiry { .. } => 0,
+    }
+}
+
+fn change_blob_bytes(change: &Change) -> u64 {
+    match change {
+        Change::Blob { blob, .. } => blob.name().length,
+        Change::Put { .. } | Change::Delete | Change::Expiry { .. } => 0,
     }
 }

@@ -4,10 +4,12 @@
 //! one hash would be counted as one; of a million keys that happens once in 30 million stores.
 
 use super::objects::BadValue;
+use super::survey::Survey;
 use super::{Fault, Inspection, SHOWN_MAX};
 use crate::layout::group::checked_directory;
 use crate::layout::{
-    CommitId, Control, FormatError, Header, NodeId, ObjectName, Place, RECORD_BYTES, Write,
+    BlobName, CommitId, Control, FormatError, Header, NodeId, ObjectName, Place, RECORD_BYTES,
+    Write,
 };
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, HashMap};
@@ -38,6 +40,9 @@ struct Orphan {
     commit: CommitId,
 }
 
+/// Whom a bad piece of a value affects.
+pub(super) const IN_BLOB: &str = "the key whose value is in it";
+
 /// All keys of a store.
 pub(super) struct Keys {
     newest: HashMap<u64, Newest, FixedState>,
@@ -46,6 +51,8 @@ pub(super) struct Keys {
     orphans: HashMap<u64, Orphan, FixedState>,
     /// With the number of the fault that they belong to.
     bad: Vec<(usize, BadValue)>,
+    /// By node and first number: each blob that is named, and whose value is in it.
+    blobs: BTreeMap<(NodeId, u64), (BlobName, BadValue)>,
     /// What became of interactive transactions, and the bytes of that.
     outcomes: u64,
     outcome_bytes: u64,
@@ -62,6 +69,7 @@ impl Keys {
             slots: (0..=u8::MAX).collect(),
             orphans: HashMap::default(),
             bad: Vec::new(),
+            blobs: BTreeMap::new(),
             outcomes: 0,
             outcome_bytes: 0,
         };
@@ -72,6 +80,20 @@ impl Keys {
     /// Values that are lost, and the number of the fault by which they are.
     pub(super) fn lose(&mut self, fault: usize, values: Vec<BadValue>) {
         self.bad.extend(values.into_iter().map(|value| (fault, value)));
+    }
+
+    /// The blob that has a chunk of that name, whose value is in it, and how long the chunk has
+    /// to be, in bytes.
+    pub(super) fn blob_of(&self, name: ObjectName) -> Option<(&BadValue, u64)> {
+        let ObjectName::Blob(node, number) = name else { return None };
+        let (_, (blob, value)) = self.blobs.range(..=(node, number)).next_back()?;
+        let at = number - blob.number;
+        (blob.node == node && at < blob.chunks()).then(|| (value, blob.extent(at).1))
+    }
+
+    /// How many blobs are named.
+    pub(super) fn blobs(&self) -> u64 {
+        self.blobs.len() as u64
     }
 
     /// What an object that counts says.
@@ -108,7 +130,12 @@ impl Keys {
                     | Write::Patch { database, key, expires_ms, place, .. } => {
                         let value_bytes = match place {
                             Place::Inline(value) => value.len() as u64,
-                            Place::Values { length, .. } | Place::Blob { length, .. } => length,
+                            Place::Values { length, .. } => length,
+                            Place::Blob { blob, .. } => {
+                                let value = BadValue { slot: database, key: key.to_vec(), put: id };
+                                self.blobs.insert((blob.node, blob.number), (blob, value));
+                                blob.length
+                            }
                         };
                         let bytes = (RECORD_BYTES + key.len()) as u64 + value_bytes;
                         let expires_ms = expires_ms.unwrap_or(0);
@@ -179,8 +206,24 @@ impl Keys {
         format!("{number}:{}", key.escape_ascii())
     }
 
+    /// Pieces that are missing of values that are read. What is dead may be half gone.
+    fn find_missing(&self, now_ms: u64, survey: &Survey, found: &mut Inspection) {
+        for (blob, value) in self.blobs.values() {
+            let hash = hash(value.slot, &value.key);
+            if !self.is_read(hash, now_ms, |newest| newest.put == value.put) {
+                continue;
+            }
+            for name in blob.objects().filter(|name| !survey.has_blob(*name)) {
+                let mut fault = Fault::new(name, FormatError::Missing, IN_BLOB);
+                affect(&mut fault, self.shown(value.slot, &value.key));
+                found.faults.push(fault);
+            }
+        }
+    }
+
     /// Who is affected by what was found, and what is alive.
-    pub(super) fn finish(self, now_ms: u64, found: &mut Inspection) {
+    pub(super) fn finish(self, now_ms: u64, survey: &Survey, found: &mut Inspection) {
+        self.find_missing(now_ms, survey, found);
         for (fault, value) in &self.bad {
             let hash = hash(value.slot, &value.key);
             if self.is_read(hash, now_ms, |newest| newest.put == value.put)

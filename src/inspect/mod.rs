@@ -16,7 +16,7 @@ mod objects;
 mod report;
 mod survey;
 
-use crate::layout::{FormatError, Header, ObjectName, View};
+use crate::layout::{FormatError, Header, Kind, ObjectName, View};
 use crate::storage::{Store, StoreError};
 use keys::Keys;
 use objects::{Examined, examine};
@@ -77,6 +77,8 @@ pub struct Inspection {
     pub groups: u64,
     /// Bases that count.
     pub bases: u64,
+    /// Values in objects of their own.
+    pub blobs: u64,
     /// Logs with objects that count.
     pub logs: u64,
     /// Process starts.
@@ -92,7 +94,7 @@ pub struct Inspection {
     /// Bytes of keys and values that are alive, as they would stand in a base, and of what is known
     /// of transactions: as a node counts them.
     pub live_bytes: u64,
-    /// Bytes of groups and bases that count, dead ones among them.
+    /// Bytes of groups, bases and blobs that count, dead ones among them.
     pub counting_bytes: u64,
     /// Bytes that a start reads: headers and directories of what counts.
     pub start_bytes: u64,
@@ -116,6 +118,9 @@ impl Inspection {
         self.largest.truncate(LARGEST_MAX);
         if counts {
             self.counting_bytes += bytes;
+        }
+        // Who starts has no need of large values.
+        if counts && header.kind != Kind::Blob {
             self.start_bytes += header.values_offset();
         }
     }
@@ -150,8 +155,17 @@ pub async fn inspect(
     let mut headers = BTreeMap::new();
     for (at, &name) in names.iter().enumerate() {
         progress(at as u64, names.len() as u64);
-        let counts = survey.counts(name);
-        let Examined { header, bytes, fault, bad_values } = examine(store, name, depth).await?;
+        let chunk = keys.blob_of(name).map(|(value, length)| (value.clone(), length));
+        let is_blob = matches!(name, ObjectName::Blob(..));
+        let counts = if is_blob { chunk.is_some() } else { survey.counts(name) };
+        if is_blob && !counts {
+            found.leave(name);
+        }
+        let mut examined = examine(store, name, depth).await?;
+        if let Some((value, length)) = chunk {
+            examined.hold_chunk(value, length);
+        }
+        let Examined { header, bytes, fault, bad_values } = examined;
         found.objects += 1;
         if let Some(header) = &header {
             found.count(name, header, counts);
@@ -160,7 +174,10 @@ pub async fn inspect(
             {
                 found.owner = View::decode(number, &bytes).ok().map(|view| owner(&view));
             }
-            if counts && let Err(error) = keys.read(name, header, &bytes, &mut survey.known_ends) {
+            if counts
+                && !is_blob
+                && let Err(error) = keys.read(name, header, &bytes, &mut survey.known_ends)
+            {
                 tracing::debug!(%name, %error, "its directory can't be read");
             }
         }
@@ -178,7 +195,8 @@ pub async fn inspect(
     }
     progress(names.len() as u64, names.len() as u64);
     survey.check(&headers, &mut found);
-    keys.finish(now_ms, &mut found);
+    found.blobs = keys.blobs();
+    keys.finish(now_ms, &survey, &mut found);
     Ok(found)
 }
 
@@ -195,6 +213,7 @@ fn whom(name: ObjectName, counts: bool, whole_object: bool) -> &'static str {
         ObjectName::Node(_) => "nobody: that it is there is all it says",
         ObjectName::View(_) => "nobody: a start waits for a lease, or needs --takeover",
         _ if !counts => "nobody: it is not needed any more",
+        ObjectName::Blob(..) => keys::IN_BLOB,
         _ if !whole_object => "keys whose values are in it",
         ObjectName::Base(..) => "all keys and outcomes in it: which, it could only tell itself",
         _ => "all transactions in it: which, it could only tell itself",

@@ -6,8 +6,8 @@ use crate::layout::{CommitId, FormatError, Header, ObjectName, Place, Write};
 use crate::storage::{Store, StoreError};
 use bytes::Bytes;
 
-/// A put whose value is not what was written.
-#[derive(Debug)]
+/// A put, whose value may not be what was written.
+#[derive(Debug, Clone)]
 pub(super) struct BadValue {
     pub(super) slot: u8,
     pub(super) key: Vec<u8>,
@@ -23,6 +23,19 @@ pub(super) struct Examined {
     pub(super) fault: Option<FormatError>,
     /// Where the directory is whole and values are not: which.
     pub(super) bad_values: Vec<BadValue>,
+}
+
+impl Examined {
+    /// It has to hold a chunk of so many bytes of this value.
+    pub(super) fn hold_chunk(&mut self, value: BadValue, length: u64) {
+        let held = self.header.as_ref().map(|header| header.values_bytes);
+        if self.fault.is_none() && held != Some(length) {
+            self.fault = Some(FormatError::Length("values"));
+        }
+        if self.fault.is_some() {
+            self.bad_values = vec![value];
+        }
+    }
 }
 
 /// Reads an object and judges it, as deep as is asked for.

@@ -59,12 +59,13 @@ fn fault_json(fault: &Fault) -> String {
 }
 
 /// The names and figures of `aft store stats`. A node would compact what is beyond `allowed` bytes.
-fn statistics(found: &Inspection, allowed: u64) -> [(&'static str, u64); 15] {
+fn statistics(found: &Inspection, allowed: u64) -> [(&'static str, u64); 16] {
     [
         ("objects", found.objects),
         ("bytes", found.bytes),
         ("groups", found.groups),
         ("bases", found.bases),
+        ("blobs", found.blobs),
         ("logs", found.logs),
         ("starts", found.starts),
         ("keys", found.keys),

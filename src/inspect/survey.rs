@@ -16,6 +16,7 @@ pub(super) struct Survey {
     nodes: BTreeSet<NodeId>,
     logs: BTreeMap<NodeId, BTreeSet<u64>>,
     bases: BTreeSet<(NodeId, u64)>,
+    blobs: BTreeSet<(NodeId, u64)>,
     views: BTreeSet<u64>,
     pub(super) checkpoint: Checkpoint,
     /// Where logs end, as later ones have recorded.
@@ -36,17 +37,21 @@ impl Survey {
                 Ok(ObjectName::Base(node, number)) => {
                     survey.bases.insert((node, number));
                 }
+                Ok(ObjectName::Blob(node, number)) => {
+                    survey.blobs.insert((node, number));
+                }
                 Ok(ObjectName::View(number)) => {
                     survey.views.insert(number);
                 }
-                _ => faults.push(Fault::new(&name, "not a name that aft writes", NOBODY)),
+                Err(_) => faults.push(Fault::new(&name, "not a name that aft writes", NOBODY)),
             }
         }
         survey.find_checkpoint(store).await?;
         Ok(survey)
     }
 
-    /// Every object, bases first and logs in order, as a start reads them.
+    /// Every object, bases first and logs in order, as a start reads them, and blobs last: by
+    /// then it is known which are named.
     pub(super) fn names(&self) -> Vec<ObjectName> {
         let bases = self.bases.iter().map(|&(node, number)| ObjectName::Base(node, number));
         let logs = self
@@ -55,10 +60,16 @@ impl Survey {
             .flat_map(|(&node, seqs)| seqs.iter().map(move |&seq| ObjectName::Log(node, seq)));
         let nodes = self.nodes.iter().map(|&node| ObjectName::Node(node));
         let views = self.views.iter().map(|&number| ObjectName::View(number));
-        bases.chain(logs).chain(nodes).chain(views).collect()
+        let blobs = self.blobs.iter().map(|&(node, number)| ObjectName::Blob(node, number));
+        bases.chain(logs).chain(nodes).chain(views).chain(blobs).collect()
     }
 
-    /// Whether a start would read it.
+    /// Whether an object of that name is there.
+    pub(super) fn has_blob(&self, name: ObjectName) -> bool {
+        matches!(name, ObjectName::Blob(node, number) if self.blobs.contains(&(node, number)))
+    }
+
+    /// Whether a start would read it; of blobs it knows nothing.
     pub(super) fn counts(&self, name: ObjectName) -> bool {
         match name {
             ObjectName::Log(node, seq) => !self.checkpoint.replaces(node, seq),

@@ -29,7 +29,7 @@ impl fmt::Display for FormatError {
             Self::Newer(version) => write!(
                 f,
                 "written in format {version}, newer than this aft reads (up to {})",
-                super::FORMAT_READ_MAX
+                super::FORMAT_VERSION
             ),
             Self::Checksum(part) => write!(f, "bad checksum of its {part}"),
             Self::Length(part) => write!(f, "wrong length of its {part}"),

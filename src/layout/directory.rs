@@ -22,10 +22,11 @@
 //! ```text
 //!     0, length, bytes                       right here (small values: recovery has them)
 //!     1, offset, length, crc u32             in the values of this object
-//!     2, node u32, number u64, length, crc   in blob/<node>/<number>
+//!     2, node u32, number u64, chunk bytes u32, length, crc u32
+//!                                            in blob/<node>/<number> and those behind it
 //! ```
-//! `patch` and places in blobs are written by no version yet; they stand here so that the
-//! format doesn't change when they are.
+//! Blobs are in format 6 and later. `patch` is written by no version yet; it stands here so
+//! that the format doesn't change when it is.
 //!
 //! The directory of a base begins with a commit of controls: what of the logs is replaced,
 //! which other bases count, and the swaps that lead to the numbers as they were there. Then
@@ -34,7 +35,7 @@
 //! with its token, request and result, and without writes (from format 4 on).
 
 use super::codec::{FormatError, Reader, put_bytes, put_varint};
-use super::{CommitId, NodeId};
+use super::{BlobName, CommitId, NodeId};
 
 /// The version of the key that a meta or patch changes. Where it is missing, the key is
 /// reported and never guessed.
@@ -57,14 +58,10 @@ pub enum Place<'a> {
         /// CRC-32C of the bytes.
         crc: u32,
     },
-    /// In an object of its own.
+    /// In objects of its own.
     Blob {
-        /// The blob's node.
-        node: NodeId,
-        /// The blob's number.
-        number: u64,
-        /// In bytes.
-        length: u64,
+        /// Which.
+        blob: BlobName,
         /// CRC-32C of the bytes.
         crc: u32,
     },
@@ -229,11 +226,12 @@ fn put_place(out: &mut Vec<u8>, place: &Place<'_>) {
             put_varint(out, length);
             out.extend_from_slice(&crc.to_le_bytes());
         }
-        Place::Blob { node, number, length, crc } => {
+        Place::Blob { blob, crc } => {
             out.push(2);
-            out.extend_from_slice(&node.to_le_bytes());
-            out.extend_from_slice(&number.to_le_bytes());
-            put_varint(out, length);
+            out.extend_from_slice(&blob.node.to_le_bytes());
+            out.extend_from_slice(&blob.number.to_le_bytes());
+            out.extend_from_slice(&blob.chunk_bytes.to_le_bytes());
+            put_varint(out, blob.length);
             out.extend_from_slice(&crc.to_le_bytes());
         }
     }
@@ -381,14 +379,22 @@ fn read_place<'a>(reader: &mut Reader<'a>) -> Result<Place<'a>, FormatError> {
             length: reader.varint()?,
             crc: reader.u32()?,
         }),
-        2 => Ok(Place::Blob {
-            node: reader.u32()?,
-            number: reader.u64()?,
-            length: reader.varint()?,
-            crc: reader.u32()?,
-        }),
+        2 => read_blob(reader),
         _ => Err(FormatError::Field("place of a value")),
     }
+}
+
+fn read_blob<'a>(reader: &mut Reader<'a>) -> Result<Place<'a>, FormatError> {
+    let blob = BlobName {
+        node: reader.u32()?,
+        number: reader.u64()?,
+        chunk_bytes: reader.u32()?,
+        length: reader.varint()?,
+    };
+    if blob.chunk_bytes == 0 || blob.number.checked_add(blob.chunks()).is_none() {
+        return Err(FormatError::Field("extent of a blob"));
+    }
+    Ok(Place::Blob { blob, crc: reader.u32()? })
 }
 
 fn read_control(reader: &mut Reader<'_>) -> Result<Control, FormatError> {

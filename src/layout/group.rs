@@ -1,5 +1,6 @@
 //! Building and checking a whole group.
 
+use super::blob::chunk_crc;
 use super::codec::FormatError;
 use super::directory::{Commit, Directory, Place, Write, put_commit, put_write};
 use super::header::{Header, Kind};
@@ -137,9 +138,14 @@ pub fn verify_object(object: &[u8]) -> Result<Header, FormatError> {
     if header.object_bytes() != object.len() as u64 {
         return Err(FormatError::Length("object"));
     }
-    if header.kind == Kind::View {
-        View::of_object(&header, object)?;
-        return Ok(header);
+    match header.kind {
+        Kind::View => return View::of_object(&header, object).map(|_| header),
+        Kind::Blob => {
+            let crc = chunk_crc(&header, object)?;
+            let sound = crc32c::crc32c(&object[header.values_offset() as usize..]) == crc;
+            return if sound { Ok(header) } else { Err(FormatError::Checksum("values")) };
+        }
+        _ => {}
     }
     let mut directory = checked_directory(&header, object)?;
     let values = &object[header.values_offset() as usize..];

@@ -1,7 +1,7 @@
 //! The header every object begins with.
 
 use super::codec::{FormatError, Reader};
-use super::{CommitId, FORMAT_READ_MAX, FORMAT_VERSION, NodeId};
+use super::{CommitId, FORMAT_VERSION, NodeId};
 
 /// What every object of aft begins with. The line ends show a transfer that "mended" them.
 const MAGIC: [u8; 8] = *b"\x89aft\r\n\x1a\n";
@@ -31,7 +31,7 @@ pub enum Kind {
     Hole = 3,
     /// Live versions out of old groups, under their own commit ids.
     Base = 4,
-    /// One large value.
+    /// A piece of a large value.
     Blob = 5,
     /// A process start.
     Node = 6,
@@ -197,7 +197,7 @@ impl Header {
         let mut reader = Reader::new(fields, "header");
         reader.take(MAGIC.len())?;
         let format = reader.u16()?;
-        if format > FORMAT_READ_MAX {
+        if format > FORMAT_VERSION {
             return Err(FormatError::Newer(format));
         }
         if format == 0 {

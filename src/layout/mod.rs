@@ -10,7 +10,7 @@
 //! | `log/<node>/<seq>`  | that node             | a [group](Kind::Group) of commits, from 1 without gaps |
 //! | `log/<node>/<seq>`  | who closes the log    | a [seal](Kind::Seal): the log ends before it         |
 //! | `log/<node>/<seq>`  | who finds data lost   | a [hole](Kind::Hole): the log goes on behind it      |
-//! | `blob/<node>/<n>`   | that node             | one value too large for a group (reserved)           |
+//! | `blob/<node>/<n>`   | that node             | a [piece](blob) of a value too large for a group     |
 //! | `base/<node>/<n>`   | that node             | live versions moved out of old groups and bases      |
 //! | `view/<n>`          | who creates it first  | who may write to a shared store ([`View`])           |
 //!
@@ -30,6 +30,7 @@
 //! trusted alone. A format is read by every later version of aft; one above
 //! [`FORMAT_READ_MAX`] is refused.
 
+pub mod blob;
 pub mod checkpoint;
 pub mod codec;
 pub mod directory;
@@ -37,24 +38,23 @@ pub mod group;
 pub mod header;
 pub mod view;
 
+pub use blob::BlobName;
 pub use checkpoint::Checkpoint;
 pub use codec::FormatError;
 pub use directory::{Commit, Control, Directory, Place, Predecessor, Write};
 pub use group::GroupBuilder;
 pub use header::{Header, Kind};
-pub use view::{Owner, VIEW_FORMAT, View};
+pub use view::{Owner, View};
 
 use std::fmt;
 use std::str::FromStr;
 
 /// The version of every format described here. 2 has swaps of databases, which 1 has not;
 /// 3 has bases, and names the newest in each header; from 4 on bases keep what became of
-/// interactive transactions, which a program of before would forget.
-pub const FORMAT_VERSION: u16 = 4;
-
-/// The newest version that is read. Only what belongs to the views of a shared store is written
-/// in [`VIEW_FORMAT`]; a directory stays open to an older program.
-pub const FORMAT_READ_MAX: u16 = VIEW_FORMAT;
+/// interactive transactions, which a program of before would forget; 5 has views, and was
+/// written by what belongs to them alone; from 6 on large values are in blobs, which a program
+/// of before would take for lost.
+pub const FORMAT_VERSION: u16 = 6;
 
 /// What a record takes in a directory beside its key and value, in bytes and about: commit id, kind,
 /// expiry, lengths.
@@ -97,7 +97,7 @@ pub enum ObjectName {
     Node(NodeId),
     /// A place in a node's log: a group, a seal or a hole.
     Log(NodeId, u64),
-    /// A value too large for a group.
+    /// A piece of a value too large for a group.
     Blob(NodeId, u64),
     /// Compacted live versions.
     Base(NodeId, u64),
@@ -110,6 +110,8 @@ impl ObjectName {
     pub const NODES: &'static str = "node/";
     /// The prefix of all logs.
     pub const LOGS: &'static str = "log/";
+    /// The prefix of all blobs.
+    pub const BLOBS: &'static str = "blob/";
     /// The prefix of all bases.
     pub const BASES: &'static str = "base/";
     /// The prefix of all views.

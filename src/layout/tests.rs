@@ -26,15 +26,15 @@ fn names_sort_as_their_numbers() {
 #[test]
 fn a_newer_format_says_so() {
     let mut header = Header::new(Kind::Seal, 1, 1, 1);
-    header.format = FORMAT_READ_MAX + 1;
+    header.format = FORMAT_VERSION + 1;
     let mut object = Vec::new();
     header.encode(&mut object);
-    assert_eq!(verify_object(&object), Err(FormatError::Newer(FORMAT_READ_MAX + 1)));
+    assert_eq!(verify_object(&object), Err(FormatError::Newer(FORMAT_VERSION + 1)));
     // A flipped bit in that field is damage: it must not stop a start.
     header.format = FORMAT_VERSION;
     object.clear();
     header.encode(&mut object);
-    object[8] = FORMAT_READ_MAX as u8 + 1;
+    object[8] = FORMAT_VERSION as u8 + 1;
     assert_eq!(verify_object(&object), Err(FormatError::Checksum("header")));
 }
 

@@ -5,10 +5,6 @@ use super::header::{Header, Kind};
 use super::{NodeId, ObjectName};
 use std::fmt;
 
-/// The format of what only an aft that respects views may use: one of before would take the
-/// store from a node that is alive.
-pub const VIEW_FORMAT: u16 = 5;
-
 /// A process that owns a view, in words for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owner {
@@ -60,7 +56,6 @@ impl View {
         let crc = crc32c::crc32c(&body);
         body.extend_from_slice(&crc.to_le_bytes());
         let mut header = Header::new(Kind::View, nonce, 0, number);
-        header.format = VIEW_FORMAT;
         header.wall_ms = wall_ms;
         header.values_bytes = body.len() as u64;
         let mut object = Vec::new();

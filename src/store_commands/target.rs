@@ -78,8 +78,7 @@ impl Target {
         rng: &mut StdRng,
     ) -> Result<Restore<'_>, BackupError> {
         let now_ms = SystemClock::new().wall_ms();
-        let shared = self.owner.is_some();
-        let restore = Restore::begin(&*self.store, shared, now_ms, replace, rng).await?;
+        let restore = Restore::begin(&*self.store, now_ms, replace, rng).await?;
         self.make_sure().await?;
         Ok(restore)
     }

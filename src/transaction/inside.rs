@@ -9,7 +9,7 @@
 //! - A command that has to run again takes its writes back first.
 //! - Keys that the commit depends on are noted as they are read.
 
-use super::{Finished, Transaction, Watched, answer};
+use super::{Finished, Transaction, Watched, answer, is_too_large};
 use crate::engine::core::Refused;
 use crate::engine::interactive::{Open, Pinned, Token};
 use crate::engine::version::{Position, Snapshot};
@@ -144,16 +144,23 @@ impl Transaction<'_> {
         };
         let open = &mut inside.open;
         open.writes = std::mem::take(&mut self.writes);
-        let too_large = open.writes.bytes() > self.bytes_max;
+        let too_large = is_too_large(&open.writes, self.bytes_max);
+        if self.missing.is_empty() && !too_large {
+            self.missing = self.core.place_blobs(&mut open.writes);
+        }
         let all_bytes = self.core.interactive().registry.bytes() + open.bytes();
         let too_many = all_bytes > inside.all_bytes_max && all_bytes > inside.bytes;
         let answered = answer(self.core, self.saw, self.saw_expired_ms);
         let fails = !matches!(answered, Finished::Done { .. });
         let stands = self.missing.is_empty() && !too_large && !too_many && !fails;
-        if !stands {
+        if stands {
+            open.checks.stand();
+            if open.writes.journal_len() > inside.mark {
+                open.steps.wrote(inside.token.part);
+            }
+        } else {
+            open.checks.take_back();
             open.writes.take_back_to(inside.mark);
-        } else if open.writes.journal_len() > inside.mark {
-            open.steps.wrote(inside.token.part);
         }
         if !open.steps.newest_is_open() {
             open.writes.clear_journal();
@@ -201,7 +208,9 @@ impl Transaction<'_> {
         let request_bytes = open.terms.request.as_ref().map_or(0, |request| request.len());
         let bytes = open.writes.bytes() + request_bytes + result_bytes + META_BYTES;
         let no_room = result_bytes > 0 && kept + result_bytes > outcome_bytes_max;
-        if bytes > self.bytes_max || no_room {
+        let too_large =
+            is_too_large(&open.writes, self.bytes_max) || bytes > self.core.transaction_bytes_max();
+        if too_large || no_room {
             return Err(NotCommitted::TooLarge);
         }
         let Some(open) = self.core.take_interactive(token) else {

@@ -108,7 +108,7 @@ impl Node {
                         Ok(fetched) => fetched,
                         Err(why) => {
                             self.server.disconnect(&session.client);
-                            return Err(why);
+                            return Err(why.to_string());
                         }
                     };
                 }

@@ -55,6 +55,8 @@ pub(crate) const REQUIRED: &[&str] = &[
     "opens that failed",
     "outages",
     "own seals after a rejection",
+    "pieces of blobs created",
+    "pieces of blobs deleted",
     "pipelined reads on the tip",
     "seals",
     "snapshots read bit by bit",

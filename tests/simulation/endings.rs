@@ -3,7 +3,7 @@
 
 use crate::client::{BYTES_MAX, Client};
 use crate::history::{Outcome, Told, TxnId};
-use crate::inside::{ROOM, USER, Work, attempt_of, gate_of, id_of, number_of, opened};
+use crate::inside::{ROOM, USER, Waits, Work, attempt_of, gate_of, id_of, number_of, opened};
 use crate::store::Mutant;
 use aft::engine::core::Core;
 use aft::engine::core::interactive::Unusable;
@@ -93,7 +93,7 @@ impl Client {
         }
     }
 
-    fn try_commit(&self, core: &mut Core, work: Work) -> (Ended, Option<Arc<Gate>>) {
+    fn try_commit(&self, core: &mut Core, work: Work) -> (Ended, Waits) {
         let kept = core.interactive().outcomes.of(work.token).cloned();
         let unusable = core.check_token(work.token, USER).err();
         if let (None, Some(unusable)) = (&kept, &unusable) {
@@ -102,7 +102,7 @@ impl Client {
             if *unusable == Unusable::NotOpen {
                 self.history.lock().unwrap().tell_never(work.id);
             }
-            return (Ended::NotOpen, None);
+            return (Ended::NotOpen, Waits::For(None));
         }
         let commit_ms = core.now_ms();
         let mut transaction = Transaction::begin(core, View::Visible, BYTES_MAX);
@@ -152,7 +152,9 @@ impl Client {
         let by_request = self.rng.random_bool(0.5);
         let (kept, gate) = self.engine.with_core(|core| {
             let mut history = self.history.lock().unwrap();
-            let Some(inside) = &history.txns[id as usize].inside else { return (None, None) };
+            let Some(inside) = &history.txns[id as usize].inside else {
+                return (None, Waits::For(None));
+            };
             let interactive = core.interactive();
             let request = inside.request.filter(|_| by_request);
             let kept = match request {

@@ -66,17 +66,25 @@ pub(crate) fn attempt_of(result: &[u8]) -> Option<TxnId> {
     std::str::from_utf8(result).ok()?.parse().ok()
 }
 
-pub(crate) async fn opened(gate: Option<Arc<Gate>>) -> gate::Outcome {
-    match gate {
-        Some(gate) => poll_fn(|context| gate.poll(context)).await,
-        None => gate::Outcome::Durable,
+/// What a reply waits for.
+pub(crate) enum Waits {
+    For(Option<Arc<Gate>>),
+    /// An error is answered instead: nothing is told.
+    Failed,
+}
+
+pub(crate) async fn opened(waits: Waits) -> gate::Outcome {
+    match waits {
+        Waits::For(Some(gate)) => poll_fn(|context| gate.poll(context)).await,
+        Waits::For(None) => gate::Outcome::Durable,
+        Waits::Failed => gate::Outcome::Uncertain,
     }
 }
 
-pub(crate) fn gate_of(finished: Finished) -> Option<Arc<Gate>> {
+pub(crate) fn gate_of(finished: Finished) -> Waits {
     match finished {
-        Finished::Done { gate, .. } => gate,
-        _ => None,
+        Finished::Done { gate, .. } => Waits::For(gate),
+        _ => Waits::Failed,
     }
 }
 
@@ -85,7 +93,7 @@ impl Client {
     pub(crate) async fn work_inside(&mut self) {
         // The snapshot is what is visible, and that must not be older than what was answered.
         self.tell_all().await;
-        opened(self.watch_waits_for.take()).await;
+        opened(Waits::For(self.watch_waits_for.take())).await;
         let requests = self.history.lock().unwrap().requests.len();
         match self.rng.random_range(0..10) {
             0..2 => self.join().await,
@@ -308,7 +316,7 @@ impl Client {
             match tried {
                 Err(_) => return false,
                 Ok(Finished::Done { gate, .. }) => {
-                    if opened(gate).await == gate::Outcome::Durable {
+                    if opened(Waits::For(gate)).await == gate::Outcome::Durable {
                         return true;
                     }
                     // What it answered nobody has been told.

@@ -82,7 +82,10 @@ pub(crate) async fn get(engine: &Engine, key: &str) -> Result<Option<String>, St
             (found, finished)
         });
         match (found, finished) {
-            (_, Finished::Fetch(missing)) => fetched.extend(engine.fetch(&missing).await?),
+            (_, Finished::Fetch(missing)) => {
+                let values = engine.fetch(&missing).await;
+                fetched.extend(values.map_err(|failed| failed.to_string())?);
+            }
             (Ok(found), _) => {
                 return Ok(found.map(|found| {
                     let Value::String(bytes) = found.value;

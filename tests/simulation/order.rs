@@ -5,7 +5,7 @@ use crate::checker::Violation;
 use crate::history::{Key, TxnId};
 use crate::inside::{attempt_of, number_of};
 use aft::layout::group::{checked_directory, verify_object};
-use aft::layout::{CommitId, Control, Header, Kind, NodeId, ObjectName, Place, Write};
+use aft::layout::{BlobName, CommitId, Control, Header, Kind, NodeId, ObjectName, Place, Write};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ pub(crate) fn read(objects: &BTreeMap<String, Bytes>) -> Result<Order, Violation
                 return Err(broken(&name, "the header names another object"));
             }
             match header.kind {
-                Kind::Group => order.read_group(&header, bytes, &mut recorded)?,
+                Kind::Group => order.read_group(&header, bytes, objects, &mut recorded)?,
                 Kind::Seal => sealed = true,
                 Kind::Hole => order.holes += 1,
                 other => return Err(broken(&name, format!("is a {other:?}"))),
@@ -104,6 +104,7 @@ impl Order {
         &mut self,
         header: &Header,
         bytes: &Bytes,
+        objects: &BTreeMap<String, Bytes>,
         recorded: &mut Vec<(NodeId, u64)>,
     ) -> Result<(), Violation> {
         let name = ObjectName::Log(header.node, header.number).to_string();
@@ -119,7 +120,7 @@ impl Order {
                     }
                 } else {
                     writes.push(
-                        stored(header, bytes, write)
+                        stored(header, bytes, objects, write)
                             .ok_or_else(|| broken(&name, format!("unexpected {write:?}")))?,
                     );
                 }
@@ -148,7 +149,12 @@ impl Order {
     }
 }
 
-fn stored(header: &Header, bytes: &Bytes, write: &Write<'_>) -> Option<Stored> {
+fn stored(
+    header: &Header,
+    bytes: &Bytes,
+    objects: &BTreeMap<String, Bytes>,
+    write: &Write<'_>,
+) -> Option<Stored> {
     match *write {
         Write::Put { database, key, expires_ms, place, .. } => {
             let value = match place {
@@ -157,7 +163,7 @@ fn stored(header: &Header, bytes: &Bytes, write: &Write<'_>) -> Option<Stored> {
                     let from = (header.values_offset() + offset) as usize;
                     bytes.get(from..from + length as usize)?.to_vec()
                 }
-                Place::Blob { .. } => return None,
+                Place::Blob { blob, .. } => value_in_blob(objects, &blob)?,
             };
             let key = Key::parse(database, key)?;
             Some(Stored::Put(key, value, expires_ms.unwrap_or(0)))
@@ -170,4 +176,16 @@ fn stored(header: &Header, bytes: &Bytes, write: &Write<'_>) -> Option<Stored> {
         Write::Flush { database } => Some(Stored::Flush(database)),
         Write::Patch { .. } | Write::Swap { .. } | Write::Control(_) => None,
     }
+}
+
+/// The value that the chunks of a blob hold, each behind a header and a checksum.
+fn value_in_blob(objects: &BTreeMap<String, Bytes>, blob: &BlobName) -> Option<Vec<u8>> {
+    let mut value = Vec::new();
+    while (value.len() as u64) < blob.length {
+        let at = value.len() as u64 / u64::from(blob.chunk_bytes);
+        let object = objects.get(&ObjectName::Blob(blob.node, blob.number + at).to_string())?;
+        let from = Header::decode(object).ok()?.values_offset() as usize;
+        value.extend_from_slice(object.get(from..)?);
+    }
+    Some(value)
 }

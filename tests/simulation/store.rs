@@ -404,8 +404,10 @@ impl State {
         if late && there.is_none() && self.deleted.contains_key(name) {
             self.coverage.hit("late creates of deleted names");
         }
-        if kind == Ok(Kind::Base) {
-            self.coverage.hit("bases created");
+        match kind {
+            Ok(Kind::Base) => self.coverage.hit("bases created"),
+            Ok(Kind::Blob) => self.coverage.hit("pieces of blobs created"),
+            _ => {}
         }
         if late && there == Some(Kind::Seal) {
             self.coverage.hit("late creates that met a seal");
@@ -516,6 +518,7 @@ impl Store for SimStore {
                 let Some(object) = state.objects.remove(name) else { continue };
                 state.coverage.hit(match name.parse() {
                     Ok(ObjectName::Base(..)) => "bases deleted",
+                    Ok(ObjectName::Blob(..)) => "pieces of blobs deleted",
                     _ => "groups deleted",
                 });
                 // What came late to a name that had been deleted never counted.

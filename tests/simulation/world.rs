@@ -92,6 +92,8 @@ impl World {
         let options = EngineOptions {
             databases: usize::from(crate::history::DATABASES),
             group_bytes_max: [60, 400, 4 << 20][rng.random_range(0..3)],
+            blob_bytes_min: [1, 80, 4 << 20][rng.random_range(0..3)],
+            blob_chunk_bytes: [3, 50, 8 << 20][rng.random_range(0..3)],
             groups_in_flight_max: rng.random_range(0..=4),
             commit_deadline: Duration::from_millis(
                 [150, 1_000, 3_000, 10_000][rng.random_range(0..4)],
@@ -417,7 +419,11 @@ impl World {
 /// Once nothing is written any more the store holds what the node counts, and nothing else.
 async fn at_rest(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
     let names = || -> BTreeSet<String> {
-        engine.with_core(|core| core.ledger().current().map(|held| held.name.to_string()).collect())
+        engine.with_core(|core| {
+            let blobs = core.ledger().blobs().names().flat_map(|blob| blob.objects());
+            let objects = core.ledger().current().map(|held| held.name).chain(blobs);
+            objects.map(|name| name.to_string()).collect()
+        })
     };
     sleep(LONGER_THAN_A_SWEEP).await;
     for _ in 0..600 {
@@ -429,8 +435,9 @@ async fn at_rest(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
         }
     }
     let counted = names();
-    let of_logs = |name: &String| name.starts_with("log/") || name.starts_with("base/");
-    let there: BTreeSet<String> = store.objects().into_keys().filter(of_logs).collect();
+    let with_data =
+        |name: &String| ["log/", "base/", "blob/"].iter().any(|of| name.starts_with(of));
+    let there: BTreeSet<String> = store.objects().into_keys().filter(with_data).collect();
     let unnamed: Vec<_> = there.difference(&counted).collect();
     let missing: Vec<_> = counted.difference(&there).collect();
     if unnamed.is_empty() && missing.is_empty() {

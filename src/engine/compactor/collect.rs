@@ -8,7 +8,7 @@ use super::super::read::{Object, ReadAhead};
 use super::{Failed, SLICE_WRITES};
 use crate::layout::group::checked_directory;
 use crate::layout::{
-    Commit, CommitId, FormatError, GroupBuilder, Header, ObjectName, Place, Write,
+    BlobName, Commit, CommitId, FormatError, GroupBuilder, Header, ObjectName, Place, Write,
 };
 use crate::small_bytes::SmallBytes;
 use crate::storage::StoreError;
@@ -33,6 +33,10 @@ pub(super) struct Moved {
 pub(super) struct Collection {
     pub(super) base: GroupBuilder,
     pub(super) moved: Vec<Moved>,
+    /// Blobs that nothing names when the objects have been replaced.
+    pub(super) dead_blobs: Vec<BlobName>,
+    /// Blobs that the base names, in bytes.
+    pub(super) blob_bytes: u64,
 }
 
 /// A write that has to be moved.
@@ -145,6 +149,7 @@ impl Collection {
                             }
                             _ => Alive::Nothing,
                         };
+                        self.note_blob(&write, alive);
                         (alive != Alive::Nothing).then_some(Found { commit, write, alive })
                     }));
                 });
@@ -153,6 +158,16 @@ impl Collection {
             slice.clear();
             if over {
                 return Ok(found);
+            }
+        }
+    }
+
+    /// The name of a blob moves, not the value; one of a dead value is named no more.
+    fn note_blob(&mut self, write: &Write<'_>, alive: Alive) {
+        if let Write::Put { place: Place::Blob { blob, .. }, .. } = write {
+            match alive {
+                Alive::Nothing => self.dead_blobs.push(*blob),
+                _ => self.blob_bytes += blob.bytes(),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A transaction enters: one short step, which draws its commit id, appends it to the open
 //! group and puts its versions on top of the index.
 
+use super::super::blob::Blob;
 use super::super::index::Entry;
 use super::super::version::{Flush, Inherited, Position, State, Value, Version};
 use super::super::writes::{Change, KeyWrite, WriteSet};
@@ -16,9 +17,16 @@ fn log_version<'v>(
     slot: u8,
     key: &[u8],
     version: &'v Version,
+    blob: Option<&Blob>,
     newest: Option<CommitId>,
 ) -> Option<Place<'v>> {
     let expires_ms = (version.expires_ms != 0).then_some(version.expires_ms);
+    if let Some(blob) = blob {
+        let place = Place::Blob { blob: blob.name(), crc: blob.place().crc };
+        let (database, value_type) = (slot, TYPE_STRING);
+        builder.write(&Write::Put { database, key, value_type, expires_ms, place });
+        return None;
+    }
     let predecessor = match &version.state {
         State::Live(Value::String(bytes)) => {
             return Some(builder.put(slot, key, TYPE_STRING, expires_ms, bytes));
@@ -70,7 +78,7 @@ impl Core {
         let id = self.draw_commit_id();
         let position = self.open_position();
         let before = self.open.builder.len();
-        let swaps = writes.swaps();
+        let (swaps, blob_bytes) = (writes.swaps(), writes.blob_bytes());
         if self.options.logged {
             let commit = Commit { id, ..meta.clone() };
             let count = writes.flushed().len() + writes.writes().len() + swaps.len();
@@ -89,7 +97,7 @@ impl Core {
         }
         let bytes = self.open.builder.len() - before;
         self.pending_bytes += bytes;
-        self.spend(bytes);
+        self.spend(bytes + usize::try_from(blob_bytes).unwrap_or(usize::MAX));
         if !self.options.logged {
             self.acknowledge_unlogged();
         } else if self.open.builder.len() >= self.options.group_bytes_max {
@@ -119,8 +127,14 @@ impl Core {
         let before = entry.map_or(Census::default(), |entry| db.census_on_tip(entry));
         let newest = entry.map(Entry::newest);
         let first_in_group = newest.is_none_or(|newest| newest.position != position);
+        let mut blob = None;
         let (state, expires_ms) = match change {
             Change::Put { value, expires_ms } => (State::Live(value), expires_ms),
+            Change::Blob { blob: stored, expires_ms } => {
+                let place = stored.place();
+                blob = Some(stored);
+                (State::Stored(place), expires_ms)
+            }
             Change::Delete => (State::Tombstone, 0),
             Change::Expiry { expires_ms } => (newest.map_or(State::Lost, inherit), expires_ms),
         };
@@ -133,8 +147,9 @@ impl Core {
         let version = Version { commit, position, expires_ms, state };
         let logged = self.options.logged.then(|| {
             let newest = newest.map(|newest| newest.commit);
-            log_version(&mut self.open.builder, slot, &key, &version, newest)
+            log_version(&mut self.open.builder, slot, &key, &version, blob.as_deref(), newest)
         });
+        self.open.blobs.extend(blob);
         // The place alone: the version moves on.
         let place = logged.flatten().and_then(|place| match place {
             Place::Values { offset, length, crc } => Some((offset, length, crc)),

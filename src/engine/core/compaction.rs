@@ -6,7 +6,7 @@ use super::super::index::{Entry, EntryId};
 use super::super::version::{Position, State, StoredValue};
 use super::ledger::{Count, Held, Ledger, Place};
 use super::{Census, Core, DATABASES_MAX};
-use crate::layout::{CommitId, Control, NodeId, ObjectName, Write};
+use crate::layout::{BlobName, CommitId, Control, NodeId, ObjectName, Write};
 
 /// When compaction is due, and how much it takes at a time.
 #[derive(Debug, Clone, Copy)]
@@ -302,8 +302,9 @@ impl Core {
 
     /// The base counts, and what it replaces does so no longer: every header says it from
     /// now on. Where everybody reads only new places is the position that is returned.
-    pub fn publish_base(&mut self, plan: &Plan) -> Position {
+    pub fn publish_base(&mut self, plan: &Plan, dead_blobs: &[BlobName]) -> Position {
         self.ledger.replace(plan.count);
+        dead_blobs.iter().for_each(|blob| self.ledger.blobs_mut().unname(blob));
         self.replaced_slots.clone_from(&plan.slots);
         self.base = plan.base;
         self.acked

@@ -86,6 +86,7 @@ impl Core {
         // The first of its log says where others have ended.
         self.ended.clear();
         let object = self.ledger.push(Held { name, place, bytes, values_offset, swaps });
+        self.name_blobs(&group.blobs);
         self.press();
         self.pending_bytes = self.pending_bytes.saturating_sub(group.bytes);
         self.now_through_acked_ms = self.now_through_acked_ms.max(group.now_through_ms);

@@ -15,6 +15,7 @@
 //! factor: the ratio of all bytes to live ones at which compaction begins.
 
 use super::super::version::ObjectId;
+use super::blobs::Blobs;
 use crate::layout::{NodeId, ObjectName};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -48,8 +49,16 @@ struct Queue {
     replaced: usize,
 }
 
-/// Numbers of objects are even for groups and odd for bases.
-const NUMBER_MAX: u32 = u32::MAX >> 1;
+/// How many bits of an [`ObjectId`] say of what kind it is; the others are a number.
+pub(super) const KIND_BITS: u32 = 2;
+
+/// Numbers wrap around behind this one.
+pub(super) const NUMBER_MAX: u32 = u32::MAX >> KIND_BITS;
+
+const GROUP: ObjectId = 0;
+const BASE: ObjectId = 1;
+/// Of a value in a blob; the others name what is taken in order.
+pub(super) const BLOB: ObjectId = 2;
 
 impl Queue {
     fn push(&mut self, held: Held) -> u32 {
@@ -92,6 +101,7 @@ pub struct Count {
 pub struct Ledger {
     groups: Queue,
     bases: Queue,
+    blobs: Blobs,
     /// What those that count take, in bytes.
     bytes: u64,
     /// How many objects of each log count.
@@ -105,24 +115,38 @@ impl Ledger {
     pub fn push(&mut self, held: Held) -> ObjectId {
         self.bytes += held.bytes;
         match held.name {
-            ObjectName::Base(..) => self.bases.push(held) << 1 | 1,
+            ObjectName::Base(..) => self.bases.push(held) << KIND_BITS | BASE,
             _ => {
                 *self.logs.entry(held.place.0).or_default() += 1;
-                self.groups.push(held) << 1
+                self.groups.push(held) << KIND_BITS | GROUP
             }
         }
     }
 
-    /// An object, unless it has been deleted.
+    /// A group or base, unless it has been deleted.
     pub fn get(&self, id: ObjectId) -> Option<&Held> {
-        let queue = if id & 1 == 0 { &self.groups } else { &self.bases };
-        queue.get(id >> 1)
+        let number = id >> KIND_BITS;
+        match id & ((1 << KIND_BITS) - 1) {
+            GROUP => self.groups.get(number),
+            BASE => self.bases.get(number),
+            _ => None,
+        }
+    }
+
+    /// Values in objects of their own.
+    pub fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    /// The same, to change what is known of them.
+    pub fn blobs_mut(&mut self) -> &mut Blobs {
+        &mut self.blobs
     }
 
     /// The swaps that were found in an object.
     pub fn set_swaps(&mut self, id: ObjectId, swaps: Vec<(u8, u8)>) {
-        let queue = if id & 1 == 0 { &mut self.groups } else { &mut self.bases };
-        let at = (id >> 1).wrapping_sub(queue.first) & NUMBER_MAX;
+        let queue = if id & BASE == 0 { &mut self.groups } else { &mut self.bases };
+        let at = (id >> KIND_BITS).wrapping_sub(queue.first) & NUMBER_MAX;
         if let Some(held) = queue.held.get_mut(at as usize) {
             held.swaps = swaps;
         }
@@ -144,6 +168,7 @@ impl Ledger {
     pub fn holds(&self, name: ObjectName) -> bool {
         match name {
             ObjectName::Base(..) => self.bases.has(name),
+            ObjectName::Blob(node, number) => self.blobs.hold(node, number),
             _ => self.groups.has(name),
         }
     }
@@ -174,9 +199,9 @@ impl Ledger {
         self.logs.len()
     }
 
-    /// What those that count take, in bytes.
+    /// What those that count take, in bytes, with the blobs that they name.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes + self.blobs.bytes()
     }
 
     /// The last group that was replaced.

@@ -25,7 +25,8 @@ impl Core {
     /// what is on its way there, open transactions and the outcomes of others.
     pub fn data_bytes(&self) -> u64 {
         let index: usize = self.databases.iter().map(Database::bytes).sum();
-        let objects = self.ledger.objects() * size_of::<Held>();
+        let objects =
+            self.ledger.objects() * size_of::<Held>() + self.ledger.blobs().memory_bytes();
         let interactive = &self.interactive;
         let transactions = interactive.registry.bytes() + interactive.outcomes.bytes();
         (index + objects + self.pending_bytes + transactions) as u64

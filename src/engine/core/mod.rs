@@ -15,6 +15,7 @@
 //! becomes visible at one instant, and what it superseded goes. When a group is given
 //! up, the tip falls back: its versions are taken out again.
 
+pub mod blobs;
 mod census;
 mod commits;
 pub mod compaction;
@@ -31,6 +32,7 @@ mod recovered;
 mod swaps;
 mod values;
 
+use super::blob::Blob;
 use super::gate::Gate;
 use super::index::{Entry, EntryId, Index, Share, hash_key};
 use super::interactive::{Outcomes, Refusals, Registry};
@@ -41,7 +43,7 @@ pub use look_ahead::LookAhead;
 pub use pins::Pin;
 pub use readers::Reaped;
 pub use recovered::{Recovering, Said, What};
-pub use values::{Fetched, Missing};
+pub use values::{Fetched, Located, Missing};
 
 use crate::layout::header::HEADER_BYTES_MAX;
 use crate::layout::{CommitId, GroupBuilder, NodeId};
@@ -240,6 +242,8 @@ struct PendingGroup {
     live_delta: BTreeMap<u8, Census>,
     /// Values that are too large for the directory.
     placed: Vec<Placed>,
+    /// Values of it that are in the store already: it names them.
+    blobs: Vec<Arc<Blob>>,
     /// Swaps of databases, in order.
     swaps: Vec<(u8, u8)>,
     largest_commit: CommitId,
@@ -314,8 +318,13 @@ pub struct CoreOptions {
     pub databases: usize,
     /// A group is closed at this size in bytes, and the next one begun.
     pub group_bytes_max: usize,
-    /// The largest object that the store takes, in bytes; no transaction may be larger.
+    /// The largest object that the store takes, in bytes; what of a transaction is in no blob
+    /// may not be larger.
     pub object_bytes_max: u64,
+    /// Values from this size on go to blobs, in bytes.
+    pub blob_bytes_min: usize,
+    /// How much of a value each object of a blob holds, in bytes.
+    pub blob_chunk_bytes: u32,
     /// Whether transactions are written to a log. If not, each is acknowledged at once.
     pub logged: bool,
     /// Keeps clients from choosing keys that collide.
@@ -373,6 +382,8 @@ pub struct Core {
     /// The swaps in all that has been replaced, as one permutation of slots.
     replaced_slots: Vec<u8>,
     values: Values,
+    /// The number of the next blob.
+    next_blob: u64,
     interactive: Interactive,
     pace: pace::Pace,
     /// The size in bytes that compaction waits for.
@@ -391,6 +402,9 @@ impl Core {
         let group_bytes_max = options.object_bytes_max / compaction::OBJECT_SHARE;
         options.group_bytes_max =
             options.group_bytes_max.min(usize::try_from(group_bytes_max).unwrap_or(usize::MAX));
+        options.blob_bytes_min = options.blob_bytes_min.min(options.group_bytes_max).max(1);
+        let chunk_bytes = u32::try_from(group_bytes_max).unwrap_or(u32::MAX);
+        options.blob_chunk_bytes = options.blob_chunk_bytes.min(chunk_bytes).max(1);
         let databases = options.databases.min(DATABASES_MAX) as u8;
         Self {
             databases: (0..databases).map(|_| Database::new(options.hash_seed)).collect(),
@@ -418,6 +432,7 @@ impl Core {
             base: (0, 0),
             replaced_slots: (0..=u8::MAX).collect(),
             values: Values::new(options.cache_bytes, options.hash_seed),
+            next_blob: 1,
             interactive: Interactive {
                 registry: Registry::new(options.hash_seed),
                 outcomes: Outcomes::new(options.hash_seed),
@@ -467,7 +482,7 @@ impl Core {
         Snapshot { position: Snapshot::TIP, now_ms: self.now.ms() }
     }
 
-    /// What a single transaction may take in a group, in bytes.
+    /// What a single transaction may take in a group, in bytes, beside values in blobs.
     pub fn transaction_bytes_max(&self) -> usize {
         let largest = self.options.object_bytes_max.saturating_sub(HEADER_BYTES_MAX as u64);
         usize::try_from(largest).unwrap_or(usize::MAX)

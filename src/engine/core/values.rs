@@ -6,15 +6,17 @@
 //! ([`Engine::fetch`](super::super::Engine::fetch)) and lends it to the state while his
 //! command runs again: the cache may be too small to keep it until then.
 
+use super::super::blob::Blob;
 use super::super::index::EntryId;
 use super::super::version::{ObjectId, StoredValue, Value};
 use super::Core;
-use crate::layout::{CommitId, ObjectName};
+use crate::layout::{BlobName, CommitId, ObjectName};
 use crate::small_bytes::SmallBytes;
 use foldhash::fast::FixedState;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A place names one value for ever: nothing in the store is overwritten.
 type Key = StoredValue;
@@ -33,27 +35,39 @@ impl Weighter<Key, SmallBytes> for Bytes {
 
 type ValueCache = Cache<Key, SmallBytes, Bytes, FixedState, DefaultLifecycle<Key, SmallBytes>>;
 
-/// A value to be read from the store before a command can go on.
+/// What a command needs of the store before it can go on.
 #[derive(Debug, Clone)]
-pub struct Missing {
-    /// The key, for messages.
-    pub key: SmallBytes,
-    /// Where it is.
-    pub place: StoredValue,
+pub enum Missing {
+    /// A value is to be read.
+    Value {
+        /// The key, for messages.
+        key: SmallBytes,
+        /// Where it is.
+        place: StoredValue,
+    },
+    /// A large value is to be written before the command puts it.
+    Blob {
+        /// The value.
+        value: SmallBytes,
+    },
 }
 
-/// A value that has been fetched from the store.
+/// What was missing.
 #[derive(Debug, Clone)]
-pub struct Fetched {
-    place: StoredValue,
-    value: SmallBytes,
+pub enum Fetched {
+    /// A value that was found at a place.
+    Value(StoredValue, SmallBytes),
+    /// A blob that holds a value.
+    Blob(Arc<Blob>, SmallBytes),
 }
 
-impl Fetched {
-    /// What was found at a place.
-    pub fn new(place: StoredValue, value: SmallBytes) -> Self {
-        Self { place, value }
-    }
+/// Where in the store a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Located {
+    /// In an object, from so many bytes on.
+    In(ObjectName, u64),
+    /// In objects of its own.
+    Blob(BlobName),
 }
 
 /// A value of a group under way.
@@ -72,7 +86,9 @@ pub(super) struct Placed {
 pub(super) struct Values {
     cache: ValueCache,
     /// By place: there may be as many as a command has keys.
-    lent: HashMap<Key, Fetched, FixedState>,
+    lent: HashMap<Key, SmallBytes, FixedState>,
+    /// What the command may put.
+    lent_blobs: Vec<(Arc<Blob>, SmallBytes)>,
 }
 
 impl Values {
@@ -87,11 +103,16 @@ impl Values {
             .unwrap_or_else(|_| unreachable!("both capacities are given"));
         let hasher = FixedState::with_seed(hash_seed);
         let cache = Cache::with_options(options, Bytes, hasher, DefaultLifecycle::default());
-        Self { cache, lent: HashMap::with_hasher(FixedState::with_seed(hash_seed)) }
+        let lent = HashMap::with_hasher(FixedState::with_seed(hash_seed));
+        Self { cache, lent, lent_blobs: Vec::new() }
     }
 
     pub(super) fn keep(&mut self, place: &StoredValue, value: SmallBytes) {
         self.cache.insert(*place, value);
+    }
+
+    pub(super) fn has_lent_blobs(&self) -> bool {
+        !self.lent_blobs.is_empty()
     }
 
     pub(super) fn capacity(&self) -> u64 {
@@ -123,43 +144,72 @@ impl Core {
     pub fn value_at(&self, place: &StoredValue) -> Option<Value> {
         let cached = self.values.cache.get(place);
         let lent = || self.values.lent.get(place);
-        cached.or_else(|| lent().map(|fetched| &fetched.value)).cloned().map(Value::String)
+        cached.or_else(lent).cloned().map(Value::String)
     }
 
-    /// Keeps a fetched value for whoever asks next, as far as there is room.
-    fn keep(&mut self, fetched: &Fetched) {
-        if self.ledger.get(fetched.place.object).is_some() {
+    /// Keeps a value for whoever asks next, as far as there is room.
+    fn keep(&mut self, place: &StoredValue, value: SmallBytes) {
+        if self.locate(place).is_some() {
             self.fit_cache();
-            self.values.keep(&fetched.place, fetched.value.clone());
+            self.values.keep(place, value);
         }
     }
 
-    /// These values are there whatever the cache does, until [`Core::take_back`].
-    pub fn lend(&mut self, values: Vec<Fetched>) {
-        let by_place = |lent: Fetched| (lent.place, lent);
-        self.values.lent.extend(values.into_iter().map(by_place));
+    /// These are there whatever the cache does, until [`Core::take_back`].
+    pub fn lend(&mut self, fetched: Vec<Fetched>) {
+        for fetched in fetched {
+            match fetched {
+                Fetched::Value(place, value) => {
+                    self.values.lent.insert(place, value);
+                }
+                Fetched::Blob(blob, value) => self.values.lent_blobs.push((blob, value)),
+            }
+        }
+    }
+
+    /// A blob that was lent for this value. It is the command's then: nobody else may put it.
+    pub(super) fn take_lent_blob(&mut self, value: &SmallBytes) -> Option<Arc<Blob>> {
+        let same = |(_, lent): &(_, SmallBytes)| {
+            lent.len() == value.len() && (lent.as_ptr() == value.as_ptr() || lent == value)
+        };
+        let at = self.values.lent_blobs.iter().position(same)?;
+        let (blob, value) = self.values.lent_blobs.swap_remove(at);
+        self.keep(&blob.place(), value);
+        Some(blob)
     }
 
     /// Ends [`Core::lend`]: the command has run, and whoever asks next may find them. Not
     /// before, or they push out what the command has found in the cache, and it misses that.
     #[inline]
     pub fn keep_lent(&mut self) {
-        if !self.values.lent.is_empty() {
+        if self.is_lent() {
             self.keep_all_lent();
         }
     }
 
+    fn is_lent(&self) -> bool {
+        !self.values.lent.is_empty() || self.values.has_lent_blobs()
+    }
+
+    /// A blob that the command has not put after all is let go of.
     fn keep_all_lent(&mut self) {
-        self.take_back().iter().for_each(|lent| self.keep(lent));
+        for lent in self.take_back() {
+            if let Fetched::Value(place, value) = lent {
+                self.keep(&place, value);
+            }
+        }
     }
 
     /// Ends [`Core::lend`] of a command that has to run again.
     pub fn take_back(&mut self) -> Vec<Fetched> {
-        if self.values.lent.is_empty() {
+        if !self.is_lent() {
             return Vec::new();
         }
         let empty = HashMap::with_hasher(self.values.lent.hasher().clone());
-        std::mem::replace(&mut self.values.lent, empty).into_values().collect()
+        let values = std::mem::replace(&mut self.values.lent, empty).into_iter();
+        let blobs = std::mem::take(&mut self.values.lent_blobs).into_iter();
+        let values = values.map(|(place, value)| Fetched::Value(place, value));
+        values.chain(blobs.map(|(blob, value)| Fetched::Blob(blob, value))).collect()
     }
 
     /// What the cache takes, in bytes.
@@ -172,11 +222,12 @@ impl Core {
         self.values.cache.len()
     }
 
-    /// The object that holds a value, and where in it that begins; `None` if the object is
-    /// gone: then the index has the value's new place.
-    pub fn locate(&self, place: &StoredValue) -> Option<(ObjectName, u64)> {
-        let held = self.ledger.get(place.object)?;
-        Some((held.name, held.values_offset + u64::from(place.offset)))
+    /// Where a value is; `None` if the object is gone: then the index has the value's new place.
+    pub fn locate(&self, place: &StoredValue) -> Option<Located> {
+        if let Some(held) = self.ledger.get(place.object) {
+            return Some(Located::In(held.name, held.values_offset + u64::from(place.offset)));
+        }
+        self.ledger.blobs().get(place.object).map(Located::Blob)
     }
 
     /// A group is in the store: its large values are found there from now on.

@@ -15,6 +15,7 @@
 //! and between different keys there is no order. What concerns a whole database (a flush)
 //! each thread does for its share, at the same place in the order.
 
+use super::super::core::blobs::Blobs;
 use super::super::core::{Core, Recovering, Said, What};
 use super::super::index::{Share, hash_key};
 use super::super::interactive::Outcome;
@@ -126,6 +127,7 @@ impl Installers {
                 }
                 core.recover_outcomes(installed.outcomes.into_iter());
             }
+            core.recover_blobs(installed.blobs);
             shares.push(installed.keys);
         }
         core.recover_keys(shares);
@@ -144,6 +146,8 @@ struct Installing {
     /// Of interactive transactions; the first share alone gathers them.
     outcomes: Vec<Outcome>,
     shown: Shown,
+    /// Those that are named by what its keys put.
+    blobs: Blobs,
 }
 
 /// A write of a key of this share.
@@ -155,9 +159,10 @@ struct Found<'a> {
 
 impl Installing {
     fn new(hash_seed: u64, share: Share) -> Self {
+        let blobs = Blobs::of_share(share);
         let keys = Recovering::new(hash_seed, share);
         let (swaps, outcomes) = (Vec::new(), Vec::new());
-        Self { hash_seed, share, keys, swaps, outcomes, shown: Shown::default() }
+        Self { hash_seed, share, keys, swaps, outcomes, shown: Shown::default(), blobs }
     }
 
     fn run(mut self, batches: &Receiver<Batch>) -> Self {
@@ -227,7 +232,7 @@ impl Installing {
         for Found { hash, commit, write } in slice.drain(..) {
             let (key, expires_ms, what) = match write {
                 Write::Put { key, value_type: TYPE_STRING, expires_ms, place, .. } => {
-                    (key, expires_ms, value_of(object, place))
+                    (key, expires_ms, value_of(object, place, &mut self.blobs))
                 }
                 Write::Delete { key, .. } => (key, None, What::State(State::Tombstone)),
                 Write::Meta { database, key, predecessor, expires_ms } => {
@@ -277,7 +282,7 @@ fn inherited(older: Option<&Version>, predecessor: CommitId) -> State {
 }
 
 /// What a put says of its key.
-fn value_of(object: ObjectId, place: Place<'_>) -> What<'_> {
+fn value_of<'p>(object: ObjectId, place: Place<'p>, blobs: &mut Blobs) -> What<'p> {
     let state = match place {
         Place::Inline(bytes) => return What::Inline(bytes),
         Place::Values { offset, length, crc } => {
@@ -288,7 +293,13 @@ fn value_of(object: ObjectId, place: Place<'_>) -> What<'_> {
                 _ => State::Lost,
             }
         }
-        Place::Blob { .. } => State::Lost,
+        Place::Blob { blob, crc } => {
+            let object = blobs.recover(blob);
+            match u32::try_from(blob.length) {
+                Ok(length) => State::Stored(StoredValue { object, offset: 0, length, crc }),
+                Err(_) => State::Lost,
+            }
+        }
     };
     What::State(state)
 }

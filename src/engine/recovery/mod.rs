@@ -461,6 +461,14 @@ impl Recovery<'_> {
                 self.leftovers.push(ObjectName::Base(node, number));
             }
         }
+        for name in engine.store.list(ObjectName::BLOBS).await? {
+            if let Ok(name @ ObjectName::Blob(node, _)) = name.parse()
+                && node < self.own
+                && !engine.with_core(|core| core.ledger().holds(name))
+            {
+                self.leftovers.push(name);
+            }
+        }
         self.leftovers.append(&mut self.survey.replaced);
         let newest_listed = self.entries.last().copied();
         self.entries.insert(self.own);

@@ -1,7 +1,7 @@
 //! What a transaction can take back of its writes: those of a command that has to run again,
 //! and those of a step that is begun again.
 
-use super::{Change, WriteSet, change_bytes, key_bytes};
+use super::{Change, WriteSet, change_blob_bytes, change_bytes, key_bytes};
 
 /// What takes a write back.
 #[derive(Debug)]
@@ -78,6 +78,9 @@ impl WriteSet {
                     let write = &mut self.writes[place as usize];
                     self.bytes += change_bytes(&replaced);
                     self.bytes -= change_bytes(&write.change);
+                    self.blob_bytes += change_blob_bytes(&replaced);
+                    self.blob_bytes -= change_blob_bytes(&write.change);
+                    self.longest = self.longest.max(change_bytes(&replaced));
                     write.change = replaced;
                     write.revision = revision;
                 }
@@ -88,6 +91,7 @@ impl WriteSet {
     fn drop_newest(&mut self) {
         let Some(write) = self.writes.pop() else { return };
         self.bytes -= key_bytes(&write.key) + change_bytes(&write.change);
+        self.blob_bytes -= change_blob_bytes(&write.change);
         let at = self.writes.len() as u32;
         if let Some(places) = &mut self.places
             && let Ok(found) = places.find_entry(write.hash, |&place| place == at)

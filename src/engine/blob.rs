@@ -1,0 +1,225 @@
+//! Large values on their way to blobs, and back.
+//!
+//! A value that is too large for a group is written before the transaction that puts it is
+//! sequenced, while nobody waits but who sent it: a command whose values are not in the store
+//! yet is run again when they are, like one that misses values
+//! ([`Engine::fetch`](super::Engine::fetch)). An interactive transaction leaves its large values
+//! in the store in the same way as they come (AFT's write buffer, section 3.3 of the paper), so
+//! it may be larger than memory.
+//!
+//! ```text
+//!   SET k <8 MB+>  --> run: misses a blob --> chunks are written, four at a time
+//!                 \--> run again: the put names the blob, and is sequenced
+//!                                             |
+//!                         its group is acknowledged: named, compaction keeps it
+//!                         refused, aborted, hung up, conflict: let go, and deleted
+//! ```
+//! A crash leaves chunks that no commit names; the next start deletes them.
+
+use super::Engine;
+use super::in_order::InOrder;
+use super::sweep;
+use super::version::{ObjectId, StoredValue};
+use crate::layout::blob::{ValueCrc, decode_chunk, encode_chunk};
+use crate::layout::{BlobName, FormatError, Header, Kind, ObjectName};
+use crate::small_bytes::SmallBytes;
+use crate::storage::StoreError;
+use crate::storage::resilient::Decided;
+use bytes::{Bytes, BytesMut};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Chunks of one value that are under way at a time: what hides a store's latency. Those of a
+/// value to be written are shared with who holds it; those read are held until it is their turn.
+const CHUNKS_IN_FLIGHT: usize = 4;
+
+/// What was let go of is deleted after so long: a create that was given up may arrive late. One
+/// that takes longer leaves a chunk that the next start deletes.
+const DELETE_AFTER: Duration = Duration::from_secs(5);
+
+/// Blobs that nothing names and nobody wants any more.
+pub(super) type LetGo = Arc<Mutex<Vec<BlobName>>>;
+
+/// A value that is in the store, and that no commit names yet. Whoever has it last and has not
+/// committed it lets go of it.
+#[derive(Debug)]
+pub struct Blob {
+    name: BlobName,
+    id: ObjectId,
+    crc: u32,
+    named: AtomicBool,
+    let_go: LetGo,
+}
+
+impl Blob {
+    /// Which it is.
+    pub fn name(&self) -> BlobName {
+        self.name
+    }
+
+    /// Where the value can be read.
+    pub fn place(&self) -> StoredValue {
+        let length = u32::try_from(self.name.length).unwrap_or(u32::MAX);
+        StoredValue { object: self.id, offset: 0, length, crc: self.crc }
+    }
+
+    /// A commit that counts names it: it is compaction's from now on.
+    pub fn keep(&self) {
+        self.named.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Blob {
+    fn drop(&mut self) {
+        if !*self.named.get_mut() {
+            self.let_go.lock().unwrap_or_else(PoisonError::into_inner).push(self.name);
+        }
+    }
+}
+
+impl PartialEq for Blob {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+/// Why a command could not get what it needs of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchFailed {
+    /// A value could not be read.
+    Read(String),
+    /// A large value could not be written: nothing names it, so nothing has happened.
+    Write(String),
+}
+
+impl fmt::Display for FetchFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Read(why) | Self::Write(why)) = self;
+        f.write_str(why)
+    }
+}
+
+impl Engine {
+    /// Writes a large value, which a command may put when this returns.
+    pub(super) async fn write_blob(&self, value: &SmallBytes) -> Result<Arc<Blob>, FetchFailed> {
+        let value = value.to_bytes();
+        let (name, id) = self.with_core(|core| core.begin_blob(value.len() as u64));
+        let let_go = Arc::clone(&self.let_go);
+        let mut blob = Blob { name, id, crc: 0, named: AtomicBool::new(false), let_go };
+        let mut crc = ValueCrc::default();
+        let mut chunks = 0..name.chunks();
+        let mut writing = InOrder::default();
+        loop {
+            while writing.len() < CHUNKS_IN_FLIGHT
+                && let Some(at) = chunks.next()
+            {
+                let (start, length) = name.extent(at);
+                let chunk = value.slice(start as usize..(start + length) as usize);
+                let header = Header::new(Kind::Blob, self.nonce(), name.node, name.number + at);
+                writing.push(self.write_chunk(header, chunk));
+            }
+            match writing.next().await {
+                Some((chunk_crc, length)) => crc.append(chunk_crc?, length),
+                None => break,
+            }
+        }
+        blob.crc = crc.of_value();
+        Ok(Arc::new(blob))
+    }
+
+    /// The checksum of what was written, and its length.
+    async fn write_chunk(
+        &self,
+        mut header: Header,
+        chunk: Bytes,
+    ) -> (Result<u32, FetchFailed>, usize) {
+        let name = ObjectName::Blob(header.node, header.number);
+        let length = chunk.len();
+        header.wall_ms = self.clock.wall_ms();
+        let nonce = header.nonce;
+        let (object, crc) = encode_chunk(header, chunk);
+        let text = name.to_string();
+        let created = self.store.create(&text, object, nonce);
+        let failed = |why: String| Err(FetchFailed::Write(format!("{name}: {why}")));
+        let written = match tokio::time::timeout(self.commit_deadline(), created).await {
+            Ok(Decided::Ours) => Ok(crc),
+            Ok(Decided::Theirs(_)) => failed("was there before".to_owned()),
+            Ok(Decided::Rejected(why) | Decided::Fatal(why)) => failed(why),
+            Err(_) => failed(self.store.last_failure().unwrap_or_else(|| "no answer".to_owned())),
+        };
+        (written, length)
+    }
+
+    /// Reads a value from its blob. `None`: it is gone, the index knows better.
+    pub(super) async fn read_blob(
+        &self,
+        blob: BlobName,
+        place: &StoredValue,
+    ) -> Result<Option<Bytes>, String> {
+        let mut value = BytesMut::with_capacity(place.length as usize);
+        let mut crc = ValueCrc::default();
+        let mut objects = blob.objects();
+        let mut reading = InOrder::default();
+        loop {
+            while reading.len() < CHUNKS_IN_FLIGHT
+                && let Some(name) = objects.next()
+            {
+                reading.push(async move { (name, self.read_chunk(name, place).await) });
+            }
+            let Some((name, read)) = reading.next().await else { break };
+            let object = match read {
+                Err(StoreError::NotFound) if self.is_gone(place) => return Ok(None),
+                read => read.map_err(|error| format!("{name}: {error}"))?,
+            };
+            let chunk = decode_chunk(name, &object);
+            let (chunk, chunk_crc) = chunk.map_err(|error| format!("{name}: {error}"))?;
+            crc.append(chunk_crc, chunk.len());
+            value.extend_from_slice(&chunk);
+        }
+        if value.len() as u64 != blob.length || crc.of_value() != place.crc {
+            let first = ObjectName::Blob(blob.node, blob.number);
+            return Err(format!("{first}: {}", FormatError::Checksum("value")));
+        }
+        Ok(Some(value.freeze()))
+    }
+
+    async fn read_chunk(&self, name: ObjectName, place: &StoredValue) -> Result<Bytes, StoreError> {
+        let text = name.to_string();
+        match self.store.try_read(&text, 0, u64::MAX).await {
+            // It shows late, or was deleted on our way.
+            Err(StoreError::NotFound) if !self.is_gone(place) => {
+                self.store.read(&text, 0, u64::MAX).await
+            }
+            read => read,
+        }
+    }
+
+    fn is_gone(&self, place: &StoredValue) -> bool {
+        self.with_core(|core| core.locate(place).is_none())
+    }
+
+    /// Deletes what was let go of, for ever.
+    pub(super) async fn delete_let_go(&self) -> ! {
+        /// How often it is asked whether there is something.
+        const LOOK_EVERY: Duration = Duration::from_secs(1);
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let some =
+                std::mem::take(&mut *self.let_go.lock().unwrap_or_else(PoisonError::into_inner));
+            if some.is_empty() {
+                continue;
+            }
+            tokio::time::sleep(DELETE_AFTER).await;
+            let names = some.iter().flat_map(BlobName::objects).collect();
+            match sweep::delete(self, names).await {
+                Ok(()) => self.with_core(|core| core.forget_blobs(&some)),
+                Err(error) => {
+                    tracing::warn!(%error, "values that nobody has committed could not be deleted yet");
+                    self.let_go.lock().unwrap_or_else(PoisonError::into_inner).extend(some);
+                }
+            }
+        }
+    }
+}
