@@ -91,6 +91,8 @@ pub struct Transaction<'c> {
     /// The latest expiry it has taken for past.
     saw_expired_ms: u64,
     missing: Vec<Missing>,
+    /// Large values that it has written are in the store.
+    blobs_are_placed: bool,
     bytes_max: usize,
     /// The interactive transaction that it is a part of.
     inside: Option<Box<Inside>>,
@@ -130,6 +132,7 @@ impl<'c> Transaction<'c> {
             saw: 0,
             saw_expired_ms: 0,
             missing: Vec::new(),
+            blobs_are_placed: false,
             bytes_max,
             inside: None,
         }
@@ -243,8 +246,11 @@ impl<'c> Transaction<'c> {
     pub fn count(&mut self, database: u8) -> u64 {
         let database = self.writes.home(database);
         self.note_look();
-        let pinned = self.pinned_count(database);
-        let keys = pinned.unwrap_or_else(|| self.core.live_keys(database, self.snapshot));
+        let inside = self.inside.is_some();
+        let keys = self.pinned_count(database).unwrap_or_else(|| match inside {
+            true => self.core.existing_keys(database),
+            false => self.core.live_keys(database, self.snapshot),
+        });
         let mut count = i64::try_from(keys).unwrap_or(0);
         if self.snapshot.position == Snapshot::TIP {
             // Anyone's pending write may have been counted.
@@ -256,7 +262,10 @@ impl<'c> Transaction<'c> {
         for write in self.writes.writes().iter().filter(|write| write.database == database) {
             let flushed = self.writes.flushed().contains(&database);
             let before = self.core.read(database, write.hash, &write.key, self.snapshot);
-            let was_alive = !flushed && before.is_some_and(|version| version.state.is_alive());
+            let counted = |version: &Version| {
+                version.state.is_alive() && !(inside && version.is_expired(self.snapshot.now_ms))
+            };
+            let was_alive = !flushed && before.is_some_and(counted);
             let alive = !matches!(write.change, Change::Delete);
             count += i64::from(alive) - i64::from(was_alive);
         }
@@ -383,6 +392,17 @@ impl<'c> Transaction<'c> {
         self.core
     }
 
+    /// Whether large values that it has written have to be in the store first; then it has to run
+    /// again, as if it had missed what it read. Asked when all is written: by [`Transaction::finish`],
+    /// or before by who has more to end than the transaction.
+    pub fn misses_blobs(&mut self) -> bool {
+        if !self.blobs_are_placed && !is_too_large(&self.writes, self.bytes_max) {
+            self.missing = self.core.place_blobs(&mut self.writes);
+            self.blobs_are_placed = self.missing.is_empty();
+        }
+        !self.missing.is_empty()
+    }
+
     /// Commits, if there is anything to commit. It is over then.
     #[inline]
     pub fn finish(&mut self, meta: &Commit<'_>) -> Finished {
@@ -398,9 +418,8 @@ impl<'c> Transaction<'c> {
         if is_too_large(&self.writes, self.bytes_max) {
             return Finished::TooLarge;
         }
-        let missing = self.core.place_blobs(&mut self.writes);
-        if !missing.is_empty() {
-            return Finished::Fetch(missing);
+        if self.misses_blobs() {
+            return Finished::Fetch(std::mem::take(&mut self.missing));
         }
         if self.writes.bytes() > self.core.transaction_bytes_max() {
             return Finished::TooLarge;

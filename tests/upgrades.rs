@@ -7,6 +7,7 @@
 //! | `issue-4-format-3` | the first with bases                            | 3      |
 //! | `issue-6-format-3` | 4c371e4, the last before what committed is kept | 3      |
 //! | `issue-4-format-4` | 4c44eab, with requests that have committed      | 4      |
+//! | `issue-5-format-6` | the first with blobs                            | 6      |
 //!
 //! `tests/upgrades/make` has made them and makes the next.
 

@@ -128,7 +128,7 @@ fn run_queue(context: &mut Context<'_, '_>, multi: &Multi) -> CommandResult {
         }
     }
     context.in_exec = false;
-    if missing {
+    if missing || context.transaction.misses_blobs() {
         return Err(Stop::Fetch);
     }
     inside.end(context, multi);

@@ -142,12 +142,12 @@ impl Transaction<'_> {
         let Some(mut inside) = self.inside.take() else {
             return answer(self.core, 0, 0);
         };
+        if self.missing.is_empty() {
+            self.misses_blobs();
+        }
         let open = &mut inside.open;
         open.writes = std::mem::take(&mut self.writes);
         let too_large = is_too_large(&open.writes, self.bytes_max);
-        if self.missing.is_empty() && !too_large {
-            self.missing = self.core.place_blobs(&mut open.writes);
-        }
         let all_bytes = self.core.interactive().registry.bytes() + open.bytes();
         let too_many = all_bytes > inside.all_bytes_max && all_bytes > inside.bytes;
         let answered = answer(self.core, self.saw, self.saw_expired_ms);

@@ -37,7 +37,7 @@ fn help_tells_of_each_setting_its_unit_default_range_reason_and_variable() {
         "--commit-deadline-ms <MS>",
         "[CONFIG SET aft-commit-deadline-ms]",
         "--idle-timeout-s <S>",
-        "[default: 4mb] [4kb to 1gb] [env: AFT_GROUP_BYTES_MAX] --groups-in-flight-max",
+        "[default: 4mb] [4kb to 1gb] [env: AFT_GROUP_BYTES_MAX] --blob-bytes-min",
         "--config <FILE>",
         "[env: AFT_CONFIG]",
         "--print-config",

@@ -28,6 +28,9 @@ pub(crate) struct Node {
     pub(crate) damages: Vec<String>,
 }
 
+/// Values from this size on are in blobs.
+pub(crate) const BLOB_BYTES_MIN: usize = 400;
+
 /// Whether time is virtual: it can't be where a store has threads of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Time {
@@ -57,7 +60,14 @@ impl Node {
             // How often it would be due depends on how fast the disk is.
             Time::Real => EngineOptions::default().compaction,
         };
-        let options = EngineOptions { compaction, cache_bytes: 0, ..EngineOptions::default() };
+        let options = EngineOptions {
+            compaction,
+            cache_bytes: 0,
+            blob_bytes_min: BLOB_BYTES_MIN,
+            // Some are in several pieces.
+            blob_chunk_bytes: BLOB_BYTES_MIN as u32,
+            ..EngineOptions::default()
+        };
         let opened = Engine::open(store, Arc::clone(&clock), options, &mut rng);
         let (engine, recovered) = runtime.block_on(opened)?;
         let running = Arc::clone(&engine);

@@ -1,7 +1,7 @@
 //! Damage to single objects, in a store in memory.
 
 use crate::node::{Kept, Node, Time};
-use crate::world::{fill, get, keys_in, verify};
+use crate::world::{fill, get, keys_in, keys_of, verify};
 use aft::layout::{Header, Kind};
 use aft::resp::Reply;
 use aft::storage::Store;
@@ -90,7 +90,7 @@ fn damage_is_named_and_costs_what_it_hit() {
         undamaged.keys,
         history.keys().filter(|k| history.newest(k).is_some()).count() as u64
     );
-    for kind in [Kind::Node, Kind::Group, Kind::Seal, Kind::Base] {
+    for kind in [Kind::Node, Kind::Group, Kind::Seal, Kind::Base, Kind::Blob] {
         assert!(objects.values().any(|o| Header::decode(o).unwrap().kind == kind), "no {kind:?}");
     }
     // Older entries of starts go by themselves.
@@ -109,7 +109,7 @@ fn damage_is_named_and_costs_what_it_hit() {
             assert!(named, "{damage:?}: {:?}", found.faults);
         }
         assert_eq!(damaged.objects(), before, "{damage:?}: verify has changed something");
-        let touched = damage.names().into_iter().flat_map(|name| keys_in(&objects[name])).collect();
+        let touched = damage.names().into_iter().flat_map(|name| keys_of(&objects, name)).collect();
         check_start(&damage, damaged, &history, &touched);
     }
 }

@@ -1,11 +1,12 @@
 //! What is written before the damage, and what may be read after it.
 
-use crate::node::{Node, Time};
+use crate::node::{BLOB_BYTES_MIN, Node, Time};
 use aft::inspect::{self, Depth, Inspection};
 use aft::layout::group::checked_directory;
-use aft::layout::{Header, Write};
+use aft::layout::{Header, Kind, Place, Write};
 use aft::resp::Reply;
 use aft::storage::Store;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -38,8 +39,9 @@ impl History {
 }
 
 fn value(key: usize, round: usize) -> String {
-    // Every other one is too large for a directory.
-    format!("{key}.{round}.{}", "x".repeat(if key.is_multiple_of(2) { 8 } else { 200 }))
+    // For a directory, too large for one, and for a group, too.
+    let bytes = [8, 200, BLOB_BYTES_MIN * 3 / 2][key % 3];
+    format!("{key}.{round}.{}", "x".repeat(bytes))
 }
 
 /// Three lives: one that compacts, one with what it left, one on top of both.
@@ -81,17 +83,39 @@ pub(crate) fn verify(store: &dyn Store) -> Inspection {
 
 /// Keys that an object says anything of.
 pub(crate) fn keys_in(object: &[u8]) -> BTreeSet<String> {
-    let header = Header::decode(object).unwrap();
-    let mut directory = checked_directory(&header, object).unwrap();
     let mut keys = BTreeSet::new();
-    while let Some(commit) = directory.next_commit().unwrap() {
-        for write in commit.writes {
-            if let Write::Put { key, .. } | Write::Delete { key, .. } | Write::Meta { key, .. } =
-                write
+    for_each_write(object, |write| {
+        if let Write::Put { key, .. } | Write::Delete { key, .. } | Write::Meta { key, .. } = write
+        {
+            keys.insert(String::from_utf8(key.to_vec()).unwrap());
+        }
+    });
+    keys
+}
+
+/// Keys that lose something with an object: those it says anything of, or whose value it has a
+/// piece of.
+pub(crate) fn keys_of(objects: &BTreeMap<String, Bytes>, name: &str) -> BTreeSet<String> {
+    let mut keys = keys_in(&objects[name]);
+    for object in objects.values() {
+        for_each_write(object, |write| {
+            if let Write::Put { key, place: Place::Blob { blob, .. }, .. } = write
+                && blob.objects().any(|piece| piece.to_string() == name)
             {
                 keys.insert(String::from_utf8(key.to_vec()).unwrap());
             }
-        }
+        });
     }
     keys
+}
+
+fn for_each_write(object: &[u8], mut with: impl FnMut(Write<'_>)) {
+    let header = Header::decode(object).unwrap();
+    if header.kind == Kind::Blob {
+        return;
+    }
+    let mut directory = checked_directory(&header, object).unwrap();
+    while let Some(commit) = directory.next_commit().unwrap() {
+        commit.writes.into_iter().for_each(&mut with);
+    }
 }

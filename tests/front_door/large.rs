@@ -10,9 +10,8 @@ use crate::common::server::{Options, Server};
 use crate::common::temp_dir::TempDir;
 use crate::common::wait;
 
-/// In a Redis a value is part of one string, which has 512 MB at most; and there it is copied
-/// more often, so it is of a size at which that is within the same bounds. What stands in for S3 is
-/// slow.
+/// What stands in for S3 and DynamoDB is slow, and a Redis copies a value more often: there it is of a
+/// size at which that is within the same bounds.
 fn bytes() -> usize {
     match Kind::from_env() {
         Kind::Embedded => 512 << 20,

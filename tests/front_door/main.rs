@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod blobs;
 mod commands;
 mod connect;
 mod crowd;

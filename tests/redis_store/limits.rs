@@ -11,32 +11,40 @@ fn too_large() -> Reply {
 }
 
 #[test]
-fn a_transaction_has_to_fit_into_one_string() {
+fn a_transaction_that_is_larger_than_a_string_is_in_several() {
     let dir = TempDir::named("limits");
     let backing = Backing::redis(dir.path(), &["--proto-max-bulk-len", "16mb"]);
     let mut server = Server::start(&Options::on(&backing));
     let mut client = server.client();
     let [large, more] = ["x", "y"].map(|letter| letter.repeat(9_000_000));
     assert_eq!(client.run(&["SET", "a", &large]), Reply::ok());
-    assert_eq!(client.run(&["APPEND", "a", &more]), too_large());
-    assert_eq!(client.run(&["SET", "b", &"z".repeat(16 << 20)]), too_large());
-    assert_eq!(client.cmd("MULTI"), Reply::ok());
-    for key in ["b", "c"] {
-        assert_eq!(client.run(&["SET", key, &more]), Reply::queued());
-    }
-    assert_eq!(client.cmd("EXEC"), too_large());
-    // Each for itself is not too large.
-    client.queue(&["SET", "d", &more]);
-    client.queue(&["SET", "e", &large]);
-    client.flush().expect("an open connection");
-    assert_eq!(client.read().expect("a reply"), Reply::ok());
-    assert_eq!(client.read().expect("a reply"), Reply::ok());
+    assert_eq!(client.run(&["APPEND", "a", &more]), Reply::Int(18_000_000));
+    assert_eq!(client.run(&["SET", "b", &"z".repeat(16 << 20)]), Reply::ok());
+    // Many values that are not large by themselves.
+    let mut exec = |key: &str, values: usize, value: &str| {
+        assert_eq!(client.cmd("MULTI"), Reply::ok());
+        for number in 0..values {
+            client.queue(&["SET", &format!("{key}:{number}"), value]);
+        }
+        client.flush().expect("an open connection");
+        for _ in 0..values {
+            assert_eq!(client.read().expect("a reply"), Reply::queued());
+        }
+        client.cmd("EXEC")
+    };
+    let [some, little] = [5_000, 4_000].map(|bytes| "v".repeat(bytes));
+    assert!(matches!(exec("some", 4_000, &some), Reply::Array(_)));
+    // What has to be in one object is too large.
+    assert_eq!(exec("little", 4_500, &little), too_large());
 
     server.kill_9();
     server.restart();
     let mut client = server.client();
-    assert_eq!(client.cmd("EXISTS b c"), Reply::Int(0));
-    for (key, value) in [("a", &large), ("d", &more), ("e", &large)] {
+    for (key, value) in [("a", &[large, more].concat()), ("b", &"z".repeat(16 << 20))] {
         assert_eq!(client.run(&["GET", key]), Reply::bulk(value));
     }
+    assert_eq!(client.cmd("GET some:0"), Reply::bulk(&some));
+    assert_eq!(client.cmd("GET some:3999"), Reply::bulk(&some));
+    assert_eq!(client.cmd("EXISTS little:0 little:4499"), Reply::Int(0));
+    assert_eq!(client.cmd("DBSIZE"), Reply::Int(4_002));
 }

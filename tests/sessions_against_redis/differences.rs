@@ -80,7 +80,7 @@ pub(crate) const ELSEWHERE: &[(&str, &[&str])] = &[
     ("common/owners.rs", &["| reads, when a shared store"]),
     ("simulation/main.rs", &["| writes | answered", "| MULTI … EXEC |"]),
     ("start_stop.rs", &["| writes, when"]),
-    ("redis_store/limits.rs", &["| SET, APPEND and others of nearly"]),
+    ("redis_store/limits.rs", &["| an EXEC of very many small"]),
     ("refused_reads.rs", &["| reads, of a value the store", "| reads, of a key", "| reads, of a value that is lost"]),
     ("scripts/aft/basics.txt", &["| AFT.BEGIN and other"]),
     ("scripts/aft/bound.txt", &["| CLIENT SETNAME, HELLO, AUTH |"]),

@@ -7,12 +7,11 @@ use crate::inside::{ROOM, USER, Waits, Work, attempt_of, gate_of, id_of, number_
 use crate::store::Mutant;
 use aft::engine::core::Core;
 use aft::engine::core::interactive::Unusable;
-use aft::engine::gate::{self, Gate};
+use aft::engine::gate;
 use aft::engine::interactive::Outcome as Kept;
 use aft::layout::Commit;
 use aft::transaction::{NotCommitted, Transaction, View};
 use rand::RngExt;
-use std::sync::Arc;
 
 /// What COMMIT has come to, before it is told.
 enum Ended {

@@ -1,8 +1,10 @@
 //! Counting what is alive.
 
-use super::super::index::Entry;
-use super::super::version::{State, Version};
+use super::super::index::{Entry, EntryId};
+use super::super::version::{Snapshot, State, Version};
+use super::Core;
 use crate::layout::RECORD_BYTES;
+use std::collections::BTreeSet;
 use std::ops::{AddAssign, Neg, SubAssign};
 
 /// So many keys, and what they would take in a base.
@@ -50,5 +52,56 @@ impl Neg for Census {
 
     fn neg(self) -> Self {
         Self { keys: -self.keys, bytes: -self.bytes }
+    }
+}
+
+impl Core {
+    /// How many keys a database has; expired ones count until they are reaped.
+    pub fn live_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
+        let keys = self.database(database, snapshot).map_or(0, |db| {
+            // Without a log everything is visible at once, and only the tip is counted.
+            if snapshot.position == Snapshot::TIP || !self.options.logged {
+                db.live_tip.keys
+            } else {
+                db.live_visible.keys
+            }
+        });
+        u64::try_from(keys).unwrap_or(0)
+    }
+
+    /// How many keys of a database exist in what is acknowledged: expired ones don't count, whether
+    /// or not they were reaped, so that it stays right when they are.
+    pub fn existing_keys(&self, database: u8) -> u64 {
+        let visible = self.visible();
+        let Some((slot, db)) =
+            self.slot(database, visible).and_then(|slot| Some((slot, self.in_slot(slot)?)))
+        else {
+            return 0;
+        };
+        let due = db.expiries.range(..=(visible.now_ms, EntryId::MAX)).map(|&(_, id)| id);
+        // The tip may know of another expiry, or of none.
+        let pending = self.cut.iter().chain([&self.open]).flat_map(|group| &group.touched);
+        let pending = pending.filter(|(of, _)| *of == slot).map(|&(_, id)| id);
+        let looked_at: BTreeSet<EntryId> = due.chain(pending).collect();
+        let is_expired = |id: &EntryId| {
+            let version = db.index.get(*id).and_then(|entry| entry.visible(&db.flushes, visible));
+            version.is_some_and(|v| v.state.is_alive() && v.is_expired(visible.now_ms))
+        };
+        let expired = looked_at.iter().filter(|id| is_expired(id)).count() as u64;
+        self.live_keys(database, visible).saturating_sub(expired)
+    }
+
+    /// How long keys that expire have to live on average, in milliseconds; 0 if there are none.
+    pub fn mean_ttl_ms(&self, database: u8, snapshot: Snapshot) -> u64 {
+        let mean = self
+            .database(database, snapshot)
+            .and_then(|db| db.expiries_sum_ms.checked_div(db.expiries.len() as u128));
+        let mean = mean.map_or(0, |mean| u64::try_from(mean).unwrap_or(u64::MAX));
+        mean.saturating_sub(self.now.ms())
+    }
+
+    /// How many keys of a database have an expiry, once all that is on its way has arrived.
+    pub fn expiring_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
+        self.database(database, snapshot).map_or(0, |db| db.expiries.len() as u64)
     }
 }

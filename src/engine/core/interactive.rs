@@ -213,8 +213,7 @@ impl Core {
 
     /// A snapshot for an open transaction.
     pub fn pin_interactive(&mut self) -> Pinned {
-        let visible = self.visible();
-        let count = |database| (database, self.live_keys(database, visible));
+        let count = |database| (database, self.existing_keys(database));
         let keys = (0..self.databases()).map(count).filter(|(_, keys)| *keys > 0).collect();
         Pinned { pin: self.hold(), keys }
     }

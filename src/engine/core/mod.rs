@@ -546,33 +546,6 @@ impl Core {
         Some((newest, burier.map_or(newest.commit, |flush| flush.commit), alive))
     }
 
-    /// How many keys a database has; expired ones count until they are reaped.
-    pub fn live_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
-        let keys = self.database(database, snapshot).map_or(0, |db| {
-            // Without a log everything is visible at once, and only the tip is counted.
-            if snapshot.position == Snapshot::TIP || !self.options.logged {
-                db.live_tip.keys
-            } else {
-                db.live_visible.keys
-            }
-        });
-        u64::try_from(keys).unwrap_or(0)
-    }
-
-    /// How long keys that expire have to live on average, in milliseconds; 0 if there are none.
-    pub fn mean_ttl_ms(&self, database: u8, snapshot: Snapshot) -> u64 {
-        let mean = self
-            .database(database, snapshot)
-            .and_then(|db| db.expiries_sum_ms.checked_div(db.expiries.len() as u128));
-        let mean = mean.map_or(0, |mean| u64::try_from(mean).unwrap_or(u64::MAX));
-        mean.saturating_sub(self.now.ms())
-    }
-
-    /// How many keys of a database have an expiry, once all that is on its way has arrived.
-    pub fn expiring_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
-        self.database(database, snapshot).map_or(0, |db| db.expiries.len() as u64)
-    }
-
     /// The gate of the group at `position`, if its fate isn't known.
     pub fn gate(&self, position: Position) -> Option<Arc<Gate>> {
         if position <= self.acked {

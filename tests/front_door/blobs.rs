@@ -1,0 +1,204 @@
+//! Values too large for a group: in objects of their own, on every store, until nobody needs them.
+
+use std::process::Command;
+
+use crate::common::client::Client;
+use crate::common::resp::Reply;
+use crate::common::server::{Options, Server};
+use crate::common::temp_dir::TempDir;
+use crate::common::wait;
+
+/// More than one piece, the last of them not a whole one.
+const BYTES: usize = (8 << 20) + (1 << 20) + 1;
+
+/// The smallest value that is one here.
+const SMALL_BLOB: usize = 64 << 10;
+
+fn options(dir: &TempDir, more: &[&str]) -> Options {
+    let mut options = Options::durable(dir.path());
+    let settings = Options::RESTLESS.iter().chain(&["--blob-bytes-min", "64kb"]).chain(more);
+    options.extra = settings.map(|word| (*word).to_owned()).collect();
+    options
+}
+
+/// Bytes that no two places have in common, and no two seeds.
+fn value(seed: u8, bytes: usize) -> Vec<u8> {
+    let word = |at: u64| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ u64::from(seed)).to_le_bytes();
+    let mut value: Vec<u8> = (0..bytes as u64 / 8 + 1).flat_map(word).collect();
+    value.truncate(bytes);
+    value
+}
+
+fn set(client: &mut Client, key: &str, value: &[u8]) {
+    assert_eq!(client.run(&[b"SET", key.as_bytes(), value]), Reply::ok());
+}
+
+fn is(client: &mut Client, key: &str, wanted: &[u8]) {
+    let found = client.run(&["GET", key]);
+    assert!(found == Reply::bulk(wanted), "{key} is another value");
+}
+
+fn blobs(client: &mut Client) -> u64 {
+    let text = client.run(&["INFO", "aft"]).text().expect("INFO");
+    let value = text.lines().find_map(|line| line.strip_prefix("blobs:"));
+    value.expect("the field").trim().parse().expect("a number")
+}
+
+fn blobs_become(client: &mut Client, wanted: u64) {
+    let what = format!("{wanted} blobs");
+    wait::until(&what, wait::PATIENCE, || Some(blobs(client)).filter(|found| *found == wanted));
+}
+
+/// What `aft store COMMAND` says of the store that no server has now, as JSON.
+fn examine(command: &str, server: &Server) -> serde_json::Value {
+    let store = server.options().store();
+    let words = ["store", command, "--store", &store, "--json"];
+    let output = Command::new(env!("CARGO_BIN_EXE_aft")).args(words).output().expect("aft");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// Pieces of blobs that nothing names. A base that was replaced in the last moment may be there.
+fn left_over(found: &serde_json::Value) -> Vec<&str> {
+    let names =
+        found["leftovers"].as_array().expect("names").iter().filter_map(|name| name.as_str());
+    names.filter(|name| name.starts_with("blob/")).collect()
+}
+
+#[test]
+fn a_large_value_is_kept_for_as_long_as_it_is_needed() {
+    let dir = TempDir::named("blobs");
+    let mut server = Server::start(&options(&dir, &["--cache-bytes", "1mb"]));
+    let mut client = server.client();
+    let mut wanted = value(1, BYTES);
+    set(&mut client, "big", &wanted);
+    is(&mut client, "big", &wanted);
+    assert_eq!(client.cmd("GETRANGE big 8388600 8388615"), Reply::bulk(&wanted[8388600..8388616]));
+    // A value that a command computes, and that only changes when it expires.
+    assert_eq!(client.cmd("APPEND big end"), Reply::Int(BYTES as i64 + 3));
+    wanted.extend(b"end");
+    assert_eq!(client.cmd("EXPIRE big 100000"), Reply::Int(1));
+    assert_eq!(client.cmd("COPY big other"), Reply::Int(1));
+    blobs_become(&mut client, 2);
+    for round in 0..20 {
+        // Compaction goes through everything, and leaves them where they are.
+        assert_eq!(client.cmd(&format!("SET small {round}")), Reply::ok());
+    }
+    server.kill_9();
+    server.restart();
+    let mut client = server.client();
+    is(&mut client, "big", &wanted);
+    is(&mut client, "other", &wanted);
+    assert_eq!(client.cmd("DEL other"), Reply::Int(1));
+    blobs_become(&mut client, 1);
+    set(&mut client, "big", b"now it is small");
+    blobs_become(&mut client, 0);
+    server.terminate();
+    let found = examine("verify", &server);
+    assert_eq!(found["faults"], serde_json::json!([]), "{found}");
+    assert_eq!(left_over(&found), [""; 0]);
+}
+
+#[test]
+fn a_transaction_with_large_values_is_whole_or_not_there() {
+    let dir = TempDir::named("blobs-exec");
+    let mut server = Server::start(&options(&dir, &[]));
+    let mut client = server.client();
+    let of = |round: u8| [value(round, BYTES), value(round ^ 0xff, SMALL_BLOB)];
+    for round in 0..3 {
+        let [large, less] = of(round);
+        assert_eq!(client.cmd("MULTI"), Reply::ok());
+        for (key, value) in [("large", &large), ("less", &less)] {
+            assert_eq!(client.run(&[b"SET", key.as_bytes(), value]), Reply::queued());
+        }
+        assert_eq!(client.cmd(&format!("SET round {round}")), Reply::queued());
+        client.queue(&["EXEC"]);
+        client.flush().expect("an open connection");
+        if round < 2 {
+            let reply = client.read().expect("a reply");
+            assert_eq!(reply.items().len(), 3, "{reply:?}");
+        }
+        // The last one is killed on its way, wherever that is.
+    }
+    server.kill_9();
+    server.restart();
+    let mut client = server.client();
+    let round = client.cmd("GET round").text().expect("a round").parse().expect("its number");
+    assert!(round == 1 || round == 2, "what was answered is there: {round}");
+    let [large, less] = of(round);
+    is(&mut client, "large", &large);
+    is(&mut client, "less", &less);
+    // What the last one had brought, named or not, is named or gone.
+    blobs_become(&mut client, 2);
+}
+
+/// AFT's write buffer: what an open transaction writes may be more than memory allows it.
+#[test]
+fn an_open_transaction_leaves_large_writes_in_the_store() {
+    const KEYS: u8 = 24;
+    const VALUE_BYTES: usize = 256 << 10;
+    let dir = TempDir::named("blobs-inside");
+    let less_than_that = ["--transactions-bytes-max", "1mb", "--cache-bytes", "1mb"];
+    let mut server = Server::start(&options(&dir, &less_than_that));
+    let mut client = server.client();
+    let begin = |client: &mut Client| {
+        let reply = client.cmd("AFT.BEGIN");
+        assert!(!reply.is_error(), "{reply:?}");
+    };
+    let fill = |client: &mut Client, round: u8| {
+        for key in 0..KEYS {
+            set(client, &format!("key:{key}"), &value(round + key, VALUE_BYTES));
+        }
+        // Own writes are read back from there.
+        is(client, "key:0", &value(round, VALUE_BYTES));
+    };
+    let mut outside = server.client();
+    begin(&mut client);
+    fill(&mut client, 0);
+    assert_eq!(outside.cmd("EXISTS key:0"), Reply::Int(0));
+    blobs_become(&mut outside, KEYS.into());
+    assert_eq!(client.cmd("AFT.ABORT"), Reply::ok());
+    blobs_become(&mut outside, 0);
+
+    begin(&mut client);
+    fill(&mut client, 100);
+    assert_eq!(client.cmd("DEL key:1"), Reply::Int(1));
+    assert!(!client.cmd("AFT.COMMIT").is_error());
+    for key in (0..KEYS).filter(|key| *key != 1) {
+        is(&mut outside, &format!("key:{key}"), &value(100 + key, VALUE_BYTES));
+    }
+    blobs_become(&mut outside, u64::from(KEYS) - 1);
+
+    // A crash leaves what nothing names; the next start deletes it.
+    begin(&mut client);
+    fill(&mut client, 200);
+    server.kill_9();
+    server.restart();
+    let mut client = server.client();
+    is(&mut client, "key:0", &value(100, VALUE_BYTES));
+    blobs_become(&mut client, u64::from(KEYS) - 1);
+    server.terminate();
+    assert_eq!(examine("stats", &server)["blobs"], u64::from(KEYS) - 1);
+    assert_eq!(left_over(&examine("verify", &server)), [""; 0]);
+}
+
+/// Somebody hangs up in the middle: what he had brought is let go of.
+#[test]
+fn what_nobody_commits_is_deleted() {
+    let dir = TempDir::named("blobs-hangup");
+    let server = Server::start(&options(&dir, &[]));
+    let mut client = server.client();
+    assert_eq!(client.cmd("MULTI"), Reply::ok());
+    let large = value(9, SMALL_BLOB);
+    assert_eq!(client.run(&[b"SET", b"k".as_slice(), &large]), Reply::queued());
+    assert_eq!(client.cmd("DISCARD"), Reply::ok());
+    let mut inside = server.client();
+    let reply = inside.cmd("AFT.BEGIN TIMEOUT 1000");
+    assert!(!reply.is_error(), "{reply:?}");
+    set(&mut inside, "k", &large);
+    assert_eq!(blobs(&mut client), 1);
+    drop(inside);
+    // Nobody uses the transaction any more.
+    blobs_become(&mut client, 0);
+    assert!(client.cmd("GET k").is_nil());
+}
