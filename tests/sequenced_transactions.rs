@@ -22,6 +22,7 @@ fn core(snapshot_timeout: Duration) -> Core {
     let mut core = Core::new(CoreOptions {
         blob_bytes_min: 1 << 20,
         blob_chunk_bytes: 1 << 20,
+        blobs_move: false,
         object_bytes_max: u64::MAX,
         databases: 1,
         group_bytes_max: BYTES_MAX,

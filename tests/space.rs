@@ -43,6 +43,27 @@ fn info(client: &mut Client, field: &str) -> u64 {
     value.expect("the field").trim().parse().expect("a number")
 }
 
+/// What is alive for long and large doesn't hold back the space of what came after it.
+#[test]
+fn a_large_value_that_stays_holds_nothing_back() {
+    const STAYS: usize = 12 << 20;
+    const GOES: usize = 5 << 20;
+    const ROUNDS: usize = 24;
+    let dir = TempDir::named("stays");
+    let server = Server::start(&Options::in_directory(dir.path()));
+    let mut client = server.client();
+    assert_eq!(client.run(&["SET", "stays", &"s".repeat(STAYS)]), Reply::ok());
+    for round in 0..ROUNDS {
+        let value = format!("{round:02}").repeat(GOES / 2);
+        assert_eq!(client.run(&["SET", "goes", &value]), Reply::ok());
+    }
+    let live = (STAYS + GOES) as u64;
+    let small = || Some(disk_bytes(dir.path())).filter(|bytes| *bytes <= live * 3);
+    wait::until("space comes back", PATIENCE, small);
+    let stays = client.run(&["GET", "stays"]);
+    assert!(stays == Reply::bulk("s".repeat(STAYS)), "another value");
+}
+
 /// With the settings that a user starts with: their files are made for larger stores.
 #[test]
 fn a_small_store_is_small_on_the_disk_by_default() {

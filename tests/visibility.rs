@@ -207,6 +207,7 @@ impl World {
             group_bytes_max,
             blob_bytes_min: usize::MAX,
             blob_chunk_bytes: u32::MAX,
+            blobs_move: false,
             logged,
             hash_seed: 7,
             cache_bytes: 0,

@@ -152,6 +152,49 @@ impl Engine {
         (written, length)
     }
 
+    /// Writes the value of a blob once more, piece by piece. `None`: not all of it can be trusted,
+    /// and it is better left where it is, for whoever reads it to be told.
+    pub(super) async fn copy_blob(&self, old: &BlobName) -> Result<Option<Arc<Blob>>, String> {
+        let (name, id) = self.with_core(|core| core.begin_blob_like(old.length, old.chunk_bytes));
+        let let_go = Arc::clone(&self.let_go);
+        let mut blob = Blob { name, id, crc: 0, named: AtomicBool::new(false), let_go };
+        let mut crc = ValueCrc::default();
+        let mut chunks = old.objects().zip(name.number..);
+        let mut copying = InOrder::default();
+        loop {
+            while copying.len() < CHUNKS_IN_FLIGHT
+                && let Some((from, number)) = chunks.next()
+            {
+                let header = Header::new(Kind::Blob, self.nonce(), name.node, number);
+                copying.push(self.copy_chunk(from, header));
+            }
+            match copying.next().await {
+                Some(Ok(Some((chunk_crc, length)))) => crc.append(chunk_crc, length),
+                Some(Ok(None)) => return Ok(None),
+                Some(Err(why)) => return Err(why),
+                None => break,
+            }
+        }
+        blob.crc = crc.of_value();
+        Ok(Some(Arc::new(blob)))
+    }
+
+    async fn copy_chunk(
+        &self,
+        from: ObjectName,
+        header: Header,
+    ) -> Result<Option<(u32, usize)>, String> {
+        let read = self.store.read(&from.to_string(), 0, u64::MAX).await;
+        let object = match read {
+            Err(StoreError::NotFound) => return Ok(None),
+            read => read.map_err(|error| format!("{from}: {error}"))?,
+        };
+        let Ok((chunk, _)) = decode_chunk(from, &object) else { return Ok(None) };
+        let (written, length) = self.write_chunk(header, chunk).await;
+        let crc = written.map_err(|failed| failed.to_string())?;
+        Ok(Some((crc, length)))
+    }
+
     /// Reads a value from its blob. `None`: it is gone, the index knows better.
     pub(super) async fn read_blob(
         &self,

@@ -19,7 +19,8 @@
 //! before has been told of: the words of a group are those of the base that its header names.
 //!
 //! Large values in blobs stay where they are: the base names those that are alive, the others go
-//! with the objects that named them.
+//! with the objects that named them. Where the store gives space back oldest first they are moved, too.
+//! They are in the store before the base that names them.
 //!
 //! Why nothing comes back, see [`ledger`](super::core::ledger).
 
@@ -35,7 +36,7 @@ use super::sweep::DELETE_NAMES_MAX;
 use super::version::{Position, StoredValue};
 use crate::layout::{BlobName, FormatError, Header, Kind, ObjectName, Write};
 use crate::storage::resilient::Decided;
-use collect::{Collection, Moved, collect};
+use collect::{Collection, Moved, MovedTo, collect};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -384,12 +385,25 @@ async fn write_base(
 /// Steps 3 and 4, up to the group that tells of it.
 async fn publish(engine: &Engine, written: Written) -> Replaced {
     let Written { plan, controls, bytes, values_offset, moved, dead_blobs, blob_bytes } = written;
-    let object = engine.with_core(|core| core.add_base(&plan, bytes, values_offset));
+    let object = engine.with_core(|core| {
+        for Moved { to, .. } in &moved {
+            if let MovedTo::Blob(blob) = to {
+                core.name_blobs(std::slice::from_ref(blob));
+            }
+        }
+        core.add_base(&plan, bytes, blob_bytes, values_offset)
+    });
     for part in moved.chunks(SLICE_WRITES) {
         engine.with_core(|core| {
-            for Moved { slot, key, put, offset, length, crc } in part {
-                let (offset, length, crc) = (*offset as u32, *length as u32, *crc);
-                core.relocate(*slot, key, *put, StoredValue { object, offset, length, crc });
+            for Moved { slot, key, put, to } in part {
+                let place = match to {
+                    MovedTo::Base { offset, length, crc } => {
+                        let (offset, length, crc) = (*offset as u32, *length as u32, *crc);
+                        StoredValue { object, offset, length, crc }
+                    }
+                    MovedTo::Blob(blob) => blob.place(),
+                };
+                core.relocate(*slot, key, *put, place);
             }
         });
         tokio::task::yield_now().await;

@@ -238,6 +238,7 @@ impl Engine {
             group_bytes_max: options.group_bytes_max,
             blob_bytes_min: options.blob_bytes_min,
             blob_chunk_bytes: options.blob_chunk_bytes,
+            blobs_move: store.limits().frees_in_order,
             object_bytes_max: store.limits().object_bytes_max,
             logged,
             hash_seed: rng.random(),

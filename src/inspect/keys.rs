@@ -86,9 +86,9 @@ impl Keys {
     /// to be, in bytes.
     pub(super) fn blob_of(&self, name: ObjectName) -> Option<(&BadValue, u64)> {
         let ObjectName::Blob(node, number) = name else { return None };
-        let (_, (blob, value)) = self.blobs.range(..=(node, number)).next_back()?;
+        let (_, (blob, value)) = self.blobs.range((node, 0)..=(node, number)).next_back()?;
         let at = number - blob.number;
-        (blob.node == node && at < blob.chunks()).then(|| (value, blob.extent(at).1))
+        (at < blob.chunks()).then(|| (value, blob.extent(at).1))
     }
 
     /// How many blobs are named.
@@ -206,16 +206,16 @@ impl Keys {
         format!("{number}:{}", key.escape_ascii())
     }
 
-    /// Pieces that are missing of values that are read. What is dead may be half gone.
+    /// Pieces that are missing of values, and whether anybody reads those.
     fn find_missing(&self, now_ms: u64, survey: &Survey, found: &mut Inspection) {
         for (blob, value) in self.blobs.values() {
             let hash = hash(value.slot, &value.key);
-            if !self.is_read(hash, now_ms, |newest| newest.put == value.put) {
-                continue;
-            }
+            let is_read = self.is_read(hash, now_ms, |newest| newest.put == value.put);
             for name in blob.objects().filter(|name| !survey.has_blob(*name)) {
                 let mut fault = Fault::new(name, FormatError::Missing, IN_BLOB);
-                affect(&mut fault, self.shown(value.slot, &value.key));
+                if is_read {
+                    affect(&mut fault, self.shown(value.slot, &value.key));
+                }
                 found.faults.push(fault);
             }
         }

@@ -32,6 +32,7 @@ impl Store for MemoryStore {
             group_bytes_useful: 1 << 20,
             creates_in_flight: 4,
             read_gap_bytes: 0,
+            frees_in_order: false,
             survives_process: false,
         }
     }

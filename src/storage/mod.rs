@@ -63,6 +63,9 @@ pub struct Limits {
     pub creates_in_flight: usize,
     /// To read so many bytes more costs about as much as another read.
     pub read_gap_bytes: u64,
+    /// Space comes back oldest first: what lives on among old objects holds back that of all
+    /// behind it, so it has to be moved, however large it is.
+    pub frees_in_order: bool,
     /// Whether what it holds outlives this process. If not, the engine doesn't write
     /// its log there at all: nobody could ever read it.
     pub survives_process: bool,

@@ -90,15 +90,24 @@ fn verify_and_stats_say_what_is_there_and_what_is_wrong() {
 
     // A large value loses a byte: its key is named.
     let segment = directory.path().join("segment-1");
-    let mut contents = fs::read(&segment).unwrap();
-    let value = contents.windows(13).rposition(|bytes| bytes == b"11.10.xxxxxxx").unwrap();
-    contents[value + 50] ^= 1;
-    fs::write(&segment, contents).unwrap();
+    let contents = fs::read(&segment).unwrap();
+    let lose_a_byte = |of: &[u8]| {
+        let mut contents = contents.clone();
+        let value = contents.windows(of.len()).rposition(|bytes| bytes == of).unwrap();
+        contents[value + 50] ^= 1;
+        fs::write(&segment, contents).unwrap();
+    };
+    lose_a_byte(b"10.3.xxxxxxxx");
     let verified = aft(&["verify"], directory.path());
     assert_eq!(verified.status.code(), Some(1), "{verified:?}");
     assert!(said(&verified).contains("bad checksum of its values"), "{verified:?}");
     let json = said(&aft(&["verify", "--json"], directory.path()));
     assert!(json.starts_with('{') && json.contains("\"faults\":[{\"object\":\"log/"), "{json}");
+    assert!(json.contains("\"keys\":[\"0:key10\"]"), "{json}");
+    lose_a_byte(b"11.20.xxxxxxx");
+    let json = said(&aft(&["verify", "--json"], directory.path()));
+    assert!(json.contains("\"faults\":[{\"object\":\"blob/"), "{json}");
+    assert!(json.contains("\"keys\":[\"0:key11\"]"), "{json}");
 
     let nothing = aft(&["verify"], &directory.path().join("nowhere"));
     assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");

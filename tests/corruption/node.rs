@@ -89,6 +89,7 @@ impl Node {
         let args: Vec<&[u8]> = line.iter().map(|arg| arg.as_bytes()).collect();
         let engine = &self.server.engine;
         let mut lent = Vec::new();
+        let mut waited = false;
         let reply = loop {
             let settings = self.server.settings();
             let execution = engine.with_core(|core| {
@@ -99,7 +100,7 @@ impl Node {
                     &settings,
                     &mut session,
                     core,
-                    Request::new(&args, None),
+                    Request::new(&args, None).after_waiting(waited),
                 );
                 core.take_back();
                 execution
@@ -121,6 +122,10 @@ impl Node {
                             return Err(why.to_string());
                         }
                     };
+                }
+                Execution::NoRoom => {
+                    self.runtime.block_on(engine.room_to_write());
+                    waited = true;
                 }
                 other => panic!("{line:?}: {other:?}"),
             }

@@ -151,6 +151,7 @@ impl Store for Service {
             group_bytes_useful: 1 << 20,
             creates_in_flight: 2,
             read_gap_bytes: 0,
+            frees_in_order: false,
             survives_process: true,
         }
     }

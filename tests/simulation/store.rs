@@ -84,6 +84,8 @@ struct World {
     creates_in_flight: usize,
     /// By chance: values are moved one by one, a few at a time, or with their whole object.
     read_gap_bytes: u64,
+    /// By chance: blobs are moved, or stay where they are.
+    frees_in_order: bool,
     object_bytes_max: AtomicU64,
     mutant: Mutant,
 }
@@ -114,6 +116,7 @@ impl SimStore {
         mut rng: StdRng,
     ) -> Self {
         let read_gap_bytes = [0, 200, u64::MAX][rng.random_range(0..3)];
+        let frees_in_order = rng.random_bool(0.5);
         let state = State {
             objects: BTreeMap::new(),
             deleted: BTreeMap::new(),
@@ -131,6 +134,7 @@ impl SimStore {
             kill: Notify::new(),
             creates_in_flight,
             read_gap_bytes,
+            frees_in_order,
             object_bytes_max: AtomicU64::new(u64::MAX),
             mutant,
         };
@@ -439,6 +443,7 @@ impl Store for SimStore {
             group_bytes_useful: 1 << 20,
             creates_in_flight: self.world.creates_in_flight,
             read_gap_bytes: self.world.read_gap_bytes,
+            frees_in_order: self.world.frees_in_order,
             survives_process: true,
         }
     }

@@ -1,6 +1,7 @@
 //! What is alive of objects that are to be replaced is read and put into a base.
 
 use super::super::Engine;
+use super::super::blob::Blob;
 use super::super::core::LookAhead;
 use super::super::core::compaction::{Alive, Plan};
 use super::super::in_order::InOrder;
@@ -11,9 +12,10 @@ use crate::layout::{
     BlobName, Commit, CommitId, FormatError, GroupBuilder, Header, ObjectName, Place, Write,
 };
 use crate::small_bytes::SmallBytes;
-use crate::storage::StoreError;
+use crate::storage::{Limits, StoreError};
 use bytes::Bytes;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Parts of an object that are read at a time at the most.
 const PARTS_IN_FLIGHT: usize = 8;
@@ -23,9 +25,15 @@ pub(super) struct Moved {
     pub(super) slot: u8,
     pub(super) key: SmallBytes,
     pub(super) put: CommitId,
-    pub(super) offset: u64,
-    pub(super) length: u64,
-    pub(super) crc: u32,
+    pub(super) to: MovedTo,
+}
+
+/// Where a value is from now on.
+pub(super) enum MovedTo {
+    /// Among the values of the base.
+    Base { offset: u64, length: u64, crc: u32 },
+    /// In another blob.
+    Blob(Arc<Blob>),
 }
 
 /// A base while it is being collected.
@@ -44,6 +52,8 @@ struct Found<'a> {
     commit: CommitId,
     write: Write<'a>,
     alive: Alive,
+    /// Its value has been written once more.
+    copy: Option<Arc<Blob>>,
 }
 
 /// Parts of an object, in order.
@@ -80,8 +90,13 @@ impl Collection {
         bytes: Bytes,
     ) -> Result<(), Failed> {
         let damaged = |error| Failed::damaged(name, error);
-        let found = self.find_alive(engine, header, &bytes).await.map_err(damaged)?;
-        let gap = engine.store.limits().read_gap_bytes;
+        let mut found = self.find_alive(engine, header, &bytes).await.map_err(damaged)?;
+        let Limits { read_gap_bytes: gap, frees_in_order, .. } = engine.store.limits();
+        for found in found.iter_mut().filter(|_| frees_in_order) {
+            if let Some(blob) = blob_of(&found.write) {
+                found.copy = engine.copy_blob(&blob).await.map_err(Failed::Store)?;
+            }
+        }
         let missing = missing_parts(&found, header, bytes.len() as u64, gap);
         let mut parts = Parts(vec![(0, bytes.clone())]);
         let mut missing = missing.into_iter();
@@ -149,8 +164,11 @@ impl Collection {
                             }
                             _ => Alive::Nothing,
                         };
-                        self.note_blob(&write, alive);
-                        (alive != Alive::Nothing).then_some(Found { commit, write, alive })
+                        if let (Some(blob), Alive::Nothing) = (blob_of(&write), alive) {
+                            self.dead_blobs.push(blob);
+                        }
+                        let copy = None;
+                        (alive != Alive::Nothing).then_some(Found { commit, write, alive, copy })
                     }));
                 });
                 tokio::task::yield_now().await;
@@ -162,14 +180,12 @@ impl Collection {
         }
     }
 
-    /// The name of a blob moves, not the value; one of a dead value is named no more.
-    fn note_blob(&mut self, write: &Write<'_>, alive: Alive) {
-        if let Write::Put { place: Place::Blob { blob, .. }, .. } = write {
-            match alive {
-                Alive::Nothing => self.dead_blobs.push(*blob),
-                _ => self.blob_bytes += blob.bytes(),
-            }
-        }
+    /// The name of a blob moves, and the value where the store needs that.
+    fn take_blob(&mut self, blob: BlobName, crc: u32, copy: Option<&Arc<Blob>>) -> Place<'static> {
+        self.blob_bytes += blob.bytes();
+        let Some(copy) = copy else { return Place::Blob { blob, crc } };
+        self.dead_blobs.push(blob);
+        Place::Blob { blob: copy.name(), crc }
     }
 
     /// Moves a write.
@@ -179,7 +195,7 @@ impl Collection {
         parts: &Parts,
         found: &Found<'_>,
     ) -> Result<(), FormatError> {
-        let Found { commit: id, write, alive } = *found;
+        let Found { commit: id, write, alive, ref copy } = *found;
         self.base.begin_commit(&Commit { id, ..Commit::default() }, 1);
         let Write::Put { database, key, value_type, expires_ms, place } = write else {
             self.base.write(&write);
@@ -191,12 +207,19 @@ impl Collection {
                 // As it stands there: should it have rotted, whoever reads it is told.
                 let place = self.base.value(value, crc);
                 if let Place::Values { offset, .. } = place {
-                    let (slot, key, put) = (database, key.into(), id);
-                    self.moved.push(Moved { slot, key, put, offset, length, crc });
+                    let to = MovedTo::Base { offset, length, crc };
+                    self.moved.push(Moved { slot: database, key: key.into(), put: id, to });
                 }
                 place
             }
-            place => place,
+            Place::Blob { blob, crc } => {
+                if let Some(copy) = copy {
+                    let to = MovedTo::Blob(Arc::clone(copy));
+                    self.moved.push(Moved { slot: database, key: key.into(), put: id, to });
+                }
+                self.take_blob(blob, crc, copy.as_ref())
+            }
+            place @ Place::Inline(_) => place,
         };
         self.base.write(&Write::Put { database, key, value_type, expires_ms, place });
         if let Alive::WithExpiry(commit, expires_ms) = alive {
@@ -205,6 +228,13 @@ impl Collection {
             self.base.write(&Write::Meta { database, key, predecessor: id, expires_ms });
         }
         Ok(())
+    }
+}
+
+fn blob_of(write: &Write<'_>) -> Option<BlobName> {
+    match write {
+        Write::Put { place: Place::Blob { blob, .. }, .. } => Some(*blob),
+        _ => None,
     }
 }
 

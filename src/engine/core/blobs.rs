@@ -119,9 +119,9 @@ impl Blobs {
 
     /// Whether one has a chunk of that name.
     pub fn hold(&self, node: NodeId, number: u64) -> bool {
-        let before = self.ids.range(..=(node, number)).next_back();
+        let before = self.ids.range((node, 0)..=(node, number)).next_back();
         let blob = before.and_then(|(_, id)| self.get(*id));
-        blob.is_some_and(|blob| blob.node == node && number - blob.number < blob.chunks())
+        blob.is_some_and(|blob| number - blob.number < blob.chunks())
     }
 
     /// How many there are, named or not.
@@ -152,8 +152,13 @@ const OVERSIZE_BLOB_BYTES_MIN: usize = 4 << 10;
 impl Core {
     /// A name for a value of so many bytes.
     pub fn begin_blob(&mut self, length: u64) -> (BlobName, ObjectId) {
+        self.begin_blob_like(length, self.options.blob_chunk_bytes)
+    }
+
+    /// The same, in chunks of a given size.
+    pub fn begin_blob_like(&mut self, length: u64, chunk_bytes: u32) -> (BlobName, ObjectId) {
         let (node, number) = (self.node, self.next_blob);
-        let name = BlobName { node, number, chunk_bytes: self.options.blob_chunk_bytes, length };
+        let name = BlobName { node, number, chunk_bytes, length };
         self.next_blob += name.chunks();
         (name, self.ledger.blobs_mut().begin(name))
     }
@@ -183,17 +188,18 @@ impl Core {
         missing
     }
 
-    /// A group names these from now on.
-    pub(super) fn name_blobs(&mut self, blobs: &[Arc<Blob>]) {
+    /// A group or base names these from now on.
+    pub fn name_blobs(&mut self, blobs: &[Arc<Blob>]) {
         for blob in blobs {
             blob.keep();
             self.ledger.blobs_mut().name(blob.place().object);
         }
     }
 
-    /// What recovery has found named.
-    pub fn recover_blobs(&mut self, blobs: Blobs) {
+    /// What recovery has found named, and by which objects how much.
+    pub fn recover_blobs(&mut self, blobs: Blobs, named_by: Vec<(ObjectId, u64)>) {
         self.ledger.blobs_mut().append(blobs);
+        named_by.into_iter().for_each(|(object, bytes)| self.ledger.add_blob_bytes(object, bytes));
     }
 
     /// They are deleted.

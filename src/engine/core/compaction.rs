@@ -172,12 +172,15 @@ impl Core {
         let bytes_max = self.options.object_bytes_max / OBJECT_SHARE;
         let step_bytes = self.step_bytes(limits).min(bytes_max);
         let mut count = Count::default();
-        let (mut bytes, mut names) = (0, Vec::new());
+        let (mut bytes, mut blob_bytes, mut names) = (0, 0, Vec::new());
         let mut slots = self.replaced_slots.clone();
         for held in self.ledger.current() {
-            let enough = names.len() >= STEP_OBJECTS_MIN || bytes >= step_bytes.saturating_mul(2);
+            // What is moved beside the object is not in the base, and takes room meanwhile.
+            let beside = if self.options.blobs_move { held.blob_bytes } else { 0 };
             let too_large = !names.is_empty() && bytes + held.bytes > bytes_max;
-            if (bytes >= step_bytes && enough) || too_large || bad == Some(held.name) {
+            let moved = bytes + blob_bytes;
+            let enough = names.len() >= STEP_OBJECTS_MIN || moved >= step_bytes.saturating_mul(2);
+            if (moved >= step_bytes && enough) || too_large || bad == Some(held.name) {
                 break;
             }
             if matches!(held.name, ObjectName::Log(node, _) if node == self.node) {
@@ -185,6 +188,7 @@ impl Core {
                 break;
             }
             bytes += held.bytes;
+            blob_bytes += beside;
             names.push(held.name);
             match held.name {
                 ObjectName::Base(..) => count.bases += 1,
@@ -271,10 +275,16 @@ impl Core {
     }
 
     /// A base is in the store. From now on its values can be read there.
-    pub fn add_base(&mut self, plan: &Plan, bytes: u64, values_offset: u64) -> u32 {
+    pub fn add_base(
+        &mut self,
+        plan: &Plan,
+        bytes: u64,
+        blob_bytes: u64,
+        values_offset: u64,
+    ) -> u32 {
         let name = ObjectName::Base(plan.base.0, plan.base.1);
         let (place, swaps) = (plan.place, Vec::new());
-        self.ledger.push(Held { name, place, bytes, values_offset, swaps })
+        self.ledger.push(Held { name, place, bytes, blob_bytes, values_offset, swaps })
     }
 
     /// A value has moved to a base.

@@ -85,7 +85,9 @@ impl Core {
         let swaps = std::mem::take(&mut group.swaps);
         // The first of its log says where others have ended.
         self.ended.clear();
-        let object = self.ledger.push(Held { name, place, bytes, values_offset, swaps });
+        let blob_bytes = group.blobs.iter().map(|blob| blob.name().bytes()).sum();
+        let held = Held { name, place, bytes, blob_bytes, values_offset, swaps };
+        let object = self.ledger.push(held);
         self.name_blobs(&group.blobs);
         self.press();
         self.pending_bytes = self.pending_bytes.saturating_sub(group.bytes);
@@ -215,7 +217,7 @@ impl Core {
         let name = ObjectName::Log(closed, end + 1);
         let (place, bytes, swaps) = ((closed, end + 1), seal.object_bytes(), Vec::new());
         let values_offset = seal.values_offset();
-        self.ledger.push(Held { name, place, bytes, values_offset, swaps });
+        self.ledger.push(Held { name, place, bytes, blob_bytes: 0, values_offset, swaps });
         self.node = node;
         self.log_begins = self.acked;
         self.ended.push((closed, end));

@@ -32,6 +32,8 @@ pub struct Held {
     pub place: Place,
     /// Its size in bytes.
     pub bytes: u64,
+    /// That of the blobs that it names.
+    pub blob_bytes: u64,
     /// Where its values begin, in bytes.
     pub values_offset: u64,
     /// The swaps in it, in order.
@@ -69,6 +71,10 @@ impl Queue {
 
     fn get(&self, number: u32) -> Option<&Held> {
         self.held.get((number.wrapping_sub(self.first) & NUMBER_MAX) as usize)
+    }
+
+    fn get_mut(&mut self, number: u32) -> Option<&mut Held> {
+        self.held.get_mut((number.wrapping_sub(self.first) & NUMBER_MAX) as usize)
     }
 
     fn has(&self, name: ObjectName) -> bool {
@@ -146,9 +152,16 @@ impl Ledger {
     /// The swaps that were found in an object.
     pub fn set_swaps(&mut self, id: ObjectId, swaps: Vec<(u8, u8)>) {
         let queue = if id & BASE == 0 { &mut self.groups } else { &mut self.bases };
-        let at = (id >> KIND_BITS).wrapping_sub(queue.first) & NUMBER_MAX;
-        if let Some(held) = queue.held.get_mut(at as usize) {
+        if let Some(held) = queue.get_mut(id >> KIND_BITS) {
             held.swaps = swaps;
+        }
+    }
+
+    /// Blobs of so many bytes were found to be named by an object.
+    pub fn add_blob_bytes(&mut self, id: ObjectId, bytes: u64) {
+        let queue = if id & BASE == 0 { &mut self.groups } else { &mut self.bases };
+        if let Some(held) = queue.get_mut(id >> KIND_BITS) {
+            held.blob_bytes += bytes;
         }
     }
 

@@ -325,6 +325,8 @@ pub struct CoreOptions {
     pub blob_bytes_min: usize,
     /// How much of a value each object of a blob holds, in bytes.
     pub blob_chunk_bytes: u32,
+    /// Whether compaction moves blobs as it moves other values.
+    pub blobs_move: bool,
     /// Whether transactions are written to a log. If not, each is acknowledged at once.
     pub logged: bool,
     /// Keeps clients from choosing keys that collide.

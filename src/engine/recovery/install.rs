@@ -127,7 +127,7 @@ impl Installers {
                 }
                 core.recover_outcomes(installed.outcomes.into_iter());
             }
-            core.recover_blobs(installed.blobs);
+            core.recover_blobs(installed.blobs, installed.named_by);
             shares.push(installed.keys);
         }
         core.recover_keys(shares);
@@ -148,6 +148,8 @@ struct Installing {
     shown: Shown,
     /// Those that are named by what its keys put.
     blobs: Blobs,
+    /// By which object, and how large they are in bytes.
+    named_by: Vec<(ObjectId, u64)>,
 }
 
 /// A write of a key of this share.
@@ -162,7 +164,16 @@ impl Installing {
         let blobs = Blobs::of_share(share);
         let keys = Recovering::new(hash_seed, share);
         let (swaps, outcomes) = (Vec::new(), Vec::new());
-        Self { hash_seed, share, keys, swaps, outcomes, shown: Shown::default(), blobs }
+        Self {
+            hash_seed,
+            share,
+            keys,
+            swaps,
+            outcomes,
+            shown: Shown::default(),
+            blobs,
+            named_by: Vec::new(),
+        }
     }
 
     fn run(mut self, batches: &Receiver<Batch>) -> Self {
@@ -232,7 +243,7 @@ impl Installing {
         for Found { hash, commit, write } in slice.drain(..) {
             let (key, expires_ms, what) = match write {
                 Write::Put { key, value_type: TYPE_STRING, expires_ms, place, .. } => {
-                    (key, expires_ms, value_of(object, place, &mut self.blobs))
+                    (key, expires_ms, self.value_of(object, place))
                 }
                 Write::Delete { key, .. } => (key, None, What::State(State::Tombstone)),
                 Write::Meta { database, key, predecessor, expires_ms } => {
@@ -249,6 +260,25 @@ impl Installing {
             let said = Said { expires_ms: expires_ms.unwrap_or(0), what };
             self.keys.install(slot_of(&write), hash, key, commit, said);
         }
+    }
+
+    /// What a put says of its key.
+    fn value_of<'p>(&mut self, object: ObjectId, place: Place<'p>) -> What<'p> {
+        let stored =
+            |object, offset, length, crc| match (u32::try_from(offset), u32::try_from(length)) {
+                (Ok(offset), Ok(length)) => {
+                    State::Stored(StoredValue { object, offset, length, crc })
+                }
+                _ => State::Lost,
+            };
+        What::State(match place {
+            Place::Inline(bytes) => return What::Inline(bytes),
+            Place::Values { offset, length, crc } => stored(object, offset, length, crc),
+            Place::Blob { blob, crc } => {
+                self.named_by.push((object, blob.bytes()));
+                stored(self.blobs.recover(blob), 0, blob.length, crc)
+            }
+        })
     }
 }
 
@@ -279,27 +309,4 @@ fn inherited(older: Option<&Version>, predecessor: CommitId) -> State {
         }
         _ => State::Lost,
     }
-}
-
-/// What a put says of its key.
-fn value_of<'p>(object: ObjectId, place: Place<'p>, blobs: &mut Blobs) -> What<'p> {
-    let state = match place {
-        Place::Inline(bytes) => return What::Inline(bytes),
-        Place::Values { offset, length, crc } => {
-            match (u32::try_from(offset), u32::try_from(length)) {
-                (Ok(offset), Ok(length)) => {
-                    State::Stored(StoredValue { object, offset, length, crc })
-                }
-                _ => State::Lost,
-            }
-        }
-        Place::Blob { blob, crc } => {
-            let object = blobs.recover(blob);
-            match u32::try_from(blob.length) {
-                Ok(length) => State::Stored(StoredValue { object, offset: 0, length, crc }),
-                Err(_) => State::Lost,
-            }
-        }
-    };
-    What::State(state)
 }

@@ -377,7 +377,7 @@ impl Recovery<'_> {
         };
         let bytes = header.map_or(0, Header::object_bytes);
         let values_offset = header.map_or(0, Header::values_offset);
-        let held = Held { name, place, bytes, values_offset, swaps };
+        let held = Held { name, place, bytes, blob_bytes: 0, values_offset, swaps };
         self.engine.with_core(|core| core.recover_object(held))
     }
 

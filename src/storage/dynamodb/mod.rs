@@ -440,6 +440,7 @@ impl Store for DynamoDbStore {
             creates_in_flight: 8,
             // Each piece is paid for.
             read_gap_bytes: PIECE_BYTES as u64,
+            frees_in_order: false,
             survives_process: true,
         }
     }

@@ -246,6 +246,7 @@ impl<F: DiskFile> Store for EmbeddedStore<F> {
             group_bytes_useful: 1 << 20,
             creates_in_flight: 4,
             read_gap_bytes: READ_GAP_BYTES,
+            frees_in_order: true,
             survives_process: true,
         }
     }

@@ -78,6 +78,7 @@ impl Store for ReadOnlyStore {
             group_bytes_useful: 0,
             creates_in_flight: 0,
             read_gap_bytes: READ_GAP_BYTES,
+            frees_in_order: true,
             survives_process: true,
         }
     }

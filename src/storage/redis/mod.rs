@@ -323,6 +323,7 @@ impl Store for RedisStore {
             creates_in_flight: 4,
             // A whole object is one answer, and seldom large beside the way there.
             read_gap_bytes: u64::MAX,
+            frees_in_order: false,
             survives_process: true,
         }
     }

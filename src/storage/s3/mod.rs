@@ -279,6 +279,7 @@ impl Store for S3Store {
             creates_in_flight: 16,
             // What comes in the time that another request takes.
             read_gap_bytes: 1 << 20,
+            frees_in_order: false,
             survives_process: true,
         }
     }
