@@ -167,11 +167,16 @@ fn the_store_of_format_4_is_read_and_its_requests_are_known() {
     upgrade("issue-4-format-4");
 }
 
+#[test]
+fn the_store_of_format_6_is_read() {
+    upgrade("issue-5-format-6");
+}
+
 /// When the format changes, a store of the one before has to be kept here.
 #[tokio::test]
 async fn the_newest_of_them_is_of_the_format_that_is_written() {
     let dir = TempDir::named("newest");
-    let path = unpack("issue-4-format-4", &dir);
+    let path = unpack("issue-5-format-6", &dir);
     let store = ReadOnlyStore::open(&path).expect("a store");
     let names = store.list("log/", "", 1000).await.expect("its logs");
     let name = names.last().expect("a log");

@@ -342,6 +342,8 @@ struct Written {
     dead_blobs: Vec<BlobName>,
     /// Of the blobs that the base names.
     blob_bytes: u64,
+    /// Of those of them that are copies.
+    copied_bytes: u64,
 }
 
 /// Steps 1 and 2. `None`: there is nothing to replace.
@@ -359,7 +361,7 @@ async fn write_base(
     let Some((plan, controls)) = planned else {
         return Ok(None);
     };
-    let Collection { base, moved, dead_blobs, blob_bytes } =
+    let Collection { base, moved, dead_blobs, blob_bytes, copied_bytes } =
         collect(engine, &plan, &controls).await?;
     let (node, number) = plan.base;
     let nonce = engine.nonce();
@@ -379,12 +381,30 @@ async fn write_base(
         Decided::Rejected(why) | Decided::Fatal(why) => return Err(Failed::Store(why)),
     }
     let values_offset = header.values_offset();
-    Ok(Some(Written { plan, controls, bytes, values_offset, moved, dead_blobs, blob_bytes }))
+    Ok(Some(Written {
+        plan,
+        controls,
+        bytes,
+        values_offset,
+        moved,
+        dead_blobs,
+        blob_bytes,
+        copied_bytes,
+    }))
 }
 
 /// Steps 3 and 4, up to the group that tells of it.
 async fn publish(engine: &Engine, written: Written) -> Replaced {
-    let Written { plan, controls, bytes, values_offset, moved, dead_blobs, blob_bytes } = written;
+    let Written {
+        plan,
+        controls,
+        bytes,
+        values_offset,
+        moved,
+        dead_blobs,
+        blob_bytes,
+        copied_bytes,
+    } = written;
     let object = engine.with_core(|core| {
         for Moved { to, .. } in &moved {
             if let MovedTo::Blob(blob) = to {
@@ -419,7 +439,7 @@ async fn publish(engine: &Engine, written: Written) -> Replaced {
         count,
         names,
         dead_blobs,
-        bytes: plan.bytes + blob_bytes + dead_bytes,
+        bytes: plan.bytes + dead_bytes + (blob_bytes - copied_bytes),
         base_bytes: bytes + blob_bytes,
         since,
         forgotten: false,

@@ -93,7 +93,7 @@ impl World {
             databases: usize::from(crate::history::DATABASES),
             group_bytes_max: [60, 400, 4 << 20][rng.random_range(0..3)],
             blob_bytes_min: [1, 80, 4 << 20][rng.random_range(0..3)],
-            blob_chunk_bytes: [3, 50, 8 << 20][rng.random_range(0..3)],
+            blob_chunk_bytes: [9, 50, 8 << 20][rng.random_range(0..3)],
             groups_in_flight_max: rng.random_range(0..=4),
             commit_deadline: Duration::from_millis(
                 [150, 1_000, 3_000, 10_000][rng.random_range(0..4)],

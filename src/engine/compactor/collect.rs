@@ -45,6 +45,8 @@ pub(super) struct Collection {
     pub(super) dead_blobs: Vec<BlobName>,
     /// Blobs that the base names, in bytes.
     pub(super) blob_bytes: u64,
+    /// Those of them that are copies.
+    pub(super) copied_bytes: u64,
 }
 
 /// A write that has to be moved.
@@ -184,6 +186,7 @@ impl Collection {
     fn take_blob(&mut self, blob: BlobName, crc: u32, copy: Option<&Arc<Blob>>) -> Place<'static> {
         self.blob_bytes += blob.bytes();
         let Some(copy) = copy else { return Place::Blob { blob, crc } };
+        self.copied_bytes += blob.bytes();
         self.dead_blobs.push(blob);
         Place::Blob { blob: copy.name(), crc }
     }
