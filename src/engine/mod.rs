@@ -29,6 +29,7 @@
 //! | [`lease`]   | who may answer, in time; no I/O, no clock                                |
 //! | `blob`      | values too large for a group, written before their commit                |
 //! | `ownership` | who may write to a store that several machines can reach                 |
+//! | `warm`      | what a start reads while it waits for the owner of a shared store to end |
 //! | `recovery`  | reads bases and logs, closes those of earlier starts, begins a new one   |
 
 pub mod core;
@@ -48,6 +49,7 @@ mod ownership;
 mod read;
 mod recovery;
 mod sweep;
+mod warm;
 
 pub use blob::FetchFailed;
 pub use compactor::CompactionReport;
@@ -77,6 +79,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use version::StoredValue;
+use warm::Warm;
 
 /// What an engine is told about its surroundings and limits.
 #[derive(Debug, Clone, Copy)]
@@ -170,6 +173,8 @@ pub struct Engine {
     damaged: AtomicBool,
     compaction_limits: Mutex<CompactionLimits>,
     logged: bool,
+    /// Until this node has started.
+    warm: Warm,
     /// Blobs that nobody has committed.
     let_go: LetGo,
     /// On a shared store.
@@ -219,6 +224,7 @@ impl Engine {
             ownership.take(&engine).await?;
             let recovery = recovery::recover(&engine);
             let recovered = ownership.while_starting(&engine, recovery).await?;
+            engine.warm.clear();
             engine.damaged.store(!recovered.damages.is_empty(), Ordering::Relaxed);
             return Ok((engine, recovered));
         }
@@ -271,6 +277,7 @@ impl Engine {
             damaged: AtomicBool::new(false),
             compaction_limits: Mutex::new(options.compaction),
             logged,
+            warm: Warm::default(),
             let_go: LetGo::default(),
             ownership,
         })

@@ -228,6 +228,9 @@ impl Ownership {
         let mut watch = Watch::begin(lease, signs, engine.clock.monotonic());
         loop {
             sleep(watch.look_every()).await;
+            if self.waits() {
+                engine.warm.read_ahead(engine).await;
+            }
             let began = engine.clock.monotonic();
             if newest_number(engine, number).await? != number {
                 return Ok(Ending::Alive);

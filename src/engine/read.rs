@@ -56,7 +56,11 @@ async fn read_part(
 ) -> Result<Object, OpenError> {
     let text = name.to_string();
     let first = if part == Part::Whole { u64::MAX } else { first };
-    let mut bytes = engine.store.read(&text, 0, first).await?;
+    let warm = (part == Part::Directory).then(|| engine.warm.get(name)).flatten();
+    let mut bytes = match warm {
+        Some(directory) => directory,
+        None => engine.store.read(&text, 0, first).await?,
+    };
     loop {
         let sound = Header::peek_bytes(&bytes).and_then(|length| {
             if length > bytes.len() {

@@ -28,7 +28,7 @@
 //!
 //! So every byte of an object is covered by a checksum, and each part can be read and
 //! trusted alone. A format is read by every later version of aft; one above
-//! [`FORMAT_READ_MAX`] is refused.
+//! [`FORMAT_VERSION`] is refused.
 
 pub mod blob;
 pub mod checkpoint;

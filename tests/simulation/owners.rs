@@ -22,7 +22,7 @@ use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{pending, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -64,6 +64,8 @@ struct Service {
     lists_nothing_until: Arc<Mutex<Option<Instant>>>,
     /// Of one process.
     halt: Option<Arc<Halt>>,
+    /// Reads of objects of logs.
+    groups_read: Arc<AtomicU64>,
 }
 
 /// Where a process is to stand still: just before its first request that begins like this. When it
@@ -86,6 +88,7 @@ impl Service {
             stands_still_until: Arc::default(),
             lists_nothing_until: Arc::default(),
             halt: None,
+            groups_read: Arc::default(),
         }
     }
 
@@ -172,6 +175,7 @@ impl Store for Service {
 
     fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes> {
         let name = name.to_owned();
+        self.groups_read.fetch_add(u64::from(name.starts_with("log/")), Ordering::Relaxed);
         let read = self.request(move |objects, _| {
             let (bytes, _) = objects.get(&name)?;
             let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
@@ -488,6 +492,38 @@ async fn an_owner_that_cannot_tell_whether_it_is_one_asks_until_it_can() {
     tokio::time::sleep_until(lists_from + 2 * LEASE).await;
     assert!(owner.with_core(|core| answers(core)));
     assert!(acknowledged.lock().unwrap().newest() > before);
+}
+
+/// Who waits for the owner to end has read what there is by then.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_has_waited_has_little_left_to_read() {
+    const GROUPS: u64 = 300;
+    let terms =
+        Terms { wrong_words: false, listing_lag_ms: 0, stale_reads: false, compacts: false };
+    let mut rng = StdRng::seed_from_u64(1);
+    let service = Service::new(terms, fork(&mut rng));
+    let owner = open(&service, Succession::AfterSilence, 1, &mut rng).await.unwrap();
+    let running = Arc::clone(&owner);
+    tokio::spawn(async move { running.run().await });
+    let (waits_on, mut of_next) = (service.clone(), fork(&mut rng));
+    let next = tokio::spawn(async move {
+        open(&waits_on, Succession::WhenItEnds, 2, &mut of_next).await.unwrap()
+    });
+    for _ in 0..GROUPS {
+        let (_, written) = owner.with_core(|core| count(core, View::Tip, true));
+        let Finished::Done { gate: Some(gate), .. } = written else { panic!("{written:?}") };
+        assert_eq!(poll_fn(|context| gate.poll(context)).await, Outcome::Durable);
+    }
+    // It looks each second.
+    sleep(Duration::from_secs(3)).await;
+    let before = service.groups_read.load(Ordering::Relaxed);
+    assert!(before >= GROUPS, "{before} reads while it waited");
+    assert!(owner.drain().await);
+    owner.seal().await;
+    let next = next.await.unwrap();
+    let left = service.groups_read.load(Ordering::Relaxed) - before;
+    assert!(left < GROUPS / 10, "{left} reads of groups at the handover");
+    assert_eq!(next.with_core(|core| count(core, View::Visible, false)).0, GROUPS);
 }
 
 /// A start stands still before such a request, another one serves meanwhile and works for a while,
