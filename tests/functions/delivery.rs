@@ -80,6 +80,8 @@ pub(crate) enum Failed {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Inside {
     Transaction,
+    /// One whose commit depends on all that was read.
+    Serializable,
     Nothing,
 }
 
@@ -178,7 +180,8 @@ impl<'a> Delivery<'a> {
         if self.inside == Inside::Nothing {
             return Ok(Began::Begun(String::new()));
         }
-        let words = format!("AFT.BEGIN REQUEST {} {words}", self.name);
+        let isolation = if self.inside == Inside::Serializable { " SERIALIZABLE" } else { "" };
+        let words = format!("AFT.BEGIN REQUEST {} {words}{isolation}", self.name);
         let reply = self.send(RUNNER, &words.split(' ').collect::<Vec<_>>())?;
         let text = |at: usize| reply.items()[at].text().unwrap_or_default();
         let (token, state, result) = (text(0), text(1), text(2));
@@ -194,7 +197,7 @@ impl<'a> Delivery<'a> {
     }
 
     fn end(&mut self, command: &str, token: &str, result: &str) -> Result<(), Failed> {
-        if self.inside == Inside::Transaction {
+        if self.inside != Inside::Nothing {
             for token in self.zombies {
                 let told = self.world.zombie_writes(self.name, token);
                 told.map_err(|told| Failed::Told(format!("a zombie was told {told}")))?;

@@ -135,8 +135,8 @@ fn cell(
 }
 
 /// A delivery when all is over learns the result, and changes nothing.
-fn deliver_late(world: &mut World, name: &str, wrong: &mut Wrong) {
-    let mut late = Delivery::new(world, Inside::Transaction, name, None, &[]);
+fn deliver_late(world: &mut World, inside: Inside, name: &str, wrong: &mut Wrong) {
+    let mut late = Delivery::new(world, inside, name, None, &[]);
     let result = late.run().map_err(|failed| format!("{failed:?}"));
     wrong.unless("a late delivery's result", &result, &[Ok(RESULT.to_owned())]);
     wrong.unless("what it took", &late.sent.len(), &[1]);
@@ -163,24 +163,24 @@ fn world(dir: &TempDir) -> World {
 }
 
 /// All cells on one server, and what is wrong with them.
-fn run(of: impl FnOnce(&[Accident]) -> Vec<Vec<Accident>>) {
+fn run(inside: Inside, of: impl FnOnce(&[Accident]) -> Vec<Vec<Accident>>) {
     let dir = TempDir::named("matrix");
     let mut world = world(&dir);
-    let events = events(&mut world, Inside::Transaction);
+    let events = events(&mut world, inside);
     assert!(events.len() >= 19 && events[events.len() - 1].starts_with("AFT.COMMIT"), "{events:?}");
     let cells = of(&cells(&KINDS, events.len()));
     let mut found = Vec::new();
     for (number, accidents) in cells.iter().enumerate() {
         let (name, last) = (format!("cell-{number}"), events.len() - 1);
-        let mut wrong = cell(&mut world, Inside::Transaction, &name, accidents, last);
-        deliver_late(&mut world, &name, &mut wrong);
+        let mut wrong = cell(&mut world, inside, &name, accidents, last);
+        deliver_late(&mut world, inside, &name, &mut wrong);
         found.push(wrong);
     }
     // What was committed stays, and nothing of the rest comes back.
     world.server.kill_9();
     world.server.restart_on_same_port();
     for (number, wrong) in found.iter_mut().enumerate() {
-        deliver_late(&mut world, &format!("cell-{number}"), wrong);
+        deliver_late(&mut world, inside, &format!("cell-{number}"), wrong);
     }
     println!("{} cells of {} things sent", cells.len(), events.len());
     let show = |cell: &[Accident]| {
@@ -196,7 +196,12 @@ fn run(of: impl FnOnce(&[Accident]) -> Vec<Vec<Accident>>) {
 
 #[test]
 fn every_accident_at_every_moment_of_a_request() {
-    run(|cells| cells.iter().map(|&cell| vec![cell]).collect());
+    run(Inside::Transaction, |cells| cells.iter().map(|&cell| vec![cell]).collect());
+}
+
+#[test]
+fn every_accident_where_every_read_counts() {
+    run(Inside::Serializable, |cells| cells.iter().map(|&cell| vec![cell]).collect());
 }
 
 /// Each of them, and then two others, which a seed chooses.
@@ -205,7 +210,7 @@ fn accidents_in_the_retries_too() {
     let seed = seed::from_env();
     println!("AFT_SEED={seed}");
     let mut rng = seed::rng(seed, 0);
-    run(|cells| {
+    run(Inside::Transaction, |cells| {
         let mut other = || cells[rng.random_range(0..cells.len())];
         cells.iter().map(|&cell| vec![cell, other(), other()]).collect()
     });
