@@ -480,7 +480,7 @@ impl<'c> Transaction<'c> {
 
 /// Whether a transaction has written more than one may, in blobs or not.
 fn is_too_large(writes: &WriteSet, bytes_max: usize) -> bool {
-    (writes.bytes() as u64).saturating_add(writes.blob_bytes()) > bytes_max as u64
+    (writes.bytes() as u64).saturating_add(writes.held_blob_bytes()) > bytes_max as u64
 }
 
 /// What a transaction answers that has read, as far as `saw` and an expiry, and not written.

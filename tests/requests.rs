@@ -225,6 +225,24 @@ fn limits_refuse_and_nothing_is_forgotten_early() {
 const MANY: usize = 100_000;
 const AT_ONCE: usize = 1000;
 
+/// A WATCH that is refused has not been; one that is asked for again has.
+#[test]
+fn a_watch_that_failed_counts_when_it_is_repeated() {
+    let server = Server::start(&in_memory(&["--transactions-bytes-max", "1mb"]));
+    let (mut client, mut other) = (server.client(), server.client());
+    begun(&mut client, "");
+    begun(&mut other, "");
+    // So large that nothing more has room.
+    let fits = |bytes: &usize| other.run(&["SET", "filler", &"f".repeat(*bytes)]) == Reply::ok();
+    (0..).map(|less| (1 << 20) - less * 64).find(fits).expect("a size that fits");
+    (0..).map(|key| client.cmd(&format!("WATCH full:{key}"))).find(Reply::is_error);
+    assert!(client.cmd("WATCH k").is_error());
+    assert_eq!(other.cmd("AFT.ABORT"), Reply::ok());
+    assert_eq!(client.cmd("WATCH k"), Reply::ok());
+    assert_eq!(server.client().cmd("SET k foreign"), Reply::ok());
+    assert_eq!(code(&client.cmd("AFT.COMMIT")), "CONFLICT");
+}
+
 /// Begins many requests over one connection, each with a read, a write and one that reads to
 /// write; their tokens.
 fn open_many(client: &mut Client) -> Vec<String> {

@@ -367,6 +367,7 @@ fn space(context: &Context<'_, '_>, lines: &mut Lines<'_>) {
         .line("groups", ledger.count().groups)
         .line("bases", ledger.count().bases)
         .line("blobs", ledger.blobs().len())
+        .line("blobs_unnamed_bytes", ledger.blobs().unnamed_bytes())
         .line("logs", ledger.logs())
         .line("replaced_objects", ledger.replaced())
         .line("compaction_debt_bytes", core.compaction_debt_bytes(&limits))

@@ -466,7 +466,9 @@ pub fn fetch_failed(session: &mut Session, core: &mut Core, failed: &FetchFailed
         FetchFailed::Read(why) => {
             Reply::error(format!("ERR a value could not be read from the store: {why}"))
         }
-        FetchFailed::Write(why) => not_committed(why),
+        FetchFailed::Write(why) | FetchFailed::Taken(why) => Reply::error(format!(
+            "NOTCOMMITTED nothing was written, the store did not take a large value: {why}"
+        )),
     }
 }
 

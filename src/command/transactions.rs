@@ -44,6 +44,10 @@ pub(super) fn watch(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
             .iter()
             .any(|watch| watch.database == database && *watch.key == **key);
         if known {
+            // Inside of a transaction the key may have been forgotten with a command that failed.
+            if context.transaction.is_inside() {
+                context.transaction.watch(database, key);
+            }
             continue;
         }
         if context.session.watches.len() as u64 >= context.settings.watched_keys_max {

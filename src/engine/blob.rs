@@ -5,10 +5,10 @@
 //! yet is run again when they are, like one that misses values
 //! ([`Engine::fetch`](super::Engine::fetch)). An interactive transaction leaves its large values
 //! in the store in the same way as they come (AFT's write buffer, section 3.3 of the paper), so
-//! it may be larger than memory.
+//! it may hold more than memory allows (`transaction-bytes-max` bounds it).
 //!
 //! ```text
-//!   SET k <8 MB+>  --> run: misses a blob --> chunks are written, four at a time
+//!   SET k <4 MB+>  --> run: misses a blob --> chunks are written, four at a time
 //!                 \--> run again: the put names the blob, and is sequenced
 //!                                             |
 //!                         its group is acknowledged: named, compaction keeps it
@@ -20,11 +20,11 @@ use super::Engine;
 use super::in_order::InOrder;
 use super::sweep;
 use super::version::{ObjectId, StoredValue};
-use crate::layout::blob::{ValueCrc, decode_chunk, encode_chunk};
+use crate::layout::blob::{CHUNK_BYTES, ValueCrc, decode_chunk, encode_chunk};
 use crate::layout::{BlobName, FormatError, Header, Kind, ObjectName};
 use crate::small_bytes::SmallBytes;
 use crate::storage::StoreError;
-use crate::storage::resilient::Decided;
+use crate::storage::resilient::{Decided, time_to_carry};
 use bytes::{Bytes, BytesMut};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ use std::time::Duration;
 const CHUNKS_IN_FLIGHT: usize = 4;
 
 /// What was let go of is deleted after so long: a create that was given up may arrive late. One
-/// that takes longer leaves a chunk that the next start deletes.
+/// that takes longer leaves a chunk that is swept later.
 const DELETE_AFTER: Duration = Duration::from_secs(5);
 
 /// Blobs that nothing names and nobody wants any more.
@@ -92,11 +92,13 @@ pub enum FetchFailed {
     Read(String),
     /// A large value could not be written: nothing names it, so nothing has happened.
     Write(String),
+    /// The same, since the object was there: somebody else writes to this store.
+    Taken(String),
 }
 
 impl fmt::Display for FetchFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Read(why) | Self::Write(why)) = self;
+        let (Self::Read(why) | Self::Write(why) | Self::Taken(why)) = self;
         f.write_str(why)
     }
 }
@@ -118,9 +120,15 @@ impl Engine {
                 let (start, length) = name.extent(at);
                 let chunk = value.slice(start as usize..(start + length) as usize);
                 let header = Header::new(Kind::Blob, self.nonce(), name.node, name.number + at);
-                writing.push(self.write_chunk(header, chunk));
+                let deadline = self.commit_deadline() + time_to_carry(CHUNK_BYTES.into());
+                writing.push(self.write_chunk(header, chunk, deadline));
             }
             match writing.next().await {
+                Some((Err(failed @ FetchFailed::Taken(_)), _)) => {
+                    // It is not ours to delete.
+                    blob.keep();
+                    return Err(failed);
+                }
                 Some((chunk_crc, length)) => crc.append(chunk_crc?, length),
                 None => break,
             }
@@ -134,18 +142,21 @@ impl Engine {
         &self,
         mut header: Header,
         chunk: Bytes,
+        deadline: Duration,
     ) -> (Result<u32, FetchFailed>, usize) {
         let name = ObjectName::Blob(header.node, header.number);
         let length = chunk.len();
+        // Groups, which everybody waits for, share the way to the store with them.
+        let _turn = self.chunk_turns.acquire().await;
         header.wall_ms = self.clock.wall_ms();
         let nonce = header.nonce;
         let (object, crc) = encode_chunk(header, chunk);
         let text = name.to_string();
         let created = self.store.create(&text, object, nonce);
         let failed = |why: String| Err(FetchFailed::Write(format!("{name}: {why}")));
-        let written = match tokio::time::timeout(self.commit_deadline(), created).await {
+        let written = match tokio::time::timeout(deadline, created).await {
             Ok(Decided::Ours) => Ok(crc),
-            Ok(Decided::Theirs(_)) => failed("was there before".to_owned()),
+            Ok(Decided::Theirs(_)) => Err(FetchFailed::Taken(format!("{name} was there before"))),
             Ok(Decided::Rejected(why) | Decided::Fatal(why)) => failed(why),
             Err(_) => failed(self.store.last_failure().unwrap_or_else(|| "no answer".to_owned())),
         };
@@ -190,7 +201,8 @@ impl Engine {
             read => read.map_err(|error| format!("{from}: {error}"))?,
         };
         let Ok((chunk, _)) = decode_chunk(from, &object) else { return Ok(None) };
-        let (written, length) = self.write_chunk(header, chunk).await;
+        // Nobody waits: it is tried for as long as it takes, as a base is.
+        let (written, length) = self.write_chunk(header, chunk, Duration::MAX).await;
         let crc = written.map_err(|failed| failed.to_string())?;
         Ok(Some((crc, length)))
     }
@@ -255,9 +267,11 @@ impl Engine {
                 continue;
             }
             tokio::time::sleep(DELETE_AFTER).await;
+            // First this: who finds nothing there asks the index, and not the store again.
+            self.with_core(|core| core.forget_blobs(&some));
             let names = some.iter().flat_map(BlobName::objects).collect();
             match sweep::delete(self, names).await {
-                Ok(()) => self.with_core(|core| core.forget_blobs(&some)),
+                Ok(()) => {}
                 Err(error) => {
                     tracing::warn!(%error, "values that nobody has committed could not be deleted yet");
                     self.let_go.lock().unwrap_or_else(PoisonError::into_inner).extend(some);

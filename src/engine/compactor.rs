@@ -314,7 +314,7 @@ fn note(
     match step {
         Ok(Some(done)) => {
             report.bases += 1;
-            report.objects += done.names.len() as u64;
+            report.objects += (done.count.groups + done.count.bases) as u64;
             report.failure = damage.as_ref().map_or_else(String::new, Damage::to_string);
         }
         Ok(None) => {}
@@ -429,7 +429,8 @@ async fn publish(engine: &Engine, written: Written) -> Replaced {
         tokio::task::yield_now().await;
     }
     let since = engine.with_core(|core| core.publish_base(&plan, &dead_blobs));
-    engine.compaction.lock().unwrap_or_else(PoisonError::into_inner).bytes_written += bytes;
+    engine.compaction.lock().unwrap_or_else(PoisonError::into_inner).bytes_written +=
+        bytes + copied_bytes;
     let chunks = dead_blobs.iter().flat_map(BlobName::objects);
     let names = plan.names.iter().copied().chain(chunks).map(|name| name.to_string()).collect();
     let dead_bytes: u64 = dead_blobs.iter().map(BlobName::bytes).sum();

@@ -77,7 +77,7 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use version::StoredValue;
 use warm::Warm;
 
@@ -175,6 +175,8 @@ pub struct Engine {
     logged: bool,
     /// Until this node has started.
     warm: Warm,
+    /// How many pieces of blobs may be on their way to the store at once.
+    chunk_turns: Semaphore,
     /// Blobs that nobody has committed.
     let_go: LetGo,
     /// On a shared store.
@@ -256,6 +258,8 @@ impl Engine {
         if let Some(claim) = ownership.as_ref().map(Ownership::claim) {
             core.begin_lease(Lease::begin(claim.lease, clock.monotonic()), claim.stale_reads);
         }
+        // Groups need the other half.
+        let chunk_turns = Semaphore::new((store.limits().creates_in_flight / 2).max(1));
         Arc::new(Self {
             core: Mutex::new(core),
             work: Notify::new(),
@@ -278,6 +282,7 @@ impl Engine {
             compaction_limits: Mutex::new(options.compaction),
             logged,
             warm: Warm::default(),
+            chunk_turns,
             let_go: LetGo::default(),
             ownership,
         })

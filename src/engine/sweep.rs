@@ -39,6 +39,7 @@ const SLICE_NAMES: usize = 64;
 /// Sweeps for ever.
 pub(super) async fn run(engine: &Engine) -> ! {
     let mut sweep_at = engine.clock.monotonic() + SWEEP_FIRST;
+    let mut strays = BTreeSet::new();
     let mut looked_at_entries = engine.with_core(|core| core.node());
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -55,13 +56,17 @@ pub(super) async fn run(engine: &Engine) -> ! {
         if everything {
             sweep_at = now + SWEEP_EVERY;
         }
-        if let Err(error) = sweep(engine, everything).await {
+        if let Err(error) = sweep(engine, everything, &mut strays).await {
             tracing::warn!(%error, "what is left over could not be swept");
         }
     }
 }
 
-async fn sweep(engine: &Engine, everything: bool) -> Result<(), StoreError> {
+async fn sweep(
+    engine: &Engine,
+    everything: bool,
+    strays: &mut BTreeSet<ObjectName>,
+) -> Result<(), StoreError> {
     let listed = engine.store.list(ObjectName::NODES).await?;
     let newest_listed = nodes(&listed).into_iter().next_back();
     delete(engine, superseded_entries(nodes(&listed), newest_listed)).await?;
@@ -69,7 +74,14 @@ async fn sweep(engine: &Engine, everything: bool) -> Result<(), StoreError> {
     let prefixes = [ObjectName::LOGS, ObjectName::BASES, ObjectName::BLOBS];
     for prefix in prefixes.into_iter().filter(|_| everything) {
         let listed = engine.store.list(prefix).await?;
-        delete(engine, unnamed(engine, listed).await).await?;
+        let Unnamed { of_earlier, own_blobs } = unnamed(engine, listed).await;
+        delete(engine, of_earlier).await?;
+        if prefix == ObjectName::BLOBS {
+            // What came late to a blob that had been let go of. Known an hour ago, and by nobody.
+            let seen_before = own_blobs.intersection(strays).copied().collect();
+            delete(engine, seen_before).await?;
+            *strays = own_blobs;
+        }
     }
     Ok(())
 }
@@ -106,23 +118,35 @@ pub(super) async fn superseded_views(engine: &Engine) -> Result<Vec<ObjectName>,
     Ok(views.into_iter().map(ObjectName::View).collect())
 }
 
-/// Objects of earlier nodes that nothing names.
-async fn unnamed(engine: &Engine, listed: Vec<String>) -> Vec<ObjectName> {
+/// Objects that nothing names.
+#[derive(Default)]
+struct Unnamed {
+    /// Of earlier nodes.
+    of_earlier: Vec<ObjectName>,
+    /// Blobs of this process: some may be about to be named.
+    own_blobs: BTreeSet<ObjectName>,
+}
+
+async fn unnamed(engine: &Engine, listed: Vec<String>) -> Unnamed {
     let first_node = engine.with_core(|core| core.first_node());
-    let earlier = |name: String| match name.parse() {
-        Ok(
-            name @ (ObjectName::Log(node, _)
-            | ObjectName::Base(node, _)
-            | ObjectName::Blob(node, _)),
-        ) => (node < first_node).then_some(name),
-        _ => None,
-    };
-    let mut names: Vec<ObjectName> = listed.into_iter().filter_map(earlier).collect();
-    let mut unnamed = Vec::new();
+    let mut names: Vec<ObjectName> = listed.iter().filter_map(|name| name.parse().ok()).collect();
+    names.retain(|name| match *name {
+        ObjectName::Log(node, _) | ObjectName::Base(node, _) => node < first_node,
+        ObjectName::Blob(..) => true,
+        ObjectName::Node(_) | ObjectName::View(_) => false,
+    });
+    let mut unnamed = Unnamed::default();
     while !names.is_empty() {
         let slice = names.split_off(names.len().saturating_sub(SLICE_NAMES));
         engine.with_core(|core| {
-            unnamed.extend(slice.into_iter().filter(|name| !core.ledger().holds(*name)));
+            for name in slice.into_iter().filter(|name| !core.ledger().holds(*name)) {
+                match name {
+                    ObjectName::Blob(node, _) if node >= first_node => {
+                        unnamed.own_blobs.insert(name);
+                    }
+                    _ => unnamed.of_earlier.push(name),
+                }
+            }
         });
         tokio::task::yield_now().await;
     }

@@ -126,6 +126,11 @@ impl WriteSet {
         self.blob_bytes
     }
 
+    /// The same, with those that it could take back.
+    pub fn held_blob_bytes(&self) -> u64 {
+        self.blob_bytes + self.journal.as_ref().map_or(0, |journal| journal.blob_bytes())
+    }
+
     /// No value outside of blobs is longer, in bytes.
     #[inline]
     pub fn longest(&self) -> usize {

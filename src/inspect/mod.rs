@@ -16,7 +16,7 @@ mod objects;
 mod report;
 mod survey;
 
-use crate::layout::{FormatError, Header, Kind, ObjectName, View};
+use crate::layout::{FormatError, Header, Kind, NodeId, ObjectName, View};
 use crate::storage::{Store, StoreError};
 use keys::Keys;
 use objects::{Examined, examine};
@@ -152,12 +152,14 @@ pub async fn inspect(
     let mut survey = Survey::of(store, &mut found.faults).await?;
     let mut keys = Keys::new(&survey.checkpoint.swaps);
     let names = survey.names();
+    let mut ends = Ends::default();
     let mut headers = BTreeMap::new();
     for (at, &name) in names.iter().enumerate() {
         progress(at as u64, names.len() as u64);
         let chunk = keys.blob_of(name).map(|(value, length)| (value.clone(), length));
         let is_blob = matches!(name, ObjectName::Blob(..));
-        let counts = if is_blob { chunk.is_some() } else { survey.counts(name) };
+        let counts =
+            if is_blob { chunk.is_some() } else { survey.counts(name) && !ends.hide(name) };
         if is_blob && !counts {
             found.leave(name);
         }
@@ -168,6 +170,7 @@ pub async fn inspect(
         let Examined { header, bytes, fault, bad_values } = examined;
         found.objects += 1;
         if let Some(header) = &header {
+            ends.learn(name, header);
             found.count(name, header, counts);
             if let ObjectName::View(number) = name
                 && counts
@@ -198,6 +201,24 @@ pub async fn inspect(
     found.blobs = keys.blobs();
     keys.finish(now_ms, &survey, &mut found);
     Ok(found)
+}
+
+/// Where logs end: nothing behind a seal was ever acknowledged. Logs are read in order.
+#[derive(Default)]
+struct Ends(Option<(NodeId, u64)>);
+
+impl Ends {
+    fn learn(&mut self, name: ObjectName, header: &Header) {
+        if let (ObjectName::Log(node, seq), Kind::Seal) = (name, header.kind)
+            && !self.hide(name)
+        {
+            self.0 = Some((node, seq));
+        }
+    }
+
+    fn hide(&self, name: ObjectName) -> bool {
+        matches!((name, self.0), (ObjectName::Log(node, seq), Some((of, end))) if node == of && seq > end)
+    }
 }
 
 fn owner(view: &View) -> String {

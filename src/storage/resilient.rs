@@ -44,7 +44,7 @@ impl Default for RetryPolicy {
 
 /// How long a slow network takes for so many bytes. An attempt has that time on top: one that is
 /// given up because of its size would be given up each time it is repeated.
-pub(super) fn time_to_carry(bytes: u64) -> Duration {
+pub fn time_to_carry(bytes: u64) -> Duration {
     const SLOW_BYTES_PER_SECOND: u64 = 8 << 20;
     /// Of an object that is read to its end, whose size is not known: few are larger, and a reply
     /// that was lost should not be waited for much longer.

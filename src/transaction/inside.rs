@@ -83,6 +83,11 @@ impl Transaction<'_> {
         }
     }
 
+    /// Whether it runs inside of an interactive transaction.
+    pub fn is_inside(&self) -> bool {
+        self.inside.is_some()
+    }
+
     /// Whether it runs inside of an interactive transaction of the highest isolation.
     pub fn is_serializable(&self) -> bool {
         self.inside.as_ref().is_some_and(|inside| inside.open.terms.serializable)
@@ -147,7 +152,9 @@ impl Transaction<'_> {
         }
         let open = &mut inside.open;
         open.writes = std::mem::take(&mut self.writes);
-        let too_large = is_too_large(&open.writes, self.bytes_max);
+        let cannot_commit =
+            self.missing.is_empty() && open.writes.bytes() > self.core.transaction_bytes_max();
+        let too_large = is_too_large(&open.writes, self.bytes_max) || cannot_commit;
         let all_bytes = self.core.interactive().registry.bytes() + open.bytes();
         let too_many = all_bytes > inside.all_bytes_max && all_bytes > inside.bytes;
         let answered = answer(self.core, self.saw, self.saw_expired_ms);

@@ -6,6 +6,7 @@ use crate::common::backing::Kind;
 use crate::common::client::Client;
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
+use crate::common::stores::impatient;
 use crate::common::temp_dir::TempDir;
 use crate::common::wait;
 
@@ -16,8 +17,14 @@ const BYTES: usize = (8 << 20) + (1 << 20) + 1;
 const SMALL_BLOB: usize = 64 << 10;
 
 fn options(dir: &TempDir, more: &[&str]) -> Options {
+    let mut options = calm(dir, more);
+    options.extra.extend(Options::RESTLESS.map(str::to_owned));
+    options
+}
+
+fn calm(dir: &TempDir, more: &[&str]) -> Options {
     let mut options = Options::durable(dir.path());
-    let settings = Options::RESTLESS.iter().chain(&["--blob-bytes-min", "64kb"]).chain(more);
+    let settings = ["--blob-bytes-min", "64kb"].iter().chain(more);
     options.extra = settings.map(|word| (*word).to_owned()).collect();
     options
 }
@@ -85,7 +92,7 @@ fn a_large_value_is_kept_for_as_long_as_it_is_needed() {
     assert_eq!(client.cmd("COPY big other"), Reply::Int(1));
     blobs_become(&mut client, 2);
     for round in 0..20 {
-        // Compaction goes through everything, and leaves them where they are.
+        // Compaction goes through everything.
         assert_eq!(client.cmd(&format!("SET small {round}")), Reply::ok());
     }
     server.kill_9();
@@ -143,7 +150,8 @@ fn an_open_transaction_leaves_large_writes_in_the_store() {
     const VALUE_BYTES: usize = 256 << 10;
     let dir = TempDir::named("blobs-inside");
     let less_than_that = ["--transactions-bytes-max", "1mb", "--cache-bytes", "1mb"];
-    let mut server = Server::start(&options(&dir, &less_than_that));
+    // A copy that compaction is just making would be left over at the end.
+    let mut server = Server::start(&calm(&dir, &less_than_that));
     let mut client = server.client();
     let begin = |client: &mut Client| {
         let reply = client.cmd("AFT.BEGIN");
@@ -189,23 +197,74 @@ fn an_open_transaction_leaves_large_writes_in_the_store() {
     }
 }
 
-/// Somebody hangs up in the middle: what he had brought is let go of.
+/// An open transaction that nobody uses any more lets go of what it has written.
 #[test]
 fn what_nobody_commits_is_deleted() {
-    let dir = TempDir::named("blobs-hangup");
+    let dir = TempDir::named("blobs-left");
     let server = Server::start(&options(&dir, &[]));
     let mut client = server.client();
-    assert_eq!(client.cmd("MULTI"), Reply::ok());
     let large = value(9, SMALL_BLOB);
-    assert_eq!(client.run(&[b"SET", b"k".as_slice(), &large]), Reply::queued());
-    assert_eq!(client.cmd("DISCARD"), Reply::ok());
     let mut inside = server.client();
     let reply = inside.cmd("AFT.BEGIN TIMEOUT 1000");
     assert!(!reply.is_error(), "{reply:?}");
     set(&mut inside, "k", &large);
     assert_eq!(blobs(&mut client), 1);
     drop(inside);
-    // Nobody uses the transaction any more.
     blobs_become(&mut client, 0);
     assert!(client.cmd("GET k").is_nil());
+}
+
+/// Several append to one value, each of them to what it has become by then.
+#[test]
+fn a_large_value_that_several_change_loses_nothing() {
+    const CLIENTS: usize = 4;
+    const TIMES: usize = 10;
+    let dir = TempDir::named("blobs-append");
+    let server = Server::start(&options(&dir, &[]));
+    let mut wanted = value(3, SMALL_BLOB);
+    set(&mut server.client(), "k", &wanted);
+    std::thread::scope(|scope| {
+        for name in ["a", "b", "c", "d"].into_iter().take(CLIENTS) {
+            let mut client = server.client();
+            scope.spawn(move || {
+                for _ in 0..TIMES {
+                    assert!(matches!(client.run(&["APPEND", "k", name]), Reply::Int(_)));
+                }
+            });
+        }
+    });
+    let found = server.client().cmd("GET k");
+    let Reply::Bulk(found) = found else { panic!("{found:?}") };
+    assert!(found.starts_with(&wanted), "what was there before");
+    let mut appended = found[wanted.len()..].to_vec();
+    appended.sort_unstable();
+    wanted = b"abcd".iter().flat_map(|name| [*name; TIMES]).collect();
+    assert_eq!(appended, wanted);
+}
+
+/// The store is gone: so it is said, nothing is written, and later it is again.
+#[test]
+fn a_large_value_that_the_store_does_not_take_is_refused() {
+    if Kind::from_env() == Kind::Embedded {
+        return; // It can't be ended by itself. A full disk: see `disk_faults`.
+    }
+    let dir = TempDir::named("blobs-outage");
+    let options = impatient(options(&dir, &[]));
+    let server = Server::start(&options);
+    let backing = options.backing.as_ref().expect("a store of its own");
+    let mut client = server.client();
+    let before = value(1, SMALL_BLOB);
+    set(&mut client, "k", &before);
+    backing.end();
+    let refused = client.run(&[b"SET".as_slice(), b"k", &value(2, SMALL_BLOB)]);
+    assert_eq!(refused.error_code().as_deref(), Some("NOTCOMMITTED"), "{refused:?}");
+    backing.restart();
+    wait::until("writes are taken again", wait::PATIENCE, || {
+        (client.cmd("SET small v") == Reply::ok()).then_some(())
+    });
+    is(&mut client, "k", &before);
+    let after = value(3, SMALL_BLOB);
+    set(&mut client, "k", &after);
+    is(&mut client, "k", &after);
+    blobs_become(&mut client, 1);
 }

@@ -24,7 +24,7 @@ fn a_transaction_that_is_larger_than_a_string_is_in_several() {
     let mut exec = |key: &str, values: usize, value: &str| {
         assert_eq!(client.cmd("MULTI"), Reply::ok());
         for number in 0..values {
-            client.queue(&["SET", &format!("{key}:{number}"), value]);
+            client.queue(&["SET", &format!("{key}:{number}"), &format!("{number:05}{value}")]);
         }
         client.flush().expect("an open connection");
         for _ in 0..values {
@@ -43,8 +43,10 @@ fn a_transaction_that_is_larger_than_a_string_is_in_several() {
     for (key, value) in [("a", &[large, more].concat()), ("b", &"z".repeat(16 << 20))] {
         assert_eq!(client.run(&["GET", key]), Reply::bulk(value));
     }
-    assert_eq!(client.cmd("GET some:0"), Reply::bulk(&some));
-    assert_eq!(client.cmd("GET some:3999"), Reply::bulk(&some));
+    for number in 0..4_000 {
+        let found = client.cmd(&format!("GET some:{number}"));
+        assert_eq!(found, Reply::bulk(format!("{number:05}{some}")));
+    }
     assert_eq!(client.cmd("EXISTS little:0 little:4499"), Reply::Int(0));
     assert_eq!(client.cmd("DBSIZE"), Reply::Int(4_002));
 }

@@ -27,6 +27,8 @@ pub struct Blobs {
     step: u32,
     /// What those that are named take in the store, in bytes.
     bytes: u64,
+    /// What the others do.
+    unnamed_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,14 @@ impl Blobs {
     /// Those of the keys of a share, which gives them ids that no other share gives.
     pub fn of_share(share: Share) -> Self {
         let (by_id, ids) = (HashMap::new(), BTreeMap::new());
-        Self { by_id, ids, last: share.number as u32, step: 1 << share.bits, bytes: 0 }
+        Self {
+            by_id,
+            ids,
+            last: share.number as u32,
+            step: 1 << share.bits,
+            bytes: 0,
+            unnamed_bytes: 0,
+        }
     }
 
     /// Takes in those of another share.
@@ -55,6 +64,7 @@ impl Blobs {
         self.ids.append(&mut other.ids);
         self.last = self.last.max(other.last);
         self.bytes += other.bytes;
+        self.unnamed_bytes += other.unnamed_bytes;
     }
 
     /// Takes in one that nothing names yet.
@@ -67,6 +77,7 @@ impl Blobs {
             }
         };
         self.by_id.insert(id, Known { name, named: false });
+        self.unnamed_bytes += name.bytes();
         self.ids.insert((name.node, name.number), id);
         id
     }
@@ -76,6 +87,7 @@ impl Blobs {
         if let Some(known) = self.by_id.get_mut(&id).filter(|known| !known.named) {
             known.named = true;
             self.bytes += known.name.bytes();
+            self.unnamed_bytes -= known.name.bytes();
         }
     }
 
@@ -85,14 +97,16 @@ impl Blobs {
             && std::mem::take(&mut known.named)
         {
             self.bytes -= known.name.bytes();
+            self.unnamed_bytes += known.name.bytes();
         }
     }
 
     /// It is deleted.
     pub fn forget(&mut self, blob: &BlobName) {
         self.unname(blob);
-        if let Some(id) = self.ids.remove(&(blob.node, blob.number)) {
-            self.by_id.remove(&id);
+        let id = self.ids.remove(&(blob.node, blob.number));
+        if let Some(known) = id.and_then(|id| self.by_id.remove(&id)) {
+            self.unnamed_bytes -= known.name.bytes();
         }
     }
 
@@ -139,6 +153,12 @@ impl Blobs {
         self.bytes
     }
 
+    /// What those take that no commit names, or none any more: open transactions hold them, they are
+    /// on their way, or are about to be deleted.
+    pub fn unnamed_bytes(&self) -> u64 {
+        self.unnamed_bytes
+    }
+
     /// What is known of them takes so many bytes of memory, about.
     pub fn memory_bytes(&self) -> usize {
         self.len() * 2 * (size_of::<Known>() + size_of::<(NodeId, u64, ObjectId)>())
@@ -176,15 +196,23 @@ impl Core {
         {
             return Vec::new();
         }
-        let mut missing = Vec::new();
+        let (mut missing, mut placed) = (Vec::new(), Vec::new());
         let tried = self.values.has_lent_blobs();
         writes.move_to_blobs(bytes_min, |value| {
             let blob = self.take_lent_blob(value);
-            if blob.is_none() && (oversize || !tried) {
-                missing.push(Missing::Blob { value: value.clone() });
+            match &blob {
+                Some(blob) => placed.push((Arc::clone(blob), value.clone())),
+                None if oversize || !tried => {
+                    missing.push(Missing::Blob { value: value.clone() });
+                }
+                None => {}
             }
             blob
         });
+        if !missing.is_empty() {
+            // It runs again, and puts the others then.
+            placed.into_iter().for_each(|(blob, value)| self.give_blob_back(blob, value));
+        }
         missing
     }
 
@@ -219,6 +247,7 @@ mod tests {
         let blob = BlobName { node: 2, number: 5, chunk_bytes: 10, length: 25 };
         let id = blobs.begin(blob);
         assert_eq!((blobs.get(id), blobs.bytes(), blobs.len()), (Some(blob), 0, 1));
+        assert_eq!(blobs.unnamed_bytes(), blob.bytes());
         let held = |blobs: &Blobs| {
             [(2, 4), (2, 5), (2, 7), (2, 8), (3, 6)].map(|(n, at)| blobs.hold(n, at))
         };
@@ -229,6 +258,7 @@ mod tests {
         blobs.unname(&blob);
         assert_eq!((blobs.bytes(), blobs.get(id)), (0, Some(blob)), "who reads it still can");
         blobs.forget(&blob);
+        assert_eq!(blobs.unnamed_bytes(), 0);
         assert_eq!((blobs.get(id), blobs.is_empty(), held(&blobs)), (None, true, [false; 5]));
         assert_ne!(blobs.begin(blob), id, "a place names one value");
     }

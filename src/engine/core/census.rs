@@ -4,7 +4,6 @@ use super::super::index::{Entry, EntryId};
 use super::super::version::{Snapshot, State, Version};
 use super::Core;
 use crate::layout::RECORD_BYTES;
-use std::collections::BTreeSet;
 use std::ops::{AddAssign, Neg, SubAssign};
 
 /// So many keys, and what they would take in a base.
@@ -70,24 +69,19 @@ impl Core {
     }
 
     /// How many keys of a database exist in what is acknowledged: expired ones don't count, whether
-    /// or not they were reaped, so that it stays right when they are.
+    /// or not they were reaped, so that it stays right when they are. (One that has expired and is
+    /// being written does, until that is acknowledged.)
     pub fn existing_keys(&self, database: u8) -> u64 {
         let visible = self.visible();
-        let Some((slot, db)) =
-            self.slot(database, visible).and_then(|slot| Some((slot, self.in_slot(slot)?)))
-        else {
-            return 0;
-        };
-        let due = db.expiries.range(..=(visible.now_ms, EntryId::MAX)).map(|&(_, id)| id);
-        // The tip may know of another expiry, or of none.
-        let pending = self.cut.iter().chain([&self.open]).flat_map(|group| &group.touched);
-        let pending = pending.filter(|(of, _)| *of == slot).map(|&(_, id)| id);
-        let looked_at: BTreeSet<EntryId> = due.chain(pending).collect();
-        let is_expired = |id: &EntryId| {
-            let version = db.index.get(*id).and_then(|entry| entry.visible(&db.flushes, visible));
+        let Some(db) = self.database(database, visible) else { return 0 };
+        // Where more than that have expired at once, the others count until they are reaped, too.
+        const EXPIRED_MAX: usize = 1000;
+        let due = db.expiries.range(..=(visible.now_ms, EntryId::MAX)).take(EXPIRED_MAX);
+        let is_expired = |&&(_, id): &&(u64, EntryId)| {
+            let version = db.index.get(id).and_then(|entry| entry.visible(&db.flushes, visible));
             version.is_some_and(|v| v.state.is_alive() && v.is_expired(visible.now_ms))
         };
-        let expired = looked_at.iter().filter(|id| is_expired(id)).count() as u64;
+        let expired = due.filter(is_expired).count() as u64;
         self.live_keys(database, visible).saturating_sub(expired)
     }
 

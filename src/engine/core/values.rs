@@ -15,7 +15,7 @@ use crate::small_bytes::SmallBytes;
 use foldhash::fast::FixedState;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// A place names one value for ever: nothing in the store is overwritten.
@@ -88,7 +88,7 @@ pub(super) struct Values {
     /// By place: there may be as many as a command has keys.
     lent: HashMap<Key, SmallBytes, FixedState>,
     /// What the command may put.
-    lent_blobs: Vec<(Arc<Blob>, SmallBytes)>,
+    lent_blobs: VecDeque<(Arc<Blob>, SmallBytes)>,
 }
 
 impl Values {
@@ -104,7 +104,7 @@ impl Values {
         let hasher = FixedState::with_seed(hash_seed);
         let cache = Cache::with_options(options, Bytes, hasher, DefaultLifecycle::default());
         let lent = HashMap::with_hasher(FixedState::with_seed(hash_seed));
-        Self { cache, lent, lent_blobs: Vec::new() }
+        Self { cache, lent, lent_blobs: VecDeque::new() }
     }
 
     pub(super) fn keep(&mut self, place: &StoredValue, value: SmallBytes) {
@@ -162,20 +162,27 @@ impl Core {
                 Fetched::Value(place, value) => {
                     self.values.lent.insert(place, value);
                 }
-                Fetched::Blob(blob, value) => self.values.lent_blobs.push((blob, value)),
+                Fetched::Blob(blob, value) => self.values.lent_blobs.push_back((blob, value)),
             }
         }
     }
 
     /// A blob that was lent for this value. It is the command's then: nobody else may put it.
     pub(super) fn take_lent_blob(&mut self, value: &SmallBytes) -> Option<Arc<Blob>> {
-        let same = |(_, lent): &(_, SmallBytes)| {
+        let same = |lent: &SmallBytes| {
             lent.len() == value.len() && (lent.as_ptr() == value.as_ptr() || lent == value)
         };
-        let at = self.values.lent_blobs.iter().position(same)?;
-        let (blob, value) = self.values.lent_blobs.swap_remove(at);
+        // They come in the order in which the command has asked for them.
+        let lent = &mut self.values.lent_blobs;
+        let at = lent.iter().position(|(_, lent)| same(lent))?;
+        let (blob, value) = lent.remove(at)?;
         self.keep(&blob.place(), value);
         Some(blob)
+    }
+
+    /// It could not be put yet.
+    pub(super) fn give_blob_back(&mut self, blob: Arc<Blob>, value: SmallBytes) {
+        self.values.lent_blobs.push_back((blob, value));
     }
 
     /// Ends [`Core::lend`]: the command has run, and whoever asks next may find them. Not

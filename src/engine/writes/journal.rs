@@ -25,12 +25,19 @@ pub(super) struct Journal {
     undos: Vec<Undo>,
     /// What the replaced changes hold.
     bytes: usize,
+    /// And what of that is in blobs.
+    blob_bytes: u64,
 }
 
 impl Journal {
     pub(super) fn push(&mut self, undo: Undo) {
         self.bytes += undo.bytes();
+        self.blob_bytes += undo.blob_bytes();
         self.undos.push(undo);
+    }
+
+    pub(super) fn blob_bytes(&self) -> u64 {
+        self.blob_bytes
     }
 }
 
@@ -39,6 +46,13 @@ impl Undo {
         match self {
             Self::Added => size_of::<Self>(),
             Self::Replaced { replaced, .. } => size_of::<Self>() + change_bytes(replaced),
+        }
+    }
+
+    fn blob_bytes(&self) -> u64 {
+        match self {
+            Self::Added => 0,
+            Self::Replaced { replaced, .. } => change_blob_bytes(replaced),
         }
     }
 }
@@ -72,6 +86,7 @@ impl WriteSet {
             let Some(journal) = &mut self.journal else { return };
             let Some(undo) = journal.undos.pop() else { return };
             journal.bytes -= undo.bytes();
+            journal.blob_bytes -= undo.blob_bytes();
             match undo {
                 Undo::Added => self.drop_newest(),
                 Undo::Replaced { place, revision, replaced } => {
