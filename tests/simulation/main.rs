@@ -28,6 +28,7 @@ mod owners;
 mod pinned;
 mod planted;
 mod pressure;
+mod reads;
 mod rest;
 mod starts;
 mod store;
