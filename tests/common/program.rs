@@ -13,6 +13,15 @@ pub(crate) fn aft(words: &[&str]) -> Output {
     command(words).output().expect("it can be started")
 }
 
+/// The same, and all that a person sees who types it.
+pub(crate) fn on_a_terminal(words: &[&str]) -> String {
+    let line = [&[env!("CARGO_BIN_EXE_aft")], words].concat().join(" ");
+    let seen = Command::new("script").args(["-qec", &line, "/dev/null"]).output();
+    let seen = seen.expect("script can be started");
+    assert!(seen.status.success(), "{words:?}: {seen:?}");
+    said(&seen)
+}
+
 /// What it said on stdout.
 pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
