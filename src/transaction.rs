@@ -374,7 +374,7 @@ impl<'c> Transaction<'c> {
         if !self.missing.is_empty() {
             return Finished::Fetch(std::mem::take(&mut self.missing));
         }
-        if self.writes.bytes() > self.bytes_max {
+        if self.core.bytes_of(&self.writes) > self.bytes_max {
             return Finished::TooLarge;
         }
         if self.writes.is_empty() {

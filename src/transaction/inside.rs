@@ -199,7 +199,7 @@ impl Transaction<'_> {
         /// The token's text, and some lengths.
         const META_BYTES: usize = 128;
         let request_bytes = open.terms.request.as_ref().map_or(0, |request| request.len());
-        let bytes = open.writes.bytes() + request_bytes + result_bytes + META_BYTES;
+        let bytes = self.core.bytes_of(&open.writes) + request_bytes + result_bytes + META_BYTES;
         let no_room = result_bytes > 0 && kept + result_bytes > outcome_bytes_max;
         if bytes > self.bytes_max || no_room {
             return Err(NotCommitted::TooLarge);
