@@ -177,6 +177,7 @@ impl World {
             Some(Ok(engine)) => {
                 self.coverage.hit("lives");
                 self.recovered(&store)?;
+                store.serves();
                 let ended = self.serve(&engine, &store, &clock, life, end, last, &mut tasks);
                 ended.await
             }
@@ -243,7 +244,6 @@ impl World {
         last: bool,
         tasks: &mut JoinSet<()>,
     ) -> Result<(), Violation> {
-        store.serves();
         let node = engine.with_core(|core| core.node());
         let (stops, mut stopped) = oneshot::channel();
         let running = Arc::clone(engine);
@@ -255,9 +255,7 @@ impl World {
         let mut clients = self.connect_clients(engine, store, clock, life, &stop);
         let longest = [300, 3_000, 8_000][self.rng.random_range(0..3)];
         let lasts = self.rng.random_range(0..=longest);
-        if self.rng.random_bool(0.2) {
-            self.jump_while_running(tasks, lasts);
-        }
+        self.may_jump_while_running(tasks, lasts);
         let idle = !last && self.rng.random_bool(0.05);
         let sealing = AtomicBool::new(false);
         let full_life = async {
@@ -338,7 +336,10 @@ impl World {
         clients
     }
 
-    fn jump_while_running(&mut self, tasks: &mut JoinSet<()>, lasts: u64) {
+    fn may_jump_while_running(&mut self, tasks: &mut JoinSet<()>, lasts: u64) {
+        if !self.rng.random_bool(0.2) {
+            return;
+        }
         let offset_ms = Arc::clone(&self.offset_ms);
         let at = self.rng.random_range(0..=lasts);
         let by = self.rng.random_range(-20_000..=20_000);
