@@ -110,7 +110,8 @@ impl Transaction<'_> {
     pub(super) fn pinned_count(&self, database: u8) -> Option<u64> {
         let pinned = self.inside.as_ref()?.open.snapshot.as_ref()?;
         let count = pinned.keys.iter().find(|(of, _)| *of == database);
-        Some(count.map_or(0, |(_, keys)| *keys))
+        let reaped = self.core.reaped_keys(database, self.snapshot);
+        Some(count.map_or(0, |(_, keys)| keys.saturating_sub(reaped)))
     }
 
     /// What WATCH remembers of a key inside: what others do to it the commit will find, and
