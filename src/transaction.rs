@@ -246,11 +246,8 @@ impl<'c> Transaction<'c> {
     pub fn count(&mut self, database: u8) -> u64 {
         let database = self.writes.home(database);
         self.note_look();
-        let inside = self.inside.is_some();
-        let keys = self.pinned_count(database).unwrap_or_else(|| match inside {
-            true => self.core.existing_keys(database),
-            false => self.core.live_keys(database, self.snapshot),
-        });
+        let pinned = self.pinned_count(database);
+        let keys = pinned.unwrap_or_else(|| self.core.live_keys(database, self.snapshot));
         let mut count = i64::try_from(keys).unwrap_or(0);
         if self.snapshot.position == Snapshot::TIP {
             // Anyone's pending write may have been counted.
@@ -262,10 +259,7 @@ impl<'c> Transaction<'c> {
         for write in self.writes.writes().iter().filter(|write| write.database == database) {
             let flushed = self.writes.flushed().contains(&database);
             let before = self.core.read(database, write.hash, &write.key, self.snapshot);
-            let counted = |version: &Version| {
-                version.state.is_alive() && !(inside && version.is_expired(self.snapshot.now_ms))
-            };
-            let was_alive = !flushed && before.is_some_and(counted);
+            let was_alive = !flushed && before.is_some_and(|version| version.state.is_alive());
             let alive = !matches!(write.change, Change::Delete);
             count += i64::from(alive) - i64::from(was_alive);
         }
@@ -421,7 +415,8 @@ impl<'c> Transaction<'c> {
         if self.misses_blobs() {
             return Finished::Fetch(std::mem::take(&mut self.missing));
         }
-        if self.writes.bytes() > self.core.transaction_bytes_max() {
+        let bytes = self.core.bytes_of(&self.writes);
+        if bytes > self.bytes_max.min(self.core.transaction_bytes_max()) {
             return Finished::TooLarge;
         }
         match self.core.commit(&mut self.writes, meta) {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use common::client::Client;
+use common::client::{Client, info};
 use common::resp::Reply;
 use common::server::{Options, Server};
 use common::temp_dir::TempDir;
@@ -34,13 +34,6 @@ fn overwrite(client: &mut Client, keys: usize, value: &str, mut look: impl FnMut
         (0..BATCH).for_each(|_| assert_eq!(client.read().expect("a reply"), Reply::ok()));
         look(client);
     }
-}
-
-/// A field of INFO aft.
-fn info(client: &mut Client, field: &str) -> u64 {
-    let text = client.run(&["INFO", "aft"]).text().expect("INFO");
-    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    value.expect("the field").trim().parse().expect("a number")
 }
 
 /// What is alive for long and large doesn't hold back the space of what came after it.

@@ -116,7 +116,8 @@ impl WriteSet {
                 .is_none_or(|databases| databases.flushed.is_empty() && databases.homes.is_empty())
     }
 
-    /// At least the bytes that it takes in a group, and in a base that all of it moves to.
+    /// At least the bytes that it takes in a group, and in a base that all of it moves to, but for
+    /// values that are there already and written again.
     pub fn bytes(&self) -> usize {
         self.bytes
     }

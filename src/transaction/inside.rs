@@ -115,7 +115,8 @@ impl Transaction<'_> {
     pub(super) fn pinned_count(&self, database: u8) -> Option<u64> {
         let pinned = self.inside.as_ref()?.open.snapshot.as_ref()?;
         let count = pinned.keys.iter().find(|(of, _)| *of == database);
-        Some(count.map_or(0, |(_, keys)| *keys))
+        let reaped = self.core.reaped_keys(database, self.snapshot);
+        Some(count.map_or(0, |(_, keys)| keys.saturating_sub(reaped)))
     }
 
     /// What WATCH remembers of a key inside: what others do to it the commit will find, and
@@ -213,10 +214,10 @@ impl Transaction<'_> {
         /// The token's text, and some lengths.
         const META_BYTES: usize = 128;
         let request_bytes = open.terms.request.as_ref().map_or(0, |request| request.len());
-        let bytes = open.writes.bytes() + request_bytes + result_bytes + META_BYTES;
+        let bytes = self.core.bytes_of(&open.writes) + request_bytes + result_bytes + META_BYTES;
         let no_room = result_bytes > 0 && kept + result_bytes > outcome_bytes_max;
-        let too_large =
-            is_too_large(&open.writes, self.bytes_max) || bytes > self.core.transaction_bytes_max();
+        let too_large = is_too_large(&open.writes, self.bytes_max)
+            || bytes > self.bytes_max.min(self.core.transaction_bytes_max());
         if too_large || no_room {
             return Err(NotCommitted::TooLarge);
         }

@@ -9,9 +9,8 @@ use crate::support::{SERVED_WITHIN, aft, ping};
 
 const BYTES: usize = 512 << 20;
 const CHUNK: usize = 1 << 20;
-/// The value, and once more what is on its way in, out or queued; half of one for buffers that
-/// grow and everything else.
-const MEMORY_MAX: u64 = BYTES as u64 * 5 / 2;
+/// The value, which is the request, what is queued, and the reply; half of one for everything else.
+const MEMORY_MAX: u64 = BYTES as u64 * 3 / 2;
 
 const TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
+pub(crate) use crate::common::client::info;
 use crate::common::client::{Client, is_closed};
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Peer, Server};
@@ -26,16 +27,6 @@ pub(crate) fn aft(settings: &[&str]) -> Server {
 pub(crate) fn with(mut options: Options, settings: &[&str]) -> Options {
     options.extra.extend(settings.iter().map(|&word| word.to_owned()));
     options
-}
-
-/// A field of INFO.
-pub(crate) fn info(client: &mut Client, field: &str) -> u64 {
-    let Reply::Bulk(text) = client.cmd("INFO") else {
-        panic!("INFO is no text");
-    };
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    value.unwrap_or_else(|| panic!("no {field}:\n{text}")).parse().expect("a number")
 }
 
 /// Asks a well-behaved client something and says how long the answer took.

@@ -6,7 +6,7 @@ use std::thread;
 use rand::RngExt;
 
 use crate::common::backing::{Backing, Kind};
-use crate::common::client::Client;
+use crate::common::client::{Client, info};
 use crate::common::resp::Reply;
 use crate::common::seed;
 use crate::common::server::{Options, Server};
@@ -57,12 +57,6 @@ fn transfer(mut client: Client, worker: u64, stop: &AtomicBool) {
         let replies: Vec<Reply> = (0..7).map(|_| client.read().unwrap()).collect();
         assert_eq!(replies[6].items().len(), 5, "{replies:?}");
     }
-}
-
-fn info(client: &mut Client, field: &str) -> u64 {
-    let info = client.run(&["INFO", "aft"]).text().unwrap();
-    let line = info.lines().find_map(|line| line.strip_prefix(&format!("{field}:"))).unwrap();
-    line.trim().parse().unwrap()
 }
 
 fn counts(client: &mut Client) -> Vec<u64> {

@@ -9,7 +9,9 @@ use aft::backup::format::DumpWriter;
 use crate::common::server::{Options, Peer, Server};
 use crate::common::temp_dir::TempDir;
 use crate::common::wait;
-use crate::tool::{expect, load_from, serve, spawn, store_of, text, verified_keys};
+use crate::tool::{
+    assert_same, data_of, expect, load_from, serve, spawn, store_of, text, verified_keys,
+};
 
 const KEYS: u64 = 20_000;
 
@@ -97,6 +99,29 @@ fn a_replacing_load_that_is_killed_leaves_the_old_or_the_new() {
     assert!(killed > 0, "none was killed in the middle");
     expect(0, &words);
     assert_eq!(verified_keys(directory.path()), KEYS);
+}
+
+#[test]
+fn a_dump_that_is_killed_leaves_no_dump_and_is_run_again() {
+    let (directory, dumps) = (TempDir::named("dumped"), TempDir::named("dumps"));
+    let [file, again] = ["dump", "again"].map(|name| dumps.path().join(name));
+    write_dump(&file);
+    load_from(directory.path(), &file);
+    let store = store_of(directory.path());
+    let words = ["store", "dump", "--store", &store, "--output", text(&again)];
+    let unfinished = dumps.path().join("again.unfinished");
+    let mut killed = 0;
+    for life in lives() {
+        // It has its name when it is whole.
+        if kill_after(spawn(&words), life) || again.exists() {
+            break;
+        }
+        killed += u32::from(unfinished.exists());
+    }
+    assert!(killed > 0, "none was killed in the middle");
+    assert!(!unfinished.exists());
+    let [loaded, dumped] = [&file, &again].map(|file| data_of(&std::fs::read(file).unwrap()));
+    assert_same(&loaded, &dumped);
 }
 
 fn redis_with_keys() -> Server {

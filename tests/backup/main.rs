@@ -14,6 +14,7 @@ mod importing;
 mod interrupted;
 mod large;
 mod moving;
+mod progress;
 mod refusals;
 mod shared;
 mod tool;

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Child;
 
 use aft::backup::Entry;
 use aft::backup::format::{DumpReader, Item};
 
 use crate::common::client::Client;
+pub(crate) use crate::common::program::{aft, command};
+use crate::common::program::{figure, said};
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
 
@@ -15,19 +17,8 @@ pub(crate) fn store_of(directory: &Path) -> String {
     format!("embedded:{}", directory.display())
 }
 
-/// `aft` with these words, ready to be started.
-pub(crate) fn command(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aft"));
-    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
 pub(crate) fn spawn(words: &[&str]) -> Child {
     command(words).spawn().unwrap()
-}
-
-pub(crate) fn aft(words: &[&str]) -> Output {
-    command(words).output().unwrap()
 }
 
 /// It has to end with this exit code; what it said on stderr.
@@ -57,9 +48,7 @@ pub(crate) fn text(path: &Path) -> &str {
 pub(crate) fn verified_keys(directory: &Path) -> u64 {
     let output = aft(&["store", "verify", "--json", "--store", &store_of(directory)]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let said = String::from_utf8(output.stdout).unwrap();
-    let (_, rest) = said.split_once("\"keys\":").unwrap();
-    rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+    figure(&said(&output), "keys")
 }
 
 /// What a dump says, by database and key.

@@ -89,6 +89,18 @@ impl Client {
     }
 }
 
+/// A field of INFO that is a number.
+pub(crate) fn info(client: &mut Client, field: &str) -> u64 {
+    info_text(client, field).parse().expect("a number")
+}
+
+/// A field of INFO.
+pub(crate) fn info_text(client: &mut Client, field: &str) -> String {
+    let text = client.cmd("INFO").text().expect("INFO is a text");
+    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    value.unwrap_or_else(|| panic!("no {field}:\n{text}")).trim_end().to_owned()
+}
+
 /// The connection is over, by whichever of TCP's ways.
 pub(crate) fn is_closed(error: &io::Error) -> bool {
     matches!(

@@ -21,13 +21,20 @@ pub(crate) fn wall_ms() -> i64 {
 }
 
 /// Polls until `condition` gives a value; panics with `what` at the deadline.
-pub(crate) fn until<T>(what: &str, deadline: Duration, mut poll: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, deadline: Duration, condition: impl FnMut() -> Option<T>) -> T {
+    poll(deadline, condition).unwrap_or_else(|| panic!("not within {deadline:?}: {what}"))
+}
+
+/// The same for whoever has more to say when it never comes to that.
+pub(crate) fn poll<T>(deadline: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let start = now();
     loop {
-        if let Some(value) = poll() {
-            return value;
+        if let Some(value) = condition() {
+            return Some(value);
         }
-        assert!(start.elapsed() < deadline, "not within {deadline:?}: {what}");
+        if start.elapsed() >= deadline {
+            return None;
+        }
         pause(POLL_PAUSE);
     }
 }

@@ -1,6 +1,7 @@
 //! `aft store` as a person or a script calls it.
 
 use crate::node::{Node, Time};
+use crate::program::{self, figure, on_a_terminal, said};
 use crate::temp_dir::TempDir;
 use crate::world::fill;
 use aft::resp::Reply;
@@ -8,46 +9,28 @@ use aft::storage::Store;
 use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore, ReadOnlyStore};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::Arc;
 
+fn store_of(directory: &Path) -> String {
+    format!("embedded:{}", directory.display())
+}
+
 fn aft(args: &[&str], directory: &Path) -> Output {
-    let store = format!("embedded:{}", directory.display());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aft"));
-    command.arg("store").args(args).args(["--store", &store]).output().unwrap()
-}
-
-/// All that a person sees who types it.
-fn on_a_terminal(args: &[&str], directory: &Path) -> String {
-    let binary = env!("CARGO_BIN_EXE_aft");
-    let line =
-        format!("{binary} store {} --store embedded:{}", args.join(" "), directory.display());
-    let seen = Command::new("script").args(["-qec", &line, "/dev/null"]).output().unwrap();
-    assert!(seen.status.success(), "{seen:?}");
-    String::from_utf8_lossy(&seen.stdout).into_owned()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
+    let store = store_of(directory);
+    program::aft(&[&["store"], args, &["--store", &store]].concat())
 }
 
 /// The usage line is what can be typed. No test of its own: between fork and exec a child has
 /// the files of all tests beside it open, and with them the locks of their stores.
 fn help_names_the_program() {
-    let aft = || Command::new(env!("CARGO_BIN_EXE_aft"));
     for (args, usage) in [
         (&["store", "--help"][..], "aft store"),
         (&["store", "stats", "--help"], "aft store stats"),
     ] {
-        let help = said(&aft().args(args).output().unwrap());
+        let help = said(&program::aft(args));
         assert!(help.contains(&format!("\nUsage: {usage} ")), "{help}");
     }
-}
-
-/// One of the figures of `stats --json`.
-fn figure(json: &str, name: &str) -> u64 {
-    let after = json.split_once(&format!("\"{name}\":")).unwrap().1;
-    after.split([',', '}']).next().unwrap().parse().unwrap()
 }
 
 /// Three lives, and a log that compaction closed in between begins as another, if it came to that.
@@ -78,7 +61,7 @@ fn verify_and_stats_say_what_is_there_and_what_is_wrong() {
     assert!(figure(&said(&stats), "last_start_ms") > 1_700_000_000_000, "{stats:?}");
 
     // On a terminal there is a bar.
-    let watched = on_a_terminal(&["verify"], directory.path());
+    let watched = on_a_terminal(&["store", "verify", "--store", &store_of(directory.path())]);
     assert!(watched.contains("objects, ") && watched.contains("] "), "{watched:?}");
 
     // A node has it: nobody else looks.

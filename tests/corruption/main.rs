@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation is a failure")]
 
+#[path = "../common/program.rs"]
+#[allow(dead_code, reason = "shared with others")]
+mod program;
 #[path = "../common/temp_dir.rs"]
 #[allow(dead_code, reason = "shared with others")]
 mod temp_dir;

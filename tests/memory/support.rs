@@ -1,6 +1,7 @@
 //! What the tests of this directory share.
 
 use crate::common::client::Client;
+pub(crate) use crate::common::client::{info, info_text};
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Peer, Server};
 use crate::common::temp_dir::TempDir;
@@ -19,21 +20,6 @@ pub(crate) fn embedded(dir: &TempDir, settings: &[&str]) -> Server {
 pub(crate) fn memory(settings: &[&str]) -> Options {
     let extra = settings.iter().map(|&word| word.to_owned()).collect();
     Options { extra, ..Options::new(Peer::Aft) }
-}
-
-/// A field of INFO that is a number.
-pub(crate) fn info(client: &mut Client, field: &str) -> u64 {
-    info_text(client, field).parse().expect("a number")
-}
-
-/// A field of INFO.
-pub(crate) fn info_text(client: &mut Client, field: &str) -> String {
-    let Reply::Bulk(text) = client.cmd("INFO") else {
-        panic!("INFO is no text");
-    };
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    value.unwrap_or_else(|| panic!("no {field}:\n{text}")).to_owned()
 }
 
 /// The value of a key after so many overwrites: every byte depends on both, so that no value can

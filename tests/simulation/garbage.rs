@@ -234,3 +234,53 @@ async fn the_largest_transaction_can_be_moved() {
         assert_eq!(get(&engine, &key(at)).await, Ok(Some(value.clone())));
     }
 }
+
+/// A value that is on its way to the store is written again with a new expiry, and counts: alone it
+/// goes into a group of its own, and two of them that are more than the store takes are refused.
+#[tokio::test(start_paused = true)]
+async fn values_on_their_way_count_when_their_expiry_changes() {
+    const TIGHT: u64 = 3 << 20;
+    const VALUE_BYTES: usize = 2 << 20;
+    const LATER_MS: u64 = 1 << 50;
+    let store = store();
+    store.limit_objects(TIGHT);
+    let (engine, _, _run) = open_with(&store, EngineOptions::default()).await;
+    let node = engine.with_core(|core| core.node());
+    let value = |key: &str| key.repeat(VALUE_BYTES);
+    for key in ["a", "b"] {
+        let value = Value::String(value(key).as_str().into());
+        let finished = write(&engine, |transaction| transaction.put(0, key.as_bytes(), value, 0));
+        assert!(matches!(finished, Finished::Done { .. }), "{finished:?}");
+    }
+    let expire = |keys: &[&str]| {
+        write(&engine, |transaction| {
+            for key in keys {
+                assert!(transaction.expire(0, key.as_bytes(), LATER_MS));
+            }
+        })
+    };
+    let finished = expire(&["a", "b"]);
+    assert!(matches!(finished, Finished::TooLarge), "{finished:?}");
+    // Others are in the group already that is open.
+    for key in ["a", "b"] {
+        for n in 0..40 {
+            let (key, value) =
+                (format!("{key}:{n}"), Value::String("v".repeat(50).as_str().into()));
+            let finished = write(&engine, |transaction| {
+                transaction.put(0, key.as_bytes(), value.clone(), 0);
+            });
+            assert!(matches!(finished, Finished::Done { .. }), "{finished:?}");
+        }
+        let finished = expire(&[key]);
+        assert!(matches!(finished, Finished::Done { .. }), "{finished:?}");
+    }
+    assert!(engine.drain().await);
+    // A store that refuses a group makes the node begin another log.
+    assert_eq!(engine.with_core(|core| core.node()), node);
+    for key in ["a", "b"] {
+        assert_eq!(get(&engine, key).await, Ok(Some(value(key))));
+    }
+    // In the store they change their expiries together.
+    let finished = expire(&["a", "b"]);
+    assert!(matches!(finished, Finished::Done { .. }), "{finished:?}");
+}

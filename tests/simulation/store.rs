@@ -7,6 +7,7 @@
 
 use crate::clock::virtual_now;
 use crate::coverage::Coverage;
+use crate::deaths::{Asks, Deaths};
 use crate::faults::{Faults, Plan, Reply, Verb};
 use aft::layout::{Header, Kind, ObjectName};
 use aft::storage::{Created, Limits, Store, StoreError, StoreFuture};
@@ -57,6 +58,8 @@ struct Object {
 pub(crate) struct KillAt {
     /// How many requests from now.
     pub(crate) requests: u64,
+    /// Only those count by which compaction gets on.
+    pub(crate) of_compaction: bool,
     /// Before the work, or after it.
     pub(crate) after_work: bool,
 }
@@ -73,6 +76,7 @@ struct State {
     /// The process that is alive now.
     life: u32,
     kill_at: Option<KillAt>,
+    deaths: Deaths,
     /// Creates that were answered `Rejected`, in this life.
     rejected: u64,
 }
@@ -126,6 +130,7 @@ impl SimStore {
             coverage: Coverage::default(),
             life: 0,
             kill_at: None,
+            deaths: Deaths::default(),
             rejected: 0,
         };
         let world = World {
@@ -155,8 +160,20 @@ impl SimStore {
         let mut state = self.state();
         state.life = life;
         state.kill_at = kill_at;
+        state.deaths = Deaths::default();
         state.rejected = 0;
         Self { world: Arc::clone(&self.world), life }
+    }
+
+    /// The process that is alive has recovered.
+    pub(crate) fn serves(&self) {
+        self.state().deaths.serves();
+    }
+
+    /// It is killed, by others.
+    pub(crate) fn dies(&self) {
+        let State { deaths, coverage, .. } = &mut *self.state();
+        deaths.died(None, coverage);
     }
 
     /// Returns when the process has to die.
@@ -247,7 +264,8 @@ impl SimStore {
     }
 
     /// Counts a request; a process that is to die here never hears of it.
-    async fn departs(&self, verb: Verb) -> (Plan, bool) {
+    async fn departs(&self, asks: Asks) -> (Plan, bool) {
+        let verb = asks.verb();
         let (plan, dies) = {
             let now = self.now();
             let mut state = self.state();
@@ -267,7 +285,7 @@ impl SimStore {
             {
                 state.coverage.hit("creates whose reply was lost");
             }
-            (plan, state.dies_here(self.life))
+            (plan, state.dies_here(self.life, asks))
         };
         match dies {
             None => (plan, false),
@@ -292,10 +310,19 @@ impl SimStore {
     /// Carries a request through: `work` is done at the store, at one instant, or never.
     async fn request<T: Send + 'static>(
         &self,
-        verb: Verb,
+        asks: Asks,
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (plan, dies_after) = self.departs(verb).await;
+        let (plan, dies_after) = self.departs(asks).await;
+        let work = move |store: &Self| {
+            let result = work(store);
+            let mut state = store.state();
+            if result.is_ok() && state.life == store.life {
+                state.deaths.done(asks);
+            }
+            drop(state);
+            result
+        };
         let (answer, answered) = oneshot::channel();
         let mut connection = Connection(None);
         match plan.arrives {
@@ -370,16 +397,21 @@ impl SimStore {
 }
 
 impl State {
-    fn dies_here(&mut self, life: u32) -> Option<KillAt> {
+    fn dies_here(&mut self, life: u32, asks: Asks) -> Option<KillAt> {
         if life != self.life {
             return None;
         }
         let kill_at = self.kill_at.as_mut()?;
+        if kill_at.of_compaction && !self.deaths.gets_on(asks) {
+            return None;
+        }
         if kill_at.requests > 0 {
             kill_at.requests -= 1;
             return None;
         }
-        self.kill_at.take()
+        let kill_at = self.kill_at.take()?;
+        self.deaths.died(Some((asks, kill_at.after_work)), &mut self.coverage);
+        Some(kill_at)
     }
 
     /// When the last request of a dying process arrives, if ever.
@@ -450,7 +482,8 @@ impl Store for SimStore {
 
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
         let name = name.to_owned();
-        Box::pin(self.request(Verb::Create, move |store| {
+        let asks = Asks::create(&object);
+        Box::pin(self.request(asks, move |store| {
             if object.len() as u64 > store.limits().object_bytes_max {
                 return Err(StoreError::Rejected(format!("{name}: {} bytes", object.len())));
             }
@@ -460,7 +493,7 @@ impl Store for SimStore {
 
     fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes> {
         let name = name.to_owned();
-        Box::pin(self.request(Verb::Other, move |store| {
+        Box::pin(self.request(Asks::read(offset), move |store| {
             let now = store.now();
             let State { objects, coverage, .. } = &mut *store.state();
             let object = objects.get(&name).ok_or(StoreError::NotFound)?;
@@ -482,7 +515,7 @@ impl Store for SimStore {
         limit: usize,
     ) -> StoreFuture<'a, Vec<String>> {
         let (prefix, after) = (prefix.to_owned(), after.to_owned());
-        Box::pin(self.request(Verb::Other, move |store| {
+        Box::pin(self.request(Asks::List, move |store| {
             let now = store.now();
             let mut state = store.state();
             let from = if after < prefix {
@@ -517,7 +550,7 @@ impl Store for SimStore {
 
     fn delete<'a>(&'a self, names: &'a [String]) -> StoreFuture<'a, ()> {
         let names = names.to_vec();
-        Box::pin(self.request(Verb::Other, move |store| {
+        Box::pin(self.request(Asks::delete(&names), move |store| {
             let mut state = store.state();
             for name in &names {
                 let Some(object) = state.objects.remove(name) else { continue };

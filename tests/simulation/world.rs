@@ -7,15 +7,15 @@ use crate::coverage::Coverage;
 use crate::faults::{Faults, fork};
 use crate::history::{History, Outcome};
 use crate::order::{self, Order, Stored};
+use crate::rest::at_rest;
 use crate::store::{KillAt, Mutant, SimStore};
 use aft::clock::Clock;
 use aft::engine::core::compaction::CompactionLimits;
 use aft::engine::{Engine, EngineOptions};
-use aft::layout::{CommitId, ObjectName};
+use aft::layout::CommitId;
 use aft::storage::resilient::{ResilientStore, RetryPolicy};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -179,6 +179,7 @@ impl World {
             Some(Ok(engine)) => {
                 self.coverage.hit("lives");
                 self.recovered(&store)?;
+                store.serves();
                 let ended = self.serve(&engine, &store, &clock, life, end, last, &mut tasks);
                 ended.await
             }
@@ -194,9 +195,11 @@ impl World {
         }
         let end = if self.rng.random_bool(0.5) { End::Killed } else { End::Clean };
         let kill_at = self.rng.random_bool(0.6).then(|| {
+            let of_compaction = self.rng.random_bool(0.2);
             let most = [12, 60, 400][self.rng.random_range(0..3)];
             KillAt {
-                requests: self.rng.random_range(0..most),
+                requests: self.rng.random_range(0..if of_compaction { 12 } else { most }),
+                of_compaction,
                 after_work: self.rng.random_bool(0.5),
             }
         });
@@ -254,9 +257,7 @@ impl World {
         let mut clients = self.connect_clients(engine, store, clock, life, &stop);
         let longest = [300, 3_000, 8_000][self.rng.random_range(0..3)];
         let lasts = self.rng.random_range(0..=longest);
-        if self.rng.random_bool(0.2) {
-            self.jump_while_running(tasks, lasts);
-        }
+        self.may_jump_while_running(tasks, lasts);
         let idle = !last && self.rng.random_bool(0.05);
         let sealing = AtomicBool::new(false);
         let full_life = async {
@@ -270,11 +271,13 @@ impl World {
             }
             if last {
                 answered(engine, store, &mut clients).await?;
-                at_rest(engine, store).await?;
+                at_rest(engine, store, LONGER_THAN_A_SWEEP).await?;
             }
             if end == End::Clean {
                 stop.store(true, Ordering::Relaxed);
                 shut_down(engine, store, &mut clients, &sealing).await?;
+            } else {
+                store.dies();
             }
             Ok(end)
         };
@@ -335,7 +338,10 @@ impl World {
         clients
     }
 
-    fn jump_while_running(&mut self, tasks: &mut JoinSet<()>, lasts: u64) {
+    fn may_jump_while_running(&mut self, tasks: &mut JoinSet<()>, lasts: u64) {
+        if !self.rng.random_bool(0.2) {
+            return;
+        }
         let offset_ms = Arc::clone(&self.offset_ms);
         let at = self.rng.random_range(0..=lasts);
         let by = self.rng.random_range(-20_000..=20_000);
@@ -414,79 +420,6 @@ impl World {
         self.coverage.add("seals", order.seals);
         self.coverage.add("groups of several transactions", order.shared_groups);
     }
-}
-
-/// Once nothing is written any more the store holds what the node counts, and nothing else.
-async fn at_rest(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
-    let names = || -> BTreeSet<String> {
-        engine.with_core(|core| {
-            let blobs = core.ledger().blobs().names().flat_map(|blob| blob.objects());
-            let objects = core.ledger().current().map(|held| held.name).chain(blobs);
-            objects.map(|name| name.to_string()).collect()
-        })
-    };
-    sleep(LONGER_THAN_A_SWEEP).await;
-    for _ in 0..600 {
-        let busy = engine.with_core(|core| core.ledger().replaced() > 0);
-        let before = names();
-        sleep(Duration::from_secs(1)).await;
-        if !busy && names() == before {
-            break;
-        }
-    }
-    let counted = names();
-    let with_data =
-        |name: &String| ["log/", "base/", "blob/"].iter().any(|of| name.starts_with(of));
-    let there: BTreeSet<String> = store.objects().into_keys().filter(with_data).collect();
-    let unnamed: Vec<_> = there.difference(&counted).collect();
-    let missing: Vec<_> = counted.difference(&there).collect();
-    if unnamed.is_empty() && missing.is_empty() {
-        few_entries(engine, store)?;
-        return nothing_old(engine);
-    }
-    let what = format!("nothing names {unnamed:?}; there is no {missing:?}");
-    Err(Violation::new("StoreNotClean", what))
-}
-
-/// No snapshot is held any more, and nothing in memory for its sake: transactions that somebody
-/// has left open are gone, too.
-fn nothing_old(engine: &Engine) -> Result<(), Violation> {
-    let found = engine.with_core(|core| {
-        let mut found: Vec<String> = core.oldest_pin().iter().map(|p| format!("{p:?}")).collect();
-        let open = core.interactive().registry.all();
-        found.extend(open.iter().map(|open| format!("{open:?}")));
-        for number in 0..core.databases() {
-            let db = core.database(number, core.visible());
-            let entries = db.into_iter().flat_map(|db| db.index().entries());
-            let old = entries.filter(|(_, entry)| {
-                entry.versions().nth(1).is_some() || !entry.newest().state.is_alive()
-            });
-            found.extend(old.map(|(_, entry)| format!("{entry:?}")));
-        }
-        found
-    });
-    if found.is_empty() {
-        return Ok(());
-    }
-    Err(Violation::new("OldVersionsKept", found.join("\n")))
-}
-
-/// Of all starts before this one a single entry is left, and few of those of this one: new
-/// logs are begun for as long as compaction wants to.
-fn few_entries(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
-    const OWN_MAX: usize = 18;
-    let of_node = |name: String| match name.parse() {
-        Ok(ObjectName::Node(node)) => Some(node),
-        _ => None,
-    };
-    let entries: Vec<_> = store.objects().into_keys().filter_map(of_node).collect();
-    let first = engine.with_core(|core| core.first_node());
-    let earlier = entries.iter().filter(|node| **node < first).count();
-    if earlier <= 1 && entries.len() - earlier <= OWN_MAX {
-        return Ok(());
-    }
-    let what = format!("entries of starts that nobody needs, before {first}: {entries:?}");
-    Err(Violation::new("StoreNotClean", what))
 }
 
 /// Stores so small that something is compacted all the time, and some where nothing is.

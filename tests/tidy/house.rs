@@ -77,6 +77,10 @@ pub(crate) const MAY_SLEEP: &[MaySleep] = &[
         _why: "virtual time: tests/simulation/world.rs begins with the clock paused",
     },
     MaySleep {
+        path: "tests/simulation/rest.rs",
+        _why: "virtual time: tests/simulation/world.rs begins with the clock paused",
+    },
+    MaySleep {
         path: "tests/simulation/store.rs",
         _why: "virtual time: tests/simulation/world.rs begins with the clock paused",
     },

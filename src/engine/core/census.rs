@@ -1,6 +1,6 @@
 //! Counting what is alive.
 
-use super::super::index::{Entry, EntryId};
+use super::super::index::Entry;
 use super::super::version::{Snapshot, State, Version};
 use super::Core;
 use crate::layout::RECORD_BYTES;
@@ -66,23 +66,6 @@ impl Core {
             }
         });
         u64::try_from(keys).unwrap_or(0)
-    }
-
-    /// How many keys of a database exist in what is acknowledged: expired ones don't count, whether
-    /// or not they were reaped, so that it stays right when they are. (One that has expired and is
-    /// being written does, until that is acknowledged.)
-    pub fn existing_keys(&self, database: u8) -> u64 {
-        let visible = self.visible();
-        let Some(db) = self.database(database, visible) else { return 0 };
-        // Where more than that have expired at once, the others count until they are reaped, too.
-        const EXPIRED_MAX: usize = 1000;
-        let due = db.expiries.range(..=(visible.now_ms, EntryId::MAX)).take(EXPIRED_MAX);
-        let is_expired = |&&(_, id): &&(u64, EntryId)| {
-            let version = db.index.get(id).and_then(|entry| entry.visible(&db.flushes, visible));
-            version.is_some_and(|v| v.state.is_alive() && v.is_expired(visible.now_ms))
-        };
-        let expired = due.filter(is_expired).count() as u64;
-        self.live_keys(database, visible).saturating_sub(expired)
     }
 
     /// How long keys that expire have to live on average, in milliseconds; 0 if there are none.

@@ -3,7 +3,7 @@
 
 use super::super::blob::Blob;
 use super::super::index::Entry;
-use super::super::version::{Flush, Inherited, Position, State, Value, Version};
+use super::super::version::{Flush, Inherited, Position, Snapshot, State, Value, Version};
 use super::super::writes::{Change, KeyWrite, WriteSet};
 use super::census::Census;
 use super::{Core, Keep, Refused};
@@ -57,6 +57,20 @@ fn inherit(newest: &Version) -> State {
 }
 
 impl Core {
+    /// At least the bytes that a transaction takes in a group, and in a base that all of it moves
+    /// to: its own, and the values in memory that are written again with a new expiry.
+    pub fn bytes_of(&self, writes: &WriteSet) -> usize {
+        let tip = Snapshot { position: Snapshot::TIP, now_ms: 0 };
+        let changed = writes.writes().iter().filter(|w| matches!(w.change, Change::Expiry { .. }));
+        let again = changed.map(|write| {
+            match self.read(write.database, write.hash, &write.key, tip).map(|found| &found.state) {
+                Some(State::Live(Value::String(bytes))) => bytes.len(),
+                _ => 0,
+            }
+        });
+        writes.bytes() + again.sum::<usize>()
+    }
+
     /// Commits a transaction: all of its writes, at one position. `Ok` is that position, and
     /// they are taken out; refused, they stay.
     pub fn commit(
@@ -68,7 +82,7 @@ impl Core {
             return Err(Refused(why));
         }
         // A large transaction goes alone: together they might be more than the store takes.
-        let together = self.open.builder.len() + writes.bytes();
+        let together = self.open.builder.len() + self.bytes_of(writes);
         if self.options.logged
             && !self.open.builder.is_empty()
             && together > self.options.group_bytes_max

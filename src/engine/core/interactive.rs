@@ -213,8 +213,12 @@ impl Core {
 
     /// A snapshot for an open transaction.
     pub fn pin_interactive(&mut self) -> Pinned {
-        let count = |database| (database, self.existing_keys(database));
-        let keys = (0..self.databases()).map(count).filter(|(_, keys)| *keys > 0).collect();
+        let visible = self.visible();
+        let count = |database| {
+            let keys = self.live_keys(database, visible);
+            (keys > 0).then(|| (database, keys + self.reaped_keys(database, visible)))
+        };
+        let keys = (0..self.databases()).filter_map(count).collect();
         Pinned { pin: self.hold(), keys }
     }
 

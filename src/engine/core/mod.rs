@@ -72,6 +72,8 @@ pub struct Database {
     /// Keys alive on the tip; expired ones count until they are reaped, as in Redis.
     live_tip: Census,
     live_visible: Census,
+    /// Keys that were reaped since the start.
+    reaped: u64,
     /// The tip's keys that expire, by time.
     expiries: BTreeSet<(u64, EntryId)>,
     /// Their times, added up.
@@ -94,6 +96,7 @@ impl Database {
             flushes: Vec::new(),
             live_tip: Census::default(),
             live_visible: Census::default(),
+            reaped: 0,
             expiries: BTreeSet::new(),
             expiries_sum_ms: 0,
             looked_at: (0, 0),

@@ -108,6 +108,12 @@ impl Core {
         self.pins.oldest()
     }
 
+    /// How many keys of a database have been reaped since the start: a snapshot that has counted
+    /// its keys counts those no more that go while it is open. All of them had expired before it.
+    pub fn reaped_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
+        self.database(database, snapshot).map_or(0, |db| db.reaped)
+    }
+
     /// Removes keys that have expired, at most `limit`.
     ///
     /// No tombstone is written: the expiry stands in the log. A key only goes when a
@@ -146,6 +152,7 @@ impl Core {
                 db.remove(id);
                 db.live_tip -= alive;
                 db.live_visible -= alive;
+                db.reaped += u64::try_from(alive.keys).unwrap_or(0);
                 keys += 1;
             }
         }

@@ -63,7 +63,8 @@ use steps::{Part, Steps};
 pub struct Pinned {
     /// Keeps it from going.
     pub pin: Pin,
-    /// How many keys each database had, but for those without any.
+    /// How many keys each database had, and how many had been reaped there; but for databases
+    /// without any.
     pub keys: SmallVec<[(u8, u64); 1]>,
 }
 
