@@ -171,7 +171,11 @@ pub(crate) async fn get(connection: &mut Connection, number: u64) -> Result<Opti
 
 /// A section of INFO.
 pub(crate) async fn info(address: SocketAddr, section: &str) -> Result<Info> {
-    let mut connection = Connection::open(address).await?;
+    info_on(&mut Connection::open(address).await?, section).await
+}
+
+/// The same on a connection that there is.
+pub(crate) async fn info_on(connection: &mut Connection, section: &str) -> Result<Info> {
     let text = connection.ask(&[b"INFO", section.as_bytes()]).await?.unwrap_or_default();
     Ok(Info { text: String::from_utf8_lossy(&text).into_owned() })
 }
