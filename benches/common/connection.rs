@@ -187,10 +187,15 @@ pub(crate) struct Info {
 }
 
 impl Info {
+    /// All fields with their values.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.text.lines().filter_map(|line| line.trim().split_once(':'))
+    }
+
     /// A field's value.
     pub(crate) fn text(&self, name: &str) -> Result<&str> {
-        let value = self.text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        Ok(value.ok_or_else(|| format!("no {name} in INFO"))?.trim())
+        let value = self.fields().find(|(field, _)| *field == name);
+        Ok(value.ok_or_else(|| format!("no {name} in INFO"))?.1)
     }
 
     /// The same, of a field that is a number.

@@ -32,14 +32,10 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Every request is one.
-    pub(crate) fn requests(&self) -> u64 {
-        self.creates + self.reads + self.lists + self.deletes
-    }
-
     /// Dollars, if it were a bucket of S3. Objects are small enough for one PUT each; deletes are free.
     pub(crate) fn s3_dollars(&self) -> f64 {
-        ((self.creates + self.lists) as f64 * prices::S3_PUT + self.reads as f64 * prices::S3_GET) / 1e6
+        ((self.creates + self.lists) as f64 * prices::S3_PUT + self.reads as f64 * prices::S3_GET)
+            / 1e6
     }
 
     /// Dollars, if it were a table of DynamoDB.

@@ -132,7 +132,8 @@ impl Store for DelayedStore {
         Box::pin(async move {
             let mut units = (0, 0);
             for name in names {
-                let size = self.objects.read(name, 0, u64::MAX).await.map_or(0, |object| object.len());
+                let size =
+                    self.objects.read(name, 0, u64::MAX).await.map_or(0, |object| object.len());
                 let (writes, reads) = prices::dynamodb_delete(size as u64);
                 units = (units.0 + writes, units.1 + reads);
             }

@@ -5,17 +5,22 @@
 
 use std::path::Path;
 
+use tokio::try_join;
+
 use crate::Result;
 use crate::clouds::Cloud;
 use crate::control::Host;
 use crate::figures::{Sample, Spread};
 use crate::load::{self, Plan};
-use crate::options::{self, Options};
+use crate::options::Options;
+use crate::sides::Who;
 use crate::transactions::Transactions;
 
+/// Of what a transaction writes: with its key an item of DynamoDB of 1 KB.
+pub(crate) const VALUE_BYTES: usize = 960;
+
 /// Clients in turn, so that none waits for its own transaction before.
-const CONNECTIONS: usize = 50;
-const KEYS: u64 = 10_000;
+pub(crate) const CONNECTIONS: usize = 500;
 
 /// A turn, and what the store's puts took meanwhile.
 #[derive(Clone, Copy, Debug)]
@@ -30,80 +35,60 @@ pub(crate) struct Turn {
 pub(crate) struct Row {
     pub(crate) cloud: Cloud,
     pub(crate) rate: u64,
-    pub(crate) aft: Vec<Turn>,
-    pub(crate) layout: Vec<Turn>,
+    pub(crate) who: Who,
+    pub(crate) turns: Vec<Turn>,
 }
 
-/// Commits through puts.
-pub(crate) fn of_p50(turns: &[Turn]) -> Option<Spread> {
-    Spread::of(turns.iter().map(|turn| turn.sample.p50_ms / turn.put_p50_ms).collect())
-}
+impl Row {
+    /// Commits through puts, of the medians.
+    pub(crate) fn of_p50(&self) -> Option<Spread> {
+        self.ratio(|turn| turn.sample.p50_ms / turn.put_p50_ms)
+    }
 
-/// The same of the 99th percentiles.
-pub(crate) fn of_p99(turns: &[Turn]) -> Option<Spread> {
-    Spread::of(turns.iter().map(|turn| turn.sample.p99_ms / turn.put_p99_ms).collect())
-}
+    /// The same of the 99th percentiles.
+    pub(crate) fn of_p99(&self) -> Option<Spread> {
+        self.ratio(|turn| turn.sample.p99_ms / turn.put_p99_ms)
+    }
 
-/// Both sides on one store.
-struct Sides {
-    cloud: Cloud,
-    aft: Host,
-    layout: Host,
+    fn ratio(&self, of: impl Fn(&Turn) -> f64) -> Option<Spread> {
+        Spread::of(self.turns.iter().map(of).collect())
+    }
 }
 
 /// Measures both stores at every rate.
 pub(crate) async fn run(options: &Options, data: &Path) -> Result<Vec<Row>> {
-    let mut sides = Vec::new();
-    for cloud in [Cloud::S3, Cloud::DynamoDb] {
-        let aft = Host::start("aft", options::serve_aft(cloud, &[]), data).await?;
-        let layout = Host::start("layout", options::serve_layout(cloud), data).await?;
-        sides.push(Sides { cloud, aft, layout });
-    }
     let mut rows = Vec::new();
-    for (at, &rate) in options.rates.iter().enumerate() {
-        let mut found: Vec<Row> = sides
-            .iter()
-            .map(|side| Row { cloud: side.cloud, rate, aft: Vec::new(), layout: Vec::new() })
-            .collect();
-        for round in 0..options.rounds {
-            let load = Load { options, rate, seed: round as u64 };
-            // At the lowest rate all do next to nothing, and wait side by side.
-            if at == 0
-                && let ([s3, dynamodb], [of_s3, of_dynamodb]) = (&mut sides[..], &mut found[..])
-            {
-                let both = tokio::try_join!(load.side_by_side(s3), load.side_by_side(dynamodb))?;
-                for (row, [aft, layout]) in [(of_s3, both.0), (of_dynamodb, both.1)] {
-                    row.aft.push(aft);
-                    row.layout.push(layout);
-                }
-                continue;
-            }
-            for (side, row) in sides.iter_mut().zip(&mut found) {
-                row.aft.push(load.turn(&mut side.aft, options.seconds).await?);
-                row.layout.push(load.turn(&mut side.layout, options.seconds).await?);
-            }
+    for cloud in [Cloud::S3, Cloud::DynamoDb] {
+        let mut hosts = Vec::new();
+        for who in Who::ALL {
+            hosts.push(who.start(options, cloud, data).await?);
         }
-        found.iter().for_each(progress);
-        rows.extend(found);
-    }
-    for side in sides {
-        side.aft.end().await?;
-        side.layout.end().await?;
+        for (at, &rate) in options.rates.iter().enumerate() {
+            let mut found = Who::ALL.map(|who| Row { cloud, rate, who, turns: Vec::new() });
+            for round in 0..options.rounds {
+                let load = Load { options, rate, seed: round as u64 };
+                // At the lowest rate all do next to nothing, and wait side by side.
+                let turns = match (at, &mut hosts[..]) {
+                    (0, [one, two, three]) => load.side_by_side([one, two, three]).await?,
+                    (_, hosts) => load.in_turn(hosts).await?,
+                };
+                found.iter_mut().zip(turns).for_each(|(row, turn)| row.turns.push(turn));
+            }
+            found.iter().for_each(progress);
+            rows.extend(found);
+        }
+        for host in hosts {
+            host.end().await?;
+        }
     }
     Ok(rows)
 }
 
 fn progress(row: &Row) {
-    let text = |spread: Option<Spread>| spread.map_or(0.0, |spread| spread.median);
-    println!(
-        "{} at {}/s: aft {:.2} and {:.2} puts, AFT's layout {:.2} and {:.2}",
-        row.cloud.name(),
-        row.rate,
-        text(of_p50(&row.aft)),
-        text(of_p99(&row.aft)),
-        text(of_p50(&row.layout)),
-        text(of_p99(&row.layout)),
-    );
+    let median = |spread: Option<Spread>| spread.map_or(0.0, |spread| spread.median);
+    let (p50, p99) = (median(row.of_p50()), median(row.of_p99()));
+    let (cloud, who) = (row.cloud.name(), row.who.name());
+    println!("{cloud} at {}/s, {who}: {p50:.2} and {p99:.2} puts", row.rate);
 }
 
 /// What is asked for in a round.
@@ -115,19 +100,25 @@ struct Load<'a> {
 }
 
 impl Load<'_> {
-    async fn side_by_side(self, sides: &mut Sides) -> Result<[Turn; 2]> {
+    async fn side_by_side(self, [one, two, three]: [&mut Host; 3]) -> Result<Vec<Turn>> {
         let seconds = self.options.low_seconds;
-        let (aft, layout) = tokio::try_join!(
-            self.turn(&mut sides.aft, seconds),
-            self.turn(&mut sides.layout, seconds)
-        )?;
-        Ok([aft, layout])
+        let (one, two, three) =
+            try_join!(self.turn(one, seconds), self.turn(two, seconds), self.turn(three, seconds))?;
+        Ok(vec![one, two, three])
+    }
+
+    async fn in_turn(self, hosts: &mut [Host]) -> Result<Vec<Turn>> {
+        let mut turns = Vec::new();
+        for host in hosts {
+            turns.push(self.turn(host, self.options.seconds).await?);
+        }
+        Ok(turns)
     }
 
     async fn turn(self, host: &mut Host, seconds: f64) -> Result<Turn> {
         let plan = Plan {
             address: host.address(),
-            requests: Transactions { keys: KEYS, value_bytes: self.options.value_bytes },
+            requests: Transactions { keys: self.options.keys, value_bytes: VALUE_BYTES },
             connections: CONNECTIONS,
             pipeline: 1,
             seconds,

@@ -90,9 +90,10 @@ impl Client {
         let creates = objects.map(|(name, [_, value])| self.store.create(name, value.clone()));
         all(creates.collect()).await?;
         // Which keys it has written, and where.
-        let record = writes.iter().zip(&names).flat_map(|([key, _], name)| {
-            [key.as_ref(), b" ", name.as_bytes(), b"\n"].concat()
-        });
+        let record = writes
+            .iter()
+            .zip(&names)
+            .flat_map(|([key, _], name)| [key.as_ref(), b" ", name.as_bytes(), b"\n"].concat());
         self.store.create(&format!("commit/{id}"), record.collect()).await?;
         Ok(())
     }

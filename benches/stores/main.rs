@@ -17,11 +17,15 @@
 //!          └▶ report                     docs/benchmarks/stores.md
 //! ```
 
+#[path = "../redis_compare/cells.rs"]
+#[allow(dead_code, reason = "this benchmark uses its own part")]
+mod cells;
 mod clouds;
 mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod control;
+mod cost;
 mod counts;
 mod delayed;
 mod latency;
@@ -29,15 +33,25 @@ mod layout;
 mod options;
 mod prices;
 mod recovery;
+mod redis;
+#[path = "../redis_compare/redis_benchmark.rs"]
+#[allow(dead_code, reason = "this benchmark uses its own part")]
+mod redis_benchmark;
+mod report;
 mod served;
+mod sides;
 mod throughput;
 mod transactions;
+#[path = "../redis_compare/workload.rs"]
+#[allow(dead_code, reason = "this benchmark uses its own part")]
+mod workload;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use common::{Result, clock, connection, figures, load, machine, requests, rest, servers};
 use options::{Options, Part, Task};
+use report::Report;
 use servers::Directory;
 
 /// That of the binary: a node in this program is to be as fast.
@@ -72,11 +86,13 @@ async fn measure(options: &Options) -> Result<()> {
     // Below target/, so on the disk of the checkout, and not in a /tmp that is memory.
     let data = Directory::create(Path::new(env!("CARGO_TARGET_TMPDIR")), "stores")?;
     for part in &options.parts {
+        let report = Report::new(options, machine::describe(&data.path));
         match part {
-            Part::Latency => drop(latency::run(options, &data.path).await?),
-            Part::Throughput => drop(throughput::run(options, &data.path).await?),
-            Part::Recovery => println!("{:?}", recovery::run(options, &data.path).await?),
-            _ => {}
+            Part::Redis => report.redis(&redis::run(options, &data.path).await?)?,
+            Part::Latency => report.latency(&latency::run(options, &data.path).await?)?,
+            Part::Throughput => report.throughput(&throughput::run(options, &data.path).await?)?,
+            Part::Cost => report.cost(&cost::run(options, &data.path).await?)?,
+            Part::Recovery => report.recovery(&recovery::run(options, &data.path).await?)?,
         }
     }
     Ok(())

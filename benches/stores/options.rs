@@ -11,7 +11,7 @@ use crate::common::arguments::{all, binary, binary_and_output, flag, many, one, 
 /// What to do.
 #[derive(Debug)]
 pub(crate) enum Task {
-    Measure(Options),
+    Measure(Box<Options>),
     /// Be a node on a delayed store.
     ServeAft {
         cloud: Cloud,
@@ -58,18 +58,29 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// Of a round of the parts that measure throughput.
     pub(crate) seconds: f64,
-    /// Of a value of the transactions.
-    pub(crate) value_bytes: usize,
+    /// What transactions write: keys at random, with values of one of these sizes.
+    pub(crate) keys: u64,
+    pub(crate) value_bytes: Vec<usize>,
+    /// Of the nodes on delayed stores.
+    pub(crate) settings: Vec<String>,
     /// Commits a second, the lowest first: that is low load.
     pub(crate) rates: Vec<u64>,
     /// Of a round at the lowest rate.
     pub(crate) low_seconds: f64,
-    pub(crate) clients: Vec<usize>,
+    pub(crate) loads: Vec<Load>,
     pub(crate) cost: Cost,
     pub(crate) recovery: Recovery,
     pub(crate) quick: bool,
     pub(crate) aft: PathBuf,
     pub(crate) output: PathBuf,
+}
+
+/// Of the part about throughput.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) clients: usize,
+    /// Transactions that each of them has under way.
+    pub(crate) pipeline: usize,
 }
 
 /// Of the part about costs.
@@ -95,13 +106,7 @@ pub(crate) struct Recovery {
 const SERVE_AFT: &str = "serve-aft";
 const SERVE_LAYOUT: &str = "serve-layout";
 
-/// How this program is run as a node.
-pub(crate) fn serve_aft(cloud: Cloud, settings: &[&str]) -> Vec<String> {
-    let words = [SERVE_AFT, cloud.word(), "--"];
-    words.iter().chain(settings).map(|&word| word.to_owned()).collect()
-}
-
-/// How it is run with AFT's layout.
+/// How this program is run with AFT's layout.
 pub(crate) fn serve_layout(cloud: Cloud) -> Vec<String> {
     [SERVE_LAYOUT, cloud.word()].map(str::to_owned).to_vec()
 }
@@ -117,7 +122,7 @@ pub(crate) fn parse() -> Task {
             Task::ServeAft { cloud: cloud(matches), settings: all(matches, "settings") }
         }
         Some((SERVE_LAYOUT, matches)) => Task::ServeLayout(cloud(matches)),
-        _ => Task::Measure(options(&matches)),
+        _ => Task::Measure(Box::new(options(&matches))),
     }
 }
 
@@ -137,11 +142,27 @@ fn command() -> Clap {
                 .value_parser(parts),
         )
         .arg(one("rounds", "5", "Turns of each server").value_parser(numbers()))
-        .arg(one("seconds", "3", "Of each turn").value_parser(seconds()))
-        .arg(one("value-bytes", "960", "Of what a transaction writes").value_parser(sizes()))
+        .arg(one("seconds", "1.5", "Of each turn").value_parser(seconds()))
+        .arg(one("keys", "100000", "That transactions write").value_parser(numbers()))
+        .arg(
+            Arg::new("settings")
+                .long("settings")
+                .value_delimiter(',')
+                .allow_hyphen_values(true)
+                .help(
+                    "Of the nodes on delayed stores, such as --settings=--groups-in-flight-max=4",
+                ),
+        )
+        .arg(
+            many("value-bytes", "100,960", "Of a value that a transaction writes")
+                .value_parser(sizes()),
+        )
         .arg(many("rates", "20,200,2000", "Commits a second").value_parser(numbers()))
         .arg(one("low-seconds", "20", "Of a turn at the lowest rate").value_parser(seconds()))
-        .arg(many("clients", "40,1000", "At a time").value_parser(numbers()))
+        .arg(
+            many("loads", "40x1,1000x1,1000x2", "Clients, and transactions of each under way")
+                .value_parser(parse_load),
+        )
         .arg(many("cost-clients", "1,40,1000", "At a time").value_parser(numbers()))
         .arg(one("recovery-keys", "1000000", "").value_parser(numbers()))
         .arg(many("recovery-bytes", "16,256", "Of a value").value_parser(sizes()))
@@ -153,6 +174,14 @@ fn command() -> Clap {
                 .arg(Arg::new("settings").last(true).num_args(0..)),
         )
         .subcommand(Clap::new(SERVE_LAYOUT).hide(true).arg(clouds()))
+}
+
+/// `1000x2`.
+fn parse_load(text: &str) -> Result<Load, String> {
+    let wrong = || format!("{text}: clients and transactions of each, such as 1000x2");
+    let (clients, pipeline) = text.split_once('x').ok_or_else(wrong)?;
+    let number = |text: &str| text.parse().ok().filter(|number| *number > 0).ok_or_else(wrong);
+    Ok(Load { clients: number(clients)?, pipeline: number(pipeline)? })
 }
 
 fn options(matches: &ArgMatches) -> Options {
@@ -168,11 +197,13 @@ fn options(matches: &ArgMatches) -> Options {
             .collect(),
         rounds: single::<u64>(matches, "rounds") as usize,
         seconds: single(matches, "seconds"),
-        value_bytes: single::<u64>(matches, "value-bytes") as usize,
+        keys: single(matches, "keys"),
+        value_bytes: sizes("value-bytes"),
+        settings: all(matches, "settings"),
         rates: all(matches, "rates"),
         low_seconds: single(matches, "low-seconds"),
-        clients: sizes("clients"),
-        cost: Cost { clients: sizes("cost-clients"), keys: 2_000, times: 8 },
+        loads: all(matches, "loads"),
+        cost: Cost { clients: sizes("cost-clients"), keys: 10_000, times: 4 },
         recovery: Recovery {
             keys: single(matches, "recovery-keys"),
             value_bytes: sizes("recovery-bytes"),
@@ -189,13 +220,21 @@ fn options(matches: &ArgMatches) -> Options {
 }
 
 impl Options {
+    /// How this program is run as a node, with these settings, too.
+    pub(crate) fn serve_aft(&self, cloud: Cloud, settings: &[&str]) -> Vec<String> {
+        let words = [SERVE_AFT, cloud.word(), "--"].into_iter().chain(settings.iter().copied());
+        words.map(str::to_owned).chain(self.settings.iter().cloned()).collect()
+    }
+
     /// Small enough for an unoptimised server on a busy machine.
     fn make_quick(&mut self) {
         self.rounds = 1;
         self.seconds = 0.3;
+        self.keys = 1_000;
+        self.value_bytes = vec![100];
         self.rates = vec![20];
         self.low_seconds = 1.0;
-        self.clients = vec![40];
+        self.loads = vec![Load { clients: 40, pipeline: 2 }];
         self.cost = Cost { clients: vec![40], keys: 200, times: 3 };
         self.recovery = Recovery { keys: 20_000, value_bytes: vec![16], overwrites: 1 };
     }

@@ -6,6 +6,9 @@ pub(crate) const S3_GET: f64 = 0.40;
 pub(crate) const DYNAMODB_WRITE_UNIT: f64 = 0.625;
 pub(crate) const DYNAMODB_READ_UNIT: f64 = 0.125;
 
+/// A transaction of DynamoDB is counted so many times.
+pub(crate) const TRANSACTIONAL: u64 = 2;
+
 /// A write unit of DynamoDB writes so many bytes of one item, begun ones count whole.
 const WRITE_UNIT_BYTES: u64 = 1 << 10;
 /// The same of a read unit, of consistent reads.

@@ -15,7 +15,7 @@ use crate::connection::{self, Connection};
 use crate::control::Host;
 use crate::counts::Counts;
 use crate::figures::Spread;
-use crate::options::{self, Options};
+use crate::options::Options;
 use crate::requests::{Dice, key, value, write_command};
 use crate::rest::rest;
 
@@ -56,7 +56,7 @@ struct Times<'a> {
 
 impl Times<'_> {
     async fn measure(self, data: &Path) -> Result<Case> {
-        let arguments = options::serve_aft(Cloud::S3SlowReads, &[]);
+        let arguments = self.options.serve_aft(Cloud::S3SlowReads, &[]);
         let mut host = Host::start("aft", arguments, data).await?;
         let began = now();
         for pass in 0..=self.options.recovery.overwrites {

@@ -1,4 +1,4 @@
-//! Many clients on slow stores: each sends its next transaction when it has the reply to the last.
+//! Many clients on slow stores: each sends its next transactions when it has the replies to the last.
 
 use std::path::Path;
 
@@ -8,10 +8,9 @@ use crate::control::Host;
 use crate::counts::Counts;
 use crate::figures::{Sample, Spread};
 use crate::load::{self, Plan};
-use crate::options::{self, Options};
+use crate::options::{Load, Options};
+use crate::sides::Who;
 use crate::transactions::Transactions;
-
-const KEYS: u64 = 10_000;
 
 /// A turn, and what the store was asked for meanwhile.
 #[derive(Clone, Copy, Debug)]
@@ -20,52 +19,60 @@ pub(crate) struct Turn {
     pub(crate) counts: Counts,
 }
 
-/// Round by round, so many clients on one store.
+/// Round by round, all of them under one load on one store.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) cloud: Cloud,
-    pub(crate) clients: usize,
-    pub(crate) aft: Vec<Turn>,
-    pub(crate) layout: Vec<Turn>,
+    pub(crate) value_bytes: usize,
+    pub(crate) load: Load,
+    /// As [`Who::ALL`].
+    pub(crate) sides: [Vec<Turn>; Who::ALL.len()],
 }
 
 impl Row {
-    /// aft's transactions a second through those of the layout.
-    pub(crate) fn ratio(&self) -> Option<Spread> {
+    /// Transactions a second through those of the layout.
+    pub(crate) fn ratio(&self, turns: &[Turn]) -> Option<Spread> {
         let rates = |turns: &[Turn]| -> Vec<f64> {
             turns.iter().map(|turn| turn.sample.per_second).collect()
         };
-        Spread::of_ratios(&rates(&self.aft), &rates(&self.layout))
+        Spread::of_ratios(&rates(turns), &rates(self.sides.last()?))
     }
 }
 
-/// Measures both stores with every number of clients.
+/// Measures both stores under every load.
 pub(crate) async fn run(options: &Options, data: &Path) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for cloud in [Cloud::S3, Cloud::DynamoDb] {
-        let mut aft = Host::start("aft", options::serve_aft(cloud, &[]), data).await?;
-        let mut layout = Host::start("layout", options::serve_layout(cloud), data).await?;
-        for &clients in &options.clients {
-            let mut row = Row { cloud, clients, aft: Vec::new(), layout: Vec::new() };
-            for _ in 0..options.rounds {
-                row.aft.push(turn(options, &mut aft, clients).await?);
-                row.layout.push(turn(options, &mut layout, clients).await?);
+        for &value_bytes in &options.value_bytes {
+            let mut hosts = Vec::new();
+            for who in Who::ALL {
+                hosts.push(who.start(options, cloud, data).await?);
             }
-            progress(&row);
-            rows.push(row);
+            for &load in &options.loads {
+                let mut row = Row { cloud, value_bytes, load, sides: Default::default() };
+                for _ in 0..options.rounds {
+                    for (at, host) in hosts.iter_mut().enumerate() {
+                        let turn = turn(options, host, &row).await?;
+                        row.sides[at].push(turn);
+                    }
+                }
+                progress(&row);
+                rows.push(row);
+            }
+            for host in hosts {
+                host.end().await?;
+            }
         }
-        aft.end().await?;
-        layout.end().await?;
     }
     Ok(rows)
 }
 
-async fn turn(options: &Options, host: &mut Host, clients: usize) -> Result<Turn> {
+async fn turn(options: &Options, host: &mut Host, row: &Row) -> Result<Turn> {
     let plan = Plan {
         address: host.address(),
-        requests: Transactions { keys: KEYS, value_bytes: options.value_bytes },
-        connections: clients,
-        pipeline: 1,
+        requests: Transactions { keys: options.keys, value_bytes: row.value_bytes },
+        connections: row.load.clients,
+        pipeline: row.load.pipeline,
         seconds: options.seconds,
         requests_max: None,
         rate: None,
@@ -79,15 +86,11 @@ async fn turn(options: &Options, host: &mut Host, clients: usize) -> Result<Turn
 }
 
 fn progress(row: &Row) {
-    let rate = |turns: &[Turn]| {
-        Spread::of(turns.iter().map(|turn| turn.sample.per_second).collect())
-            .map_or(0.0, |spread| spread.median)
+    let rate = |turns: &Vec<Turn>| {
+        let rates = turns.iter().map(|turn| turn.sample.per_second).collect();
+        Spread::of(rates).map_or(0.0, |spread| spread.median)
     };
-    println!(
-        "{}, {} clients: {:.0} transactions/s, AFT's layout {:.0}",
-        row.cloud.name(),
-        row.clients,
-        rate(&row.aft),
-        rate(&row.layout)
-    );
+    let Row { cloud, value_bytes, load, sides } = row;
+    let rates = sides.each_ref().map(rate);
+    println!("{}, {value_bytes} B, {load:?}: {rates:.0?} transactions/s", cloud.name());
 }
