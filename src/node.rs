@@ -104,9 +104,7 @@ pub async fn run_on(
     let server = Arc::new(Server::new(Arc::clone(&engine), clock, settings, run_id, port));
     command::load_users(&server).map_err(NodeError)?;
     server.set_recovered(recovered);
-    if let Some(file) = file {
-        server.set_config_file(file);
-    }
+    server.set_config_file(file);
     let adjusted = Arc::clone(&engine);
     server.when_changed(move |settings| {
         set_log_level(settings.log_level);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 const ROUNDS: u32 = 20;
 const SLOW: Duration = Duration::from_millis(40);
@@ -67,7 +67,7 @@ async fn rounds(takes: Duration, clients: u64) -> (Duration, f64) {
     let (engine, _) = opened.await.unwrap();
     let running = Arc::clone(&engine);
     tokio::spawn(async move { running.run().await });
-    let (began, before) = (Instant::now(), slow.groups.load(Ordering::Relaxed));
+    let (began, before) = (virtual_now(), slow.groups.load(Ordering::Relaxed));
     let mut working = JoinSet::new();
     for client in 0..clients {
         let engine = Arc::clone(&engine);
@@ -83,7 +83,7 @@ async fn rounds(takes: Duration, clients: u64) -> (Duration, f64) {
         done.unwrap();
     }
     let groups = slow.groups.load(Ordering::Relaxed) - before;
-    (began.elapsed() / ROUNDS, groups as f64 / f64::from(ROUNDS))
+    ((virtual_now() - began) / ROUNDS, groups as f64 / f64::from(ROUNDS))
 }
 
 /// Otherwise the first one would go alone, and all others wait until the store has answered twice.
