@@ -22,7 +22,7 @@ use crate::storage::redis::{RedisOptions, RedisStore};
 use crate::storage::resilient::{ResilientStore, RetryPolicy};
 #[cfg(feature = "s3")]
 use crate::storage::s3::{S3Options, S3Store};
-use crate::storage::{Store, StoreError};
+use crate::storage::{Store, StoreError, StoreFuture};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::fmt;
@@ -64,8 +64,21 @@ impl From<BindError> for NodeError {
 ///
 /// # Errors
 /// It can't start, or it had to stop.
-pub async fn run(
+pub fn run(
     effective: Effective,
+    set_log_level: impl Fn(LogLevel) + Send + Sync + 'static,
+) -> impl Future<Output = Result<(), NodeError>> {
+    run_on(effective, None, set_log_level)
+}
+
+/// The same on a store that the caller has opened, in place of the one that the settings name: they
+/// still say whether others can reach it.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn run_on(
+    effective: Effective,
+    opened: Option<Arc<dyn Store>>,
     set_log_level: impl Fn(LogLevel) + Send + Sync + 'static,
 ) -> Result<(), NodeError> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -78,7 +91,7 @@ pub async fn run(
     let mut rng = seeded_rng()?;
     let (could_serve, ready) = watch::channel(early.is_some());
     let claim = claim(&settings, early.as_ref(), succession, ready, clock.wall_ms());
-    let opening = open_engine(&settings, claim, &clock, &mut rng);
+    let opening = open_engine(&settings, opened, claim, &clock, &mut rng);
     let ((engine, recovered), bound) = tokio::select! {
         both = async { tokio::try_join!(opening, wait_for_addresses(&settings, early, &could_serve)) } => both?,
         _ = terminate.recv() => return Ok(()),
@@ -91,9 +104,7 @@ pub async fn run(
     let server = Arc::new(Server::new(Arc::clone(&engine), clock, settings, run_id, port));
     command::load_users(&server).map_err(NodeError)?;
     server.set_recovered(recovered);
-    if let Some(file) = file {
-        server.set_config_file(file);
-    }
+    server.set_config_file(file);
     let adjusted = Arc::clone(&engine);
     server.when_changed(move |settings| {
         set_log_level(settings.log_level);
@@ -252,14 +263,21 @@ fn claim(
 
 async fn open_engine(
     settings: &Settings,
+    opened: Option<Arc<dyn Store>>,
     claim: Option<Claim>,
     clock: &Arc<dyn Clock>,
     rng: &mut StdRng,
 ) -> Result<(Arc<Engine>, Recovered), NodeError> {
     let started = clock.monotonic();
-    let (store, durability) = open_store(settings, rng)
-        .await
-        .map_err(|error| NodeError(format!("{}: {error}", settings.store.shown())))?;
+    let (store, durability) = match opened {
+        Some(store) => (store, "opened by the caller".to_owned()),
+        None => {
+            // Behind a pointer: what the libraries of the stores wait for is nested deeply.
+            let opening: StoreFuture<'_, _> = Box::pin(open_store(settings, rng));
+            let failed = |error| NodeError(format!("{}: {error}", settings.store.shown()));
+            opening.await.map_err(failed)?
+        }
+    };
     println!("store      {} ({durability})", settings.store.shown());
     let policy = RetryPolicy {
         attempt_timeout: Duration::from_millis(settings.store_attempt_timeout_ms),

@@ -268,10 +268,12 @@ impl Server {
         }
     }
 
-    /// Remembers for INFO which file the settings were read from.
-    pub fn set_config_file(&self, path: PathBuf) {
-        // The first one stands: a process starts once.
-        let _ = self.config_file.set(path);
+    /// Remembers for INFO which file the settings were read from, if there is one.
+    pub fn set_config_file(&self, path: Option<PathBuf>) {
+        if let Some(path) = path {
+            // The first one stands: a process starts once.
+            let _ = self.config_file.set(path);
+        }
     }
 
     /// The file that the settings were read from; empty without one.

@@ -171,7 +171,11 @@ pub(crate) async fn get(connection: &mut Connection, number: u64) -> Result<Opti
 
 /// A section of INFO.
 pub(crate) async fn info(address: SocketAddr, section: &str) -> Result<Info> {
-    let mut connection = Connection::open(address).await?;
+    info_on(&mut Connection::open(address).await?, section).await
+}
+
+/// The same on a connection that there is.
+pub(crate) async fn info_on(connection: &mut Connection, section: &str) -> Result<Info> {
     let text = connection.ask(&[b"INFO", section.as_bytes()]).await?.unwrap_or_default();
     Ok(Info { text: String::from_utf8_lossy(&text).into_owned() })
 }
@@ -183,10 +187,15 @@ pub(crate) struct Info {
 }
 
 impl Info {
+    /// All fields with their values.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.text.lines().filter_map(|line| line.trim().split_once(':'))
+    }
+
     /// A field's value.
     pub(crate) fn text(&self, name: &str) -> Result<&str> {
-        let value = self.text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        Ok(value.ok_or_else(|| format!("no {name} in INFO"))?.trim())
+        let value = self.fields().find(|(field, _)| *field == name);
+        Ok(value.ok_or_else(|| format!("no {name} in INFO"))?.1)
     }
 
     /// The same, of a field that is a number.

@@ -12,6 +12,7 @@ pub(crate) mod machine;
 pub(crate) mod page;
 pub(crate) mod replies;
 pub(crate) mod requests;
+pub(crate) mod rest;
 pub(crate) mod servers;
 
 use std::error::Error;

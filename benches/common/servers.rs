@@ -62,8 +62,11 @@ pub(crate) enum Kind {
     },
     /// S3 and DynamoDB, as `tests/servers/install` puts it there.
     MiniStack,
-    /// The bare loop of `limits`: this program, run again.
-    BareLoop,
+    /// This program, run again as another server.
+    Itself {
+        name: &'static str,
+        arguments: Vec<String>,
+    },
 }
 
 /// A running server; dropping it kills it and removes its directory.
@@ -210,7 +213,7 @@ impl Kind {
             Self::Redis(_) => "redis-server",
             Self::Aft { .. } | Self::AftOn { .. } => "aft",
             Self::MiniStack => "ministack",
-            Self::BareLoop => "bare-loop",
+            Self::Itself { name, .. } => name,
         }
     }
 
@@ -251,8 +254,9 @@ impl Kind {
             },
             Self::AftOn { binary, store, settings } => aft_words(binary, store, settings),
             Self::MiniStack => ministack_words(port, &directory)?,
-            Self::BareLoop => {
-                owned(&[&std::env::current_exe()?.display().to_string(), "bare-loop"])
+            Self::Itself { arguments, .. } => {
+                let program = std::env::current_exe()?.display().to_string();
+                [&[program], arguments.as_slice()].concat()
             }
         })
     }

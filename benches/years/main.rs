@@ -27,13 +27,12 @@ mod overwrites;
 mod reads;
 mod recovery;
 mod report;
-mod rest;
 mod zipf;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use common::{Result, clock, connection, figures, load, machine, requests, servers};
+use common::{Result, clock, connection, figures, load, machine, requests, rest, servers};
 use options::{Options, Part};
 use report::Report;
 use servers::Directory;

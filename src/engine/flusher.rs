@@ -1,7 +1,8 @@
 //! The flusher: brings groups to the store, several at a time, acknowledged in order.
 //!
 //! While creates are under way new transactions gather in the next group, so throughput
-//! doesn't depend on the store's latency.
+//! doesn't depend on the store's latency. On a slow store it pays to wait a little for more that
+//! are about to come, see [`Gathering`].
 //!
 //! What it does when the store doesn't answer, or not as it should:
 //!
@@ -51,9 +52,10 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
     .max(1);
     let mut flights: VecDeque<Flight> = VecDeque::new();
     let mut alarm = Alarm::new();
+    let mut gathering = Gathering::new();
     loop {
         let room = in_flight_max - flights.len();
-        let look = engine.with_core(|core| Look::at(core, room));
+        let look = engine.with_core(|core| Look::at(core, room, &mut gathering, flights.len()));
         for departure in look.departures {
             flights.push_back(launch(engine, departure, in_flight_max as u32));
         }
@@ -64,7 +66,10 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
             continue;
         }
         let Some(oldest) = flights.front() else {
-            engine.work.notified().await;
+            match gathering.began {
+                Some(_) => (&mut gathering.sleep).await,
+                None => engine.work.notified().await,
+            }
             continue;
         };
         let sent_at = oldest.sent_at;
@@ -75,11 +80,14 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
         tokio::select! {
             biased;
             decided = first_decided(&mut flights) => {
+                gathering.learn(engine.clock.monotonic().saturating_sub(sent_at));
                 if let Err(stopped) = land(engine, &mut flights, decided).await {
                     return stopped;
                 }
             }
-            () = engine.work.notified(), if flights.len() < in_flight_max && look.serving => {}
+            () = &mut gathering.sleep, if gathering.began.is_some() => {}
+            () = engine.work.notified(),
+                if gathering.began.is_none() && flights.len() < in_flight_max && look.serving => {}
             () = &mut alarm.sleep, if look.serving => {
                 // Whoever changes the setting means those who wait, too.
                 if engine.clock.monotonic() >= sent_at + engine.commit_deadline() {
@@ -99,13 +107,68 @@ struct Look {
 }
 
 impl Look {
-    fn at(core: &mut Core, room: usize) -> Self {
+    fn at(core: &mut Core, room: usize, gathering: &mut Gathering, in_flight: usize) -> Self {
+        let departing = if gathering.goes_on(core, room, in_flight) { 0 } else { room };
         Self {
-            departures: (0..room).map_while(|_| core.depart()).collect(),
+            departures: (0..departing).map_while(|_| core.depart()).collect(),
             roll_is_wanted: core.roll_is_wanted(),
             serving: *core.health() == Health::Serving,
             now: core.monotonic(),
         }
+    }
+}
+
+/// When a group is acknowledged all who waited for it go on at once, and what they send next comes
+/// one after the other. The first of it alone would take a place among the groups that may be under way,
+/// and all others would wait until the store has answered, for many times as long as it takes them
+/// to come. So while others are under way a group is held as long as it grows.
+struct Gathering {
+    /// What a group takes lately, from its departure to its turn.
+    usual: Duration,
+    /// Since when one is held, and how much was pending at the last look, in bytes.
+    began: Option<(Duration, usize)>,
+    /// Until the next look.
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Gathering {
+    /// A group that has not grown for so long leaves.
+    const LOOK_EVERY: Duration = Duration::from_millis(1);
+    /// It is held for this share of what a group takes, at the most: where that is less than it takes
+    /// to look a few times, the store is fast, and nothing is held.
+    const SHARE: u32 = 4;
+    const SHORTEST: Duration = Duration::from_millis(4);
+
+    fn new() -> Self {
+        let sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
+        Self { usual: Duration::ZERO, began: None, sleep }
+    }
+
+    /// A group has taken so long.
+    fn learn(&mut self, took: Duration) {
+        self.usual = (self.usual * 7 + took) / 8;
+    }
+
+    /// Whether what waits to be sent is held for now.
+    fn goes_on(&mut self, core: &Core, room: usize, in_flight: usize) -> bool {
+        let (now, pending) = (core.monotonic(), core.pending_bytes());
+        let longest = self.usual / Self::SHARE;
+        let still = match self.began {
+            // It may have been dropped meanwhile.
+            _ if room == 0 || !core.has_unsent() => false,
+            None => in_flight > 0 && longest >= Self::SHORTEST,
+            Some(_) if !self.sleep.is_elapsed() => return true,
+            // What was acknowledged meanwhile is pending no more: there will be an answer to that.
+            Some((since, seen)) => pending != seen && now < since + longest,
+        };
+        if !still {
+            self.began = None;
+            return false;
+        }
+        let since = self.began.map_or(now, |(since, _)| since);
+        self.began = Some((since, pending));
+        self.sleep.set(tokio::time::sleep(Self::LOOK_EVERY));
+        true
     }
 }
 

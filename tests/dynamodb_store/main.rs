@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod counted;
 mod init;
 mod outage;
 mod owners;

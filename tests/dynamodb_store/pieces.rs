@@ -24,12 +24,12 @@ const ITEMS_OF_OBJECT: u64 = 7;
 /// What says that this is a store of aft.
 const FORMAT: u64 = 1;
 
-async fn open(store: &str, options: DynamoDbOptions) -> DynamoDbStore {
+pub(crate) async fn open(store: &str, options: DynamoDbOptions) -> DynamoDbStore {
     let Ok(config::Store::DynamoDb(address)) = store.parse() else { panic!("{store}") };
     DynamoDbStore::open(&address, options).await.expect("a table")
 }
 
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(4).enable_all().build().expect("a runtime").block_on(test);
 }

@@ -12,6 +12,7 @@ mod attempts;
 mod checker;
 mod client;
 mod clock;
+mod company;
 mod coverage;
 mod deaths;
 mod endings;

@@ -152,7 +152,9 @@ async fn what_a_start_reads_follows_the_live_keys() {
     let (once, ten_times) =
         (after_overwrites(1, compaction).await, after_overwrites(10, compaction).await);
     println!("{once:?}, {ten_times:?} after ten times as much");
-    assert!(ten_times.requests <= once.requests * 3 / 2, "{once:?} {ten_times:?}");
+    // As many groups as may be there, and some bases, logs and listings.
+    const REQUESTS_MAX: u64 = 40 + 24;
+    assert!(once.requests.max(ten_times.requests) <= REQUESTS_MAX, "{once:?} {ten_times:?}");
     assert!(ten_times.bytes <= once.bytes * 3 / 2, "{once:?} {ten_times:?}");
     assert!(once.in_flight_most > 1 && ten_times.in_flight_most > 1, "{once:?} {ten_times:?}");
     // The history, where nobody has compacted it.
@@ -163,5 +165,5 @@ async fn what_a_start_reads_follows_the_live_keys() {
     };
     let all = after_overwrites(10, never).await;
     println!("{all:?} without compaction");
-    assert!(all.requests > ten_times.requests * 5 && all.bytes > ten_times.bytes * 5, "{all:?}");
+    assert!(all.requests > REQUESTS_MAX * 5 && all.bytes > ten_times.bytes * 5, "{all:?}");
 }

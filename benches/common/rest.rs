@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::Result;
-use crate::clock::now;
-use crate::connection;
-use crate::servers::Server;
+use super::Result;
+use super::clock::now;
+use super::connection;
+use super::servers::Server;
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
