@@ -118,6 +118,7 @@ impl Cloud {
             group_bytes_useful,
             creates_in_flight,
             read_gap_bytes,
+            frees_in_order: false,
             survives_process: true,
         }
     }
