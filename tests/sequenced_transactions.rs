@@ -23,6 +23,7 @@ fn core(snapshot_timeout: Duration) -> Core {
         blob_bytes_min: 1 << 20,
         blob_chunk_bytes: 1 << 20,
         blobs_move: false,
+        step_bytes_min: 256 << 10,
         object_bytes_max: u64::MAX,
         databases: 1,
         group_bytes_max: BYTES_MAX,

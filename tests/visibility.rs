@@ -208,6 +208,7 @@ impl World {
             blob_bytes_min: usize::MAX,
             blob_chunk_bytes: u32::MAX,
             blobs_move: false,
+            step_bytes_min: 256 << 10,
             logged,
             hash_seed: 7,
             cache_bytes: 0,

@@ -240,6 +240,9 @@ impl Engine {
         ownership: Option<Ownership>,
         rng: &mut impl Rng,
     ) -> Arc<Self> {
+        /// Of the group that is as large as is useful: what follows from it is 256 KB on a disk
+        /// and in DynamoDB, 1 MB in a Redis, 2 MB on S3.
+        const STEP_SHARE: u64 = 4;
         let logged = store.limits().survives_process;
         let mut core = Core::new(CoreOptions {
             databases: options.databases,
@@ -247,6 +250,7 @@ impl Engine {
             blob_bytes_min: options.blob_bytes_min,
             blob_chunk_bytes: options.blob_chunk_bytes,
             blobs_move: store.limits().frees_in_order,
+            step_bytes_min: store.limits().group_bytes_useful as u64 / STEP_SHARE,
             object_bytes_max: store.limits().object_bytes_max,
             logged,
             hash_seed: rng.random(),

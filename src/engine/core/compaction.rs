@@ -114,12 +114,12 @@ impl Core {
     }
 
     /// How many bytes of old objects a step takes. While it goes on they and what replaces
-    /// them are both there, so they must be little beside all that there is.
+    /// them are both there, so they must be little beside all that there is; but not so little
+    /// that a step takes longer for its round trips than for its bytes.
     pub fn step_bytes(&self, limits: &CompactionLimits) -> u64 {
         const SHARE: u64 = 64;
-        /// Less isn't worth the round trips.
-        const LEAST: u64 = 256 << 10;
-        limits.step_bytes.min((self.allowed_bytes(limits) / SHARE).max(LEAST))
+        let least = self.options.step_bytes_min;
+        limits.step_bytes.min((self.allowed_bytes(limits) / SHARE).max(least))
     }
 
     /// How many bytes the store holds beyond that.

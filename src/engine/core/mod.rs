@@ -330,6 +330,8 @@ pub struct CoreOptions {
     pub blob_chunk_bytes: u32,
     /// Whether compaction moves blobs as it moves other values.
     pub blobs_move: bool,
+    /// A step of compaction takes so many bytes at the least.
+    pub step_bytes_min: u64,
     /// Whether transactions are written to a log. If not, each is acknowledged at once.
     pub logged: bool,
     /// Keeps clients from choosing keys that collide.
