@@ -14,9 +14,10 @@
 //!                         its group is acknowledged: named, compaction keeps it
 //!                         refused, aborted, hung up, conflict: let go, and deleted
 //! ```
-//! A crash leaves chunks that no commit names; the next start deletes them.
+//! A crash leaves chunks that no commit names; the next start deletes them, or its sweep.
 
 use super::Engine;
+use super::core::Core;
 use super::in_order::InOrder;
 use super::sweep;
 use super::version::{ObjectId, StoredValue};
@@ -79,12 +80,6 @@ impl Drop for Blob {
     }
 }
 
-impl PartialEq for Blob {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
 /// Why a command could not get what it needs of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FetchFailed {
@@ -104,12 +99,18 @@ impl fmt::Display for FetchFailed {
 }
 
 impl Engine {
+    /// A blob of which nothing is written yet. Whatever becomes of it, it is let go of.
+    fn begin_blob(&self, begin: impl FnOnce(&mut Core) -> (BlobName, ObjectId)) -> Blob {
+        let (name, id) = self.with_core(begin);
+        let let_go = Arc::clone(&self.let_go);
+        Blob { name, id, crc: 0, named: AtomicBool::new(false), let_go }
+    }
+
     /// Writes a large value, which a command may put when this returns.
     pub(super) async fn write_blob(&self, value: &SmallBytes) -> Result<Arc<Blob>, FetchFailed> {
         let value = value.to_bytes();
-        let (name, id) = self.with_core(|core| core.begin_blob(value.len() as u64));
-        let let_go = Arc::clone(&self.let_go);
-        let mut blob = Blob { name, id, crc: 0, named: AtomicBool::new(false), let_go };
+        let mut blob = self.begin_blob(|core| core.begin_blob(value.len() as u64));
+        let name = blob.name;
         let mut crc = ValueCrc::default();
         let mut chunks = 0..name.chunks();
         let mut writing = InOrder::default();
@@ -166,9 +167,8 @@ impl Engine {
     /// Writes the value of a blob once more, piece by piece. `None`: not all of it can be trusted,
     /// and it is better left where it is, for whoever reads it to be told.
     pub(super) async fn copy_blob(&self, old: &BlobName) -> Result<Option<Arc<Blob>>, String> {
-        let (name, id) = self.with_core(|core| core.begin_blob_like(old.length, old.chunk_bytes));
-        let let_go = Arc::clone(&self.let_go);
-        let mut blob = Blob { name, id, crc: 0, named: AtomicBool::new(false), let_go };
+        let mut blob = self.begin_blob(|core| core.begin_blob_like(old.length, old.chunk_bytes));
+        let name = blob.name;
         let mut crc = ValueCrc::default();
         let mut chunks = old.objects().zip(name.number..);
         let mut copying = InOrder::default();

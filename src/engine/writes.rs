@@ -138,26 +138,28 @@ impl WriteSet {
         self.longest
     }
 
-    /// Puts a blob into the place of each value of so many bytes or more for which `blob_of` has one.
-    pub fn move_to_blobs(
-        &mut self,
-        bytes_min: usize,
-        mut blob_of: impl FnMut(&SmallBytes) -> Option<Arc<Blob>>,
-    ) {
-        self.longest = 0;
-        for write in &mut self.writes {
-            let Change::Put { value: Value::String(value), expires_ms } = &write.change else {
-                continue;
+    /// The values outside of blobs of so many bytes or more, and where in [`WriteSet::writes`] each is.
+    pub fn large(&self, bytes_min: usize) -> impl Iterator<Item = (usize, &SmallBytes)> {
+        let large =
+            move |(at, write)| match write {
+                &KeyWrite {
+                    change: Change::Put { value: Value::String(ref value), .. }, ..
+                } if value.len() >= bytes_min => Some((at, value)),
+                _ => None,
             };
-            let blob = if value.len() >= bytes_min { blob_of(value) } else { None };
-            let Some(blob) = blob else {
-                self.longest = self.longest.max(value.len());
-                continue;
-            };
+        self.writes.iter().enumerate().filter_map(large)
+    }
+
+    /// Puts blobs into the place of the values that they hold.
+    pub fn move_to_blobs(&mut self, blobs: impl Iterator<Item = (usize, Arc<Blob>)>) {
+        for (at, blob) in blobs {
+            let change = &mut self.writes[at].change;
+            let Change::Put { value: Value::String(value), expires_ms } = change else { continue };
             self.bytes -= value.len();
             self.blob_bytes += blob.name().length;
-            write.change = Change::Blob { blob, expires_ms: *expires_ms };
+            *change = Change::Blob { blob, expires_ms: *expires_ms };
         }
+        self.longest = self.writes.iter().map(|w| change_bytes(&w.change)).max().unwrap_or(0);
     }
 
     /// The databases it flushed, before all writes.

@@ -214,6 +214,20 @@ fn what_nobody_commits_is_deleted() {
     assert!(client.cmd("GET k").is_nil());
 }
 
+/// The same value under two names is there twice: one may go.
+#[test]
+fn two_keys_share_no_blob() {
+    let dir = TempDir::named("blobs-twice");
+    let server = Server::start(&options(&dir, &["--cache-bytes", "0"]));
+    let mut client = server.client();
+    let large = value(5, SMALL_BLOB);
+    assert_eq!(client.run(&[b"MSET".as_slice(), b"a", &large, b"b", &large]), Reply::ok());
+    assert_eq!(blobs(&mut client), 2);
+    assert_eq!(client.cmd("DEL a"), Reply::Int(1));
+    blobs_become(&mut client, 1);
+    is(&mut client, "b", &large);
+}
+
 /// Several append to one value, each of them to what it has become by then.
 #[test]
 fn a_large_value_that_several_change_loses_nothing() {

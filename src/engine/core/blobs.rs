@@ -198,20 +198,21 @@ impl Core {
         }
         let (mut missing, mut placed) = (Vec::new(), Vec::new());
         let tried = self.values.has_lent_blobs();
-        writes.move_to_blobs(bytes_min, |value| {
-            let blob = self.take_lent_blob(value);
-            match &blob {
-                Some(blob) => placed.push((Arc::clone(blob), value.clone())),
+        for (at, value) in writes.large(bytes_min) {
+            match self.take_lent_blob(value) {
+                Some(blob) => placed.push((at, blob, value.clone())),
                 None if oversize || !tried => {
                     missing.push(Missing::Blob { value: value.clone() });
                 }
                 None => {}
             }
-            blob
-        });
-        if !missing.is_empty() {
-            // It runs again, and puts the others then.
-            placed.into_iter().for_each(|(blob, value)| self.give_blob_back(blob, value));
+        }
+        if missing.is_empty() {
+            writes.move_to_blobs(placed.into_iter().map(|(at, blob, _)| (at, blob)));
+        } else {
+            // It runs again, and puts them then. None is in two places: nothing would say when the
+            // last that names a blob is gone.
+            placed.into_iter().for_each(|(_, blob, value)| self.give_blob_back(blob, value));
         }
         missing
     }
