@@ -74,6 +74,17 @@ fn at_rest(client: &mut Client, model: &Model) -> [u64; 5] {
     })
 }
 
+/// Waits until a listing shows that this process has given up the store, if it has owners: a start
+/// deletes all views before the newest one it sees.
+fn is_listed_as_given_up(store: &str, process: &str) {
+    wait::until("the view of the end is listed", PATIENCE, || {
+        let stats = said(&aft(&["store", "stats", "--json", "--store", store]));
+        let owner = stats.split("\"owner\":").nth(1)?;
+        (owner.starts_with("null") || owner.starts_with("\"nobody") && owner.contains(process))
+            .then_some(())
+    });
+}
+
 /// What is said of the store that a server has left. A listing may be late: it is waited for.
 fn left_behind(server: &Server, told: &[u64; 5]) -> String {
     let store = server.options().store();
@@ -82,8 +93,8 @@ fn left_behind(server: &Server, told: &[u64; 5]) -> String {
         let verified = aft(&["store", "verify", "--store", &store]);
         let stats = said(&aft(&["store", "stats", "--json", "--store", &store]));
         seen = format!("{}{stats}{told:?}", said(&verified));
-        // Whoever gives up the store creates a view: the one before stays until the next start, and
-        // some before that, where the listing at this start was late.
+        // Whoever gives up the store creates a view, as did its start and each further log: those
+        // before it stay until the next start.
         let left: Vec<&str> = seen.lines().filter(|line| line.contains(": left over")).collect();
         let clean = left.len() <= VIEWS_MAX && left.iter().all(|line| line.starts_with("view/"));
         let agree = FIGURES.iter().zip(told).all(|((_, name), told)| figure(&stats, name) == *told);
@@ -113,7 +124,9 @@ fn garbage_goes_and_nothing_is_lost() {
     wait::until("the store is small", PATIENCE, || {
         is_small(&mut server.client(), &model).then_some(())
     });
+    let last = format!("process {}", server.pid().as_raw_nonzero());
     assert!(server.terminate().success());
+    is_listed_as_given_up(&server.options().store(), &last);
     // What those have left that were killed goes with a start that succeeds nobody.
     let mut server = Server::start(&options);
     model.check(&mut server.client());

@@ -30,6 +30,10 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// When a node has gone on under so many new ids, the entries of the old ones are looked for.
 const ENTRIES_MAX: NodeId = 16;
 
+/// So many views before the newest are deleted without having been listed: those of as many ids,
+/// which a listing may not show yet. One that was missed is listed at the next sweep.
+const VIEWS_UNLISTED_MAX: u64 = ENTRIES_MAX as u64;
+
 /// Names a store deletes at a time at the most (S3).
 pub(super) const DELETE_NAMES_MAX: usize = 1000;
 
@@ -107,14 +111,17 @@ pub(super) fn superseded_entries(
     entries.into_iter().map(ObjectName::Node).collect()
 }
 
-/// The views before the newest one that a listing shows.
+/// The views before the newest one that a listing shows, listed or not.
 pub(super) async fn superseded_views(engine: &Engine) -> Result<Vec<ObjectName>, StoreError> {
     if engine.ownership.is_none() {
         return Ok(Vec::new());
     }
     let listed = engine.store.list(ObjectName::VIEWS).await?;
-    let mut views: Vec<u64> = ownership::numbers(&listed).collect();
-    views.pop();
+    let mut views: BTreeSet<u64> = ownership::numbers(&listed).collect();
+    if let Some(newest) = views.last().copied() {
+        views.extend(newest.saturating_sub(VIEWS_UNLISTED_MAX).max(1)..newest);
+        views.pop_last();
+    }
     Ok(views.into_iter().map(ObjectName::View).collect())
 }
 
