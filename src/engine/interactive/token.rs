@@ -30,24 +30,44 @@ const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 /// As many as 128 bits take.
 const DIGITS_COUNT: usize = 22;
 
+/// What each byte stands for as a digit.
+const VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < DIGITS.len() {
+        values[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
+const NO_DIGIT: u8 = 0xff;
+
+/// The first digit has only as many bits as the others leave.
+const FIRST_DIGITS: u8 = 1 << (128 - 6 * (DIGITS_COUNT - 1));
+
 impl Token {
     /// Reads a token; only the one way of writing it counts.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let text = str::from_utf8(text).ok()?;
-        let (node, rest) = text.split_once('-')?;
-        let (digits, part) = rest.split_at_checked(DIGITS_COUNT)?;
-        let mut id: u128 = 0;
-        for digit in digits.bytes() {
-            let value = DIGITS.iter().position(|known| *known == digit)?;
-            id = (id << 6) | value as u128;
+        let end = text.iter().position(|byte| *byte == b'-')?;
+        let (digits, part) = text[end + 1..].split_at_checked(DIGITS_COUNT)?;
+        if VALUES[usize::from(digits[0])] >= FIRST_DIGITS {
+            return None;
         }
-        let part = match part.strip_prefix('-') {
-            Some(part) => part.parse().ok()?,
-            None => 0,
+        let mut id: u128 = 0;
+        for digit in digits {
+            let value = VALUES[usize::from(*digit)];
+            if value == NO_DIGIT {
+                return None;
+            }
+            id = (id << 6) | u128::from(value);
+        }
+        let part = match part {
+            [] => 0,
+            [b'-', part @ ..] => number(part).filter(|part| *part > 0)?,
+            _ => return None,
         };
-        let token = Self { node: node.parse().ok()?, id, part };
-        // Not with zeros in front, nor with bits that don't count.
-        (token.to_string() == text).then_some(token)
+        Some(Self { node: number(&text[..end])?, id, part })
     }
 
     /// Another part of the same transaction.
@@ -57,14 +77,20 @@ impl Token {
     }
 }
 
+/// A decimal number, without zeros in front.
+fn number(digits: &[u8]) -> Option<u32> {
+    let plain =
+        digits.iter().all(u8::is_ascii_digit) && (digits[..] == *b"0" || digits.first()? != &b'0');
+    str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
+}
+
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digit = |at: usize| {
+        let digits: [u8; DIGITS_COUNT] = std::array::from_fn(|at| {
             let shift = 6 * (DIGITS_COUNT - 1 - at);
-            char::from(DIGITS[(self.id >> shift) as usize & 63])
-        };
-        let digits: String = (0..DIGITS_COUNT).map(digit).collect();
-        write!(f, "{}-{digits}", self.node)?;
+            DIGITS[(self.id >> shift) as usize & 63]
+        });
+        write!(f, "{}-{}", self.node, str::from_utf8(&digits).map_err(|_| fmt::Error)?)?;
         match self.part {
             0 => Ok(()),
             part => write!(f, "-{part}"),
