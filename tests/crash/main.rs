@@ -8,12 +8,15 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../history_support/mod.rs"]
+mod history_support;
 
 mod anomaly;
 mod bank;
 mod expiry;
 mod planted;
 mod private;
+mod requests;
 mod shared;
 mod world;
 
@@ -27,6 +30,7 @@ use common::{seed, wait};
 use rand::RngExt;
 
 use anomaly::End;
+use requests::{Clock, Requester};
 use world::World;
 
 fn rounds() -> u32 {
@@ -75,6 +79,48 @@ fn acknowledged_writes_survive_kill_9_and_nothing_is_torn() {
     }
     println!("{} rounds, {done} answered operations", replay.rounds);
     assert!(done > u64::from(replay.rounds) * 20, "hardly any load: {done} answered operations");
+}
+
+#[test]
+fn requests_count_once_and_whole_when_the_server_is_killed() {
+    const REQUESTERS: usize = 4;
+    if Peer::under_test() != Peer::Aft {
+        return;
+    }
+    let mut replay = Replay { seed: seed::from_env(), rounds: rounds().min(20), round: 0 };
+    let mut rng = seed::rng(replay.seed, u64::MAX - 1);
+    let dir = TempDir::named("requests");
+    let mut server = Server::start(&Options::durable(dir.path()));
+    let clock = Clock::default();
+    let mut requesters: Vec<Requester> = (0..=REQUESTERS)
+        .map(|n| Requester::new(n, seed::rng(replay.seed, 0x100 + n as u64)))
+        .collect();
+    for round in 1..=replay.rounds {
+        replay.round = round;
+        let (clock, addr) = (&clock, server.addr());
+        let load = Duration::from_millis(rng.random_range(20..300));
+        let (auditor, workers) = requesters.split_last_mut().expect("an auditor");
+        std::thread::scope(|scope| {
+            for worker in &mut *workers {
+                scope.spawn(move || worker.work(clock, addr));
+            }
+            wait::pause(load);
+            server.kill_9();
+        });
+        server.restart();
+        let mut client = server.client();
+        workers.iter_mut().for_each(|worker| worker.ask(clock, &mut client));
+        auditor.audit(clock, &mut client);
+        let audit = auditor.history.last().expect("an audit").clone();
+        let all = requesters.iter().flat_map(|requester| requester.history.clone());
+        let checked = requests::check(&all.collect::<Vec<_>>(), &audit);
+        checked.unwrap_or_else(|anomaly| panic!("{anomaly:?}"));
+    }
+    let history: Vec<_> = requesters.into_iter().flat_map(|requester| requester.history).collect();
+    requests::leave(&history, replay.seed);
+    let done = history.iter().filter(|transaction| transaction.commit.is_some()).count();
+    println!("{} rounds, {done} of {} attempts count", replay.rounds, history.len());
+    assert!(done > replay.rounds as usize * 5, "hardly any load: {done} requests");
 }
 
 #[test]

@@ -7,7 +7,11 @@ use crate::anomaly::{Checked, End, Kind, Outcome};
 use crate::bank::{ACCOUNTS, Bank, BankSeen, INITIAL, Transfer};
 use crate::common::wait;
 use crate::expiry::{Lease, Read, Slot};
+use crate::history_support::record::{
+    Action, Commit, CommitId, Operation, Status, Transaction, Version,
+};
 use crate::private::{Data, Op, Private};
+use crate::requests;
 use crate::shared::{Shared, SharedSeen, Trace, Write};
 
 #[track_caller]
@@ -221,4 +225,49 @@ fn expiry_finds_each_anomaly() {
     plant(Kind::WrongReply, false, read(10_500, Some("lease a"), 1_000));
     plant(Kind::WrongReply, false, read(10_500, Some("lease a"), -1));
     plant(Kind::WrongReply, false, read(10_100, Some("lease a"), 100));
+}
+
+/// A transaction that begins with tick `at`, the operations of which take a tick each.
+fn transaction(id: &str, at: u64, actions: &[(&str, Action)]) -> Transaction {
+    let ticks = at..;
+    let operations = actions.iter().zip(ticks).map(|((key, action), tick)| Operation {
+        key: (*key).to_owned(),
+        action: action.clone(),
+        began: tick,
+        ended: tick,
+    });
+    Transaction {
+        run: "planted".to_owned(),
+        session: id.to_owned(),
+        id: id.to_owned(),
+        request: id.to_owned(),
+        status: Status::Committed,
+        commit: Some(Commit { began: at + 50, ended: at + 51, id: Some(CommitId(at, 0, 1)) }),
+        operations: operations.collect(),
+    }
+}
+
+#[test]
+fn requests_find_what_is_lost_and_what_is_torn() {
+    let version = |writer: &str, number| {
+        let keys = vec!["a".to_owned(), "b".to_owned()];
+        Version { writer: writer.to_owned(), number, keys }
+    };
+    let writes = |writer| {
+        [("a", Action::Write(version(writer, 0))), ("b", Action::Write(version(writer, 1)))]
+    };
+    let history = [transaction("old", 0, &writes("old")), transaction("new", 100, &writes("new"))];
+    let look = |a: Option<&str>, b: Option<&str>| {
+        let read = |writer: Option<&str>, number| {
+            Action::Read(writer.map(|writer| version(writer, number)))
+        };
+        let audit = transaction("audit", 200, &[("a", read(a, 0)), ("b", read(b, 1))]);
+        requests::check(&[&history[..], &[audit.clone()]].concat(), &audit)
+    };
+    assert_eq!(look(Some("new"), Some("new")), Ok(()));
+    finds(Kind::LostAck, look(Some("old"), Some("old")));
+    finds(Kind::LostAck, look(None, None));
+    finds(Kind::Torn, look(Some("new"), Some("old")));
+    finds(Kind::Torn, look(Some("new"), None));
+    finds(Kind::Torn, look(Some("nobody"), Some("new")));
 }
