@@ -17,6 +17,7 @@ pub mod listener;
 mod buffers;
 mod heard;
 mod output;
+mod pem;
 mod tls;
 
 use crate::command::{self, Execution, Hold, Request};

@@ -9,9 +9,9 @@
 //! and nothing else. In between, the stream is to `serve` what a socket is, except that it
 //! has a buffer of its own, which `serve` flushes.
 
+use super::pem::{self, PemFile};
 use crate::config::{Settings, TlsAuthClients};
 use crate::server::{Client, Server};
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,11 +21,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
-use tokio_rustls::rustls::{Error, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 /// How long the last words to a peer may take. Who reads has them after a round trip; who
@@ -53,8 +51,8 @@ impl Tls {
             return Ok(None);
         }
         let provider = Arc::new(ring::default_provider());
-        let certificate = File::read("tls-cert-file", settings.tls_cert_file.as_deref())?;
-        let key = File::read("tls-key-file", settings.tls_key_file.as_deref())?;
+        let certificate = read("tls-cert-file", settings.tls_cert_file.as_deref())?;
+        let key = read("tls-key-file", settings.tls_key_file.as_deref())?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?;
@@ -65,15 +63,7 @@ impl Tls {
         // Early data stays off, as rustls has it: who records it could send a write again.
         let config = builder
             .with_single_cert(certificate.certificates()?, key.private_key()?)
-            .map_err(|error| match error {
-                Error::InconsistentKeys(_) => format!(
-                    "the key in {} does not belong to the certificate in {}",
-                    key.name(),
-                    certificate.name()
-                ),
-                Error::InvalidCertificate(why) => certificate.unusable(&why.to_string()),
-                other => key.unusable(&other.to_string()),
-            })?;
+            .map_err(|error| pem::unfit(error, &certificate, &key))?;
         Ok(Some(Self(TlsAcceptor::from(Arc::new(config)))))
     }
 
@@ -139,7 +129,7 @@ fn client_verifier(
     if settings.tls_auth_clients == TlsAuthClients::No {
         return Ok(None);
     }
-    let file = File::read("tls-ca-cert-file", settings.tls_ca_cert_file.as_deref())?;
+    let file = read("tls-ca-cert-file", settings.tls_ca_cert_file.as_deref())?;
     let mut authorities = RootCertStore::empty();
     for certificate in file.certificates()? {
         authorities.add(certificate).map_err(|error| file.unusable(&error.to_string()))?;
@@ -152,46 +142,6 @@ fn client_verifier(
     builder.build().map(Some).map_err(|error| file.unusable(&error.to_string()))
 }
 
-/// A file that a setting names, with its content.
-struct File<'a> {
-    setting: &'static str,
-    path: &'a Path,
-    content: Vec<u8>,
-}
-
-impl<'a> File<'a> {
-    fn read(setting: &'static str, path: Option<&'a Path>) -> Result<Self, String> {
-        let path = path.ok_or_else(|| format!("--tls-listen needs --{setting}"))?;
-        let content = fs::read(path)
-            .map_err(|error| format!("can't read --{setting} '{}': {error}", path.display()))?;
-        Ok(Self { setting, path, content })
-    }
-
-    /// How messages call it.
-    fn name(&self) -> String {
-        format!("--{} '{}'", self.setting, self.path.display())
-    }
-
-    fn unusable(&self, why: &str) -> String {
-        format!("{} can't be used: {why}", self.name())
-    }
-
-    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
-        let certificates: Vec<_> = CertificateDer::pem_slice_iter(&self.content)
-            .collect::<Result<_, pem::Error>>()
-            .map_err(|error| self.unusable(&error.to_string()))?;
-        if certificates.is_empty() {
-            return Err(self.unusable("it holds no certificate in PEM"));
-        }
-        Ok(certificates)
-    }
-
-    fn private_key(&self) -> Result<PrivateKeyDer<'static>, String> {
-        PrivateKeyDer::from_pem_slice(&self.content).map_err(|error| match error {
-            pem::Error::NoItemsFound => {
-                self.unusable("it holds no private key in PEM (encrypted ones are not read)")
-            }
-            error => self.unusable(&error.to_string()),
-        })
-    }
+fn read<'a>(setting: &'static str, path: Option<&'a Path>) -> Result<PemFile<'a>, String> {
+    PemFile::read(setting, path.ok_or_else(|| format!("--tls-listen needs --{setting}"))?)
 }

@@ -1,9 +1,8 @@
 //! What can be asked of `aft run`.
 
-use crate::connection::client::ServerAddress;
+use crate::connection::client::{ServerAddress, Trust};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where functions look for their server, and we as well.
@@ -33,7 +32,7 @@ Exit codes: that of the command (128 + n where signal n has ended it), and
 /// The arguments, as they are used.
 pub(super) struct Options {
     pub(super) address: ServerAddress,
-    pub(super) authorities: Option<PathBuf>,
+    pub(super) trust: Trust,
     pub(super) request: String,
     pub(super) step: Option<String>,
     pub(super) after: Option<String>,
@@ -59,7 +58,7 @@ impl Options {
         let number = |name: &str| matches.get_one::<u64>(name).copied();
         Ok(Self {
             address,
-            authorities: matches.get_one::<PathBuf>("tls-ca-cert-file").cloned(),
+            trust: Trust::of(&matches),
             request: text("request").unwrap_or_default(),
             step: text("step"),
             after: text("after"),
@@ -111,10 +110,6 @@ fn command() -> Command {
                 .value_name("redis[s]://…")
                 .value_parser(|text: &str| text.parse::<ServerAddress>())
                 .help("aft, as redis[s]://[user:password@]host[:port][/database]; else REDIS_URL, else redis://127.0.0.1:6379"),
-            text("tls-ca-cert-file")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .help("Who may vouch for a server with TLS, in PEM, instead of the system's list"),
             seconds("timeout")
                 .help("How long the command may take, and how long the transaction stays open when nobody uses it; without it the one is not limited, and the other is transaction-timeout-ms"),
             seconds("commit-timeout")
@@ -142,4 +137,5 @@ fn command() -> Command {
                 .value_parser(value_parser!(OsString))
                 .help("The function, and its arguments"),
         ])
+        .args(Trust::arguments())
 }

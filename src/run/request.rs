@@ -4,11 +4,10 @@ use super::child::Signals;
 use super::options::Options;
 use super::{FAILED, say};
 use crate::clock::{Clock, SystemClock};
-use crate::connection::client::{Client, ServerAddress};
+use crate::connection::client::{Client, ServerAddress, Trust};
 use crate::resp::Reply;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// How often it is looked at while the command runs.
@@ -73,19 +72,19 @@ fn failure(reply: &Reply) -> Option<Failure> {
 /// A connection that is made when it is needed, and made anew when it broke.
 struct Line {
     address: ServerAddress,
-    authorities: Option<PathBuf>,
+    trust: Trust,
     client: Option<Client>,
 }
 
 impl Line {
     async fn call(&mut self, words: &[&[u8]]) -> io::Result<Reply> {
         let words: Vec<Vec<u8>> = words.iter().map(|word| word.to_vec()).collect();
-        let (address, authorities) = (self.address.clone(), self.authorities.clone());
+        let (address, trust) = (self.address.clone(), self.trust.clone());
         let client = self.client.take();
         let call = tokio::task::spawn_blocking(move || {
             let mut client = match client {
                 Some(client) => client,
-                None => Client::connect(&address, authorities.as_deref())?,
+                None => Client::connect(&address, &trust)?,
             };
             let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
             let reply = client.call(&words)?;
@@ -131,11 +130,8 @@ impl Request {
             begin.push(b"SERIALIZABLE".to_vec());
         }
         let is_step = options.step.is_some();
-        let line = Line {
-            address: options.address.clone(),
-            authorities: options.authorities.clone(),
-            client: None,
-        };
+        let line =
+            Line { address: options.address.clone(), trust: options.trust.clone(), client: None };
         Self {
             line,
             begin,
@@ -250,9 +246,8 @@ impl Request {
 
     /// Looks after it while the command runs.
     pub(super) fn watch(&self, token: &str) -> Watch {
-        let Line { address, authorities, .. } = &self.line;
-        let line =
-            Line { address: address.clone(), authorities: authorities.clone(), client: None };
+        let Line { address, trust, .. } = &self.line;
+        let line = Line { address: address.clone(), trust: trust.clone(), client: None };
         Watch { line, token: token.to_owned(), lost: false }
     }
 }

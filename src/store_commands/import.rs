@@ -6,16 +6,14 @@ use super::target::Target;
 use super::{REPLACE, STORE, STORES, finish, kept};
 use crate::backup::{BackupError, Restored};
 use crate::config;
-use crate::connection::client::{Client, ServerAddress};
+use crate::connection::client::{Client, ServerAddress, Trust};
 use crate::import::{Imported, Sink, Source, import};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 const SOURCE: &str = "source";
 const TO: &str = "to";
-const AUTHORITIES: &str = "tls-ca-cert-file";
 
 /// Passwords that stand in no list of processes.
 const SOURCE_PASSWORD: &str = "AFT_IMPORT_PASSWORD";
@@ -67,13 +65,7 @@ fn command() -> Command {
                 .conflicts_with(TO)
                 .help("Replaces what the store holds, all of it"),
         )
-        .arg(
-            Arg::new(AUTHORITIES)
-                .long(AUTHORITIES)
-                .value_name("FILE")
-                .value_parser(clap::value_parser!(PathBuf))
-                .help("Who may vouch for a server with TLS, in PEM, instead of the system's list"),
-        )
+        .args(Trust::arguments())
         .after_help(format!(
             "Addresses are redis://[user:password@]host[:port][/database], or rediss:// with TLS.\n\
              Passwords may also stand in the environment: {SOURCE_PASSWORD}, {TO_PASSWORD}.\n\
@@ -83,11 +75,11 @@ fn command() -> Command {
 
 fn copy(matches: &ArgMatches) -> Result<(Imported, Restored), BackupError> {
     let missing = || BackupError::Refused("no source or no target is named".to_owned());
-    let authorities = matches.get_one::<PathBuf>(AUTHORITIES).map(PathBuf::as_path);
+    let trust = Trust::of(matches);
     let connect = |name: &str, variable: &str| {
         let address = matches.get_one::<ServerAddress>(name)?;
         let address = address.clone().or_password(std::env::var(variable).ok());
-        let client = Client::connect(&address, authorities);
+        let client = Client::connect(&address, &trust);
         Some(client.map(|client| (client, address.database)))
     };
     let (client, database) = connect(SOURCE, SOURCE_PASSWORD).ok_or_else(missing)??;

@@ -3,13 +3,12 @@
 
 mod describe;
 
-use crate::connection::client::{Client, ServerAddress};
+use crate::connection::client::{Client, ServerAddress, Trust};
 use crate::resp::Reply;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use describe::{Connections, Described};
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 const LIST: &str = "list";
@@ -52,11 +51,6 @@ fn command() -> Command {
         .value_name("redis[s]://…")
         .value_parser(|text: &str| text.parse::<ServerAddress>())
         .help("aft, as redis[s]://[user:password@]host[:port]; else REDIS_URL, else redis://127.0.0.1:6379");
-    let authorities = Arg::new("tls-ca-cert-file")
-        .long("tls-ca-cert-file")
-        .value_name("FILE")
-        .value_parser(value_parser!(PathBuf))
-        .help("Who may vouch for a server with TLS, in PEM, instead of the system's list");
     let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Answers in JSON");
     let token = Arg::new("token").value_name("TOKEN").help("Its token, as the list has it");
     let request = Arg::new("request")
@@ -73,22 +67,25 @@ fn command() -> Command {
              Exit codes: 0 done; 1 there is no such transaction, or it may not be; 2 the server \
              could not be asked.",
         )
-        .subcommand(Command::new(LIST).about("All open ones, the oldest first").args([
-            &url,
-            &authorities,
-            &json,
-        ]))
+        .subcommand(
+            Command::new(LIST)
+                .about("All open ones, the oldest first")
+                .args([&url, &json])
+                .args(Trust::arguments()),
+        )
         .subcommand(
             Command::new(SHOW)
                 .about("One: its keys, its steps, who is in it, why its last commit was refused")
                 .arg(token.clone().required_unless_present("request").conflicts_with("request"))
-                .args([&request, &url, &authorities, &json]),
+                .args([&request, &url, &json])
+                .args(Trust::arguments()),
         )
         .subcommand(
             Command::new(ABORT)
                 .about("Ends one: nothing of it happens")
                 .arg(token.required(true))
-                .args([url, authorities]),
+                .arg(url)
+                .args(Trust::arguments()),
         )
 }
 
@@ -140,6 +137,5 @@ fn connect(matches: &ArgMatches) -> io::Result<Client> {
             url.parse().map_err(|why| io::Error::other(format!("REDIS_URL: {why}")))?
         }
     };
-    let authorities = matches.get_one::<PathBuf>("tls-ca-cert-file");
-    Client::connect(&address, authorities.map(PathBuf::as_path))
+    Client::connect(&address, &Trust::of(matches))
 }
