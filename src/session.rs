@@ -5,6 +5,7 @@ mod queue;
 
 pub use queue::Queue;
 
+use crate::engine::core::Core;
 use crate::engine::gate::{Gate, Outcome};
 use crate::engine::interactive::Token;
 use crate::engine::interactive::resend::Resends;
@@ -216,6 +217,12 @@ impl Session {
         for watch in self.watches.extract_if(.., |watch| watch.watched.is_inside()) {
             self.watched_bytes -= watch.key.len();
         }
+    }
+
+    /// A command of it waits: its transaction, if it is in one, is in use for as long as what is
+    /// returned is there.
+    pub fn wait_inside(&self, core: &mut Core) -> Option<Arc<()>> {
+        core.wait_interactive(self.inside?.token?)
     }
 
     /// The token that it is bound to by its name or its user, so that it will be again when its

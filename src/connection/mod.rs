@@ -117,6 +117,8 @@ struct Connection<S> {
     pause: Pause,
     /// Values that `request` needs, from the store.
     fetched: Vec<Fetched>,
+    /// Keeps the transaction of a request that waits from being over meanwhile.
+    waiting: Option<Arc<()>>,
     /// `request` has waited for room in the store.
     has_waited: bool,
     /// Why they could not be fetched.
@@ -148,6 +150,7 @@ where
         unflushed: false,
         pause: Pause::No,
         fetched: Vec::new(),
+        waiting: None,
         has_waited: false,
         fetch_error: None,
         input_ended: false,
@@ -445,6 +448,7 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
             if core.pending_bytes() as u64 > settings.uncommitted_bytes_max
                 && let Some(gate) = core.oldest_pending()
             {
+                self.waiting = self.session.wait_inside(core);
                 self.pause = Pause::Backlog(gate);
                 break;
             }
@@ -479,11 +483,13 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
             if let Some(pause) = pause {
                 self.request = Some(whole);
                 self.fetched = core.take_back();
+                self.waiting = self.session.wait_inside(core);
                 self.pause = pause;
                 break;
             }
             core.keep_lent();
             self.has_waited = false;
+            self.waiting = None;
             used += whole.consumed;
             commands += 1;
             if std::mem::take(&mut self.session.settings_changed) {

@@ -122,3 +122,36 @@ fn a_redis_that_becomes_a_replica_is_waited_for() {
         (client.cmd("SET k x") == Reply::ok()).then_some(())
     });
 }
+
+/// Who waits in a transaction uses it, however long that takes: its timeout is for those who are gone.
+#[test]
+fn a_transaction_is_not_over_while_a_command_in_it_waits_for_the_store() {
+    const TIMEOUT_MS: i64 = 300;
+    let dir = TempDir::named("waiting");
+    let backing = Backing::redis(dir.path(), &[]);
+    let mut options = Options::on(&backing);
+    options.extra = ["--blob-bytes-min", "64kb"].map(str::to_owned).to_vec();
+    let server = Server::start(&options);
+    let (mut inside, mut outside) = (server.client(), server.client());
+    let begun = inside.cmd(&format!("AFT.BEGIN TIMEOUT {TIMEOUT_MS}"));
+    let token = begun.items()[0].text().expect("a token");
+    let large = "x".repeat(100 << 10);
+    backing.kill_9();
+    inside.queue(&["SET", "k", &large]);
+    inside.flush().expect("sent");
+    wait::until("longer than its timeout", PATIENCE, || {
+        let status = outside.run(&["AFT.STATUS", &token]);
+        let words = status.items();
+        let age = words.iter().position(|word| *word == Reply::bulk("age_ms"));
+        let age = words[age.unwrap_or_else(|| panic!("no age: {status:?}")) + 1].int();
+        (age > 5 * TIMEOUT_MS).then_some(())
+    });
+    backing.restart();
+    assert_eq!(inside.read().expect("a reply"), Reply::ok());
+    let committed = inside.cmd("AFT.COMMIT");
+    assert!(!committed.is_error(), "{committed:?}");
+    assert_eq!(outside.cmd("GET k"), Reply::bulk(&large));
+    // Nobody waits in this one.
+    assert!(!inside.cmd(&format!("AFT.BEGIN TIMEOUT {TIMEOUT_MS}")).is_error());
+    wait::until("its end", PATIENCE, || (outside.cmd("AFT.LIST").items().is_empty()).then_some(()));
+}

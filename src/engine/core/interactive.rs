@@ -12,6 +12,7 @@ use super::super::version::Position;
 use super::{Core, Refused};
 use crate::layout::{Commit, CommitId};
 use crate::small_bytes::SmallBytes;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Open transactions, and what has become of others.
@@ -273,6 +274,11 @@ impl Core {
             open.tails.take_back(client);
             registry.put_back(open);
         }
+    }
+
+    /// See [`Registry::wait`](super::super::interactive::Registry::wait).
+    pub fn wait_interactive(&mut self, token: Token) -> Option<Arc<()>> {
+        self.interactive.registry.wait(token.id)
     }
 
     /// Whether a user may hear again what was answered to somebody with a token: also when its

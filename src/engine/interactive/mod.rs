@@ -54,7 +54,7 @@ use foldhash::fast::FixedState;
 use resend::Tails;
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use steps::{Part, Steps};
 
@@ -101,6 +101,8 @@ pub struct Open {
     pub used: Duration,
     /// When it is looked at next, whether it still is.
     due: Duration,
+    /// Connections have this whose command in it waits: see [`Registry::wait`].
+    waiting: Weak<()>,
     /// What it reads.
     pub snapshot: Option<Pinned>,
     /// What it has written.
@@ -201,6 +203,7 @@ impl Registry {
             begun: now,
             used: now,
             due,
+            waiting: Weak::new(),
             snapshot: None,
             writes: WriteSet::default(),
             checks: Checks::default(),
@@ -273,6 +276,15 @@ impl Registry {
         self.fenced.add(id);
     }
 
+    /// Somebody waits with a command in it, for room or for a value that is brought: for as long as
+    /// what is returned is there it is in use, however long that takes.
+    pub fn wait(&mut self, id: TransactionId) -> Option<Arc<()>> {
+        let open = self.open.get_mut(&id)?;
+        let waiting = open.waiting.upgrade().unwrap_or_default();
+        open.waiting = Arc::downgrade(&waiting);
+        Some(waiting)
+    }
+
     /// Takes out one that nobody has used for too long.
     pub fn take_idle(&mut self, now: Duration) -> Option<Box<Open>> {
         while let Some(&(due, id)) = self.due.first() {
@@ -281,6 +293,9 @@ impl Registry {
             }
             self.due.pop_first();
             let Some(open) = self.open.get_mut(&id) else { continue };
+            if open.waiting.strong_count() > 0 {
+                open.used = now;
+            }
             open.due = open.used + open.terms.timeout;
             self.due.insert((open.due, id));
             if open.due <= now {
