@@ -27,6 +27,7 @@
 //! | `compactor` | moves what is alive out of old objects, so that they can go              |
 //! | `sweep`     | deletes what nothing names                                               |
 //! | [`lease`]   | who may answer, in time; no I/O, no clock                                |
+//! | [`body`]    | large values in pieces, of which little has changed                      |
 //! | `blob`      | values too large for a group, written before their commit                |
 //! | `ownership` | who may write to a store that several machines can reach                 |
 //! | `warm`      | what a start reads while it waits for the owner of a shared store to end |
@@ -42,6 +43,7 @@ pub mod version;
 pub mod writes;
 
 mod blob;
+pub mod body;
 mod compactor;
 mod flusher;
 mod in_order;

@@ -12,6 +12,7 @@ use aft::engine::core::Fetched;
 use aft::engine::gate::{self, Gate};
 use aft::engine::version::Value;
 use aft::layout::Commit;
+use aft::small_bytes::SmallBytes;
 use aft::transaction::{Finished, Found, ReadError, Transaction, View, Watched};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -375,8 +376,22 @@ pub(crate) fn answer(
             let found = found.map(|found| (bytes_of(&found), found.expires_ms));
             let (count, expires_ms) =
                 found.as_ref().map_or((0, 0), |(value, expires_ms)| (count_of(value), *expires_ms));
-            let value = string(counter_value(id, count + 1));
-            transaction.put(key.database, &key.name(), value, expires_ms);
+            let value = counter_value(id, count + 1);
+            let before = found.as_ref().filter(|(before, _)| before.len() <= value.len());
+            match before {
+                // What both begin with stays: a large value is in pieces then.
+                Some((before, _)) => {
+                    let pairs = before.iter().zip(&value);
+                    let same = pairs.take_while(|(before, now)| before == now).count();
+                    let old = transaction.body(key.database, &key.name())?;
+                    let old = old.unwrap_or((SmallBytes::empty().into(), 0));
+                    let part = (same, value[same..].into());
+                    transaction.splice(key.database, &key.name(), old, part);
+                }
+                None => {
+                    transaction.put(key.database, &key.name(), string(value), expires_ms);
+                }
+            }
             Ok(Seen::Value(found))
         }
         Op::PutIfAbsent(key, length) => {
