@@ -13,7 +13,7 @@ pub use inside::NotCommitted;
 pub use keyspace::Scan;
 
 use crate::engine::body::Body;
-use crate::engine::core::{Core, Health, Missing, Pin, Refused};
+use crate::engine::core::{Core, Health, Missing, Refused};
 use crate::engine::gate::Gate;
 use crate::engine::interactive::TransactionId;
 use crate::engine::version::{Position, Snapshot, State, StoredValue, Value, Version};
@@ -32,10 +32,6 @@ pub enum View {
     /// and for connections that have writes of their own on the way.
     Tip,
 }
-
-/// A snapshot's time is over: what it kept may be gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SnapshotOver;
 
 /// A key that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,19 +114,6 @@ impl<'c> Transaction<'c> {
             View::Tip => core.tip(),
         };
         Self::at(core, snapshot, bytes_max)
-    }
-
-    /// Begins on a snapshot that was pinned earlier, to read there.
-    ///
-    /// # Errors
-    /// Its time is over.
-    pub fn begin_pinned(
-        core: &'c mut Core,
-        pin: Pin,
-        bytes_max: usize,
-    ) -> Result<Self, SnapshotOver> {
-        let snapshot = core.pinned(pin).ok_or(SnapshotOver)?;
-        Ok(Self::at(core, snapshot, bytes_max))
     }
 
     #[inline]

@@ -49,7 +49,6 @@ pub(crate) struct Client {
     pub(crate) clock: Arc<SimClock>,
     pub(crate) history: Arc<Mutex<History>>,
     pub(crate) stop: Arc<AtomicBool>,
-    pub(crate) snapshot_timeout: Duration,
     pub(crate) rng: StdRng,
     /// How many transactions it has under way at most.
     pub(crate) depth: usize,
@@ -70,7 +69,6 @@ impl Client {
         clock: Arc<SimClock>,
         history: Arc<Mutex<History>>,
         stop: Arc<AtomicBool>,
-        snapshot_timeout: Duration,
         mut rng: StdRng,
     ) -> Self {
         Self {
@@ -80,7 +78,6 @@ impl Client {
             clock,
             history,
             stop,
-            snapshot_timeout,
             depth: rng.random_range(1..=4),
             think_ms_max: [2, 20, 100][rng.random_range(0..3)],
             rng,
@@ -118,8 +115,7 @@ impl Client {
     async fn ask(&mut self) {
         match self.rng.random_range(0..100) {
             0..10 => return self.watch_and_exec().await,
-            10..12 => return self.read_pinned().await,
-            12..20 => return self.work_inside().await,
+            10..20 => return self.work_inside().await,
             _ => {}
         }
         let ops = random_ops(&mut self.rng);

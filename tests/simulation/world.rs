@@ -107,7 +107,6 @@ impl World {
             expired_keys_per_turn: [1, 200][rng.random_range(0..2)],
             cache_bytes: [0, 200, 1 << 20][rng.random_range(0..3)],
             memory_bytes_max: [0, 1, 200 << 10][rng.random_range(0..3)],
-            snapshot_timeout: Duration::from_millis([300, 3_000, 60_000][rng.random_range(0..3)]),
             compaction: draw_compaction(&mut rng),
         };
         let policy = RetryPolicy {
@@ -329,7 +328,6 @@ impl World {
                 Arc::clone(clock),
                 Arc::clone(&self.history),
                 Arc::clone(stop),
-                self.options.snapshot_timeout,
                 fork(&mut self.rng),
             );
             if number == 0 {
