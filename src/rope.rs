@@ -40,6 +40,26 @@ impl Rope {
         &self.pieces
     }
 
+    /// What lies from `start` up to `end`, as far as there is so much.
+    #[must_use]
+    pub fn slice(&self, start: usize, end: usize) -> Self {
+        let mut slice = Self::default();
+        let mut at = 0;
+        for piece in &self.pieces {
+            let of = |place: usize| place.saturating_sub(at).min(piece.len());
+            if of(start) < of(end) {
+                slice.push(piece.slice(of(start)..of(end)));
+            }
+            at += piece.len();
+        }
+        slice
+    }
+
+    /// The first byte.
+    pub fn first(&self) -> Option<u8> {
+        self.pieces.first()?.first().copied()
+    }
+
     /// All of it in chunks of `size` bytes, the last one of what is left; copied, unless within one
     /// piece.
     pub fn chunks(&self, size: usize) -> impl Iterator<Item = Bytes> + '_ {
@@ -87,6 +107,13 @@ mod tests {
         rope.append(Rope::from(Bytes::from_static(b", three")));
         assert_eq!((rope.pieces().len(), rope.len()), (3, 15));
         assert_eq!(rope.to_bytes(), "one, two, three");
+        for start in 0..=16 {
+            for end in start..=17 {
+                let wanted = rope.to_bytes().slice(start.min(15)..end.min(15));
+                let slice = rope.slice(start, end);
+                assert_eq!((slice.first(), slice.to_bytes()), (wanted.first().copied(), wanted));
+            }
+        }
         assert!(Rope::default().is_empty() && Rope::default().to_bytes().is_empty());
         for (size, chunks) in [(1, 15), (4, 4), (15, 1), (99, 1)] {
             let cut: Vec<Bytes> = rope.chunks(size).collect();

@@ -14,7 +14,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::engine::EngineOptions;
 use crate::inspect::{
-    self, Depth, Inspection, statistics_json, statistics_text, verification_json, verification_text,
+    self, Depth, Inspection, Moment, statistics_json, statistics_text, verification_json,
+    verification_text,
 };
 #[cfg(feature = "dynamodb")]
 use crate::storage::dynamodb::{self, DynamoDbOptions, DynamoDbStore};
@@ -202,9 +203,12 @@ fn look(what: &str, matches: &ArgMatches) -> Result<Inspection, StoreError> {
     let depth = if what == VERIFY { Depth::Whole } else { Depth::Directories };
     let progress = Progress::of_objects();
     let now_ms = SystemClock::new().wall_ms();
+    // By a node with default settings.
+    let keep_ms = EngineOptions::default().outcomes_keep.as_millis() as u64;
+    let moment = Moment { now_ms, outcomes_since_ms: now_ms.saturating_sub(keep_ms) };
     runtime.block_on(async {
         let store = open(address, Beside::NoNode).await?;
-        inspect::inspect(&*store, depth, now_ms, |done, all| progress.show(done, all)).await
+        inspect::inspect(&*store, depth, moment, |done, all| progress.show(done, all)).await
     })
 }
 

@@ -7,11 +7,13 @@
 
 mod inside;
 mod keyspace;
+mod parts;
 
 pub use inside::NotCommitted;
 pub use keyspace::Scan;
 
-use crate::engine::core::{Core, Health, Missing, Pin, Refused};
+use crate::engine::body::Body;
+use crate::engine::core::{Core, Health, Missing, Refused};
 use crate::engine::gate::Gate;
 use crate::engine::interactive::TransactionId;
 use crate::engine::version::{Position, Snapshot, State, StoredValue, Value, Version};
@@ -31,10 +33,6 @@ pub enum View {
     Tip,
 }
 
-/// A snapshot's time is over: what it kept may be gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SnapshotOver;
-
 /// A key that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -42,6 +40,15 @@ pub struct Found {
     pub value: Value,
     /// When it expires, in milliseconds since the Unix epoch; 0 is never.
     pub expires_ms: u64,
+}
+
+/// Where the value of a key is.
+#[derive(Debug)]
+enum Held {
+    /// In memory.
+    Body(Body),
+    /// In the store, and in memory perhaps.
+    Stored(StoredValue),
 }
 
 /// Why a read has no answer yet, or none at all.
@@ -109,19 +116,6 @@ impl<'c> Transaction<'c> {
         Self::at(core, snapshot, bytes_max)
     }
 
-    /// Begins on a snapshot that was pinned earlier, to read there.
-    ///
-    /// # Errors
-    /// Its time is over.
-    pub fn begin_pinned(
-        core: &'c mut Core,
-        pin: Pin,
-        bytes_max: usize,
-    ) -> Result<Self, SnapshotOver> {
-        let snapshot = core.pinned(pin).ok_or(SnapshotOver)?;
-        Ok(Self::at(core, snapshot, bytes_max))
-    }
-
     #[inline]
     fn at(core: &'c mut Core, snapshot: Snapshot, bytes_max: usize) -> Self {
         Self {
@@ -177,46 +171,70 @@ impl<'c> Transaction<'c> {
 
     #[inline]
     fn get_at(&mut self, database: u8, hash: u64, key: &[u8]) -> Result<Option<Found>, ReadError> {
+        let Some((held, expires_ms)) = self.find(database, hash, key)? else {
+            return Ok(None);
+        };
+        let value = match held {
+            Held::Body(body) => Value::String(body.to_whole()),
+            Held::Stored(place) => self.value_at(key, place)?,
+        };
+        Ok(Some(Found { value, expires_ms }))
+    }
+
+    /// What a key holds, which may be in the store, and when it expires.
+    #[inline]
+    fn find(
+        &mut self,
+        database: u8,
+        hash: u64,
+        key: &[u8],
+    ) -> Result<Option<(Held, u64)>, ReadError> {
         let mut own_expiry = None;
-        match self.writes.own(database, hash, key) {
-            Own::Written(Change::Put { value, expires_ms }) => {
-                let found = Found { value: value.clone(), expires_ms: *expires_ms };
-                return Ok((!self.own_is_expired(*expires_ms)).then_some(found));
+        let own = match self.writes.own(database, hash, key) {
+            Own::Written(Change::Put { value: Value::String(value), expires_ms }) => {
+                Some((Held::Body(Body::Whole(value.clone())), *expires_ms))
+            }
+            Own::Written(Change::Pieces { pieces, expires_ms }) => {
+                Some((Held::Body(pieces.clone()), *expires_ms))
             }
             Own::Written(Change::Blob { blob, expires_ms }) => {
-                let (place, expires_ms) = (blob.place(), *expires_ms);
-                if self.own_is_expired(expires_ms) {
-                    return Ok(None);
-                }
-                return Ok(Some(Found { value: self.value_at(key, place)?, expires_ms }));
+                Some((Held::Stored(blob.place()), *expires_ms))
             }
             Own::Written(Change::Delete) | Own::Flushed => return Ok(None),
-            Own::Written(Change::Expiry { expires_ms, .. }) => own_expiry = Some(*expires_ms),
-            Own::Untouched => {}
+            Own::Written(Change::Expiry { expires_ms, .. }) => {
+                own_expiry = Some(*expires_ms);
+                None
+            }
+            Own::Untouched => None,
+        };
+        if let Some((_, expires_ms)) = own {
+            return Ok(own.filter(|_| !self.own_is_expired(expires_ms)));
         }
         let Some(version) = self.read(database, hash, key, own_expiry.is_some()) else {
             return Ok(None);
         };
         let expires_ms = own_expiry.unwrap_or(version.expires_ms);
-        let value = match version.state.held() {
-            State::Live(value) => value.clone(),
-            State::Stored(place) => {
-                let place = *place;
-                self.value_at(key, place)?
-            }
+        let held = match version.state.held() {
+            State::Live(Value::String(value)) => Held::Body(Body::Whole(value.clone())),
+            State::Stored(place) => Held::Stored(*place),
             State::Lost | State::Inherited(_) => return Err(ReadError::Lost),
             State::Tombstone => return Ok(None),
         };
-        let found = Found { value, expires_ms };
-        Ok((!self.own_is_expired(own_expiry.unwrap_or(0))).then_some(found))
+        Ok((!self.own_is_expired(own_expiry.unwrap_or(0))).then_some((held, expires_ms)))
     }
 
     /// A value that is in the store.
     fn value_at(&mut self, key: &[u8], place: StoredValue) -> Result<Value, ReadError> {
-        self.core.value_at(&place).ok_or_else(|| {
-            self.missing.push(Missing::Value { key: key.into(), place });
-            ReadError::Missing
-        })
+        if let Some(value) = self.core.value_at(&place).or_else(|| self.core.join(&place)) {
+            return Ok(value);
+        }
+        Err(self.miss(key, place))
+    }
+
+    /// It is fetched, then the transaction runs again.
+    fn miss(&mut self, key: &[u8], place: StoredValue) -> ReadError {
+        self.missing.push(Missing::Value { key: key.into(), place });
+        ReadError::Missing
     }
 
     /// When a key expires (0 for never), or `None` if it doesn't exist.
@@ -225,6 +243,7 @@ impl<'c> Transaction<'c> {
         match self.writes.own(database, hash, key) {
             Own::Written(
                 Change::Put { expires_ms, .. }
+                | Change::Pieces { expires_ms, .. }
                 | Change::Blob { expires_ms, .. }
                 | Change::Expiry { expires_ms },
             ) => {
@@ -294,6 +313,9 @@ impl<'c> Transaction<'c> {
         let change = match self.writes.own(database, hash, key) {
             Own::Written(Change::Put { value, .. }) => {
                 Change::Put { value: value.clone(), expires_ms }
+            }
+            Own::Written(Change::Pieces { pieces, .. }) => {
+                Change::Pieces { pieces: pieces.clone(), expires_ms }
             }
             Own::Written(Change::Blob { blob, .. }) => {
                 Change::Blob { blob: Arc::clone(blob), expires_ms }

@@ -13,6 +13,7 @@ use aft::storage::{Created, Store, StoreError};
 use bytes::Bytes;
 use common::sim_disk::SimDisk;
 use common::wait::{self, PATIENCE};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How the disk's chances fall: which of the sectors of a failed sync it keeps, for one.
@@ -384,4 +385,35 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.0.hold_creates(false);
     }
+}
+
+/// A start copies what a process has left, with a sync each second, to a new segment. The power may
+/// go meanwhile, and leave of it whatever it likes: what is there then is as it was at some moment.
+/// Otherwise something would be gone because of an object that is not there either.
+#[test]
+fn copies_that_are_torn_are_no_state_that_never_was() {
+    const SEEDS: u64 = 60;
+    let names = ["log/1", "log/2", "log/3", "log/4"];
+    let moments = [&names[..1], &names[..2], &names[1..2], &names[1..3], &names[2..3], &names[2..]];
+    let mut met = BTreeSet::new();
+    for (seed, cut) in (0..SEEDS).flat_map(|seed| (0..16).map(move |cut| (seed, cut))) {
+        let mut world = World::new(seed, Durability::EverySecond, 16 << 10);
+        world.create(names[0], 300).unwrap();
+        world.sync();
+        // So much that its copies don't fit behind it.
+        world.create(names[1], 3000).unwrap();
+        world.delete(names[0]).unwrap();
+        world.create(names[2], 3000).unwrap();
+        world.delete(names[1]).unwrap();
+        world.create(names[3], 3000).unwrap();
+        world.disk.restart_process();
+        world.disk.cut_power_in(cut);
+        let opened = Segments::open(Arc::new(world.disk.clone()), world.options).map(drop);
+        world.power_cut();
+        let there = world.store.list("", "", usize::MAX);
+        let moment = moments.iter().position(|moment| there == *moment);
+        assert!(moment.is_some(), "{there:?} was never so (seed {seed}, cut {cut}, {opened:?})");
+        met.insert(moment);
+    }
+    assert!(met.len() > 2, "the power took nothing: {met:?}");
 }

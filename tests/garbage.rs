@@ -42,16 +42,36 @@ const ENTRIES_MAX: u64 = 24;
 const VIEWS_MAX: usize = 4;
 
 /// What INFO and `aft store stats` both tell, under these names.
-const FIGURES: [(&str, &str); 5] = [
+const FIGURES: [(&str, &str); 6] = [
     ("live_keys", "keys"),
     ("live_bytes", "live_bytes"),
     ("groups", "groups"),
     ("bases", "bases"),
     ("logs", "logs"),
+    ("outcomes", "outcomes"),
 ];
 
+/// Transactions with a request and a result in each round: what became of them is alive for long.
+const REQUESTS_A_ROUND: usize = 10;
+
+/// They leave nothing but what became of them.
+fn run_requests(client: &mut Client, round: usize) {
+    for number in 0..REQUESTS_A_ROUND {
+        let commands = [
+            format!("AFT.BEGIN REQUEST {round}-{number}"),
+            "SET of-the-request 1".to_owned(),
+            "DEL of-the-request".to_owned(),
+            format!("AFT.COMMIT RESULT result-{}", "r".repeat(number * 20)),
+        ];
+        for command in commands {
+            let reply = client.cmd(&command);
+            assert!(!reply.is_error(), "{command}: {reply:?}");
+        }
+    }
+}
+
 /// As a node says it.
-fn told(client: &mut Client) -> [u64; 5] {
+fn told(client: &mut Client) -> [u64; 6] {
     FIGURES.map(|(name, _)| info(client, name))
 }
 
@@ -63,7 +83,7 @@ fn is_small(client: &mut Client, model: &Model) -> bool {
 }
 
 /// What is told when nothing is done to the store any more.
-fn at_rest(client: &mut Client, model: &Model) -> [u64; 5] {
+fn at_rest(client: &mut Client, model: &Model) -> [u64; 6] {
     /// Shorter than the time between two signs of life.
     const STILL: Duration = Duration::from_millis(300);
     wait::until("the store is small and at rest", PATIENCE, || {
@@ -86,7 +106,7 @@ fn is_listed_as_given_up(store: &str, process: &str) {
 }
 
 /// What is said of the store that a server has left. A listing may be late: it is waited for.
-fn left_behind(server: &Server, told: &[u64; 5]) -> String {
+fn left_behind(server: &Server, told: &[u64; 6]) -> String {
     let store = server.options().store();
     let mut seen = String::new();
     let found = wait::poll(PATIENCE, || {
@@ -114,6 +134,7 @@ fn garbage_goes_and_nothing_is_lost() {
     let mut server = Server::start(&brief);
     let mut model = Model::of_values(VALUE_BYTES);
     for round in 0..ROUNDS {
+        run_requests(&mut server.client(), round);
         model.overwrite(&server, KEYS, round);
         if round % ROUNDS_A_LIFE == ROUNDS_A_LIFE - 1 {
             model.kill_in_the_middle(&mut server, KEYS, round);
@@ -134,7 +155,8 @@ fn garbage_goes_and_nothing_is_lost() {
     assert!(server.terminate().success());
     let stats = left_behind(&server, &told);
     println!("{stats}");
-    let [_, live_bytes, groups, bases, logs] = told;
+    let [_, live_bytes, groups, bases, logs, outcomes] = told;
+    assert_eq!(outcomes, (ROUNDS * REQUESTS_A_ROUND) as u64);
     // A base for each step, and for each of them a group that tells of it.
     assert!(bases <= 8 + live_bytes / STEP_BYTES && groups <= 8 + 4 * bases, "{told:?}");
     assert!(logs <= 2 && figure(&stats, "objects") <= groups + bases + ENTRIES_MAX, "{stats}");

@@ -397,7 +397,7 @@ fn a_key_is_drawn_among_many_that_expired() {
     let node = Node::new(Kept::InLog);
     let mut session = node.connect();
     // A snapshot that stays keeps them all.
-    let pin = node.server.engine.with_core(|core| core.pin());
+    let pin = node.server.engine.with_core(|core| core.hold());
     for n in 0..3000 {
         run(&node, &mut session, &format!("SET key:{n} v PXAT 1"));
     }
@@ -408,7 +408,7 @@ fn a_key_is_drawn_among_many_that_expired() {
     run(&node, &mut session, "DEL key");
     assert_eq!(run(&node, &mut session, "RANDOMKEY"), Reply::Null);
     assert_eq!(show(&run(&node, &mut session, "SCAN 0 COUNT 100000")), r#"["0", []]"#);
-    node.server.engine.with_core(|core| core.unpin(pin));
+    node.server.engine.with_core(|core| core.let_go(pin));
 }
 
 /// A swap that may still be given up is seen by nobody but those whose replies wait for it.

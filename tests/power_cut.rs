@@ -75,9 +75,6 @@ struct History {
     changes_may_be_lost: bool,
     /// A sync in the background that the writer hasn't heard of yet.
     late: Option<Finished<SimFile>>,
-    /// Whether the power went while something that had failed was being made good: then what was
-    /// copied by then stays without the rest.
-    copies_may_be_torn: bool,
     /// How many syncs and writes had failed when what they were about was safe all the same.
     failures_made_good: u64,
 }
@@ -103,7 +100,6 @@ impl History {
             tight: rng.random_bool(0.4),
             changes: Vec::new(),
             changes_may_be_lost: false,
-            copies_may_be_torn: false,
             late: None,
             failures_made_good: 0,
             rng,
@@ -118,7 +114,6 @@ impl History {
     fn power_cycle(&mut self) {
         self.disk.power_cycle();
         self.changes_may_be_lost = true;
-        self.copies_may_be_torn |= self.disk.failures() > self.failures_made_good;
     }
 
     /// Memory goes on, unless a failed sync made the system drop some of it.
@@ -270,7 +265,6 @@ impl History {
         // Opening has made durable what it shows.
         self.changes.clear();
         self.changes_may_be_lost = false;
-        self.copies_may_be_torn = false;
         self.failures_made_good = self.disk.failures();
         Ok(())
     }
@@ -282,9 +276,6 @@ impl History {
             return newest;
         }
         let mut tried = 0;
-        if self.copies_may_be_torn {
-            return self.check_each(there);
-        }
         while let Some((name, before)) = self.changes.pop() {
             self.names.insert(name, before);
             tried += 1;
@@ -293,19 +284,6 @@ impl History {
             }
         }
         newest.map_err(|why| format!("{why}, and it was never so before {tried} changes"))
-    }
-
-    /// Each name must be as it was at some moment, whatever the others are.
-    fn check_each(&mut self, there: &BTreeMap<String, Bytes>) -> Check {
-        while let Some((name, before)) = self.changes.pop() {
-            let is =
-                there.get(&name).map(|bytes| (name.clone(), bytes.clone())).into_iter().collect();
-            let now = self.names.get(&name).cloned().map(|fate| (name.clone(), fate)).into_iter();
-            if matches(&now.collect(), &is).is_err() {
-                self.names.insert(name, before);
-            }
-        }
-        matches(&self.names, there)
     }
 
     /// While running, what is certain must show.

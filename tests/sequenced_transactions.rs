@@ -18,7 +18,7 @@ const BYTES_MAX: usize = 1 << 20;
 const ROOM: Room = Room { open_max: 10, open_bytes_max: BYTES_MAX, outcome_bytes_max: BYTES_MAX };
 const USER: &[u8] = b"default";
 
-fn core(snapshot_timeout: Duration) -> Core {
+fn core() -> Core {
     let mut core = Core::new(CoreOptions {
         blob_bytes_min: 1 << 20,
         blob_chunk_bytes: 1 << 20,
@@ -30,7 +30,6 @@ fn core(snapshot_timeout: Duration) -> Core {
         logged: true,
         hash_seed: 7,
         cache_bytes: 0,
-        snapshot_timeout,
     });
     core.advance(1_000, Duration::ZERO);
     core.begin(1, CommitId::ZERO, 0);
@@ -100,7 +99,7 @@ fn acknowledge(core: &mut Core) {
 
 #[test]
 fn an_answer_to_commit_waits_for_its_group_and_so_does_one_to_a_retry() {
-    let mut core = core(Duration::MAX);
+    let mut core = core();
     let token = begun(&mut core, 1, Some("order"));
     set(&mut core, Some(token), "k", "new");
     let (committed, gate) = commit(&mut core, token);
@@ -122,7 +121,7 @@ fn an_answer_to_commit_waits_for_its_group_and_so_does_one_to_a_retry() {
 fn a_commit_that_was_given_up_has_never_been_and_the_request_begins_anew() {
     // Before it was sent, and after that, by this node's own seal.
     for sent in [false, true] {
-        let mut core = core(Duration::MAX);
+        let mut core = core();
         let token = begun(&mut core, 1, Some("order"));
         set(&mut core, Some(token), "k", "new");
         let (committed, gate) = commit(&mut core, token);
@@ -148,7 +147,7 @@ fn a_commit_that_was_given_up_has_never_been_and_the_request_begins_anew() {
 
 #[test]
 fn an_uncertain_commit_is_told_as_such_until_the_store_has_decided() {
-    let mut core = core(Duration::MAX);
+    let mut core = core();
     let token = begun(&mut core, 1, Some("order"));
     set(&mut core, Some(token), "k", "new");
     let (committed, gate) = commit(&mut core, token);
@@ -167,7 +166,7 @@ fn an_uncertain_commit_is_told_as_such_until_the_store_has_decided() {
 
 #[test]
 fn a_commit_that_the_node_refuses_can_be_repeated() {
-    let mut core = core(Duration::MAX);
+    let mut core = core();
     let token = begun(&mut core, 1, None);
     set(&mut core, Some(token), "k", "new");
     core.refuse("the store is away".to_owned());
@@ -181,7 +180,7 @@ fn a_commit_that_the_node_refuses_can_be_repeated() {
 
 #[test]
 fn a_conflict_with_what_is_not_acknowledged_waits_for_it() {
-    let mut core = core(Duration::MAX);
+    let mut core = core();
     let token = begun(&mut core, 1, None);
     assert_eq!(get(&mut core, Some(token), "k", true), None);
     set(&mut core, None, "k", "other");
@@ -194,20 +193,17 @@ fn a_conflict_with_what_is_not_acknowledged_waits_for_it() {
 
 #[test]
 fn a_snapshot_stays_as_long_as_its_transaction_is_used() {
-    // Others are let go of after a second; a transaction has its own timeout of a minute.
-    let mut core = core(Duration::from_secs(1));
+    let mut core = core();
     set(&mut core, None, "k", "old");
     acknowledge(&mut core);
     let token = begun(&mut core, 1, None);
     assert_eq!(get(&mut core, Some(token), "k", true).as_deref(), Some("old"));
-    let forgotten = core.pin();
     set(&mut core, None, "other", "new");
     acknowledge(&mut core);
     for seconds in [30, 80, 130] {
         core.advance(1_000 * (seconds + 1), Duration::from_secs(seconds));
         core.reap(100);
         assert!(!core.tidy_interactive(Duration::MAX, 100));
-        assert!(core.pinned(forgotten).is_none(), "nobody has let go of it");
         assert_eq!(get(&mut core, Some(token), "k", false).as_deref(), Some("old"));
         assert_eq!(get(&mut core, Some(token), "other", false), None);
     }
@@ -226,7 +222,7 @@ fn a_snapshot_stays_as_long_as_its_transaction_is_used() {
 
 #[test]
 fn a_command_that_is_refused_writes_nothing() {
-    let mut core = core(Duration::MAX);
+    let mut core = core();
     let mut transaction = Transaction::begin(&mut core, View::Tip, BYTES_MAX);
     transaction.put(0, b"k", Value::String("old".into()), 900_000);
     assert!(matches!(transaction.finish(&Commit::default()), Finished::Done { .. }));

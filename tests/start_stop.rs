@@ -331,6 +331,57 @@ fn a_full_disk_refuses_writes_reads_go_on_and_space_is_enough_to_recover() {
     full.check(&mut server.client());
 }
 
+/// Whoever comes back on a full disk reads what is there, however often, and writes when there is room.
+#[test]
+fn a_start_on_a_full_disk_serves_reads_and_later_writes() {
+    /// Each takes a little of what is kept for starts.
+    const STARTS: usize = 8;
+    if !is_aft() {
+        return;
+    }
+    let disk = SmallDisk::new("size=32m");
+    let ballast = disk.seen_from_outside().join("ballast");
+    std::fs::write(&ballast, vec![1; 16 << 20]).expect("room for the ballast");
+    let options = Options {
+        through: disk.through(),
+        commit_deadline_ms: Some(500),
+        extra: ["--store-attempt-timeout-ms", "200"].map(str::to_owned).to_vec(),
+        ..Options::in_directory(&disk.path().join("data"))
+    };
+    std::fs::create_dir(disk.seen_from_outside().join("data")).expect("a directory");
+    let mut server = Server::start(&options);
+    let mut client = server.client();
+    let mut full = FullDisk { writes: Vec::new(), slowest: Duration::ZERO };
+    wait::until("the disk is full", PATIENCE, || {
+        (full.write(&mut client) != Written::Yes).then_some(())
+    });
+    for start in 0..STARTS {
+        if start % 2 == 0 {
+            server.terminate();
+        } else {
+            server.kill_9();
+        }
+        server.restart();
+        let mut client = server.client();
+        full.check(&mut client);
+        // What was too little for a large value goes, too.
+        wait::until("it is full for small values, too", PATIENCE, || {
+            client.cmd("SET small 1").is_error().then_some(())
+        });
+        full.check(&mut client);
+    }
+    std::fs::remove_file(&ballast).expect("the ballast");
+    let mut client = server.client();
+    wait::until("writes succeed by themselves", PATIENCE, || {
+        (client.cmd("DEL small") == Reply::Int(1)).then_some(())
+    });
+    assert_eq!(full.write(&mut client), Written::Yes);
+    server.kill_9();
+    server.restart();
+    full.check(&mut server.client());
+    assert_eq!(server.client().cmd("EXISTS small"), Reply::Int(0));
+}
+
 #[test]
 fn info_names_the_file_of_settings() {
     if !is_aft() {

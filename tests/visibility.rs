@@ -212,7 +212,6 @@ impl World {
             logged,
             hash_seed: 7,
             cache_bytes: 0,
-            snapshot_timeout: Duration::MAX,
         });
         core.advance(1_000, Duration::ZERO);
         core.begin(1, CommitId::ZERO, 0);
@@ -246,12 +245,12 @@ impl World {
             Step::Serve => self.core.serve(),
             Step::Restart => self.restart(),
             Step::Pin => {
-                let pin = self.core.pin();
+                let pin = self.core.hold();
                 self.pins.push(pin);
             }
             Step::Unpin(which) if !self.pins.is_empty() => {
                 let pin = self.pins.swap_remove(which % self.pins.len());
-                self.core.unpin(pin);
+                self.core.let_go(pin);
             }
             Step::Unpin(_) => {}
             Step::Reap(limit) => {
@@ -396,7 +395,7 @@ impl World {
     fn settle(&mut self) -> Result<(), TestCaseError> {
         self.core.serve();
         for pin in std::mem::take(&mut self.pins) {
-            self.core.unpin(pin);
+            self.core.let_go(pin);
         }
         for _ in 0..2 {
             // The second round is for the group that reaping asks for.
@@ -460,14 +459,14 @@ fn expired_keys_that_a_pin_holds_do_not_hold_up_others() {
     };
     put(&mut world.core, 0, 1_500);
     world.core.advance(2_000, Duration::ZERO);
-    let pin = world.core.pin();
+    let pin = world.core.hold();
     // Behind the pin, and due before the first one.
     (1..=5).for_each(|key| put(&mut world.core, key, 1_200));
     (0..12).for_each(|_| {
         world.core.reap(1);
     });
     assert_eq!(world.core.live_keys(0, world.core.visible()), 5, "the first one is gone");
-    world.core.unpin(pin);
+    world.core.let_go(pin);
     while world.core.reap(1).more {}
     assert_eq!(world.core.live_keys(0, world.core.visible()), 0);
 }
@@ -483,13 +482,13 @@ fn a_hot_key_has_few_versions_however_long_somebody_stays() {
             world.step(&Step::Acknowledge).unwrap();
         };
         write(&mut world);
-        let snapshot = world.core.pin();
+        let snapshot = world.core.hold();
         world.core.watch(0, &name(0));
         (0..100).for_each(|_| write(&mut world));
         let index = world.core.database(0, world.core.tip()).unwrap().index();
         let versions: usize = index.entries().map(|(_, entry)| entry.versions().count()).sum();
         assert_eq!(versions, 2, "the newest, and the one that the snapshot reads");
-        world.core.unpin(snapshot);
+        world.core.let_go(snapshot);
         world.core.unwatch(0, &name(0));
         let index = world.core.database(0, world.core.tip()).unwrap().index();
         let versions: usize = index.entries().map(|(_, entry)| entry.versions().count()).sum();

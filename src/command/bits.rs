@@ -5,7 +5,7 @@ pub(super) mod field;
 
 use super::parse::{integer, integer_arg, syntax_error};
 use super::strings::ranges::{Span, check_room};
-use super::strings::{read, read_all, store, stored};
+use super::strings::{read, read_all, store};
 use super::{CommandResult, Context, Stop};
 use crate::resp::Reply;
 use crate::small_bytes::SmallBytes;
@@ -51,14 +51,17 @@ pub(super) fn setbit(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
         b"1" => true,
         _ => return Err(Reply::error("ERR bit is not an integer or out of range").into()),
     };
-    let (old, expires_ms) = stored(context, key)?.unwrap_or((SmallBytes::empty(), 0));
+    let database = context.session.database;
+    let old = context.transaction.body(database, key)?;
+    let old = old.unwrap_or((SmallBytes::empty().into(), 0));
     let (at, bit) = place(offset);
-    let was_on = old.get(at).map(|byte| byte & bit != 0);
+    let byte = old.0.get(at);
+    let was_on = byte.map(|byte| byte & bit != 0);
     if was_on != Some(on) {
         check_room(context, offset / 8 + 1)?;
-        let mut new = grown(&old, offset);
-        new[at] = if on { new[at] | bit } else { new[at] & !bit };
-        store(context, key, new, expires_ms);
+        let byte = byte.unwrap_or(0);
+        let new = if on { byte | bit } else { byte & !bit };
+        context.transaction.splice(database, key, old, (at, SmallBytes::from(&[new])));
     }
     Ok(Reply::Integer(i64::from(was_on == Some(true))))
 }

@@ -17,13 +17,13 @@
 //! A crash leaves chunks that no commit names; the next start deletes them, or its sweep.
 
 use super::Engine;
+use super::body::Body;
 use super::core::Core;
 use super::in_order::InOrder;
 use super::sweep;
 use super::version::{ObjectId, StoredValue};
 use crate::layout::blob::{CHUNK_BYTES, ValueCrc, decode_chunk, encode_chunk};
 use crate::layout::{BlobName, FormatError, Header, Kind, ObjectName};
-use crate::small_bytes::SmallBytes;
 use crate::storage::StoreError;
 use crate::storage::resilient::{Decided, time_to_carry};
 use bytes::{Bytes, BytesMut};
@@ -107,20 +107,18 @@ impl Engine {
     }
 
     /// Writes a large value, which a command may put when this returns.
-    pub(super) async fn write_blob(&self, value: &SmallBytes) -> Result<Arc<Blob>, FetchFailed> {
-        let value = value.to_bytes();
-        let mut blob = self.begin_blob(|core| core.begin_blob(value.len() as u64));
+    pub(super) async fn write_blob(&self, value: &Body) -> Result<Arc<Blob>, FetchFailed> {
+        let rope = value.rope();
+        let mut blob = self.begin_blob(|core| core.begin_blob(rope.len() as u64));
         let name = blob.name;
         let mut crc = ValueCrc::default();
-        let mut chunks = 0..name.chunks();
+        let mut chunks = rope.chunks(name.chunk_bytes as usize).zip(name.number..);
         let mut writing = InOrder::default();
         loop {
             while writing.len() < CHUNKS_IN_FLIGHT
-                && let Some(at) = chunks.next()
+                && let Some((chunk, number)) = chunks.next()
             {
-                let (start, length) = name.extent(at);
-                let chunk = value.slice(start as usize..(start + length) as usize);
-                let header = Header::new(Kind::Blob, self.nonce(), name.node, name.number + at);
+                let header = Header::new(Kind::Blob, self.nonce(), name.node, number);
                 let deadline = self.commit_deadline() + time_to_carry(CHUNK_BYTES.into());
                 writing.push(self.write_chunk(header, chunk, deadline));
             }

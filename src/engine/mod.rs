@@ -27,6 +27,7 @@
 //! | `compactor` | moves what is alive out of old objects, so that they can go              |
 //! | `sweep`     | deletes what nothing names                                               |
 //! | [`lease`]   | who may answer, in time; no I/O, no clock                                |
+//! | [`body`]    | large values in pieces, of which little has changed                      |
 //! | `blob`      | values too large for a group, written before their commit                |
 //! | `ownership` | who may write to a store that several machines can reach                 |
 //! | `warm`      | what a start reads while it waits for the owner of a shared store to end |
@@ -42,6 +43,7 @@ pub mod version;
 pub mod writes;
 
 mod blob;
+pub mod body;
 mod compactor;
 mod flusher;
 mod in_order;
@@ -109,9 +111,6 @@ pub struct EngineOptions {
     pub cache_bytes: u64,
     /// What all data may take in memory, in bytes; 0 is no limit.
     pub memory_bytes_max: u64,
-    /// How long a snapshot may stay. What it can see is kept until then, in memory and in the
-    /// store; who reads there later is refused.
-    pub snapshot_timeout: Duration,
     /// When old objects are compacted.
     pub compaction: CompactionLimits,
 }
@@ -131,7 +130,6 @@ impl Default for EngineOptions {
             outcomes_keep: Duration::from_secs(24 * 60 * 60),
             cache_bytes: 256 << 20,
             memory_bytes_max: 0,
-            snapshot_timeout: Duration::from_secs(60),
             compaction: CompactionLimits {
                 store_percent_max: 180,
                 store_bytes_min: 16 << 20,
@@ -255,7 +253,6 @@ impl Engine {
             logged,
             hash_seed: rng.random(),
             cache_bytes: options.cache_bytes,
-            snapshot_timeout: options.snapshot_timeout,
         });
         core.set_space(options.cache_bytes, options.memory_bytes_max);
         core.advance(clock.wall_ms(), clock.monotonic());

@@ -4,8 +4,9 @@ mod homes;
 mod journal;
 
 use super::blob::Blob;
+use super::body::Body;
 use super::version::Value;
-use crate::small_bytes::{SmallBytes, SmallKey};
+use crate::small_bytes::SmallKey;
 use hashbrown::HashTable;
 use homes::Homes;
 use journal::{Journal, Undo};
@@ -34,6 +35,13 @@ pub enum Change {
     Put {
         /// The value.
         value: Value,
+        /// Milliseconds since the Unix epoch; 0 is never.
+        expires_ms: u64,
+    },
+    /// It has a new value, which is large and in pieces.
+    Pieces {
+        /// The value.
+        pieces: Body,
         /// Milliseconds since the Unix epoch; 0 is never.
         expires_ms: u64,
     },
@@ -139,25 +147,28 @@ impl WriteSet {
     }
 
     /// The values outside of blobs of so many bytes or more, and where in [`WriteSet::writes`] each is.
-    pub fn large(&self, bytes_min: usize) -> impl Iterator<Item = (usize, &SmallBytes)> {
-        let large =
-            move |(at, write)| match write {
-                &KeyWrite {
-                    change: Change::Put { value: Value::String(ref value), .. }, ..
-                } if value.len() >= bytes_min => Some((at, value)),
-                _ => None,
-            };
-        self.writes.iter().enumerate().filter_map(large)
+    pub fn large(&self, bytes_min: usize) -> impl Iterator<Item = (usize, Body)> {
+        let body = |change: &Change| match change {
+            Change::Put { value: Value::String(value), .. } => Some(Body::Whole(value.clone())),
+            Change::Pieces { pieces, .. } => Some(pieces.clone()),
+            Change::Blob { .. } | Change::Delete | Change::Expiry { .. } => None,
+        };
+        let large = self.writes.iter().enumerate();
+        let large = large.filter(move |(_, write)| change_bytes(&write.change) >= bytes_min);
+        large.filter_map(move |(at, write)| Some((at, body(&write.change)?)))
     }
 
     /// Puts blobs into the place of the values that they hold.
     pub fn move_to_blobs(&mut self, blobs: impl Iterator<Item = (usize, Arc<Blob>)>) {
         for (at, blob) in blobs {
             let change = &mut self.writes[at].change;
-            let Change::Put { value: Value::String(value), expires_ms } = change else { continue };
-            self.bytes -= value.len();
+            let (Change::Put { expires_ms, .. } | Change::Pieces { expires_ms, .. }) = *change
+            else {
+                continue;
+            };
+            self.bytes -= change_bytes(change);
             self.blob_bytes += blob.name().length;
-            *change = Change::Blob { blob, expires_ms: *expires_ms };
+            *change = Change::Blob { blob, expires_ms };
         }
         self.longest = self.writes.iter().map(|w| change_bytes(&w.change)).max().unwrap_or(0);
     }
@@ -287,6 +298,7 @@ impl WriteSet {
 fn change_bytes(change: &Change) -> usize {
     match change {
         Change::Put { value: Value::String(bytes), .. } => bytes.len(),
+        Change::Pieces { pieces, .. } => pieces.len(),
         Change::Blob { .. } | Change::Delete | Change::Expiry { .. } => 0,
     }
 }
@@ -294,6 +306,6 @@ fn change_bytes(change: &Change) -> usize {
 fn change_blob_bytes(change: &Change) -> u64 {
     match change {
         Change::Blob { blob, .. } => blob.name().length,
-        Change::Put { .. } | Change::Delete | Change::Expiry { .. } => 0,
+        Change::Put { .. } | Change::Pieces { .. } | Change::Delete | Change::Expiry { .. } => 0,
     }
 }

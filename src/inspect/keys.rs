@@ -6,6 +6,7 @@
 use super::objects::BadValue;
 use super::survey::Survey;
 use super::{Fault, Inspection, SHOWN_MAX};
+use crate::layout::directory::commit_bytes;
 use crate::layout::group::checked_directory;
 use crate::layout::{
     BlobName, CommitId, Control, FormatError, Header, NodeId, ObjectName, Place, RECORD_BYTES,
@@ -53,7 +54,9 @@ pub(super) struct Keys {
     bad: Vec<(usize, BadValue)>,
     /// By node and first number: each blob that is named, and whose value is in it.
     blobs: BTreeMap<(NodeId, u64), (BlobName, BadValue)>,
-    /// What became of interactive transactions, and the bytes of that.
+    /// What became of interactive transactions before is forgotten.
+    outcomes_since_ms: u64,
+    /// What became of the others, and the bytes of that.
     outcomes: u64,
     outcome_bytes: u64,
 }
@@ -63,13 +66,14 @@ fn hash(slot: u8, key: &[u8]) -> u64 {
 }
 
 impl Keys {
-    pub(super) fn new(swaps: &[(u8, u8)]) -> Self {
+    pub(super) fn new(swaps: &[(u8, u8)], outcomes_since_ms: u64) -> Self {
         let mut keys = Self {
             newest: HashMap::default(),
             slots: (0..=u8::MAX).collect(),
             orphans: HashMap::default(),
             bad: Vec::new(),
             blobs: BTreeMap::new(),
+            outcomes_since_ms,
             outcomes: 0,
             outcome_bytes: 0,
         };
@@ -108,11 +112,12 @@ impl Keys {
         let mut directory = checked_directory(header, bytes)?;
         while let Some(commit) = directory.next_commit()? {
             let id = commit.id;
-            if let Some(token) = commit.token {
-                let said =
-                    commit.request.map_or(0, <[u8]>::len) + commit.result.map_or(0, <[u8]>::len);
+            if let Some(token) = commit.token
+                && id.time >> CommitId::COUNTER_BITS >= self.outcomes_since_ms
+            {
+                let said = [Some(token), commit.request, commit.result];
                 self.outcomes += 1;
-                self.outcome_bytes += (token.len() + said) as u64;
+                self.outcome_bytes += commit_bytes(said.map(|said| said.map(<[u8]>::len))) as u64;
             }
             for write in commit.writes {
                 match write {

@@ -39,6 +39,15 @@ pub enum Depth {
     Whole,
 }
 
+/// When a store is looked at, which says what of it is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moment {
+    /// What has expired by then counts as gone, in milliseconds since 1970.
+    pub now_ms: u64,
+    /// So does what became of transactions that committed before this.
+    pub outcomes_since_ms: u64,
+}
+
 /// Something wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -134,14 +143,14 @@ impl Inspection {
 }
 
 /// Reads a store and says what is in it and what is wrong. `progress` is told how many objects
-/// of how many have been read. What has expired at `now_ms` counts as gone.
+/// of how many have been read.
 ///
 /// # Errors
 /// The store can't be read at all, or a later version has written to it.
 pub async fn inspect(
     store: &dyn Store,
     depth: Depth,
-    now_ms: u64,
+    moment: Moment,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Inspection, StoreError> {
     let mut found = Inspection::default();
@@ -150,7 +159,7 @@ pub async fn inspect(
         found.faults.push(Fault::new("store", damage, affects));
     }
     let mut survey = Survey::of(store, &mut found.faults).await?;
-    let mut keys = Keys::new(&survey.checkpoint.swaps);
+    let mut keys = Keys::new(&survey.checkpoint.swaps, moment.outcomes_since_ms);
     let names = survey.names();
     let mut ends = Ends::default();
     let mut headers = BTreeMap::new();
@@ -199,7 +208,7 @@ pub async fn inspect(
     progress(names.len() as u64, names.len() as u64);
     survey.check(&headers, &mut found);
     found.blobs = keys.blobs();
-    keys.finish(now_ms, &survey, &mut found);
+    keys.finish(moment.now_ms, &survey, &mut found);
     Ok(found)
 }
 

@@ -52,6 +52,12 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// How many bytes that takes.
+pub fn varint_bytes(value: u64) -> usize {
+    const BITS_A_BYTE: u32 = 7;
+    (u64::BITS - value.leading_zeros()).div_ceil(BITS_A_BYTE).max(1) as usize
+}
+
 /// Appends a length and the bytes.
 #[inline]
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -34,7 +34,7 @@
 //! changed the key's expiry, that meta. What became of an interactive transaction is a commit
 //! with its token, request and result, and without writes (from format 4 on).
 
-use super::codec::{FormatError, Reader, put_bytes, put_varint};
+use super::codec::{FormatError, Reader, put_bytes, put_varint, varint_bytes};
 use super::{BlobName, CommitId, NodeId};
 
 /// The version of the key that a meta or patch changes. Where it is missing, the key is
@@ -163,6 +163,15 @@ pub fn put_commit(out: &mut Vec<u8>, commit: &Commit<'_>, writes: usize) {
         put_bytes(out, bytes);
     }
     put_varint(out, writes as u64);
+}
+
+/// What a commit takes in a directory beside its writes, in bytes, by the lengths of its token,
+/// request and result.
+pub fn commit_bytes(said: [Option<usize>; 3]) -> usize {
+    /// Its id, the flags, and the number of its writes.
+    const FIXED_BYTES: usize = 12 + 1 + 1;
+    let bytes = |length: usize| varint_bytes(length as u64) + length;
+    FIXED_BYTES + said.into_iter().flatten().map(bytes).sum::<usize>()
 }
 
 /// Appends one write.

@@ -39,6 +39,21 @@ fn a_newer_format_says_so() {
 }
 
 #[test]
+fn what_a_commit_says_takes_as_many_bytes_as_are_told() {
+    let text = vec![b'x'; 20_000];
+    let said = [0, 1, 127, 128, 16_383, 16_384].map(|length| Some(&text[..length]));
+    for token in said {
+        for (request, result) in [(None, None), (None, token), (token, None), (said[3], said[5])] {
+            let commit = Commit { token, request, result, ..Commit::default() };
+            let mut directory = Vec::new();
+            directory::put_commit(&mut directory, &commit, 0);
+            let lengths = [token, request, result].map(|said| said.map(<[u8]>::len));
+            assert_eq!(directory::commit_bytes(lengths), directory.len());
+        }
+    }
+}
+
+#[test]
 fn a_view_reads_back_and_no_flipped_bit_passes() {
     let owner = Owner {
         address: "10.0.0.5:6379".to_owned(),

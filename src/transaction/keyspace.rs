@@ -145,6 +145,7 @@ impl Transaction<'_> {
         let (database, hash) = self.place(database, key);
         let value_bytes = match self.writes.own(database, hash, key) {
             Own::Written(Change::Put { value: Value::String(bytes), .. }) => bytes.len(),
+            Own::Written(Change::Pieces { pieces, .. }) => pieces.len(),
             Own::Written(Change::Blob { blob, .. }) => blob.name().length as usize,
             // Not always in memory now, but it will be when it is read.
             _ => self.core.read(database, hash, key, self.snapshot)?.state.value_bytes(),
@@ -186,6 +187,7 @@ impl Transaction<'_> {
         self.writes.writes().iter().filter(move |write| {
             let exists = match write.change {
                 Change::Put { expires_ms, .. }
+                | Change::Pieces { expires_ms, .. }
                 | Change::Blob { expires_ms, .. }
                 | Change::Expiry { expires_ms } => !self.own_is_expired(expires_ms),
                 Change::Delete => false,

@@ -1,7 +1,7 @@
 //! What is written before the damage, and what may be read after it.
 
 use crate::node::{BLOB_BYTES_MIN, Node, Time};
-use aft::inspect::{self, Depth, Inspection};
+use aft::inspect::{self, Depth, Inspection, Moment};
 use aft::layout::group::checked_directory;
 use aft::layout::{Header, Kind, Place, Write};
 use aft::resp::Reply;
@@ -78,7 +78,7 @@ pub(crate) fn get(node: &Node, key: &str) -> Result<Option<String>, String> {
 
 pub(crate) fn verify(store: &dyn Store) -> Inspection {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(inspect::inspect(store, Depth::Whole, 0, |_, _| {})).unwrap()
+    runtime.block_on(inspect::inspect(store, Depth::Whole, Moment::default(), |_, _| {})).unwrap()
 }
 
 /// Keys that an object says anything of.

@@ -256,6 +256,103 @@ fn a_large_value_that_several_change_loses_nothing() {
     assert_eq!(appended, wanted);
 }
 
+/// Says it to the server, and does it to a value of the test's own.
+struct Changed {
+    value: Vec<u8>,
+    replies: Vec<Reply>,
+}
+
+impl Changed {
+    fn set_range(&mut self, client: &mut Client, offset: usize, part: &[u8]) {
+        self.value.resize(self.value.len().max(offset + part.len()), 0);
+        self.value[offset..offset + part.len()].copy_from_slice(part);
+        let at = offset.to_string();
+        let told = client.run(&[b"SETRANGE", b"k".as_slice(), at.as_bytes(), part]);
+        self.told(told, Reply::Int(self.value.len() as i64));
+    }
+
+    fn append(&mut self, client: &mut Client, part: &[u8]) {
+        self.value.extend_from_slice(part);
+        let told = client.run(&[b"APPEND", b"k".as_slice(), part]);
+        self.told(told, Reply::Int(self.value.len() as i64));
+    }
+
+    fn flip_bit(&mut self, client: &mut Client, byte: usize) {
+        let was = self.value.get(byte).copied().unwrap_or(0) & 1;
+        self.value.resize(self.value.len().max(byte + 1), 0);
+        self.value[byte] ^= 1;
+        let told = client.cmd(&format!("SETBIT k {} {}", byte * 8 + 7, was ^ 1));
+        self.told(told, Reply::Int(was.into()));
+    }
+
+    fn look(&mut self, client: &mut Client) {
+        let told = client.cmd("GETRANGE k 60000 65000");
+        let wanted = &self.value[60_000..=65_000];
+        self.told(told, Reply::bulk(wanted));
+        let told = client.cmd("STRLEN k");
+        self.told(told, Reply::Int(self.value.len() as i64));
+    }
+
+    /// What EXEC will answer, if the command is queued.
+    fn told(&mut self, told: Reply, wanted: Reply) {
+        if told == Reply::queued() {
+            self.replies.push(wanted);
+        } else {
+            assert!(told == wanted, "another reply");
+        }
+    }
+
+    fn change(&mut self, client: &mut Client) {
+        let length = self.value.len();
+        self.append(client, b"tail");
+        self.set_range(client, 61_000, &value(7, 3000));
+        self.look(client);
+        self.flip_bit(client, 62_000);
+        self.set_range(client, length + 40, b"behind a gap");
+        self.flip_bit(client, length + 900);
+        self.look(client);
+    }
+}
+
+/// In pieces or in one, in the cache or not, in the store, in the same transaction: it is one value.
+#[test]
+fn parts_of_a_large_value_change_in_every_kind_of_transaction() {
+    for cache_bytes in ["0", "100kb", "100mb"] {
+        let dir = TempDir::named("blobs-parts");
+        let mut server = Server::start(&options(&dir, &["--cache-bytes", cache_bytes]));
+        let mut client = server.client();
+        let mut changed = Changed { value: value(1, SMALL_BLOB - 2), replies: Vec::new() };
+        set(&mut client, "k", &changed.value);
+        changed.change(&mut client);
+        for _ in 0..100 {
+            changed.append(&mut client, b"a piece more");
+        }
+        is(&mut client, "k", &changed.value);
+
+        assert_eq!(client.cmd("MULTI"), Reply::ok());
+        changed.change(&mut client);
+        changed.change(&mut client);
+        let told = client.cmd("EXEC");
+        assert!(told.items() == std::mem::take(&mut changed.replies), "other replies");
+        is(&mut client, "k", &changed.value);
+
+        assert!(!client.cmd("AFT.BEGIN").is_error());
+        changed.change(&mut client);
+        is(&mut client, "k", &changed.value);
+        changed.change(&mut client);
+        assert!(!client.cmd("AFT.COMMIT").is_error());
+        assert_eq!(client.cmd("EXPIRE k 1000"), Reply::Int(1));
+        changed.change(&mut client);
+        server.kill_9();
+        server.restart();
+        let mut client = server.client();
+        is(&mut client, "k", &changed.value);
+        changed.change(&mut client);
+        is(&mut client, "k", &changed.value);
+        blobs_become(&mut client, 1);
+    }
+}
+
 /// The store is gone: so it is said, nothing is written, and later it is again.
 #[test]
 fn a_large_value_that_the_store_does_not_take_is_refused() {

@@ -1,5 +1,6 @@
 //! Values of 512 MB: held once at the most, on their way in and out too.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 use crate::common::client::Client;
@@ -12,35 +13,45 @@ use crate::support::{MIB, info, memory};
 const BYTES: u64 = 512 * MIB;
 const CHUNK: usize = 1 << 20;
 
-fn set(client: &mut Client) {
+/// What a process takes beside the value.
+const REST: u64 = 64 * MIB;
+
+/// `bytes`: whole chunks.
+fn set(client: &mut Client, bytes: u64) {
     client
-        .send_raw(format!("*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n${BYTES}\r\n").as_bytes())
+        .send_raw(format!("*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n${bytes}\r\n").as_bytes())
         .expect("open");
     let chunk = vec![b'v'; CHUNK];
-    for _ in 0..BYTES / CHUNK as u64 {
+    for _ in 0..bytes / CHUNK as u64 {
         client.stream().write_all(&chunk).expect("an open connection");
     }
     client.send_raw(b"\r\n").expect("an open connection");
     assert_eq!(client.read().expect("a reply"), Reply::ok());
 }
 
-fn get(client: &mut Client) {
+/// Of so many bytes, in whole chunks; but for the `changed` ones all are as they were set.
+fn get(client: &mut Client, length: u64, changed: &BTreeMap<u64, u8>) {
     client.queue(&["GET", "big"]);
     client.flush().expect("an open connection");
-    let mut header = vec![0; format!("${BYTES}\r\n").len()];
+    let wanted = format!("${length}\r\n");
+    let mut header = vec![0; wanted.len()];
     client.reader().read_exact(&mut header).expect("the length");
-    assert_eq!(header, format!("${BYTES}\r\n").into_bytes());
+    assert_eq!(header, wanted.into_bytes());
     let mut bytes = vec![0; CHUNK];
-    for n in 0..BYTES / CHUNK as u64 {
+    for first in (0..length).step_by(CHUNK) {
         client.reader().read_exact(&mut bytes).expect("the value");
-        assert!(bytes.iter().all(|byte| *byte == b'v'), "megabyte {n} differs");
+        for (at, byte) in changed.range(first..first + CHUNK as u64) {
+            let found = std::mem::replace(&mut bytes[(at - first) as usize], b'v');
+            assert_eq!(found, *byte, "byte {at}");
+        }
+        assert!(bytes.iter().all(|byte| *byte == b'v'), "what is at {first} differs");
     }
     client.reader().read_exact(&mut bytes[..2]).expect("the end");
 }
 
 /// Its allocator gives back at once what is freed; by default it waits for a next occasion.
-fn exact(dir: &TempDir, cache_bytes: &str) -> Server {
-    let mut options = memory(&["--cache-bytes", cache_bytes]);
+fn exact(dir: &TempDir, settings: &[&str]) -> Server {
+    let mut options = memory(settings);
     options.dir = Some(dir.path().to_owned());
     options.through = ["env", "MIMALLOC_PURGE_DELAY=0"].map(str::to_owned).to_vec();
     Server::start(&options)
@@ -55,16 +66,15 @@ fn settles_at(server: &Server, bytes_max: u64) -> u64 {
 
 #[test]
 fn the_largest_value_is_held_once_or_not_at_all() {
-    const REST: u64 = 64 * MIB;
     for (cache_bytes, held) in [("1gb", BYTES), ("256mb", 0)] {
         let dir = TempDir::new();
-        let server = exact(&dir, cache_bytes);
+        let server = exact(&dir, &["--cache-bytes", cache_bytes]);
         let mut client = server.client();
-        set(&mut client);
+        set(&mut client, BYTES);
         let peak_set = server.memory_bytes("VmHWM");
         let after_set = settles_at(&server, held + REST);
         assert_eq!(info(&mut client, "cached_bytes") / MIB, held / MIB);
-        get(&mut client);
+        get(&mut client, BYTES, &BTreeMap::new());
         let peak_get = server.memory_bytes("VmHWM");
         let after_get = settles_at(&server, held + REST);
         let megabytes = [peak_set, after_set, peak_get, after_get].map(|bytes| bytes / MIB);
@@ -75,12 +85,74 @@ fn the_largest_value_is_held_once_or_not_at_all() {
     }
 }
 
+/// Changes parts of a value of so many bytes; how long it is then, and what of it is another byte.
+fn change_parts(client: &mut Client, length: u64) -> (u64, BTreeMap<u64, u8>) {
+    let mut longer = length;
+    let tail = "v".repeat(CHUNK);
+    for _ in 0..4 {
+        longer += CHUNK as u64;
+        assert_eq!(client.run(&["APPEND", "big", &tail]), Reply::Int(longer as i64));
+    }
+    let mut changed = BTreeMap::new();
+    for (number, at) in [0, length / 3, length - 2, longer - 5].into_iter().enumerate() {
+        let part = format!("{number}{number}");
+        let reply = client.run(&["SETRANGE", "big", &at.to_string(), &part]);
+        assert_eq!(reply, Reply::Int(longer as i64));
+        changed.extend([at, at + 1].map(|at| (at, part.as_bytes()[0])));
+    }
+    // The lowest bit of 'v', which is 0.
+    let bit = (length / 2) * 8 + 7;
+    assert_eq!(client.run(&["SETBIT", "big", &bit.to_string(), "1"]), Reply::Int(0));
+    changed.insert(length / 2, b'w');
+    (longer, changed)
+}
+
+#[test]
+fn the_largest_value_is_held_once_while_parts_of_it_change() {
+    const LENGTH: u64 = BYTES - 64 * MIB;
+    for cache_bytes in ["2gb", "0"] {
+        let dir = TempDir::new();
+        let server = exact(&dir, &["--cache-bytes", cache_bytes]);
+        let mut client = server.client();
+        set(&mut client, LENGTH);
+        let (length, changed) = change_parts(&mut client, LENGTH);
+        let peak_changes = server.memory_bytes("VmHWM");
+        get(&mut client, length, &changed);
+        let peak = server.memory_bytes("VmHWM");
+        println!("cache {cache_bytes}: {} MB, read {} MB", peak_changes / MIB, peak / MIB);
+        assert!(peak < BYTES / 10 * 11 + REST);
+    }
+}
+
+#[test]
+fn compaction_moves_a_cached_value_piece_by_piece() {
+    const LENGTH: u64 = BYTES - 64 * MIB;
+    let dir = TempDir::new();
+    let settings = ["--cache-bytes", "2gb", "--store-percent-max", "110", "--store-bytes-min", "0"];
+    let server = exact(&dir, &settings);
+    let mut client = server.client();
+    set(&mut client, LENGTH);
+    let (length, changed) = change_parts(&mut client, LENGTH);
+    let moved = |client: &mut Client| info(client, "compaction_bytes_written") >= length;
+    wait::until("the large value is moved", wait::PATIENCE, || {
+        // What is alive of it is little, so that the value is what compaction has to move.
+        let value = "o".repeat(CHUNK);
+        assert_eq!(client.run(&["SET", "overwritten", &value]), Reply::ok());
+        moved(&mut client).then_some(())
+    });
+    let peak_moved = server.memory_bytes("VmHWM");
+    get(&mut client, length, &changed);
+    let peak = server.memory_bytes("VmHWM");
+    println!("compaction: {} MB, read {} MB", peak_moved / MIB, peak / MIB);
+    assert!(peak < BYTES / 10 * 11 + REST);
+}
+
 /// What stays in the request that brought it is the value, whichever command it came with, and
 /// however often that has to run.
 #[test]
 fn large_arguments_are_values_in_every_command() {
     let dir = TempDir::new();
-    let server = exact(&dir, "0");
+    let server = exact(&dir, &["--cache-bytes", "0"]);
     let mut client = server.client();
     let large = |byte: u8| vec![byte; 1 << 20];
     let run = |client: &mut Client, args: &[&[u8]]| {

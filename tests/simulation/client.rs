@@ -12,6 +12,7 @@ use aft::engine::core::Fetched;
 use aft::engine::gate::{self, Gate};
 use aft::engine::version::Value;
 use aft::layout::Commit;
+use aft::small_bytes::SmallBytes;
 use aft::transaction::{Finished, Found, ReadError, Transaction, View, Watched};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -48,7 +49,6 @@ pub(crate) struct Client {
     pub(crate) clock: Arc<SimClock>,
     pub(crate) history: Arc<Mutex<History>>,
     pub(crate) stop: Arc<AtomicBool>,
-    pub(crate) snapshot_timeout: Duration,
     pub(crate) rng: StdRng,
     /// How many transactions it has under way at most.
     pub(crate) depth: usize,
@@ -69,7 +69,6 @@ impl Client {
         clock: Arc<SimClock>,
         history: Arc<Mutex<History>>,
         stop: Arc<AtomicBool>,
-        snapshot_timeout: Duration,
         mut rng: StdRng,
     ) -> Self {
         Self {
@@ -79,7 +78,6 @@ impl Client {
             clock,
             history,
             stop,
-            snapshot_timeout,
             depth: rng.random_range(1..=4),
             think_ms_max: [2, 20, 100][rng.random_range(0..3)],
             rng,
@@ -117,8 +115,7 @@ impl Client {
     async fn ask(&mut self) {
         match self.rng.random_range(0..100) {
             0..10 => return self.watch_and_exec().await,
-            10..12 => return self.read_pinned().await,
-            12..20 => return self.work_inside().await,
+            10..20 => return self.work_inside().await,
             _ => {}
         }
         let ops = random_ops(&mut self.rng);
@@ -375,8 +372,22 @@ pub(crate) fn answer(
             let found = found.map(|found| (bytes_of(&found), found.expires_ms));
             let (count, expires_ms) =
                 found.as_ref().map_or((0, 0), |(value, expires_ms)| (count_of(value), *expires_ms));
-            let value = string(counter_value(id, count + 1));
-            transaction.put(key.database, &key.name(), value, expires_ms);
+            let value = counter_value(id, count + 1);
+            let before = found.as_ref().filter(|(before, _)| before.len() <= value.len());
+            match before {
+                // What both begin with stays: a large value is in pieces then.
+                Some((before, _)) => {
+                    let pairs = before.iter().zip(&value);
+                    let same = pairs.take_while(|(before, now)| before == now).count();
+                    let old = transaction.body(key.database, &key.name())?;
+                    let old = old.unwrap_or((SmallBytes::empty().into(), 0));
+                    let part = (same, value[same..].into());
+                    transaction.splice(key.database, &key.name(), old, part);
+                }
+                None => {
+                    transaction.put(key.database, &key.name(), string(value), expires_ms);
+                }
+            }
             Ok(Seen::Value(found))
         }
         Op::PutIfAbsent(key, length) => {

@@ -26,7 +26,6 @@ mod model;
 mod naming;
 mod order;
 mod owners;
-mod pinned;
 mod planted;
 mod pressure;
 mod reads;

@@ -2,8 +2,9 @@
 
 use crate::checker::Violation;
 use crate::store::SimStore;
+use crate::world::OUTCOMES_KEEP;
 use aft::engine::Engine;
-use aft::inspect::{Depth, inspect};
+use aft::inspect::{Depth, Moment, inspect};
 use aft::layout::ObjectName;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -91,17 +92,17 @@ fn few_entries(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
 /// what the node counts.
 async fn nothing_wrong(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
     let now_ms = engine.with_core(|core| core.visible().now_ms);
-    let inspected = inspect(store, Depth::Whole, now_ms, |_, _| ()).await;
+    let outcomes_since_ms = now_ms.saturating_sub(OUTCOMES_KEEP.as_millis() as u64);
+    let moment = Moment { now_ms, outcomes_since_ms };
+    let inspected = inspect(store, Depth::Whole, moment, |_, _| ()).await;
     let found = inspected.map_err(|error| Violation::new("NotVerified", error.to_string()))?;
     let counted = engine.with_core(|core| {
         let keys = (0..core.databases()).map(|db| core.live_keys(db, core.visible())).sum();
-        // What a node counts of transactions is what it holds of them.
-        let outcomes = core.interactive().outcomes.bytes() as u64;
-        let live_bytes = if outcomes == 0 { core.live_bytes() } else { found.live_bytes };
+        let outcomes = core.interactive().outcomes.len() as u64;
         let (bases, logs) = (core.ledger().count().bases as u64, core.ledger().logs() as u64);
-        [keys, live_bytes, bases, logs]
+        [keys, outcomes, core.live_bytes(), bases, logs]
     });
-    let seen = [found.keys, found.live_bytes, found.bases, found.logs];
+    let seen = [found.keys, found.outcomes, found.live_bytes, found.bases, found.logs];
     if found.faults.is_empty() && found.leftovers_total == 0 && seen == counted {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use crate::garbage::EAGER;
 use crate::losses::{get, open, open_with, put, store};
 use crate::store::SimStore;
 use aft::engine::EngineOptions;
-use aft::inspect::{Depth, inspect};
+use aft::inspect::{Depth, Moment, inspect};
 use aft::layout::{Header, Kind, NodeId, ObjectName};
 use aft::storage::{Created, Store};
 use std::time::Duration;
@@ -41,7 +41,7 @@ async fn what_came_late_behind_a_recorded_end_names_no_base() {
     // The third start died when it had closed the second's log. Its seal names no base.
     let behind = of_log(&store, 2).len() as u64 + 1;
     leave(&store, Kind::Seal, 2, behind, (0, 0)).await;
-    let inspected = inspect(&store, Depth::Whole, 0, |_, _| ()).await.unwrap();
+    let inspected = inspect(&store, Depth::Whole, Moment::default(), |_, _| ()).await.unwrap();
     assert_eq!(inspected.faults, Vec::new());
 
     let (engine, recovered, _run) = open(&store).await;

@@ -27,6 +27,9 @@ use tokio::time::{Instant, sleep, timeout};
 /// Everything that was left over has been looked for by then.
 const LONGER_THAN_A_SWEEP: Duration = Duration::from_secs(100);
 
+/// What became of transactions is kept longer than any history takes.
+pub(crate) const OUTCOMES_KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What came of a seed.
 pub(crate) struct Run {
     pub(crate) history: History,
@@ -100,11 +103,10 @@ impl World {
             ),
             recovery_reads_in_flight: [1, 3, 64][rng.random_range(0..3)],
             recovery_share_bits: rng.random_range(0..3),
-            outcomes_keep: Duration::from_secs(24 * 60 * 60),
+            outcomes_keep: OUTCOMES_KEEP,
             expired_keys_per_turn: [1, 200][rng.random_range(0..2)],
             cache_bytes: [0, 200, 1 << 20][rng.random_range(0..3)],
             memory_bytes_max: [0, 1, 200 << 10][rng.random_range(0..3)],
-            snapshot_timeout: Duration::from_millis([300, 3_000, 60_000][rng.random_range(0..3)]),
             compaction: draw_compaction(&mut rng),
         };
         let policy = RetryPolicy {
@@ -326,7 +328,6 @@ impl World {
                 Arc::clone(clock),
                 Arc::clone(&self.history),
                 Arc::clone(stop),
-                self.options.snapshot_timeout,
                 fork(&mut self.rng),
             );
             if number == 0 {

@@ -5,7 +5,7 @@
 
 use super::super::parse::integer_arg;
 use super::super::{CommandResult, Context, Stop, too_large};
-use super::{read, store, stored};
+use super::{read, store};
 use crate::resp::Reply;
 use crate::small_bytes::SmallBytes;
 
@@ -32,16 +32,15 @@ pub(in crate::command) fn check_room(context: &Context<'_, '_>, length: u64) -> 
 
 /// APPEND key value
 pub(in crate::command) fn append(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    let (key, more) = (args[1], args[2]);
-    let (value, expires_ms) = match stored(context, key)? {
-        Some((old, expires_ms)) => {
-            check_length(context, old.len() as u64, more.len() as u64)?;
-            (SmallBytes::from([&old, more].concat()), expires_ms)
-        }
-        None => (context.value(more), 0),
+    let (database, key, more) = (context.session.database, args[1], args[2]);
+    let Some(old) = context.transaction.body(database, key)? else {
+        store(context, key, context.value(more), 0);
+        return Ok(Reply::Integer(more.len() as i64));
     };
-    let length = value.len();
-    store(context, key, value, expires_ms);
+    let end = old.0.len();
+    check_length(context, end as u64, more.len() as u64)?;
+    let part = (end, context.value(more));
+    let length = context.transaction.splice(database, key, old, part);
     Ok(Reply::Integer(length as i64))
 }
 
@@ -95,20 +94,16 @@ impl Span {
 
 /// SETRANGE key offset value
 pub(in crate::command) fn setrange(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    let (key, part) = (args[1], args[3]);
+    let (database, key, part) = (context.session.database, args[1], args[3]);
     let offset = u64::try_from(integer_arg(args[2])?)
         .map_err(|_| Stop::from(Reply::error("ERR offset is out of range")))?;
-    let (old, expires_ms) = stored(context, key)?.unwrap_or((SmallBytes::empty(), 0));
+    let old = context.transaction.body(database, key)?;
+    let old = old.unwrap_or((SmallBytes::empty().into(), 0));
     if part.is_empty() {
-        return Ok(Reply::Integer(old.len() as i64));
+        return Ok(Reply::Integer(old.0.len() as i64));
     }
     check_length(context, offset, part.len() as u64)?;
-    let offset = offset as usize;
-    let length = old.len().max(offset + part.len());
-    let mut value = Vec::with_capacity(length);
-    value.extend_from_slice(&old);
-    value.resize(length, 0);
-    value[offset..offset + part.len()].copy_from_slice(part);
-    store(context, key, value, expires_ms);
+    let part = (offset as usize, context.value(part));
+    let length = context.transaction.splice(database, key, old, part);
     Ok(Reply::Integer(length as i64))
 }

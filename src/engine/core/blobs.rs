@@ -183,6 +183,11 @@ impl Core {
         (name, self.ledger.blobs_mut().begin(name))
     }
 
+    /// From so many bytes on a value that is changed in parts is not copied: it goes to a blob.
+    pub fn pieces_bytes_min(&self) -> usize {
+        if self.options.logged { self.options.blob_bytes_min } else { usize::MAX }
+    }
+
     /// Puts blobs into the place of large values that are written: those that were lent. What
     /// has to be in the store before the transaction can go on is returned.
     ///
@@ -199,11 +204,9 @@ impl Core {
         let (mut missing, mut placed) = (Vec::new(), Vec::new());
         let tried = self.values.has_lent_blobs();
         for (at, value) in writes.large(bytes_min) {
-            match self.take_lent_blob(value) {
-                Some(blob) => placed.push((at, blob, value.clone())),
-                None if oversize || !tried => {
-                    missing.push(Missing::Blob { value: value.clone() });
-                }
+            match self.take_lent_blob(&value) {
+                Some(blob) => placed.push((at, blob, value)),
+                None if oversize || !tried => missing.push(Missing::Blob { value }),
                 None => {}
             }
         }

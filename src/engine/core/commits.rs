@@ -144,6 +144,9 @@ impl Core {
         let mut blob = None;
         let (state, expires_ms) = match change {
             Change::Put { value, expires_ms } => (State::Live(value), expires_ms),
+            Change::Pieces { pieces, expires_ms } => {
+                (State::Live(Value::String(pieces.to_whole())), expires_ms)
+            }
             Change::Blob { blob: stored, expires_ms } => {
                 let place = stored.place();
                 blob = Some(stored);

@@ -89,7 +89,7 @@ impl Core {
         let mut live = Census::default();
         self.databases.iter().for_each(|db| live += db.live_visible);
         // They are moved, too.
-        live.bytes += self.interactive.outcomes.bytes() as i64;
+        live.bytes += self.interactive.outcomes.stored_bytes() as i64;
         live
     }
 

@@ -338,8 +338,6 @@ pub struct CoreOptions {
     pub hash_seed: u64,
     /// How many bytes of values that are in the store are kept in memory, too.
     pub cache_bytes: u64,
-    /// How long a snapshot may stay.
-    pub snapshot_timeout: Duration,
 }
 
 /// The state of a node. See the module's picture.

@@ -23,37 +23,6 @@ impl Database {
 }
 
 impl Core {
-    /// A snapshot: keeps everything that can be seen now, until it is unpinned or its time is
-    /// over.
-    pub fn pin(&mut self) -> Pin {
-        let pin = (self.acked, self.now.ms());
-        self.pins.add(pin, self.now.monotonic());
-        pin
-    }
-
-    /// What can be seen in a snapshot; `None` when its time is over, and what it kept may be
-    /// gone: whoever reads there is refused.
-    pub fn pinned(&self, pin: Pin) -> Option<Snapshot> {
-        let (position, now_ms) = pin;
-        self.pins.has(pin).then_some(Snapshot { position, now_ms })
-    }
-
-    /// Lets go of the snapshots whose time is over: one that was forgotten holds nothing for
-    /// ever.
-    fn expire_pins(&mut self) {
-        let before = self.now.monotonic().checked_sub(self.options.snapshot_timeout);
-        if before.is_some_and(|before| self.pins.expire(before)) {
-            self.settle_deferred();
-        }
-    }
-
-    /// Lets go of a snapshot.
-    pub fn unpin(&mut self, pin: Pin) {
-        if self.pins.remove(pin) {
-            self.settle_deferred();
-        }
-    }
-
     /// A snapshot that stays until it is let go of: whoever takes it has a timeout of his own.
     pub fn hold(&mut self) -> Pin {
         let pin = (self.acked, self.now.ms());
@@ -119,7 +88,6 @@ impl Core {
     /// No tombstone is written: the expiry stands in the log. A key only goes when a
     /// restart, too, would find it expired; until then the group that says so is asked for.
     pub fn reap(&mut self, limit: usize) -> Reaped {
-        self.expire_pins();
         let (pinned, pinned_ms) = self.oldest_pin().unwrap_or((self.acked, u64::MAX));
         let durable_ms = self.now_through_acked_ms();
         let now_ms = self.now.ms();

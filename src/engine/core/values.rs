@@ -7,6 +7,7 @@
 //! command runs again: the cache may be too small to keep it until then.
 
 use super::super::blob::Blob;
+use super::super::body::Body;
 use super::super::index::EntryId;
 use super::super::version::{ObjectId, StoredValue, Value};
 use super::Core;
@@ -27,13 +28,13 @@ const OVERHEAD_BYTES: u64 = 64;
 #[derive(Debug, Clone)]
 struct Bytes;
 
-impl Weighter<Key, SmallBytes> for Bytes {
-    fn weight(&self, _: &Key, value: &SmallBytes) -> u64 {
+impl Weighter<Key, Body> for Bytes {
+    fn weight(&self, _: &Key, value: &Body) -> u64 {
         value.len() as u64 + OVERHEAD_BYTES
     }
 }
 
-type ValueCache = Cache<Key, SmallBytes, Bytes, FixedState, DefaultLifecycle<Key, SmallBytes>>;
+type ValueCache = Cache<Key, Body, Bytes, FixedState, DefaultLifecycle<Key, Body>>;
 
 /// What a command needs of the store before it can go on.
 #[derive(Debug, Clone)]
@@ -48,7 +49,7 @@ pub enum Missing {
     /// A large value is to be written before the command puts it.
     Blob {
         /// The value.
-        value: SmallBytes,
+        value: Body,
     },
 }
 
@@ -58,7 +59,7 @@ pub enum Fetched {
     /// A value that was found at a place.
     Value(StoredValue, SmallBytes),
     /// A blob that holds a value.
-    Blob(Arc<Blob>, SmallBytes),
+    Blob(Arc<Blob>, Body),
 }
 
 /// Where in the store a value is.
@@ -88,7 +89,7 @@ pub(super) struct Values {
     /// By place: there may be as many as a command has keys.
     lent: HashMap<Key, SmallBytes, FixedState>,
     /// What the command may put.
-    lent_blobs: VecDeque<(Arc<Blob>, SmallBytes)>,
+    lent_blobs: VecDeque<(Arc<Blob>, Body)>,
 }
 
 impl Values {
@@ -107,7 +108,7 @@ impl Values {
         Self { cache, lent, lent_blobs: VecDeque::new() }
     }
 
-    pub(super) fn keep(&mut self, place: &StoredValue, value: SmallBytes) {
+    pub(super) fn keep(&mut self, place: &StoredValue, value: Body) {
         self.cache.insert(*place, value);
     }
 
@@ -142,13 +143,37 @@ impl Core {
     /// A stored value, if it is in memory.
     #[inline]
     pub fn value_at(&self, place: &StoredValue) -> Option<Value> {
-        let cached = self.values.cache.get(place);
+        let cached = self.values.cache.get(place).and_then(|cached| match cached {
+            Body::Whole(value) => Some(value),
+            Body::InPieces(_) => None,
+        });
         let lent = || self.values.lent.get(place);
         cached.or_else(lent).cloned().map(Value::String)
     }
 
+    /// The same, for who needs it in one piece no more than it is.
+    pub fn body_at(&self, place: &StoredValue) -> Option<Body> {
+        let lent = || self.values.lent.get(place).cloned().map(Body::Whole);
+        self.values.cache.get(place).cloned().or_else(lent)
+    }
+
+    /// Brings a value together that is in memory in pieces, or lets go of the pieces of one that
+    /// would be there twice meanwhile: it is read back then.
+    pub fn join(&mut self, place: &StoredValue) -> Option<Value> {
+        /// Whoever reads may hold so much for a moment, in bytes.
+        const JOINED_BYTES_MAX: usize = 64 << 20;
+        let body = self.values.cache.get(place)?.clone();
+        self.values.drop(place);
+        if body.len() > JOINED_BYTES_MAX {
+            return None;
+        }
+        let value = body.to_whole();
+        self.keep(place, value.clone().into());
+        Some(Value::String(value))
+    }
+
     /// Keeps a value for whoever asks next, as far as there is room.
-    fn keep(&mut self, place: &StoredValue, value: SmallBytes) {
+    fn keep(&mut self, place: &StoredValue, value: Body) {
         if self.locate(place).is_some() {
             self.fit_cache();
             self.values.keep(place, value);
@@ -168,20 +193,19 @@ impl Core {
     }
 
     /// A blob that was lent for this value. It is the command's then: nobody else may put it.
-    pub(super) fn take_lent_blob(&mut self, value: &SmallBytes) -> Option<Arc<Blob>> {
-        let same = |lent: &SmallBytes| {
-            lent.len() == value.len() && (lent.as_ptr() == value.as_ptr() || lent == value)
-        };
+    pub(super) fn take_lent_blob(&mut self, value: &Body) -> Option<Arc<Blob>> {
         // They come in the order in which the command has asked for them.
         let lent = &mut self.values.lent_blobs;
-        let at = lent.iter().position(|(_, lent)| same(lent))?;
+        let at = lent.iter().position(|(_, lent)| lent.is_same(value))?;
         let (blob, value) = lent.remove(at)?;
-        self.keep(&blob.place(), value);
+        if value.may_stay() {
+            self.keep(&blob.place(), value);
+        }
         Some(blob)
     }
 
     /// It could not be put yet.
-    pub(super) fn give_blob_back(&mut self, blob: Arc<Blob>, value: SmallBytes) {
+    pub(super) fn give_blob_back(&mut self, blob: Arc<Blob>, value: Body) {
         self.values.lent_blobs.push_back((blob, value));
     }
 
@@ -202,7 +226,7 @@ impl Core {
     fn keep_all_lent(&mut self) {
         for lent in self.take_back() {
             if let Fetched::Value(place, value) = lent {
-                self.keep(&place, value);
+                self.keep(&place, value.into());
             }
         }
     }
@@ -244,7 +268,7 @@ impl Core {
             let place = StoredValue { object, offset, length, crc };
             let db = &mut self.databases[usize::from(slot)];
             if let Some(Value::String(value)) = db.index.store(id, commit, place) {
-                self.values.keep(&place, value);
+                self.values.keep(&place, value.into());
             }
         }
     }

@@ -6,6 +6,7 @@
 
 use super::token::Token;
 use crate::engine::version::{Position, RECOVERED};
+use crate::layout::directory::commit_bytes;
 use crate::layout::{Commit, CommitId};
 use crate::small_bytes::SmallBytes;
 use foldhash::fast::FixedState;
@@ -60,6 +61,13 @@ impl Outcome {
         Some(Self { token, commit: commit.id, position: RECOVERED, said })
     }
 
+    /// What it takes in a base, in bytes.
+    fn stored_bytes(&self) -> usize {
+        let [request, result] =
+            [self.request(), self.result()].map(|said| said.map(|text| text.len()));
+        commit_bytes([Some(self.token.text_bytes()), request, result])
+    }
+
     /// What it takes in memory, in bytes.
     fn bytes(&self) -> usize {
         let said = |said: &Said| {
@@ -80,6 +88,7 @@ pub struct Outcomes {
     by_id: HashTable<u64>,
     by_request: HashTable<u64>,
     bytes: usize,
+    stored_bytes: usize,
     hasher: FixedState,
 }
 
@@ -92,13 +101,19 @@ impl Outcomes {
             by_id: HashTable::new(),
             by_request: HashTable::new(),
             bytes: 0,
+            stored_bytes: 0,
             hasher: FixedState::with_seed(seed),
         }
     }
 
-    /// What they take, in bytes.
+    /// What they take in memory, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What they take in bases, in bytes.
+    pub fn stored_bytes(&self) -> usize {
+        self.stored_bytes
     }
 
     /// How many there are.
@@ -134,6 +149,7 @@ impl Outcomes {
     /// Adds the newest.
     pub fn push(&mut self, outcome: Outcome) {
         self.bytes += outcome.bytes();
+        self.stored_bytes += outcome.stored_bytes();
         let number = self.first + self.kept.len() as u64;
         let hash = self.hasher.hash_one(outcome.token.id);
         let request = outcome.request().map(|request| self.hasher.hash_one(&**request));
@@ -168,10 +184,11 @@ impl Outcomes {
 
     fn unlink(&mut self, number: u64) {
         let Some(outcome) = self.at(number) else { return };
-        let bytes = outcome.bytes();
+        let (bytes, stored_bytes) = (outcome.bytes(), outcome.stored_bytes());
         let hash = self.hasher.hash_one(outcome.token.id);
         let request = outcome.request().map(|request| self.hasher.hash_one(&**request));
         self.bytes -= bytes;
+        self.stored_bytes -= stored_bytes;
         if let Ok(found) = self.by_id.find_entry(hash, |at| *at == number) {
             found.remove();
         }
@@ -195,7 +212,7 @@ impl Outcomes {
         kept.make_contiguous().sort_unstable_by_key(|outcome| outcome.commit);
         self.by_id.clear();
         self.by_request.clear();
-        self.bytes = 0;
+        (self.bytes, self.stored_bytes) = (0, 0);
         kept.into_iter().for_each(|outcome| self.push(outcome));
     }
 }

@@ -105,7 +105,7 @@ fn outcomes_leave_at_both_ends() {
         Some(29)
     );
     outcomes.forget_before(1000);
-    assert_eq!((outcomes.len(), outcomes.bytes()), (0, 0));
+    assert_eq!((outcomes.len(), outcomes.bytes(), outcomes.stored_bytes()), (0, 0, 0));
 }
 
 #[test]

@@ -70,6 +70,13 @@ impl Token {
         Some(Self { node: number(&text[..end])?, id, part })
     }
 
+    /// How long it is as text, in bytes.
+    pub fn text_bytes(self) -> usize {
+        let digits = |number: u32| 1 + number.checked_ilog10().unwrap_or(0) as usize;
+        let part = if self.part == 0 { 0 } else { 1 + digits(self.part) };
+        digits(self.node) + 1 + DIGITS_COUNT + part
+    }
+
     /// Another part of the same transaction.
     #[must_use]
     pub fn with_part(self, part: u32) -> Self {

@@ -4,6 +4,7 @@ use super::disk::{Disk, DiskFile, SyncPoint, write_all};
 use super::record::{DATA_START, SegmentHeader};
 use crate::storage::StoreError;
 use std::io;
+use std::ops::Range;
 
 /// The format this code writes, and the newest that it reads.
 const FORMAT_VERSION: u64 = 1;
@@ -99,8 +100,8 @@ pub(super) fn is_unfinished(name: &str) -> bool {
     name.ends_with(UNFINISHED)
 }
 
-/// The end of a segment that only deletes may use, so that room can be made on a full
-/// disk: about one delete for every four KiB, and never less than a few.
+/// The end of a segment that deletes may use, so that room can be made on a full disk: about
+/// one delete for every four KiB, and never less than a few. Half of it is for starts, too.
 pub(super) fn reserve_bytes(capacity: u64) -> u64 {
     (capacity / 64).max(1024).next_multiple_of(8)
 }
@@ -159,12 +160,18 @@ fn fill(file: &impl DiskFile, header: SegmentHeader, filling: Filling) -> io::Re
         // In any case: a file that was not filled has a hole there.
         Filling::Reserve => header.capacity - reserve_bytes(header.capacity),
     };
-    let zeros = vec![0; ZERO_BYTES.min((header.capacity - zeros_from) as usize)];
-    let mut at = zeros_from;
-    while at < header.capacity {
-        let count = zeros.len().min((header.capacity - at) as usize);
+    write_zeros(file, zeros_from..header.capacity)?;
+    file.sync(SyncPoint::NewSegmentFile)
+}
+
+/// Writes zeros: if there are some already, it is sure then that the disk has room there.
+pub(super) fn write_zeros(file: &impl DiskFile, place: Range<u64>) -> io::Result<()> {
+    let zeros = vec![0; ZERO_BYTES.min((place.end - place.start) as usize)];
+    let mut at = place.start;
+    while at < place.end {
+        let count = zeros.len().min((place.end - at) as usize);
         write_all(file, &zeros[..count], at).map_err(|failure| failure.error)?;
         at += count as u64;
     }
-    file.sync(SyncPoint::NewSegmentFile)
+    Ok(())
 }

@@ -45,9 +45,11 @@
 //!   all is decided, and a bad checksum is damage, which is reported. Bodies there are
 //!   not read when the store is opened.
 //! - Behind that point, the longest prefix of whole records counts. They are copied
-//!   behind everything that was ever written to the segment, and the originals, with
-//!   all the torn rest, are fenced off; both are synced before the store opens. What
-//!   was dropped can't come back (P8), and what was shown can't go.
+//!   behind everything that was ever written to the segment, or behind a gap in a new
+//!   one, and the originals, with all the torn rest, are fenced off; both are synced before
+//!   the store opens. What was dropped can't come back (P8), and what was shown can't go.
+//!   A fence around the gap makes all copies count at once: some of them alone may be
+//!   a state that never was.
 //! - After a failed sync the kernel may have dropped the pages and marked them clean:
 //!   another sync would succeed and mean nothing. So the segment is never written
 //!   again; the next one begins with a seal that voids what that sync was to cover.
@@ -70,8 +72,9 @@
 //! # Space
 //!
 //! A segment is removed when nothing in it lives and no older one is left: younger ones
-//! hold the deletes and seals of older ones. The last 1/64 of a segment is for deletes
-//! only, so that a full disk can be relieved. A sealed segment's file is cut at its end when
+//! hold the deletes and seals of older ones. The last 1/64 of a segment is for deletes,
+//! so that a full disk can be relieved; half of it also for the few small objects without which
+//! a start on a full disk would not serve reads, and for what a crash has left there. A sealed segment's file is cut at its end when
 //! the seal is durable, if more than a 32nd is free: the room in which the next object didn't
 //! fit is given back. The few
 //! small objects that outlive all others of the oldest segment are copied to the head, so

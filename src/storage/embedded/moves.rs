@@ -11,7 +11,7 @@ use super::disk::Disk;
 use super::index::Place;
 use super::record::{Kind, record_bytes};
 use super::run::{Batch, Item};
-use super::segments::Segments;
+use super::segments::{Room, Segments};
 use crate::storage::StoreError;
 
 /// Of a segment's size, what may be moved for its sake: so little is never much beside
@@ -79,7 +79,7 @@ impl<D: Disk> Segments<D> {
     }
 
     fn stage_move(&mut self, batch: &mut Batch, item: Item) -> Result<(), StoreError> {
-        self.make_room(batch, item.record_bytes(), Kind::Object)?;
+        self.make_room(batch, item.record_bytes(), Room::Ordinary)?;
         batch.push(item);
         Ok(())
     }

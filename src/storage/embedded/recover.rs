@@ -12,13 +12,13 @@ use super::durable::Point;
 use super::examine::{Examined, examine};
 use super::format::{
     check_or_write_format, is_unfinished, segment_name, segment_number, store_error,
-    unfinished_number,
+    unfinished_number, write_zeros,
 };
 use super::index::{Index, Place};
 use super::record::{DATA_START, FENCES_MAX, Fence, Kind, SegmentHeader};
 use super::run::{Item, write_items};
 use super::scan::Record;
-use super::segments::{Head, Segment, Segments};
+use super::segments::{Head, Room, START_OBJECTS, Segment, Segments};
 use super::{EmbeddedOptions, SEGMENT_BYTES_MIN};
 use crate::storage::StoreError;
 use bytes::Bytes;
@@ -119,6 +119,7 @@ impl<D: Disk> Segments<D> {
             in_doubt: None,
             sealed: Vec::new(),
             cutting: false,
+            start_objects_left: START_OBJECTS,
             next_number: numbers.max().map_or(1, |last| last + 1),
             largest: 0,
             removal_runs: false,
@@ -255,18 +256,26 @@ impl<D: Disk> Segments<D> {
         let bytes: u64 = copies.iter().map(Item::record_bytes).sum();
         let bytes = bytes + fences.len() as u64 * Fence::RECORD_BYTES;
         let one_record = fences.len() <= FENCES_MAX;
+        let head = head.map(|head| on_full_disk_in_reserve(head, bytes));
         self.head = head.filter(|h| one_record && h.position + bytes <= h.header.capacity);
         if let Some(head) = &self.head {
             // The head goes on behind its tail.
             let own = |fence: &&mut Fence| fence.segment == head.header.number && fence.seals();
             let own = fences.iter_mut().filter(own);
             own.for_each(|fence| fence.to = head.position);
-        } else {
-            self.roll(bytes)?;
         }
+        let gap = self.begin_settled(bytes)?;
         // 1. The copies, durable: without them, fences would void the only ones.
         let bodies = self.write_settled(&copies, SyncPoint::SettleCopies)?;
-        // 2. The fences, durable before anyone is shown anything. In a head that goes on
+        // 2. In a new segment: the copies count from now on, all of them at once. Some of
+        //    them alone are a state that never was: an object that was deleted later is
+        //    not copied, but what was deleted because of it would be gone.
+        //    Should this fail nothing in the segment counts, so it says of nothing that it is
+        //    decided.
+        if let Some(gap) = gap {
+            self.write_settled(&Item::fences(&[gap]), SyncPoint::SettleFences)?;
+        }
+        // 3. The fences, durable before anyone is shown anything. In a head that goes on
         //    they stand in one record: copies behind a torn tail count only with the
         //    fence around that tail, so without it no other original may be void. That
         //    record is also the first to say that all before it is decided.
@@ -274,7 +283,7 @@ impl<D: Disk> Segments<D> {
             head.synced = head.position;
         }
         self.write_settled(&Item::fences(&fences), SyncPoint::SettleFences)?;
-        // 3. The originals may be forgotten.
+        // 4. The originals may be forgotten.
         self.install(&copies, &bodies);
         let mut head_number = None;
         if let Some(head) = &mut self.head {
@@ -286,6 +295,22 @@ impl<D: Disk> Segments<D> {
         let left = undecided.iter().filter(|segment| Some(segment.header.number) != head_number);
         self.sealed.extend(left.map(sealed_end));
         Ok(())
+    }
+
+    /// Begins a new segment for copies of so many bytes, if they need one: with a gap at its
+    /// beginning, so that none of them counts before there is a fence around that.
+    fn begin_settled(&mut self, bytes: u64) -> Result<Option<Fence>, StoreError> {
+        /// Records stand at multiples of it.
+        const GAP_BYTES: u64 = 8;
+        if self.head.is_some() {
+            return Ok(None);
+        }
+        self.roll(GAP_BYTES + bytes + Fence::RECORD_BYTES)?;
+        Ok(self.head.as_mut().map(|head| {
+            let from = head.position;
+            head.position += GAP_BYTES;
+            Fence { segment: head.header.number, from, to: head.position }
+        }))
     }
 
     /// The records to be copied: objects that live in a tail, and deletes of what is
@@ -367,6 +392,19 @@ impl<D: Disk> Segments<D> {
             store_error("deciding what a crash left", &error)
         })
     }
+}
+
+/// Where the disk has no room behind the tail of a head it goes on in the part that is kept for
+/// such need. The fence around the tail reaches up to there.
+fn on_full_disk_in_reserve<F: DiskFile>(mut head: Head<F>, bytes: u64) -> Head<F> {
+    let end = (head.position + bytes).min(head.header.capacity);
+    // Behind all that was ever written there are zeros already, or nothing.
+    let written = write_zeros(&*head.file, head.position.min(end)..end);
+    let failed = written.map_err(|error| store_error("room for what a crash left", &error));
+    if matches!(failed, Err(StoreError::Full(_))) {
+        head.position = head.position.max(head.limit(Room::Ordinary));
+    }
+    head
 }
 
 /// Of a segment whose seal is durable.

@@ -3,7 +3,7 @@
 
 use super::disk::{DiskFile, WriteFailed, write_all};
 use super::record::{FENCES_MAX, Fence, Head, Kind, record_bytes};
-use super::segments::Done;
+use super::segments::{Done, Room};
 use crate::rope::Rope;
 use crate::storage::StoreError;
 use bytes::Bytes;
@@ -24,11 +24,13 @@ pub(super) struct Item {
     pub(super) body: Rope,
     /// Which of the batch's answers depends on it, if any.
     pub(super) answer: Option<usize>,
+    /// Whether a start can't do without it.
+    pub(super) for_start: bool,
 }
 
 impl Item {
     pub(super) fn new(kind: Kind, name: &[u8], body: Rope, answer: Option<usize>) -> Self {
-        Self { kind, name: name.to_vec(), body, answer }
+        Self { kind, name: name.to_vec(), body, answer, for_start: false }
     }
 
     /// Fences, in as few records as they fit in.
@@ -37,6 +39,15 @@ impl Item {
             .chunks(FENCES_MAX)
             .map(|chunk| Self::new(Kind::Fence, &Fence::encode(chunk), Rope::default(), None))
             .collect()
+    }
+
+    /// Up to where it may go.
+    pub(super) fn room(&self) -> Room {
+        match self.kind {
+            Kind::Object if self.for_start => Room::Start,
+            Kind::Object => Room::Ordinary,
+            Kind::Delete | Kind::Fence | Kind::Mark => Room::Whole,
+        }
     }
 
     pub(super) fn record_bytes(&self) -> u64 {

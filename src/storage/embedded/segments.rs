@@ -108,14 +108,35 @@ impl<F: DiskFile> Head<F> {
         self.syncs.sync(&*self.file, point)
     }
 
-    /// Where records of this kind must end.
-    fn limit(&self, kind: Kind) -> u64 {
-        match kind {
-            Kind::Object => self.header.capacity - reserve_bytes(self.header.capacity),
-            Kind::Delete | Kind::Fence | Kind::Mark => self.header.capacity,
+    /// Where records must end that may go so far.
+    pub(super) fn limit(&self, room: Room) -> u64 {
+        let reserve = reserve_bytes(self.header.capacity);
+        match room {
+            Room::Ordinary => self.header.capacity - reserve,
+            Room::Start => self.header.capacity - reserve / 2,
+            Room::Whole => self.header.capacity,
         }
     }
 }
+
+/// Up to where in a segment a record may go: its end is kept for what must be possible on a full
+/// disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Room {
+    /// Objects.
+    Ordinary,
+    /// The small objects without which a start serves nobody, reads neither.
+    Start,
+    /// Deletes, which make room, and what they need.
+    Whole,
+}
+
+/// How many objects a start creates before it serves, at the most: its entry, the seal of the log
+/// before, the first group of its own; one more, should a start before have died.
+pub(super) const START_OBJECTS: usize = 4;
+
+/// What each of them takes at the most, in bytes: names and a header.
+const START_OBJECT_BYTES_MAX: u64 = 1 << 10;
 
 /// Segment files and the index over them. See the [module's essay](super).
 #[derive(Debug)]
@@ -137,6 +158,8 @@ pub struct Segments<D: Disk> {
     pub(super) sealed: Vec<SealedEnd<D::File>>,
     /// Whether one of them is being cut.
     pub(super) cutting: bool,
+    /// How many creates a start may still have to do.
+    pub(super) start_objects_left: usize,
     pub(super) next_number: u64,
     /// The largest record of late, in bytes: the next segment should have room for such.
     pub(super) largest: u64,
@@ -229,8 +252,12 @@ impl<D: Disk> Segments<D> {
             }
             return;
         }
-        let item = Item::new(Kind::Object, name.as_bytes(), body, Some(answer));
-        match self.make_room(batch, item.record_bytes(), Kind::Object) {
+        let mut item = Item::new(Kind::Object, name.as_bytes(), body, Some(answer));
+        if self.start_objects_left > 0 {
+            self.start_objects_left -= 1;
+            item.for_start = item.record_bytes() <= START_OBJECT_BYTES_MAX;
+        }
+        match self.make_room(batch, item.record_bytes(), item.room()) {
             Ok(()) => batch.push(item),
             Err(error) => batch.fail(answer, &error),
         }
@@ -249,7 +276,7 @@ impl<D: Disk> Segments<D> {
                 continue;
             }
             let item = Item::new(Kind::Delete, name.as_bytes(), Rope::default(), Some(answer));
-            match self.make_room(batch, item.record_bytes(), Kind::Delete) {
+            match self.make_room(batch, item.record_bytes(), Room::Whole) {
                 Ok(()) => batch.push(item),
                 Err(error) => batch.fail(answer, &error),
             }
@@ -257,7 +284,7 @@ impl<D: Disk> Segments<D> {
         // A name may be missing only because its create failed with an unknown outcome:
         // "it is gone" is true once the fence around that create is durable.
         if !self.fences.is_empty() || self.in_doubt.is_some() {
-            match self.make_room(batch, 0, Kind::Fence) {
+            match self.make_room(batch, 0, Room::Whole) {
                 Ok(()) => batch.dependent.push(answer),
                 Err(error) => batch.fail(answer, &error),
             }
@@ -270,13 +297,13 @@ impl<D: Disk> Segments<D> {
         &mut self,
         batch: &mut Batch,
         more: u64,
-        kind: Kind,
+        room: Room,
     ) -> Result<(), StoreError> {
-        if self.fits(batch.bytes + more, kind) {
+        if self.fits(batch.bytes + more, room) {
             return Ok(());
         }
         self.flush(batch);
-        if self.fits(more, kind) {
+        if self.fits(more, room) {
             return Ok(());
         }
         if let Some(error) = &batch.no_segment {
@@ -290,9 +317,9 @@ impl<D: Disk> Segments<D> {
         rolled.inspect_err(|error| batch.no_segment = Some(error.clone()))
     }
 
-    fn fits(&self, bytes: u64, kind: Kind) -> bool {
+    fn fits(&self, bytes: u64, room: Room) -> bool {
         let bytes = bytes + self.fences.len() as u64 * Fence::RECORD_BYTES;
-        self.head.as_ref().is_some_and(|head| head.position + bytes <= head.limit(kind))
+        self.head.as_ref().is_some_and(|head| head.position + bytes <= head.limit(room))
     }
 
     /// Goes on in the next segment, which can take `more` bytes. On an error the old
@@ -365,11 +392,11 @@ impl<D: Disk> Segments<D> {
         let mut result = self.write_run(&items);
         if let Err(error @ StoreError::Full(_)) = &result {
             // Deletes make room, so there is some kept for them, and for fences that one of a
-            // name that isn't there waits for.
-            for item in items.iter().filter(|item| item.kind == Kind::Object) {
+            // name that isn't there waits for; and for the little that a start writes.
+            for item in items.iter().filter(|item| item.room() == Room::Ordinary) {
                 item.answer.iter().for_each(|&answer| batch.fail(answer, error));
             }
-            items.retain(|item| item.kind == Kind::Delete);
+            items.retain(|item| item.room() != Room::Ordinary);
             dependent.retain(|&answer| {
                 let deleted = batch.answers[answer] == Ok(Done::Deleted);
                 if !deleted {
@@ -379,8 +406,9 @@ impl<D: Disk> Segments<D> {
             });
             let bytes = items.iter().map(Item::record_bytes).sum();
             let some = !items.is_empty() || !dependent.is_empty();
+            let room = items.iter().map(Item::room).min().unwrap_or(Room::Whole);
             // More than it holds would stand behind the end of the segment, where no start looks.
-            if some && self.skip_to_reserve() && self.fits(bytes, Kind::Delete) {
+            if some && self.skip_to_reserve() && self.fits(bytes, room) {
                 result = self.write_run(&items);
             }
         }
@@ -492,7 +520,7 @@ impl<D: Disk> Segments<D> {
         let Some(head) = &mut self.head else {
             return false;
         };
-        let reserve = head.limit(Kind::Object);
+        let reserve = head.limit(Room::Ordinary);
         if head.position >= reserve {
             return false;
         }

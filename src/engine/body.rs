@@ -1,0 +1,225 @@
+//! Large values as they are changed and brought to the store: in one piece, or in several.
+//!
+//! ```text
+//!   APPEND k tail           [ the value as it was       ] [tail]
+//!   SETRANGE k 5 part       [ up to 5 ] [part] [ behind it     ]     slices of the same memory
+//! ```
+//! So that a value of 512 MB with some bytes more is held once and not twice. Whoever wants to
+//! read a large value in pieces reads it back from the store, in one.
+
+use crate::rope::Rope;
+use crate::small_bytes::{SmallBytes, is_mostly};
+use std::sync::Arc;
+
+/// A value in more pieces is not worth keeping: each costs some bytes and a look.
+const PIECES_MAX: usize = 64;
+
+/// The bytes of a value.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// In one piece.
+    Whole(SmallBytes),
+    /// In several.
+    InPieces(Arc<Pieces>),
+}
+
+const _: () = assert!(size_of::<Body>() == size_of::<SmallBytes>());
+
+/// Several pieces that are one value.
+#[derive(Debug)]
+pub struct Pieces {
+    rope: Rope,
+    /// What they keep alive, in bytes: a slice keeps all that it is a slice of.
+    held_bytes: usize,
+}
+
+impl Body {
+    /// How long it is, in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Whole(bytes) => bytes.len(),
+            Self::InPieces(pieces) => pieces.rope.len(),
+        }
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One of its bytes, if it is so long.
+    pub fn get(&self, at: usize) -> Option<u8> {
+        match self {
+            Self::Whole(bytes) => bytes.get(at).copied(),
+            Self::InPieces(pieces) => pieces.rope.slice(at, at.saturating_add(1)).first(),
+        }
+    }
+
+    /// The same with `part` at `offset`, and zeros where it was too short for that. From
+    /// `pieces_bytes_min` on it is not copied.
+    #[must_use]
+    pub fn splice(&self, offset: usize, part: SmallBytes, pieces_bytes_min: usize) -> Self {
+        let length = self.len().max(offset + part.len());
+        if let Self::Whole(bytes) = self
+            && length < pieces_bytes_min
+        {
+            let mut value = Vec::with_capacity(length);
+            value.extend_from_slice(bytes);
+            value.resize(length, 0);
+            value[offset..offset + part.len()].copy_from_slice(&part);
+            return Self::Whole(value.into());
+        }
+        let (old, held_before) = match self {
+            Self::Whole(bytes) => (Rope::from(bytes.to_bytes()), bytes.len()),
+            Self::InPieces(pieces) => (pieces.rope.clone(), pieces.held_bytes),
+        };
+        let gap = offset.saturating_sub(old.len());
+        let held_bytes = held_before + gap + part.len();
+        let behind = old.slice(offset + part.len(), old.len());
+        let mut rope = old.slice(0, offset);
+        rope.push(vec![0; gap].into());
+        rope.push(part.to_bytes());
+        rope.append(behind);
+        Self::InPieces(Arc::new(Pieces { rope, held_bytes }))
+    }
+
+    /// The pieces, none of them empty.
+    pub fn rope(&self) -> Rope {
+        match self {
+            Self::Whole(bytes) => Rope::from(bytes.to_bytes()),
+            Self::InPieces(pieces) => pieces.rope.clone(),
+        }
+    }
+
+    /// All of it in one piece; copied, unless it is one.
+    pub fn to_whole(&self) -> SmallBytes {
+        match self {
+            Self::Whole(bytes) => bytes.clone(),
+            Self::InPieces(pieces) => pieces.rope.to_bytes().into(),
+        }
+    }
+
+    /// Whether it may stay in memory as it is: little is kept alive that is no part of it.
+    pub fn may_stay(&self) -> bool {
+        match self {
+            Self::Whole(_) => true,
+            Self::InPieces(pieces) => {
+                let few = pieces.rope.pieces().len() <= PIECES_MAX;
+                few && is_mostly(pieces.rope.len(), pieces.held_bytes)
+            }
+        }
+    }
+
+    /// Whether both are the same bytes; what both share is not looked at.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Whole(one), Self::Whole(other)) => are_same(one, other),
+            _ => self.len() == other.len() && are_ropes_same(&self.rope(), &other.rope()),
+        }
+    }
+}
+
+impl From<SmallBytes> for Body {
+    fn from(bytes: SmallBytes) -> Self {
+        Self::Whole(bytes)
+    }
+}
+
+fn are_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && (one.as_ptr() == other.as_ptr() || one == other)
+}
+
+/// Of ropes of the same length.
+fn are_ropes_same(one: &Rope, other: &Rope) -> bool {
+    let (mut ones, mut others) = (one.pieces().iter(), other.pieces().iter());
+    let (mut left, mut right): (&[u8], &[u8]) = (&[], &[]);
+    loop {
+        if left.is_empty() {
+            let Some(next) = ones.next() else { return true };
+            left = next;
+        }
+        if right.is_empty() {
+            let Some(next) = others.next() else { return true };
+            right = next;
+        }
+        let both = left.len().min(right.len());
+        if !are_same(&left[..both], &right[..both]) {
+            return false;
+        }
+        (left, right) = (&left[both..], &right[both..]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Body, PIECES_MAX};
+    use crate::small_bytes::SmallBytes;
+
+    const PIECES_BYTES_MIN: usize = 1 << 20;
+
+    fn splice(body: &Body, offset: usize, part: &str) -> Body {
+        body.splice(offset, part.into(), PIECES_BYTES_MIN)
+    }
+
+    fn whole(byte: u8, length: usize) -> Body {
+        Body::Whole(vec![byte; length].into())
+    }
+
+    /// As a value in one piece would be changed.
+    fn spliced(value: &mut Vec<u8>, offset: usize, part: &[u8]) {
+        value.resize(value.len().max(offset + part.len()), 0);
+        value[offset..offset + part.len()].copy_from_slice(part);
+    }
+
+    #[test]
+    fn parts_change_as_in_a_value_in_one_piece() {
+        for length in [0, 1, 100, PIECES_BYTES_MIN - 10, PIECES_BYTES_MIN, PIECES_BYTES_MIN * 3] {
+            let (mut body, mut wanted) = (whole(b'v', length), vec![b'v'; length]);
+            let offsets =
+                [length, 0, length / 2, length / 2 + 3, length + 50, length + 49, length / 3];
+            for (round, offset) in offsets.into_iter().enumerate() {
+                let part = vec![b'0' + round as u8; 1 + round * 40];
+                let before = body.clone();
+                body = body.splice(offset, part.as_slice().into(), PIECES_BYTES_MIN);
+                spliced(&mut wanted, offset, &part);
+                assert!(*body.to_whole() == *wanted, "{length} bytes, round {round}");
+                assert_eq!((body.len(), body.get(body.len())), (wanted.len(), None));
+                assert_eq!(body.get(offset), Some(part[0]));
+                let in_one = Body::Whole(SmallBytes::from(wanted.clone()));
+                assert!(body.is_same(&in_one) && in_one.is_same(&body) && !body.is_same(&before));
+            }
+            assert_eq!(matches!(body, Body::Whole(_)), wanted.len() < PIECES_BYTES_MIN);
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_large_value_are_not_copied() {
+        let body = whole(b'v', PIECES_BYTES_MIN);
+        let place = body.to_whole().as_ptr();
+        let longer = splice(&body, body.len(), "tail");
+        assert_eq!(longer.rope().pieces()[0].as_ptr(), place);
+        let changed = splice(&longer, 3, "part");
+        let pieces = changed.rope();
+        assert_eq!(pieces.pieces()[0].as_ptr(), place);
+        assert_eq!(pieces.pieces()[2].as_ptr() as usize, place as usize + 7);
+        // The same once more is seen to be that without a look at what both share.
+        assert!(changed.is_same(&splice(&longer, 3, "part")));
+        assert!(!changed.is_same(&splice(&longer, 3, "trap")));
+    }
+
+    #[test]
+    fn what_keeps_much_alive_does_not_stay() {
+        let body = whole(b'v', 2 * PIECES_BYTES_MIN);
+        let mut longer = body.clone();
+        for _ in 1..PIECES_MAX {
+            longer = splice(&longer, longer.len(), "tail");
+            assert!(longer.may_stay());
+        }
+        assert!(!splice(&longer, longer.len(), "tail").may_stay(), "too many pieces");
+        let half = SmallBytes::from(vec![b'n'; PIECES_BYTES_MIN]);
+        assert!(
+            !body.splice(0, half, PIECES_BYTES_MIN).may_stay(),
+            "half of what it was is held for nothing"
+        );
+    }
+}
