@@ -22,7 +22,8 @@ impl<S: Read + Write + Send> Stream for S {}
 
 /// A connection.
 pub struct Client {
-    address: ServerAddress,
+    /// Of the server, as errors tell it.
+    address: String,
     reader: BufReader<Box<dyn Stream>>,
     unsent: Vec<u8>,
 }
@@ -43,7 +44,7 @@ impl Client {
         const BUFFER_BYTES: usize = 256 << 10;
         let stream = open(address, trust).map_err(|error| about(address, error))?;
         let reader = BufReader::with_capacity(BUFFER_BYTES, stream);
-        let mut client = Self { address: address.clone(), reader, unsent: Vec::new() };
+        let mut client = Self { address: address.to_string(), reader, unsent: Vec::new() };
         let (user, password) = (address.user.as_deref(), address.password.as_deref());
         match (user, password) {
             (None, None) => {}
@@ -130,7 +131,7 @@ impl Client {
     }
 }
 
-fn about(address: &ServerAddress, error: io::Error) -> io::Error {
+fn about(address: impl fmt::Display, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{address}: {error}"))
 }
 

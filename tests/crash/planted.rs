@@ -262,7 +262,7 @@ fn requests_find_what_is_lost_and_what_is_torn() {
             Action::Read(writer.map(|writer| version(writer, number)))
         };
         let audit = transaction("audit", 200, &[("a", read(a, 0)), ("b", read(b, 1))]);
-        requests::check(&[&history[..], &[audit.clone()]].concat(), &audit)
+        requests::check(&[&history[..], std::slice::from_ref(&audit)].concat(), &audit)
     };
     assert_eq!(look(Some("new"), Some("new")), Ok(()));
     finds(Kind::LostAck, look(Some("old"), Some("old")));
