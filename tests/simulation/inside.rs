@@ -301,8 +301,10 @@ impl Client {
 
     /// Runs commands inside, all or none; `false` if the function can't go on.
     async fn run_inside(&mut self, work: Work, ops: &[Op]) -> bool {
+        /// What was read has moved, or was too large for the cache: never so often.
+        const ROUNDS_MAX: usize = 100;
         let mut fetched = Vec::new();
-        loop {
+        for _ in 0..ROUNDS_MAX {
             let tried = self.engine.with_core(|core| {
                 if let Err(unusable) = core.check_token(work.token, USER) {
                     self.turned_away(core, work, &unusable);
@@ -337,6 +339,8 @@ impl Client {
                 }
             }
         }
+        self.complain("a value of a snapshot is nowhere");
+        false
     }
 
     fn try_inside(&self, core: &mut Core, work: Work, ops: &[Op]) -> Finished {

@@ -15,6 +15,7 @@ mod clock;
 mod company;
 mod coverage;
 mod deaths;
+mod dumps;
 mod endings;
 mod faults;
 mod findings;
