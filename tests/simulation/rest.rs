@@ -40,7 +40,13 @@ pub(crate) async fn at_rest(
     if unnamed.is_empty() && missing.is_empty() {
         few_entries(engine, store)?;
         nothing_old(engine)?;
-        return nothing_wrong(engine, store).await;
+        let mut looked = nothing_wrong(engine, store).await;
+        if looked.is_err() {
+            // What has expired at that very moment counts for the node until it is reaped.
+            sleep(Duration::from_secs(1)).await;
+            looked = nothing_wrong(engine, store).await;
+        }
+        return looked;
     }
     let what = format!("nothing names {unnamed:?}; there is no {missing:?}");
     Err(Violation::new("StoreNotClean", what))
