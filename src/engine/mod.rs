@@ -116,6 +116,18 @@ pub struct EngineOptions {
     pub compaction: CompactionLimits,
 }
 
+impl EngineOptions {
+    /// When old objects are compacted, unless it is said.
+    pub const COMPACTION: CompactionLimits = CompactionLimits {
+        store_percent_max: 180,
+        store_bytes_min: 16 << 20,
+        groups_max: 10_000,
+        logs_max: 16,
+        debt_percent_max: 5,
+        step_bytes: 4 << 20,
+    };
+}
+
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
@@ -132,14 +144,7 @@ impl Default for EngineOptions {
             cache_bytes: 256 << 20,
             memory_bytes_max: 0,
             snapshot_timeout: Duration::from_secs(60),
-            compaction: CompactionLimits {
-                store_percent_max: 180,
-                store_bytes_min: 16 << 20,
-                groups_max: 10_000,
-                logs_max: 16,
-                debt_percent_max: 5,
-                step_bytes: 4 << 20,
-            },
+            compaction: Self::COMPACTION,
         }
     }
 }
