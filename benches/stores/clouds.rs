@@ -110,7 +110,7 @@ impl Cloud {
     /// Those that the adapter of aft tells the engine.
     pub(crate) fn limits(self) -> Limits {
         let (group_bytes_useful, creates_in_flight, read_gap_bytes) = match self {
-            Self::DynamoDb => (1 << 20, 8, 3904),
+            Self::DynamoDb => (1 << 20, 8, 8 * 3904),
             _ => (8 << 20, 16, 1 << 20),
         };
         Limits {

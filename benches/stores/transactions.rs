@@ -18,7 +18,7 @@ impl Requests for Transactions {
     }
 
     fn may_repeat(&self) -> bool {
-        true
+        false
     }
 
     fn write_request(&self, _: usize, dice: &mut Dice, out: &mut Vec<u8>) {

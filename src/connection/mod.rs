@@ -402,6 +402,9 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
         if may_run && self.input_bytes() > 0 {
             self.run_input();
         }
+        if matches!(self.pause, Pause::No) {
+            self.waiting = None;
+        }
         self.input.take_back();
     }
 
@@ -489,7 +492,6 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
             }
             core.keep_lent();
             self.has_waited = false;
-            self.waiting = None;
             used += whole.consumed;
             commands += 1;
             if std::mem::take(&mut self.session.settings_changed) {

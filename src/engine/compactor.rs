@@ -1,6 +1,6 @@
 //! Compaction: what is alive moves out of old objects, and they go.
 //!
-//! One step at a time, each of them safe to stop behind any of its parts:
+//! Step by step, each of them safe to stop behind any of its parts:
 //!
 //! 1. The oldest objects are chosen, and the place of the new base is noted. It is the
 //!    newest visible group: whatever is deleted later has its tombstone behind that place.
@@ -8,15 +8,27 @@
 //!    under its own commit ids. Before that is in the store nothing refers to it: whoever
 //!    stops here leaves an object that no header names, and the next start deletes it.
 //! 3. Values that moved are read in the base from now on.
-//! 4. Every header names the base from now on; a group of its own brings one, with the
+//! 4. Every header names the base from now on; the next group brings one, with the
 //!    same words in its directory. Until that is acknowledged the old objects are whole,
 //!    and a start may find either: the base, or what it replaces. So nothing is deleted
 //!    before; a start that found neither would have lost acknowledged data.
 //! 5. When nobody reads a state from before step 3, the old objects are deleted. A reader
 //!    on his way to one of them asks the index again ([`Engine::fetch`]).
 //!
-//! Steps 4 and 5 of one base go on while the next is written, which counts only when the one
-//! before has been told of: the words of a group are those of the base that its header names.
+//! On a store that is slow each part takes its round trips, so several steps are under way where
+//! there is a debt: while one base is being created, what the next one takes is read, and what
+//! those before have replaced is deleted. Bases are created and published one after the other:
+//!
+//! ```text
+//!   step 1   | read      | create base | publish | a group tells of it | delete
+//!   step 2               | read        | create base       | publish | ...
+//! ```
+//! - A base is created when the one before is in the store: its words count that one. A start that
+//!   found it alone, behind a damaged header, would miss all that is alive in the other.
+//! - A step takes nothing that became visible after the step before had noted its place
+//!   ([`Core::plan_compaction`]): a tombstone there may hide what that one moves, and would go
+//!   before it.
+//! - Where a step fails what was read for the next is dropped: its words would be wrong.
 //!
 //! Large values in blobs stay where they are: the base names those that are alive, the others go
 //! with the objects that named them. Where the store gives space back oldest first they are moved, too.
@@ -30,23 +42,21 @@ use super::Engine;
 use super::core::Core;
 use super::core::compaction::{CompactionLimits, Plan};
 use super::core::ledger::Count;
-use super::gate::Outcome;
 use super::recovery::OpenError;
 use super::sweep::DELETE_NAMES_MAX;
 use super::version::{Position, StoredValue};
-use crate::layout::{BlobName, FormatError, Header, Kind, ObjectName, Write};
+use crate::layout::{BlobName, FormatError, GroupBuilder, Header, Kind, NodeId, ObjectName, Write};
 use crate::storage::resilient::Decided;
 use collect::{Collection, Moved, MovedTo, collect};
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 /// How often it is asked whether something is to be done, unless writes ask before.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Between two rounds under steady writes.
+/// Between two rounds under steady writes, and between two looks for what is on its way.
 const LOOK_SOON: Duration = Duration::from_millis(1);
 
 /// What a step leaves beside its base, in bytes, at most: the group that announces it; and
@@ -115,17 +125,18 @@ impl From<OpenError> for Failed {
     }
 }
 
-/// Objects that have been replaced and wait for their last readers.
+/// Objects that have been replaced and wait for a group that tells of it, and for their last
+/// readers.
 struct Replaced {
-    /// What a group has yet to say of the base, step 4; none: one that does is acknowledged.
-    unsaid: Option<Vec<Write<'static>>>,
+    /// What stands for them.
+    base: (NodeId, u64),
     count: Count,
     names: Vec<String>,
     /// Blobs that they alone have named.
     dead_blobs: Vec<BlobName>,
     /// Their size in bytes, with that of all blobs that they name.
     bytes: u64,
-    /// The size of the base that stands for them, with that of the blobs it names, in bytes.
+    /// The size of the base, with that of the blobs it names, in bytes.
     base_bytes: u64,
     /// Readers of older states may still need them.
     since: Position,
@@ -133,20 +144,29 @@ struct Replaced {
     forgotten: bool,
 }
 
+/// The steps under way.
+#[derive(Default)]
+struct Steps {
+    /// The number of the newest base that was planned.
+    number: u64,
+    /// What the next base is made of, read while the one before was created.
+    read: Option<Result<Read, Failed>>,
+    replaced: VecDeque<Replaced>,
+    /// What can't be read, until the next start: it and all behind it are left alone.
+    damage: Option<Damage>,
+}
+
 /// Compacts for ever.
 pub(super) async fn run(engine: &Engine) -> ! {
-    let mut number = 0;
-    let mut replaced: VecDeque<Replaced> = VecDeque::new();
+    let mut steps = Steps::default();
     // It does not get smaller than that.
     let mut floor = Floor::default();
     let mut prospect = Prospect::default();
     let mut round = None;
-    // What can't be read, until the next start: it and all behind it are left alone.
-    let mut damage: Option<Damage> = None;
     // At once for the first time: a process that never lives long leaves a log each time.
     let mut wait = Duration::ZERO;
     loop {
-        delete_replaced(engine, &mut replaced).await;
+        delete_replaced(engine, &mut steps.replaced).await;
         wait_for_debt(engine, wait, floor.due_at()).await;
         wait = LOOK_EVERY;
         if !is_due(engine, floor, prospect) {
@@ -157,20 +177,10 @@ pub(super) async fn run(engine: &Engine) -> ! {
         let whole = engine.with_core(|core| core.ledger().bytes());
         let at = round.get_or_insert(Round { whole, ..Round::default() });
         engine.pace_writes(Some(0));
-        while is_due(engine, floor, prospect) {
+        while steps.read.is_some() || is_due(engine, floor, prospect) {
             let began = engine.clock.monotonic();
-            number += 1;
-            // What was replaced before is told and deleted meanwhile. Told before the next base
-            // counts: a group's words are those of the base that its header names.
-            let (written, ()) = tokio::join!(
-                write_base(engine, number, damage.as_ref().map(|found| found.object)),
-                delete_replaced(engine, &mut replaced)
-            );
-            let step = match written {
-                Ok(Some(written)) => Ok(Some(publish(engine, written).await)),
-                nothing => nothing.map(|_| None),
-            };
-            damage = note(engine, &step, damage);
+            let step = steps.take_one(engine, at.left()).await;
+            steps.note(engine, &step);
             // It gets no smaller by waiting where nothing can be moved.
             engine.pace_writes(step.as_ref().ok().map(|done| done.as_ref().map_or(0, |d| d.bytes)));
             match step {
@@ -178,7 +188,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
                     at.replaced += done.bytes;
                     at.bases += done.base_bytes + STEP_BYTES;
                     prospect = Prospect::after(engine, &done);
-                    replaced.push_back(done);
+                    steps.replaced.push_back(done);
                 }
                 // The log has to be closed first: the round goes on as soon as it is.
                 Ok(None) => {
@@ -189,10 +199,14 @@ pub(super) async fn run(engine: &Engine) -> ! {
                 Err(Failed::Damaged(_)) => {} // What lies before it can go all the same.
                 Err(Failed::Store(_)) => tokio::time::sleep(RETRY_AFTER).await,
             }
-            if at.replaced > at.whole {
+            if steps.read.is_some() {
+                continue;
+            }
+            if at.left() == 0 {
                 // Where an eighth or more was dead, moving helps, and the next round will.
                 // The group that says so counts as well: it would ask for the next round.
-                delete_replaced(engine, &mut replaced).await;
+                steps.told(engine).await;
+                delete_replaced(engine, &mut steps.replaced).await;
                 let helps = at.bases + STEP_BYTES < at.replaced / 8 * 7;
                 floor = if helps { Floor::default() } else { Floor::now(engine) };
                 round = None;
@@ -214,6 +228,13 @@ struct Round {
     replaced: u64,
     /// What stands for that.
     bases: u64,
+}
+
+impl Round {
+    /// How much of it is left, in bytes.
+    fn left(&self) -> u64 {
+        (self.whole + 1).saturating_sub(self.replaced)
+    }
 }
 
 /// What everything took when all had been moved, and how much of that was alive.
@@ -303,66 +324,109 @@ async fn wait_for_debt(engine: &Engine, wait: Duration, bytes: u64) {
     let _ = tokio::time::timeout(wait, engine.compaction_called.notified()).await;
 }
 
-/// Keeps what a step came to, and returns what is damaged: that stays told when what lies before it
-/// has been moved.
-fn note(
-    engine: &Engine,
-    step: &Result<Option<Replaced>, Failed>,
-    mut damage: Option<Damage>,
-) -> Option<Damage> {
-    let mut report = engine.compaction.lock().unwrap_or_else(PoisonError::into_inner);
-    match step {
-        Ok(Some(done)) => {
-            report.bases += 1;
-            report.objects += (done.count.groups + done.count.bases) as u64;
-            report.failure = damage.as_ref().map_or_else(String::new, Damage::to_string);
-        }
-        Ok(None) => {}
-        Err(failed) => {
-            if let Failed::Damaged(found) = failed {
-                damage = Some(found.clone());
+/// What a base is made of.
+struct Read {
+    plan: Plan,
+    controls: Vec<Write<'static>>,
+    collection: Collection,
+}
+
+impl Steps {
+    /// Takes a step as far as to the words that groups have for it. `left`: how much of the
+    /// round is left, in bytes. `None`: there is nothing to replace.
+    async fn take_one(&mut self, engine: &Engine, left: u64) -> Result<Option<Replaced>, Failed> {
+        let mut read = match self.read.take() {
+            Some(read) => read?,
+            None => {
+                let Some(planned) = self.plan(engine, None) else { return Ok(None) };
+                let deleting = delete_replaced(engine, &mut self.replaced);
+                tokio::join!(read_step(engine, planned), deleting).0?
             }
-            let failure = failed.to_string();
-            if report.failure != failure {
-                tracing::error!(%failure, "compaction could not go on");
-            }
-            report.failure = failure;
+        };
+        // Another one beside it only where this one leaves something to do.
+        let limits = engine.compaction_limits();
+        let debt = engine.with_core(|core| core.compaction_debt_bytes(&limits));
+        let bytes = read.plan.bytes;
+        let next = (debt > bytes && left > bytes).then(|| self.plan(engine, Some(&read.plan)));
+        let base = std::mem::take(&mut read.collection.base);
+        let (written, next, ()) = tokio::join!(
+            write_base(engine, &read.plan, base),
+            async {
+                match next.flatten() {
+                    Some(planned) => Some(read_step(engine, planned).await),
+                    None => None,
+                }
+            },
+            delete_replaced(engine, &mut self.replaced)
+        );
+        let written = written?;
+        self.read = next;
+        Ok(Some(publish(engine, read, written).await))
+    }
+
+    /// Step 1.
+    fn plan(&mut self, engine: &Engine, ahead: Option<&Plan>) -> Option<Planned> {
+        let limits = engine.compaction_limits();
+        let bad = self.damage.as_ref().map(|found| found.object);
+        let planned = engine.with_core(|core| {
+            let plan = core.plan_compaction(&limits, self.number + 1, bad, ahead)?;
+            let controls = core.base_controls(&plan, ahead);
+            Some((plan, controls))
+        });
+        self.number += u64::from(planned.is_some());
+        planned
+    }
+
+    /// Returns when a group tells of the newest base.
+    async fn told(&self, engine: &Engine) {
+        let Some(newest) = self.replaced.back() else { return };
+        while !engine.with_core(|core| core.tells_of_base(newest.base)) {
+            tokio::time::sleep(LOOK_SOON).await;
         }
     }
-    damage
+
+    /// Keeps what a step came to. What is damaged stays told when what lies before it has been moved.
+    fn note(&mut self, engine: &Engine, step: &Result<Option<Replaced>, Failed>) {
+        let mut report = engine.compaction.lock().unwrap_or_else(PoisonError::into_inner);
+        match step {
+            Ok(Some(done)) => {
+                report.bases += 1;
+                report.objects += (done.count.groups + done.count.bases) as u64;
+                let damage = self.damage.as_ref();
+                report.failure = damage.map_or_else(String::new, Damage::to_string);
+            }
+            Ok(None) => {}
+            Err(failed) => {
+                if let Failed::Damaged(found) = failed {
+                    self.damage = Some(found.clone());
+                }
+                let failure = failed.to_string();
+                if report.failure != failure {
+                    tracing::error!(%failure, "compaction could not go on");
+                }
+                report.failure = failure;
+            }
+        }
+    }
+}
+
+/// A plan, and what its base has to say of others.
+type Planned = (Plan, Vec<Write<'static>>);
+
+/// Step 2, up to the base.
+async fn read_step(engine: &Engine, (plan, controls): Planned) -> Result<Read, Failed> {
+    let collection = collect(engine, &plan, &controls).await?;
+    Ok(Read { plan, controls, collection })
 }
 
 /// A base that is in the store, and that nobody knows of yet.
 struct Written {
-    plan: Plan,
-    controls: Vec<Write<'static>>,
     bytes: u64,
     values_offset: u64,
-    moved: Vec<Moved>,
-    dead_blobs: Vec<BlobName>,
-    /// Of the blobs that the base names.
-    blob_bytes: u64,
-    /// Of those of them that are copies.
-    copied_bytes: u64,
 }
 
-/// Steps 1 and 2. `None`: there is nothing to replace.
-async fn write_base(
-    engine: &Engine,
-    number: u64,
-    bad: Option<ObjectName>,
-) -> Result<Option<Written>, Failed> {
-    let limits = engine.compaction_limits();
-    let planned = engine.with_core(|core| {
-        let plan = core.plan_compaction(&limits, number, bad)?;
-        let controls = core.base_controls(&plan);
-        Some((plan, controls))
-    });
-    let Some((plan, controls)) = planned else {
-        return Ok(None);
-    };
-    let Collection { base, moved, dead_blobs, blob_bytes, copied_bytes } =
-        collect(engine, &plan, &controls).await?;
+/// The end of step 2.
+async fn write_base(engine: &Engine, plan: &Plan, base: GroupBuilder) -> Result<Written, Failed> {
     let (node, number) = plan.base;
     let nonce = engine.nonce();
     let mut header = Header::new(Kind::Base, nonce, node, number);
@@ -374,37 +438,17 @@ async fn write_base(
     let bytes = object.len() as u64;
     let name = ObjectName::Base(node, number);
     match engine.store.create(&name.to_string(), object, nonce).await {
-        Decided::Ours => {}
-        Decided::Theirs(_) => {
-            return Err(Failed::Store(format!("{name} was there before")));
-        }
-        Decided::Rejected(why) | Decided::Fatal(why) => return Err(Failed::Store(why)),
+        Decided::Ours => Ok(Written { bytes, values_offset: header.values_offset() }),
+        Decided::Theirs(_) => Err(Failed::Store(format!("{name} was there before"))),
+        Decided::Rejected(why) | Decided::Fatal(why) => Err(Failed::Store(why)),
     }
-    let values_offset = header.values_offset();
-    Ok(Some(Written {
-        plan,
-        controls,
-        bytes,
-        values_offset,
-        moved,
-        dead_blobs,
-        blob_bytes,
-        copied_bytes,
-    }))
 }
 
 /// Steps 3 and 4, up to the group that tells of it.
-async fn publish(engine: &Engine, written: Written) -> Replaced {
-    let Written {
-        plan,
-        controls,
-        bytes,
-        values_offset,
-        moved,
-        dead_blobs,
-        blob_bytes,
-        copied_bytes,
-    } = written;
+async fn publish(engine: &Engine, read: Read, written: Written) -> Replaced {
+    let Read { plan, controls, collection } = read;
+    let Collection { moved, dead_blobs, blob_bytes, copied_bytes, .. } = collection;
+    let Written { bytes, values_offset } = written;
     let object = engine.with_core(|core| {
         for Moved { to, .. } in &moved {
             if let MovedTo::Blob(blob) = to {
@@ -428,16 +472,16 @@ async fn publish(engine: &Engine, written: Written) -> Replaced {
         });
         tokio::task::yield_now().await;
     }
-    let since = engine.with_core(|core| core.publish_base(&plan, &dead_blobs));
+    let since = engine.with_core(|core| core.publish_base(&plan, &controls, &dead_blobs));
     engine.compaction.lock().unwrap_or_else(PoisonError::into_inner).bytes_written +=
         bytes + copied_bytes;
     let chunks = dead_blobs.iter().flat_map(BlobName::objects);
-    let names = plan.names.iter().copied().chain(chunks).map(|name| name.to_string()).collect();
+    let objects = plan.names.iter().map(|(name, _)| *name);
+    let names = objects.chain(chunks).map(|name| name.to_string()).collect();
     let dead_bytes: u64 = dead_blobs.iter().map(BlobName::bytes).sum();
-    let count = plan.count;
     Replaced {
-        unsaid: Some(controls),
-        count,
+        base: plan.base,
+        count: plan.count,
         names,
         dead_blobs,
         bytes: plan.bytes + dead_bytes + (blob_bytes - copied_bytes),
@@ -447,47 +491,16 @@ async fn publish(engine: &Engine, written: Written) -> Replaced {
     }
 }
 
-/// A group that names the base is acknowledged when this returns. In its directory stands
-/// once more what the base says of others: should the base be damaged, that is left.
-async fn announce(engine: &Engine, controls: &[Write<'_>]) {
-    let controls: Vec<_> = controls
-        .iter()
-        .filter_map(|write| match write {
-            Write::Control(control) => Some(*control),
-            _ => None,
-        })
-        .collect();
-    loop {
-        let gate = engine.with_core(|core| {
-            if *core.health() != super::core::Health::Serving {
-                return None;
-            }
-            let position = core.commit_controls(&controls);
-            core.gate(position)
-        });
-        if let Some(gate) = gate
-            && poll_fn(|context| gate.poll(context)).await == Outcome::Durable
-        {
-            return;
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// The end of step 4, and step 5.
+/// Step 5, as far as it can go now.
 async fn delete_replaced(engine: &Engine, replaced: &mut VecDeque<Replaced>) {
     if !engine.may_delete() {
         return;
     }
-    for done in replaced.iter_mut() {
-        if let Some(controls) = &done.unsaid {
-            announce(engine, controls).await;
-            done.unsaid = None;
-        }
-    }
     while let Some(oldest) = replaced.front_mut() {
         if !oldest.forgotten {
-            if !engine.with_core(|core| core.nobody_reads_before(oldest.since)) {
+            if !engine.with_core(|core| {
+                core.tells_of_base(oldest.base) && core.nobody_reads_before(oldest.since)
+            }) {
                 return;
             }
             // First this: who finds nothing there asks the index, and not the store again.

@@ -115,6 +115,18 @@ pub struct EngineOptions {
     pub compaction: CompactionLimits,
 }
 
+impl EngineOptions {
+    /// When old objects are compacted, unless it is said.
+    pub const COMPACTION: CompactionLimits = CompactionLimits {
+        store_percent_max: 180,
+        store_bytes_min: 16 << 20,
+        groups_max: 10_000,
+        logs_max: 16,
+        debt_percent_max: 5,
+        step_bytes: 4 << 20,
+    };
+}
+
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
@@ -130,14 +142,7 @@ impl Default for EngineOptions {
             outcomes_keep: Duration::from_secs(24 * 60 * 60),
             cache_bytes: 256 << 20,
             memory_bytes_max: 0,
-            compaction: CompactionLimits {
-                store_percent_max: 180,
-                store_bytes_min: 16 << 20,
-                groups_max: 10_000,
-                logs_max: 16,
-                debt_percent_max: 5,
-                step_bytes: 4 << 20,
-            },
+            compaction: Self::COMPACTION,
         }
     }
 }

@@ -91,10 +91,13 @@ async fn read_part(
     }
 }
 
+/// An object that is to be read, and how long its directory is known to be; 0 if it isn't.
+type Wanted = (ObjectName, u64);
+
 /// Reads objects, many at a time, and hands them out in order.
-pub(super) struct ReadAhead<'e, I> {
+pub(super) struct ReadAhead<'e> {
     engine: &'e Engine,
-    names: I,
+    wanted: Box<dyn Iterator<Item = Wanted> + Send + 'e>,
     part: Part,
     /// An object that isn't there is damaged, and no error of the store.
     all_exist: bool,
@@ -104,37 +107,46 @@ pub(super) struct ReadAhead<'e, I> {
     reading: InOrder<'e, Result<(ObjectName, Object), OpenError>>,
 }
 
-impl<'e, I: Iterator<Item = ObjectName>> ReadAhead<'e, I> {
+impl<'e> ReadAhead<'e> {
     /// Headers and directories.
-    pub(super) fn new(engine: &'e Engine, names: I) -> Self {
+    pub(super) fn new(
+        engine: &'e Engine,
+        names: impl Iterator<Item = ObjectName> + Send + 'e,
+    ) -> Self {
         let in_flight_max = engine.options.recovery_reads_in_flight.max(1);
         let (part, all_exist) = (Part::Directory, false);
+        let wanted = Box::new(names.map(|name| (name, 0)));
         let reading = InOrder::default();
-        Self { engine, names, part, all_exist, in_flight_max, wanted_bytes: 0, reading }
+        Self { engine, wanted, part, all_exist, in_flight_max, wanted_bytes: 0, reading }
     }
 
     /// Objects of which some values are going to be moved: as whole objects, unless the store
     /// reads parts of them as well. Fewer at a time, since they are held until it is their turn.
-    pub(super) fn for_moving(engine: &'e Engine, names: I) -> Self {
-        /// Hides the latency of a store, and is little beside what clients may ask for.
-        const IN_FLIGHT_MAX: usize = 8;
+    pub(super) fn for_moving(
+        engine: &'e Engine,
+        wanted: impl Iterator<Item = Wanted> + Send + 'e,
+    ) -> Self {
+        /// All that a step takes of small ones, and little beside what clients may ask for.
+        const IN_FLIGHT_MAX: usize = 16;
         let in_flight_max = engine.options.recovery_reads_in_flight.clamp(1, IN_FLIGHT_MAX);
         let in_parts = engine.store.limits().read_gap_bytes <= FIRST_READ;
         let part = if in_parts { Part::Directory } else { Part::Whole };
-        let all_exist = true;
+        let (wanted, all_exist) = (Box::new(wanted), true);
         let reading = InOrder::default();
-        Self { engine, names, part, all_exist, in_flight_max, wanted_bytes: 0, reading }
+        Self { engine, wanted, part, all_exist, in_flight_max, wanted_bytes: 0, reading }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<(ObjectName, Object)>, OpenError> {
         let fit = READ_AHEAD_BYTES_MAX / self.wanted_bytes.max(1);
         while self.reading.len() < self.in_flight_max.min(fit.max(IN_FLIGHT_MIN)) {
-            let Some(name) = self.names.next() else {
+            let Some((name, directory_bytes)) = self.wanted.next() else {
                 break;
             };
             let (engine, part, all_exist) = (self.engine, self.part, self.all_exist);
             // The next one is likely to be about as long.
-            let first = FIRST_READ.max((self.wanted_bytes + self.wanted_bytes / 4) as u64);
+            let likely = (self.wanted_bytes + self.wanted_bytes / 4) as u64;
+            let known = Some(directory_bytes).filter(|bytes| *bytes > 0);
+            let first = FIRST_READ.max(known.unwrap_or(likely));
             self.reading.push(async move {
                 match read_part(engine, name, part, first).await {
                     // The newest base names it, or the start has seen it: somebody else has

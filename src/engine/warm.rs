@@ -8,7 +8,7 @@
 use super::Engine;
 use super::read::{Object, ReadAhead};
 use super::recovery::OpenError;
-use crate::layout::ObjectName;
+use crate::layout::{Header, ObjectName};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -61,6 +61,12 @@ impl Warm {
         self.kept().objects.get(&name).cloned()
     }
 
+    /// Keeps header and directory of an object.
+    pub(super) fn keep(&self, name: ObjectName, header: &Header, bytes: &[u8]) {
+        let directory = bytes.get(..header.values_offset() as usize).unwrap_or(bytes);
+        self.kept().keep(name, Bytes::copy_from_slice(directory));
+    }
+
     /// The start is over.
     pub(super) fn clear(&self) {
         *self.kept() = Kept::default();
@@ -97,8 +103,7 @@ impl Warm {
             && let Some((name, object)) = objects.next().await?
         {
             if let Object::Sound(header, bytes) = object {
-                let directory = &bytes[..header.values_offset() as usize];
-                self.kept().keep(name, Bytes::copy_from_slice(directory));
+                self.keep(name, &header, &bytes);
             }
         }
         Ok(())

@@ -7,6 +7,7 @@
 use crate::coverage::Coverage;
 use crate::faults::Verb;
 use aft::layout::{Header, Kind, NodeId, ObjectName};
+use std::collections::BTreeSet;
 
 /// A request, as far as it tells what a process is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +71,10 @@ impl Asks {
 #[derive(Debug, Default)]
 pub(crate) struct Deaths {
     serves: bool,
-    /// The newest base, as long as no group names it.
-    unnamed: Option<(NodeId, u64)>,
+    /// A base is on its way to the store.
+    creates: bool,
+    /// Bases that neither a group names nor a later base has taken the place of.
+    unnamed: BTreeSet<(NodeId, u64)>,
     /// A base is named, and what it replaces is still there.
     undeleted: bool,
 }
@@ -87,17 +90,25 @@ impl Deaths {
         self.serves
             && match asks {
                 Asks::CreateBase(..) | Asks::DeleteObjects => true,
-                Asks::CreateGroup(node, number) => self.unnamed == Some((node, number)),
+                Asks::CreateGroup(node, number) => self.unnamed.contains(&(node, number)),
                 _ => false,
             }
+    }
+
+    /// A request has left the process.
+    pub(crate) fn asked(&mut self, asks: Asks) {
+        self.creates |= self.serves && matches!(asks, Asks::CreateBase(..));
     }
 
     /// A request was carried out.
     pub(crate) fn done(&mut self, asks: Asks) {
         match asks {
-            Asks::CreateBase(node, number) => self.unnamed = Some((node, number)),
-            Asks::CreateGroup(node, number) if self.unnamed == Some((node, number)) => {
-                self.unnamed = None;
+            Asks::CreateBase(node, number) => {
+                self.creates = false;
+                self.unnamed.insert((node, number));
+            }
+            Asks::CreateGroup(node, number) if self.unnamed.contains(&(node, number)) => {
+                self.unnamed.retain(|base| *base > (node, number));
                 self.undeleted = true;
             }
             Asks::DeleteObjects => self.undeleted = false,
@@ -115,6 +126,9 @@ impl Deaths {
             return;
         }
         match last {
+            Some((Asks::ReadDirectory | Asks::ReadValues, _)) if self.creates => {
+                coverage.hit("step 2: killed at a read beside a base on its way");
+            }
             Some((Asks::ReadDirectory, _)) => coverage.hit("step 2: killed at a read"),
             Some((Asks::CreateBase(..), false)) => coverage.hit("step 2: killed before the base"),
             Some((Asks::CreateBase(..), true)) => coverage.hit("step 3: killed behind the base"),
@@ -130,7 +144,10 @@ impl Deaths {
                     "step 4: killed before the group that names the base"
                 });
             }
-            _ if self.unnamed.is_some() => {
+            _ if self.unnamed.len() > 1 => {
+                coverage.hit("step 4: killed with several bases without a name");
+            }
+            _ if !self.unnamed.is_empty() => {
                 coverage.hit("step 4: killed with a base without a name");
             }
             _ => {}

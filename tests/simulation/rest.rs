@@ -4,7 +4,7 @@ use crate::checker::Violation;
 use crate::store::SimStore;
 use crate::world::OUTCOMES_KEEP;
 use aft::engine::Engine;
-use aft::inspect::{Depth, Moment, inspect};
+use aft::inspect::{Depth, Inspection, Moment, inspect};
 use aft::layout::ObjectName;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -91,21 +91,34 @@ fn few_entries(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
 /// Whoever reads every byte from outside finds nothing wrong and nothing without a name, and counts
 /// what the node counts.
 async fn nothing_wrong(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
-    let now_ms = engine.with_core(|core| core.visible().now_ms);
+    /// Within so long what has expired is reaped, and counts for the node no more.
+    const REAPED_WITHIN: Duration = Duration::from_secs(1);
+    loop {
+        let (now_ms, counted) = engine.with_core(|core| {
+            let keys = (0..core.databases()).map(|db| core.live_keys(db, core.visible())).sum();
+            let outcomes = core.interactive().outcomes.len() as u64;
+            let (bases, logs) = (core.ledger().count().bases as u64, core.ledger().logs() as u64);
+            (core.visible().now_ms, [keys, outcomes, core.live_bytes(), bases, logs])
+        });
+        let found = seen_at(store, now_ms).await?;
+        let seen = [found.keys, found.outcomes, found.live_bytes, found.bases, found.logs];
+        if found.faults.is_empty() && found.leftovers_total == 0 && seen == counted {
+            return Ok(());
+        }
+        let before = seen_at(store, now_ms - REAPED_WITHIN.as_millis() as u64).await?;
+        if (before.keys, before.live_bytes) == (found.keys, found.live_bytes) {
+            let what = format!("{counted:?} are counted, seen {seen:?}: {found:#?}");
+            return Err(Violation::new("NotVerified", what));
+        }
+        // Something has expired just now.
+        sleep(REAPED_WITHIN).await;
+    }
+}
+
+/// What is in the store at this time.
+async fn seen_at(store: &SimStore, now_ms: u64) -> Result<Inspection, Violation> {
     let outcomes_since_ms = now_ms.saturating_sub(OUTCOMES_KEEP.as_millis() as u64);
     let moment = Moment { now_ms, outcomes_since_ms };
     let inspected = inspect(store, Depth::Whole, moment, |_, _| ()).await;
-    let found = inspected.map_err(|error| Violation::new("NotVerified", error.to_string()))?;
-    let counted = engine.with_core(|core| {
-        let keys = (0..core.databases()).map(|db| core.live_keys(db, core.visible())).sum();
-        let outcomes = core.interactive().outcomes.len() as u64;
-        let (bases, logs) = (core.ledger().count().bases as u64, core.ledger().logs() as u64);
-        [keys, outcomes, core.live_bytes(), bases, logs]
-    });
-    let seen = [found.keys, found.outcomes, found.live_bytes, found.bases, found.logs];
-    if found.faults.is_empty() && found.leftovers_total == 0 && seen == counted {
-        return Ok(());
-    }
-    let what = format!("{counted:?} are counted, seen {seen:?}: {found:#?}");
-    Err(Violation::new("NotVerified", what))
+    inspected.map_err(|error| Violation::new("NotVerified", error.to_string()))
 }

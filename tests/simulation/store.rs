@@ -401,6 +401,7 @@ impl State {
         if life != self.life {
             return None;
         }
+        self.deaths.asked(asks);
         let kill_at = self.kill_at.as_mut()?;
         if kill_at.of_compaction && !self.deaths.gets_on(asks) {
             return None;

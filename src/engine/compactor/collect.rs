@@ -12,13 +12,14 @@ use crate::layout::{
     BlobName, Commit, CommitId, FormatError, GroupBuilder, Header, ObjectName, Place, Write,
 };
 use crate::small_bytes::SmallBytes;
-use crate::storage::{Limits, StoreError};
+use crate::storage::StoreError;
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Parts of an object that are read at a time at the most.
-const PARTS_IN_FLIGHT: usize = 8;
+/// Parts of objects that are read at a time at the most: of a step all that there are on a store
+/// that is good at small parts.
+const PARTS_IN_FLIGHT: usize = 32;
 
 /// A value that moves to the base.
 pub(super) struct Moved {
@@ -61,7 +62,15 @@ struct Found<'a> {
 /// Parts of an object, in order.
 struct Parts(Vec<(u64, Bytes)>);
 
-/// Step 2, as far as the reading goes.
+/// An object of which header and directory have been read at least.
+struct Source {
+    name: ObjectName,
+    header: Header,
+    bytes: Bytes,
+}
+
+/// Step 2, as far as the reading goes: all directories, and then all parts, so that it takes the
+/// time of two reads, however many there are.
 pub(super) async fn collect(
     engine: &Engine,
     plan: &Plan,
@@ -71,67 +80,87 @@ pub(super) async fn collect(
     let first = Commit { id: plan.largest_commit, ..Commit::default() };
     collection.base.begin_commit(&first, controls.len());
     controls.iter().for_each(|control| collection.base.write(control));
-    let mut objects = ReadAhead::for_moving(engine, plan.names.iter().copied());
-    while let Some((name, object)) = objects.next().await? {
-        let (header, bytes) = match object {
-            Object::Sound(header, bytes) => (header, bytes),
-            Object::Damaged(error) => return Err(Failed::damaged(name, error)),
-        };
-        collection.add(engine, name, &header, bytes).await?;
-    }
-    Ok(collection)
-}
-
-impl Collection {
-    /// What is alive of an object, of which header and directory have been read at least.
-    async fn add(
-        &mut self,
-        engine: &Engine,
-        name: ObjectName,
-        header: &Header,
-        bytes: Bytes,
-    ) -> Result<(), Failed> {
-        let damaged = |error| Failed::damaged(name, error);
-        let mut found = self.find_alive(engine, header, &bytes).await.map_err(damaged)?;
-        let Limits { read_gap_bytes: gap, frees_in_order, .. } = engine.store.limits();
-        for found in found.iter_mut().filter(|_| frees_in_order) {
+    let sources = read_sources(engine, plan).await?;
+    let mut alive = Vec::with_capacity(sources.len());
+    for source in &sources {
+        let found = collection.find_alive(engine, source).await;
+        let mut found = found.map_err(|error| Failed::damaged(source.name, error))?;
+        for found in found.iter_mut().filter(|_| engine.store.limits().frees_in_order) {
             if let Some(blob) = blob_of(&found.write) {
                 found.copy = engine.copy_blob(&blob).await.map_err(Failed::Store)?;
             }
         }
-        let missing = missing_parts(&found, header, bytes.len() as u64, gap);
-        let mut parts = Parts(vec![(0, bytes.clone())]);
-        let mut missing = missing.into_iter();
-        let text = name.to_string();
-        let mut reading = InOrder::default();
-        loop {
-            while reading.len() < PARTS_IN_FLIGHT
-                && let Some(Range { start, end }) = missing.next()
-            {
-                let read = engine.store.read(&text, start, end - start);
-                reading.push(async move { (start, read.await) });
-            }
-            match reading.next().await {
-                Some((start, Ok(part))) => parts.0.push((start, part)),
-                Some((_, Err(StoreError::NotFound))) => return Err(damaged(FormatError::Missing)),
-                Some((_, Err(error))) => return Err(Failed::Store(error.to_string())),
-                None => break,
-            }
-        }
-        for found in &found {
-            self.take(header, &parts, found).map_err(damaged)?;
-        }
-        Ok(())
+        alive.push(found);
     }
+    let parts = read_parts(engine, &sources, &alive).await?;
+    for ((source, found), parts) in sources.iter().zip(&alive).zip(&parts) {
+        for found in found {
+            collection
+                .take(&source.header, parts, found)
+                .map_err(|error| Failed::damaged(source.name, error))?;
+        }
+    }
+    Ok(collection)
+}
 
+async fn read_sources(engine: &Engine, plan: &Plan) -> Result<Vec<Source>, Failed> {
+    let mut sources = Vec::with_capacity(plan.names.len());
+    let mut objects = ReadAhead::for_moving(engine, plan.names.iter().copied());
+    while let Some((name, object)) = objects.next().await? {
+        match object {
+            Object::Sound(header, bytes) => sources.push(Source { name, header, bytes }),
+            Object::Damaged(error) => return Err(Failed::damaged(name, error)),
+        }
+    }
+    Ok(sources)
+}
+
+/// What is alive of each object and has not been read with its directory.
+async fn read_parts(
+    engine: &Engine,
+    sources: &[Source],
+    alive: &[Vec<Found<'_>>],
+) -> Result<Vec<Parts>, Failed> {
+    let gap = engine.store.limits().read_gap_bytes;
+    let read = sources.iter().map(|source| Parts(vec![(0, source.bytes.clone())]));
+    let mut parts: Vec<Parts> = read.collect();
+    let missing = sources.iter().zip(alive).enumerate().flat_map(|(at, (source, found))| {
+        let missing = missing_parts(found, &source.header, source.bytes.len() as u64, gap);
+        missing.into_iter().map(move |range| (at, source.name, range))
+    });
+    // Not an iterator, whose closures would be held while it is waited.
+    let mut missing = missing.collect::<Vec<_>>().into_iter();
+    let mut reading = InOrder::default();
+    loop {
+        while reading.len() < PARTS_IN_FLIGHT
+            && let Some((at, name, Range { start, end })) = missing.next()
+        {
+            reading.push(async move {
+                let read = engine.store.read(&name.text(), start, end - start).await;
+                (at, name, start, read)
+            });
+        }
+        match reading.next().await {
+            Some((at, _, start, Ok(part))) => {
+                parts.get_mut(at).into_iter().for_each(|parts| parts.0.push((start, part.clone())));
+            }
+            Some((_, name, _, Err(StoreError::NotFound))) => {
+                return Err(Failed::damaged(name, FormatError::Missing));
+            }
+            Some((_, _, _, Err(error))) => return Err(Failed::Store(error.to_string())),
+            None => return Ok(parts),
+        }
+    }
+}
+
+impl Collection {
     /// The writes in an object that have to be moved. An outcome is moved at once.
     async fn find_alive<'a>(
         &mut self,
         engine: &Engine,
-        header: &Header,
-        bytes: &'a [u8],
+        source: &'a Source,
     ) -> Result<Vec<Found<'a>>, FormatError> {
-        let mut directory = checked_directory(header, bytes)?;
+        let mut directory = checked_directory(&source.header, &source.bytes)?;
         let mut slice: Vec<(CommitId, Write<'a>)> = Vec::with_capacity(SLICE_WRITES);
         let mut found = Vec::new();
         let mut ahead = LookAhead::default();

@@ -5,8 +5,8 @@
 use super::super::index::{Entry, EntryId};
 use super::super::version::{Position, State, StoredValue};
 use super::ledger::{Count, Held, Ledger, Place};
-use super::{Census, Core, DATABASES_MAX};
-use crate::layout::{BlobName, CommitId, Control, NodeId, ObjectName, Write};
+use super::{Census, Core, DATABASES_MAX, Health};
+use crate::layout::{BlobName, Commit, CommitId, Control, NodeId, ObjectName, Write};
 
 /// When compaction is due, and how much it takes at a time.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +54,8 @@ pub(super) const OBJECT_SHARE: u64 = 8;
 /// The oldest objects, to be replaced by one base.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Their names, in order.
-    pub names: Vec<ObjectName>,
+    /// Their names, in order, and where the values begin in each.
+    pub names: Vec<(ObjectName, u64)>,
     /// How many they are.
     pub count: Count,
     /// Their size in bytes.
@@ -64,12 +64,24 @@ pub struct Plan {
     pub base: (NodeId, u64),
     /// The last group that was visible when this was planned.
     pub place: Place,
+    /// The last group that is replaced then.
+    trimmed: Place,
     /// The largest commit id so far.
     pub largest_commit: CommitId,
     /// Expiries up to here are known to a restart.
     pub now_through_ms: u64,
     /// The swaps in all that is replaced then, as one permutation.
     slots: Vec<u8>,
+}
+
+/// What groups have to say of the newest base: in the directory of one that names it stands once
+/// more what the base says of others. Should the base be damaged, that is left.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    controls: Vec<Control>,
+    unsaid: bool,
+    /// The newest base of which an acknowledged group tells.
+    told: (NodeId, u64),
 }
 
 /// What of a stored write has to be moved.
@@ -158,23 +170,27 @@ impl Core {
         count.groups > groups_max || self.ledger.logs() > logs_max
     }
 
-    /// What to compact next; `None` if nothing is there.
+    /// What to compact next; `None` if nothing is there. `ahead`: the plan of the step before, where
+    /// that doesn't count yet.
     ///
     /// Nothing of a log that is still open: its names are never free while somebody may
     /// have to find its end by creating in it. When only that is left, the log is to be
-    /// closed first, and the node goes on with another. Nothing from `bad` on, either.
+    /// closed first, and the node goes on with another. Nothing from `bad` on, either; and nothing
+    /// behind the base that is ahead: a tombstone there may hide what that base holds.
     pub fn plan_compaction(
         &mut self,
         limits: &CompactionLimits,
         number: u64,
         bad: Option<ObjectName>,
+        ahead: Option<&Plan>,
     ) -> Option<Plan> {
         let bytes_max = self.options.object_bytes_max / OBJECT_SHARE;
         let step_bytes = self.step_bytes(limits).min(bytes_max);
         let mut count = Count::default();
         let (mut bytes, mut blob_bytes, mut names) = (0, 0, Vec::new());
-        let mut slots = self.replaced_slots.clone();
-        for held in self.ledger.current() {
+        let mut slots = ahead.map_or(&self.replaced_slots, |ahead| &ahead.slots).clone();
+        let mut trimmed = ahead.map_or(self.ledger.trimmed(), |ahead| ahead.trimmed);
+        for held in self.ledger.current().skip(ahead.map_or(0, |ahead| ahead.names.len())) {
             // What is moved beside the object is not in the base, and takes room meanwhile.
             let beside = if self.options.blobs_move { held.blob_bytes } else { 0 };
             let too_large = !names.is_empty() && bytes + held.bytes > bytes_max;
@@ -183,16 +199,21 @@ impl Core {
             if (moved >= step_bytes && enough) || too_large || bad == Some(held.name) {
                 break;
             }
+            if ahead.is_some_and(|ahead| held.place > ahead.place) {
+                break;
+            }
             if matches!(held.name, ObjectName::Log(node, _) if node == self.node) {
                 self.roll_wanted |= names.is_empty();
                 break;
             }
             bytes += held.bytes;
             blob_bytes += beside;
-            names.push(held.name);
-            match held.name {
-                ObjectName::Base(..) => count.bases += 1,
-                _ => count.groups += 1,
+            names.push((held.name, held.values_offset));
+            if is_group(held) {
+                count.groups += 1;
+                trimmed = held.place;
+            } else {
+                count.bases += 1;
             }
             for &(one, other) in &held.swaps {
                 slots.swap(usize::from(one), usize::from(other));
@@ -204,21 +225,25 @@ impl Core {
             bytes,
             base: (self.node, number),
             place: (self.node, self.acked - self.log_begins),
+            trimmed,
             largest_commit: CommitId { time: self.last_commit_time, node: self.node },
             now_through_ms: self.now_through_acked_ms,
             slots,
         })
     }
 
-    /// What the base has to say before everything else.
-    pub fn base_controls(&self, plan: &Plan) -> Vec<Write<'static>> {
-        let groups = self.ledger.current().filter(|held| is_group(held)).take(plan.count.groups);
-        let (node, through) = groups.last().map_or(self.ledger.trimmed(), |held| held.place);
+    /// What the base has to say before everything else. The base that is ahead counts by then.
+    pub fn base_controls(&self, plan: &Plan, ahead: Option<&Plan>) -> Vec<Write<'static>> {
+        let (node, through) = plan.trimmed;
         let mut writes = vec![Write::Control(Control::LogTrimmed { node, through })];
         let mut range: Option<(NodeId, u64, u64)> = None;
         let control = |(node, first, last)| Write::Control(Control::Bases { node, first, last });
-        for held in self.ledger.bases().skip(plan.count.bases) {
-            let ObjectName::Base(node, number) = held.name else { continue };
+        let replaced = plan.count.bases + ahead.map_or(0, |ahead| ahead.count.bases);
+        let left = self.ledger.bases().skip(replaced).filter_map(|held| match held.name {
+            ObjectName::Base(node, number) => Some((node, number)),
+            _ => None,
+        });
+        for (node, number) in left.chain(ahead.map(|ahead| ahead.base)) {
             range = match range {
                 Some((of, first, last)) if of == node && last + 1 == number => {
                     Some((of, first, number))
@@ -311,13 +336,64 @@ impl Core {
     }
 
     /// The base counts, and what it replaces does so no longer: every header says it from
-    /// now on. Where everybody reads only new places is the position that is returned.
-    pub fn publish_base(&mut self, plan: &Plan, dead_blobs: &[BlobName]) -> Position {
+    /// now on, and the next group all of `controls`. Where everybody reads only new places is the
+    /// position that is returned.
+    pub fn publish_base(
+        &mut self,
+        plan: &Plan,
+        controls: &[Write<'_>],
+        dead_blobs: &[BlobName],
+    ) -> Position {
         self.ledger.replace(plan.count);
         dead_blobs.iter().for_each(|blob| self.ledger.blobs_mut().unname(blob));
         self.replaced_slots.clone_from(&plan.slots);
         self.base = plan.base;
+        self.words.controls.clear();
+        self.words.controls.extend(controls.iter().filter_map(|write| match write {
+            Write::Control(control) => Some(*control),
+            _ => None,
+        }));
+        self.words.unsaid = true;
         self.acked
+    }
+
+    /// Whether the newest base waits for a group that tells of it, and one could be sent.
+    pub(super) fn base_is_unsaid(&self) -> bool {
+        self.words.unsaid && self.health == Health::Serving
+    }
+
+    /// The group that is about to be sent tells of the newest base, unless one has done so.
+    pub(super) fn tell_of_base(&mut self) {
+        if !self.words.unsaid {
+            return;
+        }
+        let id = self.draw_commit_id();
+        let Some(group) = self.cut.iter_mut().find(|group| !group.sent) else { return };
+        let before = group.builder.len();
+        group.builder.begin_commit(&Commit { id, ..Commit::default() }, self.words.controls.len());
+        for control in &self.words.controls {
+            group.builder.write(&Write::Control(*control));
+        }
+        group.largest_commit = group.largest_commit.max(id);
+        group.now_through_ms = group.now_through_ms.max(self.now.ms());
+        group.tells_of = Some(self.base);
+        self.pending_bytes += group.builder.len() - before;
+        self.words.unsaid = false;
+    }
+
+    /// A group has met its fate.
+    pub(super) fn base_is_told(&mut self, tells_of: Option<(NodeId, u64)>) {
+        self.words.told = tells_of.unwrap_or(self.words.told);
+    }
+
+    /// A group has never happened.
+    pub(super) fn base_is_not_told(&mut self, tells_of: Option<(NodeId, u64)>) {
+        self.words.unsaid |= tells_of == Some(self.base);
+    }
+
+    /// Whether an acknowledged group tells of this base, or of one that came after it.
+    pub fn tells_of_base(&self, base: (NodeId, u64)) -> bool {
+        self.words.told >= base
     }
 
     /// Whether nobody reads older states than that of `position` any more.
@@ -350,21 +426,4 @@ fn swaps_to(slots: &[u8]) -> Vec<(u8, u8)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::swaps_to;
-
-    #[test]
-    fn swaps_lead_to_any_permutation() {
-        let identity: Vec<u8> = (0..=u8::MAX).collect();
-        assert!(swaps_to(&identity).is_empty());
-        let mut wanted = identity.clone();
-        for (one, other) in [(0, 1), (1, 2), (7, 0), (3, 3), (254, 1), (2, 0)] {
-            wanted.swap(one, other);
-        }
-        let mut reached = identity;
-        for (one, other) in swaps_to(&wanted) {
-            reached.swap(usize::from(one), usize::from(other));
-        }
-        assert_eq!(reached, wanted);
-    }
-}
+mod tests;

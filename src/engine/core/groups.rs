@@ -24,7 +24,8 @@ impl Core {
     }
 
     pub(super) fn open_is_wanted(&self) -> bool {
-        self.options.logged && (self.open.wanted || !self.open.builder.is_empty())
+        let wanted = self.open.wanted || !self.open.builder.is_empty() || self.base_is_unsaid();
+        self.options.logged && wanted
     }
 
     /// The next group to be sent, if there is one.
@@ -38,10 +39,11 @@ impl Core {
             }
             self.close_open_group();
         }
+        self.tell_of_base();
+        let largest = CommitId { time: self.last_commit_time, node: self.node };
         let oldest_snapshot =
             self.pins.oldest().map_or(0, |(_, now_ms)| now_ms << CommitId::COUNTER_BITS);
         let (acked, log_begins, node) = (self.acked, self.log_begins, self.node);
-        let largest = CommitId { time: self.last_commit_time, node };
         let at = self.cut.iter().position(|group| !group.sent)?;
         let group = self.cut.get_mut(at)?;
         group.sent = true;
@@ -76,6 +78,7 @@ impl Core {
             return;
         };
         self.acked += 1;
+        self.base_is_told(group.tells_of);
         if let Some(terms) = &mut self.lease {
             terms.lease.acknowledged(group.sent_at);
         }
@@ -242,6 +245,7 @@ impl Core {
         }
         let last = self.acked + self.cut.len() as u64;
         for group in &dropped {
+            self.base_is_not_told(group.tells_of);
             let bytes = group.bytes.max(group.builder.len());
             self.pending_bytes = self.pending_bytes.saturating_sub(bytes);
             for &(number, id) in &group.touched {

@@ -253,6 +253,8 @@ struct PendingGroup {
     now_through_ms: u64,
     /// A reply waits for it although no transaction is in it.
     wanted: bool,
+    /// The base of which its directory tells, once it is sent.
+    tells_of: Option<(NodeId, u64)>,
     /// Bytes of its directory and values, once it is sent.
     bytes: usize,
     /// Where the values begin in the object, and how long that is, once it is sent.
@@ -384,6 +386,7 @@ pub struct Core {
     ledger: Ledger,
     /// The newest base that counts; `(0, 0)` is none.
     base: (NodeId, u64),
+    words: compaction::Words,
     /// The swaps in all that has been replaced, as one permutation of slots.
     replaced_slots: Vec<u8>,
     values: Values,
@@ -435,6 +438,7 @@ impl Core {
             rng: StdRng::seed_from_u64(options.hash_seed),
             ledger: Ledger::default(),
             base: (0, 0),
+            words: compaction::Words::default(),
             replaced_slots: (0..=u8::MAX).collect(),
             values: Values::new(options.cache_bytes, options.hash_seed),
             next_blob: 1,

@@ -130,10 +130,11 @@ struct Recovery<'e> {
 /// Recovers what is in the engine's store into its core.
 pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
     let started = engine.clock.monotonic();
-    let entries = entries(engine).await?;
+    let (entries, listed) = tokio::join!(entries(engine), engine.store.list(ObjectName::LOGS));
+    let entries = entries?;
     let newest_node = entries.last().copied().unwrap_or(0);
     let mut logs: BTreeMap<NodeId, BTreeSet<u64>> = BTreeMap::new();
-    for name in engine.store.list(ObjectName::LOGS).await? {
+    for name in listed? {
         match name.parse() {
             Ok(ObjectName::Log(node, seq)) => {
                 logs.entry(node).or_default().insert(seq);
@@ -189,7 +190,14 @@ pub(super) async fn refuse_newer(engine: &Engine, name: ObjectName) -> Result<()
         Object::Damaged(error @ FormatError::Newer(_)) => {
             Err(OpenError::Format { name: name.to_string(), error })
         }
-        _ => Ok(()),
+        Object::Sound(header, bytes) => {
+            // It is the newest of its kind: the start wants it again.
+            if engine.ownership.is_some() {
+                engine.warm.keep(name, &header, &bytes);
+            }
+            Ok(())
+        }
+        Object::Damaged(_) => Ok(()),
     }
 }
 
