@@ -34,7 +34,6 @@ fn core() -> Core {
         logged: true,
         hash_seed: 7,
         cache_bytes: 0,
-        snapshot_timeout: Duration::MAX,
     });
     core.begin(1, CommitId::ZERO, 0);
     core
