@@ -45,7 +45,10 @@ impl FromStr for ServerAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let usage = || "use redis://[user:password@]host[:port][/database]".to_owned();
+        let usage = || {
+            let form = "use redis://[user:password@]host[:port][/database]";
+            format!("{form}, with / # ? @ and % in a password as %2F %23 %3F %40 %25")
+        };
         let url = Url::parse(text).map_err(|error| format!("{error}: {}", usage()))?;
         let tls = match url.scheme() {
             "redis" => false,

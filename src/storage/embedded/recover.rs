@@ -398,7 +398,7 @@ impl<D: Disk> Segments<D> {
 /// such need. The fence around the tail reaches up to there.
 fn on_full_disk_in_reserve<F: DiskFile>(mut head: Head<F>, bytes: u64) -> Head<F> {
     let end = (head.position + bytes).min(head.header.capacity);
-    // Behind all that was ever written there are zeros already, or nothing.
+    // Nothing that counts is there: zeros, nothing, or what another segment's file held.
     let written = write_zeros(&*head.file, head.position.min(end)..end);
     let failed = written.map_err(|error| store_error("room for what a crash left", &error));
     if matches!(failed, Err(StoreError::Full(_))) {
