@@ -66,6 +66,9 @@ const STEP_BYTES: u64 = 1 << 10;
 /// The pause after a step that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// A share of what the store may take, at which compaction doesn't wait any more.
+const PRESSING_SHARE: u64 = 32;
+
 /// Writes that are looked up in one go, while commands wait: some tens of microseconds.
 const SLICE_WRITES: usize = 64;
 
@@ -179,7 +182,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
         engine.pace_writes(Some(0));
         while steps.read.is_some() || is_due(engine, floor, prospect) {
             let began = engine.clock.monotonic();
-            let step = steps.take_one(engine, at.left()).await;
+            let step = steps.take_one(engine, at.left(), floor).await;
             steps.note(engine, &step);
             // It gets no smaller by waiting where nothing can be moved.
             engine.pace_writes(step.as_ref().ok().map(|done| done.as_ref().map_or(0, |d| d.bytes)));
@@ -295,18 +298,31 @@ impl Prospect {
 fn is_due(engine: &Engine, floor: Floor, prospect: Prospect) -> bool {
     let limits = engine.compaction_limits();
     engine.with_core(|core| {
-        let fewer_alive = core.live_bytes() < floor.live_bytes / 4 * 3;
-        let shrinks = fewer_alive || core.ledger().bytes() > floor.due_at();
-        (shrinks && core.compaction_debt_bytes(&limits) > 0)
+        (shrinks(core, floor) && core.compaction_debt_bytes(&limits) > 0)
             || core.objects_are_too_many(&limits)
             || prospect.invites(core, &limits)
     })
 }
 
+/// Whether it would get smaller by moving all of it.
+fn shrinks(core: &Core, floor: Floor) -> bool {
+    let fewer_alive = core.live_bytes() < floor.live_bytes / 4 * 3;
+    fewer_alive || core.ledger().bytes() > floor.due_at()
+}
+
+/// Whether so much is to be done that compaction doesn't wait, also when a step has replaced so
+/// many bytes.
+fn presses_behind(engine: &Engine, floor: Floor, bytes: u64) -> bool {
+    let limits = engine.compaction_limits();
+    engine.with_core(|core| {
+        let allowed = core.allowed_bytes(&limits);
+        let presses = core.ledger().bytes() > allowed + allowed / PRESSING_SHARE;
+        presses && shrinks(core, floor) && core.compaction_debt_bytes(&limits) > bytes
+    })
+}
+
 /// As long as the debt is small, half of the time is the commands' alone.
 async fn pace(engine: &Engine, began: Duration) {
-    /// A share of what the store may take, at which compaction doesn't wait any more.
-    const PRESSING_SHARE: u64 = 32;
     let limits = engine.compaction_limits();
     let allowed = engine.with_core(|core| core.allowed_bytes(&limits));
     let took = engine.clock.monotonic().saturating_sub(began);
@@ -334,7 +350,12 @@ struct Read {
 impl Steps {
     /// Takes a step as far as to the words that groups have for it. `left`: how much of the
     /// round is left, in bytes. `None`: there is nothing to replace.
-    async fn take_one(&mut self, engine: &Engine, left: u64) -> Result<Option<Replaced>, Failed> {
+    async fn take_one(
+        &mut self,
+        engine: &Engine,
+        left: u64,
+        floor: Floor,
+    ) -> Result<Option<Replaced>, Failed> {
         let mut read = match self.read.take() {
             Some(read) => read?,
             None => {
@@ -343,11 +364,11 @@ impl Steps {
                 tokio::join!(read_step(engine, planned), deleting).0?
             }
         };
-        // Another one beside it only where this one leaves something to do.
-        let limits = engine.compaction_limits();
-        let debt = engine.with_core(|core| core.compaction_debt_bytes(&limits));
-        let bytes = read.plan.bytes;
-        let next = (debt > bytes && left > bytes).then(|| self.plan(engine, Some(&read.plan)));
+        // Another one beside it only where this one leaves something to do that presses.
+        let dead_blobs = read.collection.dead_blobs.iter();
+        let bytes = read.plan.bytes + dead_blobs.map(|blob| blob.bytes()).sum::<u64>();
+        let more = left > bytes && presses_behind(engine, floor, bytes);
+        let next = more.then(|| self.plan(engine, Some(&read.plan)));
         let base = std::mem::take(&mut read.collection.base);
         let (written, next, ()) = tokio::join!(
             write_base(engine, &read.plan, base),

@@ -24,7 +24,9 @@ impl Core {
     }
 
     pub(super) fn open_is_wanted(&self) -> bool {
-        let wanted = self.open.wanted || !self.open.builder.is_empty() || self.base_is_unsaid();
+        // The words for a base go into the next group that is sent: this one, if all others are.
+        let tells = self.base_is_unsaid() && self.cut.back().is_none_or(|group| group.sent);
+        let wanted = self.open.wanted || !self.open.builder.is_empty() || tells;
         self.options.logged && wanted
     }
 

@@ -106,3 +106,21 @@ fn the_next_group_tells_of_a_base_and_one_that_never_happened_does_not() {
     assert!(core.tells_of_base(plan.base));
     assert!(core.depart().is_none());
 }
+
+/// Who waits for the newest group there is must not wait for one that is never sent.
+#[test]
+fn a_full_group_that_waits_to_be_sent_tells_of_a_base_and_no_other_has_to() {
+    let mut core = core();
+    close_log(&mut core, 2);
+    let plan = core.plan_compaction(&LIMITS, 1, None, None).expect("a plan");
+    let controls = core.base_controls(&plan, None);
+    core.commit_controls(&[Control::LogClosed { node: 0, end: 0 }]);
+    core.close_open_group();
+    core.add_base(&plan, 100, 0, 100);
+    core.publish_base(&plan, &controls, &[]);
+    let waited_for = core.newest_pending();
+    assert!(core.depart().is_some());
+    core.acknowledge();
+    assert!(core.tells_of_base(plan.base));
+    assert!(core.acked >= waited_for && core.depart().is_none());
+}
