@@ -2,7 +2,6 @@ use super::super::super::EngineOptions;
 use super::super::{Core, CoreOptions};
 use super::{CompactionLimits, swaps_to};
 use crate::layout::{CommitId, Control, ObjectName, Write};
-use std::time::Duration;
 
 const LIMITS: CompactionLimits =
     CompactionLimits { store_bytes_min: 0, ..EngineOptions::COMPACTION };
