@@ -175,7 +175,8 @@ impl<'c> Transaction<'c> {
             return Ok(None);
         };
         let value = match held {
-            Held::Body(body) => Value::String(body.to_whole()),
+            Held::Body(Body::Whole(value)) => Value::String(value),
+            Held::Body(pieces) => self.join_own(database, hash, key, &pieces),
             Held::Stored(place) => self.value_at(key, place)?,
         };
         Ok(Some(Found { value, expires_ms }))

@@ -114,3 +114,58 @@ fn a_key_that_goes_while_it_is_counted_is_not_counted_twice() {
     node.send(&mut inside, "SET k again");
     assert!(matches!(node.send(&mut inside, "DBSIZE").0, Reply::Integer(1)));
 }
+
+/// Of each item of the reply of an EXEC that is a byte string: where that is in memory.
+fn places(reply: &Reply) -> Vec<*const u8> {
+    match reply {
+        Reply::Bulk(bytes) => vec![bytes.as_ptr()],
+        Reply::Array(items) => items.iter().flat_map(places).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A value that a transaction has changed in parts is brought together for the first who reads it, and
+/// shared by all others: replies are held until EXEC.
+#[test]
+fn a_value_of_its_own_is_brought_together_once() {
+    let node = Node::new(Kept::InLog);
+    let mut session = node.connect();
+    let large = "v".repeat(4 << 20);
+    node.run(&mut session, &["SET", "k", &large, "EX", "1000"]);
+    node.run(&mut session, &["MULTI"]);
+    for queued in ["APPEND k tail", "STRLEN k", "GET k", "MGET k k", "GETRANGE k 0 -1", "GET k"] {
+        assert_eq!(node.send(&mut session, queued).0, Reply::Queued);
+    }
+    let reply = node.run(&mut session, &["EXEC"]);
+    let places = places(&reply);
+    assert_eq!(places.len(), 5);
+    assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
+    assert_eq!(node.run(&mut session, &["GET", "k"]), Reply::bulk(large + "tail"));
+    assert_eq!(node.run(&mut session, &["TTL", "k"]), Reply::Integer(1000));
+}
+
+/// It is in memory in pieces and may not be there twice: who looks at a little of it needs no more.
+#[test]
+fn a_look_at_a_very_large_value_in_pieces_reads_nothing_back() {
+    let node = Node::new(Kept::InLog);
+    let mut session = node.connect();
+    let length = 65 << 20;
+    let offset = (length - 1).to_string();
+    let made = node.run(&mut session, &["SETRANGE", "k", &offset, "x"]);
+    assert_eq!(made, Reply::Integer(length));
+    let range = format!("k {} -1", length - 3);
+    let bit = length * 8 - 4;
+    for inside in [false, true] {
+        if inside {
+            node.run(&mut session, &["AFT.BEGIN"]);
+        }
+        // Each answered at once.
+        let mut tell = |request: String| node.send(&mut session, &request).0;
+        assert_eq!(tell("STRLEN k".to_owned()), Reply::Integer(length));
+        assert_eq!(tell(format!("GETRANGE {range}")), Reply::bulk(b"\0\0x"));
+        assert_eq!(tell(format!("SUBSTR {range}")), Reply::bulk(b"\0\0x"));
+        assert_eq!(tell(format!("GETBIT k {bit}")), Reply::Integer(1));
+        assert_eq!(tell(format!("GETBIT k {}", bit + 3)), Reply::Integer(0));
+    }
+    assert!(matches!(node.execute(&mut session, "GET k"), Execution::Fetch(_)));
+}

@@ -5,7 +5,7 @@ pub(super) mod field;
 
 use super::parse::{integer, integer_arg, syntax_error};
 use super::strings::ranges::{Span, check_room};
-use super::strings::{read, read_all, store};
+use super::strings::{read, read_all, read_body, store};
 use super::{CommandResult, Context, Stop};
 use crate::resp::Reply;
 use crate::small_bytes::SmallBytes;
@@ -69,8 +69,8 @@ pub(super) fn setbit(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
 /// GETBIT key offset
 pub(super) fn getbit(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (at, bit) = place(bit_offset(context, args[2], None)?);
-    let value = read(context, args[1])?.unwrap_or(SmallBytes::empty());
-    let is_on = value.get(at).is_some_and(|byte| byte & bit != 0);
+    let byte = read_body(context, args[1])?.and_then(|value| value.get(at));
+    let is_on = byte.is_some_and(|byte| byte & bit != 0);
     Ok(Reply::Integer(i64::from(is_on)))
 }
 

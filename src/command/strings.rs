@@ -8,6 +8,7 @@ pub(super) mod ranges;
 use super::expiry::{Unit, parse_expiry};
 use super::parse::{integer, integer_arg, not_an_integer, syntax_error, wrong_arity};
 use super::{CommandResult, Context, Stop};
+use crate::engine::body::Body;
 use crate::engine::version::Value;
 use crate::resp::Reply;
 use crate::small_bytes::SmallBytes;
@@ -44,6 +45,13 @@ pub(super) fn read(context: &mut Context<'_, '_>, key: &[u8]) -> Result<Option<S
     let found = stored(context, key)?;
     context.looked_up(found.is_some());
     Ok(found.map(|(bytes, _)| bytes))
+}
+
+/// Reads a key for its length or for a range of its value, which INFO counts.
+pub(super) fn read_body(context: &mut Context<'_, '_>, key: &[u8]) -> Result<Option<Body>, Stop> {
+    let found = context.transaction.body(context.session.database, key)?;
+    context.looked_up(found.is_some());
+    Ok(found.map(|(body, _)| body))
 }
 
 /// Reads several keys for their values.

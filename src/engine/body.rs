@@ -4,8 +4,10 @@
 //!   APPEND k tail           [ the value as it was       ] [tail]
 //!   SETRANGE k 5 part       [ up to 5 ] [part] [ behind it     ]     slices of the same memory
 //! ```
-//! So that a value of 512 MB with some bytes more is held once and not twice. Whoever wants to
-//! read a large value in pieces reads it back from the store, in one.
+//! So that a value of 512 MB with some bytes more is held once and not twice. Whoever wants to know
+//! how long it is, or a range of it, looks at the pieces. Whoever reads all of it has it brought
+//! together, and who reads it next shares that; a very large one that is in the store, and would
+//! be in memory twice meanwhile, is read back from there in one.
 
 use crate::rope::Rope;
 use crate::small_bytes::{SmallBytes, is_mostly};
@@ -13,6 +15,12 @@ use std::sync::Arc;
 
 /// A value in more pieces is not worth keeping: each costs some bytes and a look.
 const PIECES_MAX: usize = 64;
+
+/// A value in more pieces is brought together, whoever holds it: each change looks at all of them,
+/// so that many changes of one transaction would cost the square of their number. Of 4 MB (from
+/// there on values are in pieces) a copy costs no more than those looks; larger ones are copied once
+/// in hundreds of changes.
+const SPLICED_PIECES_MAX: usize = 512;
 
 /// The bytes of a value.
 #[derive(Debug, Clone)]
@@ -55,8 +63,28 @@ impl Body {
         }
     }
 
+    /// What lies from `start` up to `end`, as far as there is so much. Nothing else is copied, nor
+    /// kept alive.
+    pub fn slice(&self, start: usize, end: usize) -> SmallBytes {
+        match self {
+            Self::Whole(bytes) => {
+                let end = end.min(bytes.len());
+                bytes[start.min(end)..end].into()
+            }
+            Self::InPieces(pieces) => pieces.rope.slice(start, end).pieces().concat().into(),
+        }
+    }
+
+    /// What it keeps alive, in bytes: at least as much as it is long.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Self::Whole(bytes) => bytes.len(),
+            Self::InPieces(pieces) => pieces.held_bytes,
+        }
+    }
+
     /// The same with `part` at `offset`, and zeros where it was too short for that. From
-    /// `pieces_bytes_min` on it is not copied.
+    /// `pieces_bytes_min` on it is not copied, or but once in many times.
     #[must_use]
     pub fn splice(&self, offset: usize, part: SmallBytes, pieces_bytes_min: usize) -> Self {
         let length = self.len().max(offset + part.len());
@@ -69,17 +97,17 @@ impl Body {
             value[offset..offset + part.len()].copy_from_slice(&part);
             return Self::Whole(value.into());
         }
-        let (old, held_before) = match self {
-            Self::Whole(bytes) => (Rope::from(bytes.to_bytes()), bytes.len()),
-            Self::InPieces(pieces) => (pieces.rope.clone(), pieces.held_bytes),
-        };
+        let old = self.rope();
         let gap = offset.saturating_sub(old.len());
-        let held_bytes = held_before + gap + part.len();
+        let held_bytes = self.held_bytes() + gap + part.len();
         let behind = old.slice(offset + part.len(), old.len());
         let mut rope = old.slice(0, offset);
         rope.push(vec![0; gap].into());
         rope.push(part.to_bytes());
         rope.append(behind);
+        if rope.pieces().len() > SPLICED_PIECES_MAX {
+            return Self::Whole(rope.to_bytes().into());
+        }
         Self::InPieces(Arc::new(Pieces { rope, held_bytes }))
     }
 
@@ -152,7 +180,7 @@ fn are_ropes_same(one: &Rope, other: &Rope) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Body, PIECES_MAX};
+    use super::{Body, PIECES_MAX, SPLICED_PIECES_MAX};
     use crate::small_bytes::SmallBytes;
 
     const PIECES_BYTES_MIN: usize = 1 << 20;
@@ -185,6 +213,13 @@ mod tests {
                 assert!(*body.to_whole() == *wanted, "{length} bytes, round {round}");
                 assert_eq!((body.len(), body.get(body.len())), (wanted.len(), None));
                 assert_eq!(body.get(offset), Some(part[0]));
+                assert!(body.held_bytes() >= body.len());
+                for (start, end) in [(0, 0), (offset, offset + 60), (offset / 2, wanted.len() + 9)]
+                {
+                    let slice = body.slice(start, end);
+                    assert!(*slice == wanted[start..end.min(wanted.len())], "{start} to {end}");
+                }
+                assert!(body.slice(wanted.len() + 1, wanted.len() + 2).is_empty());
                 let in_one = Body::Whole(SmallBytes::from(wanted.clone()));
                 assert!(body.is_same(&in_one) && in_one.is_same(&body) && !body.is_same(&before));
             }
@@ -208,6 +243,32 @@ mod tests {
     }
 
     #[test]
+    fn a_range_of_a_large_value_does_not_keep_it_alive() {
+        let body = splice(&whole(b'v', PIECES_BYTES_MIN), PIECES_BYTES_MIN, "tail");
+        let range = body.slice(1, PIECES_BYTES_MIN / 2).as_ptr_range();
+        let piece = body.rope().pieces()[0].as_ptr_range();
+        assert!(!piece.contains(&range.start), "it is a slice of that");
+    }
+
+    #[test]
+    fn many_changes_do_not_make_ever_more_pieces() {
+        const CHANGES: usize = 5000;
+        let (mut body, mut wanted) = (whole(b'v', PIECES_BYTES_MIN), vec![b'v'; PIECES_BYTES_MIN]);
+        let (mut joins, mut most) = (0, 0);
+        for change in 0..CHANGES {
+            let offset = change * 13 % PIECES_BYTES_MIN;
+            body = splice(&body, offset, "c");
+            spliced(&mut wanted, offset, b"c");
+            joins += usize::from(matches!(body, Body::Whole(_)));
+            most = most.max(body.rope().pieces().len());
+        }
+        assert!(most <= SPLICED_PIECES_MAX, "{most} pieces");
+        let joins_max = CHANGES / (SPLICED_PIECES_MAX / 2) + 1;
+        assert!((1..=joins_max).contains(&joins), "it was copied {joins} times");
+        assert!(*body.to_whole() == *wanted);
+    }
+
+    #[test]
     fn what_keeps_much_alive_does_not_stay() {
         let body = whole(b'v', 2 * PIECES_BYTES_MIN);
         let mut longer = body.clone();
@@ -217,9 +278,8 @@ mod tests {
         }
         assert!(!splice(&longer, longer.len(), "tail").may_stay(), "too many pieces");
         let half = SmallBytes::from(vec![b'n'; PIECES_BYTES_MIN]);
-        assert!(
-            !body.splice(0, half, PIECES_BYTES_MIN).may_stay(),
-            "half of what it was is held for nothing"
-        );
+        let changed = body.splice(0, half, PIECES_BYTES_MIN);
+        assert!(!changed.may_stay(), "half of what it was is held for nothing");
+        assert_eq!(changed.held_bytes(), 3 * PIECES_BYTES_MIN);
     }
 }

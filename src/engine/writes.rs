@@ -173,6 +173,17 @@ impl WriteSet {
         self.longest = self.writes.iter().map(|w| change_bytes(&w.change)).max().unwrap_or(0);
     }
 
+    /// Brings the value of a key together that it has written in pieces: whoever reads it next shares
+    /// that. It is the same write as before, so there is nothing to take back.
+    pub fn join(&mut self, database: u8, hash: u64, key: &[u8]) -> Option<Value> {
+        let place = self.place(database, hash, key)?;
+        let change = &mut self.writes[place].change;
+        let Change::Pieces { pieces, expires_ms } = change else { return None };
+        let (value, expires_ms) = (Value::String(pieces.to_whole()), *expires_ms);
+        *change = Change::Put { value: value.clone(), expires_ms };
+        Some(value)
+    }
+
     /// The databases it flushed, before all writes.
     #[inline]
     pub fn flushed(&self) -> &[u8] {

@@ -1,4 +1,4 @@
-//! Values of which a part changes: the rest is not copied.
+//! Values of which a part changes or is looked at: the rest is not copied.
 
 use super::{Held, ReadError, Transaction};
 use crate::engine::body::Body;
@@ -7,7 +7,7 @@ use crate::engine::writes::Change;
 use crate::small_bytes::{SmallBytes, SmallKey};
 
 impl Transaction<'_> {
-    /// Reads a key whose value is changed in parts, and when it expires.
+    /// Reads a key for its length, for a range of it, or to change it in parts; and when it expires.
     pub fn body(&mut self, database: u8, key: &[u8]) -> Result<Option<(Body, u64)>, ReadError> {
         let (database, hash) = self.place(database, key);
         let Some((held, expires_ms)) = self.find(database, hash, key)? else {
@@ -21,6 +21,12 @@ impl Transaction<'_> {
             },
         };
         Ok(Some((body, expires_ms)))
+    }
+
+    /// Brings a value together that it has written itself, once for all who read it.
+    pub(super) fn join_own(&mut self, database: u8, hash: u64, key: &[u8], pieces: &Body) -> Value {
+        let joined = self.writes.join(database, hash, key);
+        joined.unwrap_or_else(|| Value::String(pieces.to_whole()))
     }
 
     /// Puts `part` at `offset` into a value that [`Transaction::body`] has read, and gives it to a key;

@@ -314,6 +314,12 @@ impl Changed {
     }
 }
 
+/// The expiry that the key was given is still what it was.
+fn expires(client: &mut Client) {
+    let left = client.cmd("TTL k");
+    assert!(matches!(left, Reply::Int(1..=1000)), "{left:?} seconds to live");
+}
+
 /// In pieces or in one, in the cache or not, in the store, in the same transaction: it is one value.
 #[test]
 fn parts_of_a_large_value_change_in_every_kind_of_transaction() {
@@ -323,7 +329,9 @@ fn parts_of_a_large_value_change_in_every_kind_of_transaction() {
         let mut client = server.client();
         let mut changed = Changed { value: value(1, SMALL_BLOB - 2), replies: Vec::new() };
         set(&mut client, "k", &changed.value);
+        assert_eq!(client.cmd("EXPIRE k 1000"), Reply::Int(1));
         changed.change(&mut client);
+        expires(&mut client);
         for _ in 0..100 {
             changed.append(&mut client, b"a piece more");
         }
@@ -335,20 +343,24 @@ fn parts_of_a_large_value_change_in_every_kind_of_transaction() {
         let told = client.cmd("EXEC");
         assert!(told.items() == std::mem::take(&mut changed.replies), "other replies");
         is(&mut client, "k", &changed.value);
+        expires(&mut client);
 
         assert!(!client.cmd("AFT.BEGIN").is_error());
         changed.change(&mut client);
         is(&mut client, "k", &changed.value);
+        expires(&mut client);
         changed.change(&mut client);
         assert!(!client.cmd("AFT.COMMIT").is_error());
-        assert_eq!(client.cmd("EXPIRE k 1000"), Reply::Int(1));
+        expires(&mut client);
         changed.change(&mut client);
         server.kill_9();
         server.restart();
         let mut client = server.client();
         is(&mut client, "k", &changed.value);
+        expires(&mut client);
         changed.change(&mut client);
         is(&mut client, "k", &changed.value);
+        expires(&mut client);
         blobs_become(&mut client, 1);
     }
 }

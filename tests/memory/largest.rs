@@ -107,6 +107,29 @@ fn change_parts(client: &mut Client, length: u64) -> (u64, BTreeMap<u64, u8>) {
     (longer, changed)
 }
 
+/// Small looks at a value that [`change_parts`] has changed, and some in a transaction between changes
+/// to what it was: none of them brings it together.
+fn look(client: &mut Client, before: u64, length: u64) {
+    let (at, bit) = (before / 3, before / 2 * 8 + 7);
+    let (first, last, bit) = ((at - 1).to_string(), (at + 2).to_string(), bit.to_string());
+    let looks: [(&[&str], Reply); 5] = [
+        (&["STRLEN", "big"], Reply::Int(length as i64)),
+        (&["GETRANGE", "big", &first, &last], Reply::bulk("v11v")),
+        (&["SUBSTR", "big", &first, &last], Reply::bulk("v11v")),
+        (&["GETBIT", "big", &bit], Reply::Int(1)),
+        (&["SETRANGE", "big", &first, "v11v"], Reply::Int(length as i64)),
+    ];
+    for (look, wanted) in &looks[..4] {
+        assert_eq!(client.run(look), *wanted);
+    }
+    assert_eq!(client.cmd("MULTI"), Reply::ok());
+    for (command, _) in looks.iter().chain(&looks) {
+        assert_eq!(client.run(command), Reply::queued());
+    }
+    let wanted: Vec<Reply> = looks.iter().chain(&looks).map(|(_, reply)| reply.clone()).collect();
+    assert_eq!(client.cmd("EXEC").items(), wanted);
+}
+
 #[test]
 fn the_largest_value_is_held_once_while_parts_of_it_change() {
     const LENGTH: u64 = BYTES - 64 * MIB;
@@ -116,6 +139,7 @@ fn the_largest_value_is_held_once_while_parts_of_it_change() {
         let mut client = server.client();
         set(&mut client, LENGTH);
         let (length, changed) = change_parts(&mut client, LENGTH);
+        look(&mut client, LENGTH, length);
         let peak_changes = server.memory_bytes("VmHWM");
         get(&mut client, length, &changed);
         let peak = server.memory_bytes("VmHWM");

@@ -5,7 +5,7 @@
 
 use super::super::parse::integer_arg;
 use super::super::{CommandResult, Context, Stop, too_large};
-use super::{read, store};
+use super::{read_body, store, stored};
 use crate::resp::Reply;
 use crate::small_bytes::SmallBytes;
 
@@ -46,21 +46,27 @@ pub(in crate::command) fn append(context: &mut Context<'_, '_>, args: &[&[u8]]) 
 
 /// STRLEN key
 pub(in crate::command) fn strlen(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    let value = read(context, args[1])?;
+    let value = read_body(context, args[1])?;
     Ok(Reply::Integer(value.map_or(0, |value| value.len() as i64)))
 }
 
 /// GETRANGE key start end, SUBSTR key start end
 pub(in crate::command) fn getrange(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let (start, end) = (integer_arg(args[2])?, integer_arg(args[3])?);
-    let value = read(context, args[1])?.unwrap_or(SmallBytes::empty());
-    let part = Span::new(start, end, value.len() as u64);
-    Ok(match part {
-        // Shared, not copied.
-        Some(Span { first: 0, last }) if last + 1 == value.len() as u64 => Reply::Bulk(value),
-        Some(Span { first, last }) => Reply::bulk(&value[first as usize..=last as usize]),
-        None => Reply::Bulk(SmallBytes::empty()),
-    })
+    let value = read_body(context, args[1])?;
+    let length = value.as_ref().map_or(0, |value| value.len() as u64);
+    let part = Span::new(start, end, length);
+    let bytes = match (part, value) {
+        // All of it is shared, not copied.
+        (Some(Span { first: 0, last }), _) if last + 1 == length => {
+            stored(context, args[1])?.map(|(bytes, _)| bytes)
+        }
+        (Some(Span { first, last }), Some(value)) => {
+            Some(value.slice(first as usize, last as usize + 1))
+        }
+        _ => None,
+    };
+    Ok(Reply::Bulk(bytes.unwrap_or(SmallBytes::empty())))
 }
 
 /// A part of something that is not empty, both ends included.

@@ -30,7 +30,8 @@ struct Bytes;
 
 impl Weighter<Key, Body> for Bytes {
     fn weight(&self, _: &Key, value: &Body) -> u64 {
-        value.len() as u64 + OVERHEAD_BYTES
+        // Of one in pieces that may be more than it is long.
+        value.held_bytes() as u64 + OVERHEAD_BYTES
     }
 }
 
@@ -157,7 +158,7 @@ impl Core {
         self.values.cache.get(place).cloned().or_else(lent)
     }
 
-    /// Brings a value together that is in memory in pieces, or lets go of the pieces of one that
+    /// For who reads all of it: brings a value together that is in memory in pieces, or lets go of the pieces of one that
     /// would be there twice meanwhile: it is read back then.
     pub fn join(&mut self, place: &StoredValue) -> Option<Value> {
         /// Whoever reads may hold so much for a moment, in bytes.
@@ -271,5 +272,30 @@ impl Core {
                 self.values.keep(&place, value.into());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::body::Body;
+    use super::super::super::version::StoredValue;
+    use super::{OVERHEAD_BYTES, Values};
+
+    #[test]
+    fn a_value_in_pieces_weighs_what_it_keeps_alive() {
+        const LENGTH: usize = 1 << 20;
+        let place = |object| StoredValue { object, offset: 0, length: LENGTH as u32, crc: 0 };
+        let whole = Body::Whole(vec![b'v'; LENGTH].into());
+        let changed = whole.splice(0, vec![b'n'; LENGTH / 4].into(), LENGTH);
+        assert!(changed.may_stay() && changed.len() == LENGTH);
+        let weight = (LENGTH / 4 * 5) as u64 + OVERHEAD_BYTES;
+        // Four have room by their length.
+        let mut values = Values::new(4 * (LENGTH as u64 + OVERHEAD_BYTES), 7);
+        values.keep(&place(1), changed.clone());
+        assert_eq!(values.cache.weight(), weight);
+        for object in 2..=4 {
+            values.keep(&place(object), changed.clone());
+        }
+        assert!(values.cache.len() <= 3, "{} of them", values.cache.len());
     }
 }

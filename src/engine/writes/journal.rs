@@ -119,6 +119,7 @@ impl WriteSet {
 #[cfg(test)]
 mod tests {
     use super::super::{Change, Own, WriteSet};
+    use crate::engine::body::Body;
     use crate::engine::version::Value;
     use crate::small_bytes::SmallKey;
 
@@ -126,6 +127,13 @@ mod tests {
         let value = Value::String(value.into());
         let key = SmallKey::from(format!("key:{key}").as_str());
         writes.record(0, key.len() as u64, key, Change::Put { value, expires_ms: 0 });
+    }
+
+    fn append(writes: &mut WriteSet, body: &Body) -> Body {
+        let pieces = body.splice(body.len(), "tail".into(), 1);
+        let change = Change::Pieces { pieces: pieces.clone(), expires_ms: 9 };
+        writes.record(0, 5, SmallKey::from("key:0"), change);
+        pieces
     }
 
     fn shown(writes: &WriteSet) -> Vec<String> {
@@ -166,5 +174,45 @@ mod tests {
             put(&mut writes, 29, "after");
             assert!(!matches!(writes.own(0, 6, b"key:29"), Own::Untouched));
         }
+    }
+
+    /// Of the key with a value in pieces, which ends in so many tails.
+    fn is(writes: &WriteSet, tails: usize, wanted: (usize, usize, u32)) {
+        let value = match writes.own(0, 5, b"key:0") {
+            Own::Written(Change::Put { value: Value::String(value), expires_ms: 9 }) => {
+                value.clone()
+            }
+            Own::Written(Change::Pieces { pieces, expires_ms: 9 }) => pieces.to_whole(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(*value, *format!("value{}", "tail".repeat(tails)).as_bytes());
+        let revision = writes.revision(0, 5, b"key:0");
+        assert_eq!((writes.bytes(), writes.longest(), revision), wanted);
+    }
+
+    #[test]
+    fn what_is_brought_together_is_the_same_write() {
+        let mut writes = WriteSet::default();
+        let once = append(&mut writes, &Body::Whole("value".into()));
+        let sizes = |writes: &WriteSet, revision| (writes.bytes(), writes.longest(), revision);
+        let before = sizes(&writes, 1);
+        let mark = writes.keep_journal();
+        assert!(writes.join(0, 5, b"key:0").is_some());
+        assert_eq!(writes.journal_len(), mark, "nothing to take back");
+        is(&writes, 1, before);
+        assert!(writes.join(0, 5, b"key:0").is_none(), "it is in one piece now");
+
+        let twice = append(&mut writes, &once);
+        let after = sizes(&writes, 2);
+        let later = writes.keep_journal();
+        assert!(writes.join(0, 5, b"key:0").is_some());
+        is(&writes, 2, after);
+        append(&mut writes, &twice);
+        assert!(writes.join(0, 5, b"key:0").is_some());
+        writes.take_back_to(later);
+        is(&writes, 2, (after.0, after.1 + "tail".len(), 2));
+        writes.take_back_to(mark);
+        is(&writes, 1, (before.0, after.1 + "tail".len(), 1));
+        assert_eq!(writes.journal_bytes(), 0);
     }
 }
