@@ -51,6 +51,7 @@ use collect::{Collection, Moved, MovedTo, collect};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often it is asked whether something is to be done, unless writes ask before.
@@ -496,7 +497,10 @@ async fn publish(engine: &Engine, read: Read, written: Written) -> Replaced {
     let since = engine.with_core(|core| core.publish_base(&plan, &controls, &dead_blobs));
     engine.compaction.lock().unwrap_or_else(PoisonError::into_inner).bytes_written +=
         bytes + copied_bytes;
-    let chunks = dead_blobs.iter().flat_map(BlobName::objects);
+    // Nobody has read these: where something is damaged one may hold what is missed under another
+    // name. The next start without damage deletes them.
+    let damaged = engine.damaged.load(Ordering::Relaxed);
+    let chunks = dead_blobs.iter().filter(|_| !damaged).flat_map(BlobName::objects);
     let objects = plan.names.iter().map(|(name, _)| *name);
     let names = objects.chain(chunks).map(|name| name.to_string()).collect();
     let dead_bytes: u64 = dead_blobs.iter().map(BlobName::bytes).sum();
