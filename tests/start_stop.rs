@@ -280,11 +280,10 @@ impl FullDisk {
     }
 }
 
-#[test]
-fn a_full_disk_refuses_writes_reads_go_on_and_space_is_enough_to_recover() {
-    let disk = SmallDisk::new("size=48m");
+/// A server on a disk that it has filled, all of it but for the ballast.
+fn fill(disk: &SmallDisk, ballast_bytes: usize) -> (Server, FullDisk, PathBuf) {
     let ballast = disk.seen_from_outside().join("ballast");
-    std::fs::write(&ballast, vec![1; 24 << 20]).expect("room for the ballast");
+    std::fs::write(&ballast, vec![1; ballast_bytes]).expect("room for the ballast");
     // An attempt may not take longer than the whole commit, and segments are taken ahead.
     let small = match Peer::under_test() {
         Peer::Aft => ["--store-attempt-timeout-ms", "200"].map(str::to_owned).to_vec(),
@@ -299,12 +298,20 @@ fn a_full_disk_refuses_writes_reads_go_on_and_space_is_enough_to_recover() {
         ..Options::in_directory(&disk.path().join("data"))
     };
     std::fs::create_dir(disk.seen_from_outside().join("data")).expect("a directory");
-    let mut server = Server::start(&options);
+    let server = Server::start(&options);
     let mut client = server.client();
     let mut full = FullDisk { writes: Vec::new(), slowest: Duration::ZERO };
     wait::until("the disk is full", PATIENCE, || {
         (full.write(&mut client) != Written::Yes).then_some(())
     });
+    (server, full, ballast)
+}
+
+#[test]
+fn a_full_disk_refuses_writes_reads_go_on_and_space_is_enough_to_recover() {
+    let disk = SmallDisk::new("size=48m");
+    let (mut server, mut full, ballast) = fill(&disk, 24 << 20);
+    let mut client = server.client();
     println!("full after {} writes", full.writes.len());
     for _ in 0..5 {
         assert_ne!(full.write(&mut client), Written::Yes, "the disk is still full");
@@ -340,21 +347,7 @@ fn a_start_on_a_full_disk_serves_reads_and_later_writes() {
         return;
     }
     let disk = SmallDisk::new("size=32m");
-    let ballast = disk.seen_from_outside().join("ballast");
-    std::fs::write(&ballast, vec![1; 16 << 20]).expect("room for the ballast");
-    let options = Options {
-        through: disk.through(),
-        commit_deadline_ms: Some(500),
-        extra: ["--store-attempt-timeout-ms", "200"].map(str::to_owned).to_vec(),
-        ..Options::in_directory(&disk.path().join("data"))
-    };
-    std::fs::create_dir(disk.seen_from_outside().join("data")).expect("a directory");
-    let mut server = Server::start(&options);
-    let mut client = server.client();
-    let mut full = FullDisk { writes: Vec::new(), slowest: Duration::ZERO };
-    wait::until("the disk is full", PATIENCE, || {
-        (full.write(&mut client) != Written::Yes).then_some(())
-    });
+    let (mut server, mut full, ballast) = fill(&disk, 16 << 20);
     for start in 0..STARTS {
         if start % 2 == 0 {
             server.terminate();

@@ -369,12 +369,12 @@ impl Steps {
         let dead_blobs = read.collection.dead_blobs.iter();
         let bytes = read.plan.bytes + dead_blobs.map(|blob| blob.bytes()).sum::<u64>();
         let more = left > bytes && presses_behind(engine, floor, bytes);
-        let next = more.then(|| self.plan(engine, Some(&read.plan)));
+        let next = if more { self.plan(engine, Some(&read.plan)) } else { None };
         let base = std::mem::take(&mut read.collection.base);
         let (written, next, ()) = tokio::join!(
             write_base(engine, &read.plan, base),
             async {
-                match next.flatten() {
+                match next {
                     Some(planned) => Some(read_step(engine, planned).await),
                     None => None,
                 }
@@ -402,8 +402,11 @@ impl Steps {
     /// Returns when a group tells of the newest base.
     async fn told(&self, engine: &Engine) {
         let Some(newest) = self.replaced.back() else { return };
+        let mut wait = LOOK_SOON;
         while !engine.with_core(|core| core.tells_of_base(newest.base)) {
-            tokio::time::sleep(LOOK_SOON).await;
+            tokio::time::sleep(wait).await;
+            // An outage takes as long as it takes.
+            wait = (wait * 2).min(LOOK_EVERY);
         }
     }
 

@@ -142,7 +142,9 @@ async fn read_parts(
         }
         match reading.next().await {
             Some((at, _, start, Ok(part))) => {
-                parts.get_mut(at).into_iter().for_each(|parts| parts.0.push((start, part.clone())));
+                if let Some(parts) = parts.get_mut(at) {
+                    parts.0.push((start, part));
+                }
             }
             Some((_, name, _, Err(StoreError::NotFound))) => {
                 return Err(Failed::damaged(name, FormatError::Missing));

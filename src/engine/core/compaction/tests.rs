@@ -1,6 +1,6 @@
 use super::super::super::EngineOptions;
 use super::super::{Core, CoreOptions};
-use super::{CompactionLimits, swaps_to};
+use super::{CompactionLimits, Plan, swaps_to};
 use crate::layout::{CommitId, Control, ObjectName, Write};
 
 const LIMITS: CompactionLimits =
@@ -46,6 +46,12 @@ fn close_log(core: &mut Core, next: u32) {
     core.roll_to(next);
 }
 
+/// The base is in the store, and counts.
+fn count_base(core: &mut Core, plan: &Plan, controls: &[Write<'static>]) {
+    core.add_base(plan, 100, 0, 100);
+    core.publish_base(plan, controls, &[]);
+}
+
 #[test]
 fn a_step_takes_nothing_that_came_after_the_place_of_the_one_ahead() {
     let mut core = core();
@@ -58,8 +64,8 @@ fn a_step_takes_nothing_that_came_after_the_place_of_the_one_ahead() {
     close_log(&mut core, 3);
     assert!(core.plan_compaction(&LIMITS, 2, None, Some(&ahead)).is_none());
     // When that one counts, its base comes first, which is older than the group.
-    core.add_base(&ahead, 100, 0, 100);
-    core.publish_base(&ahead, &core.base_controls(&ahead, None), &[]);
+    let controls = core.base_controls(&ahead, None);
+    count_base(&mut core, &ahead, &controls);
     let next = core.plan_compaction(&LIMITS, 2, None, None).expect("a plan");
     assert_eq!(next.names.first().map(|(name, _)| *name), Some(ObjectName::Base(2, 1)));
 }
@@ -91,8 +97,7 @@ fn the_next_group_tells_of_a_base_and_one_that_never_happened_does_not() {
     close_log(&mut core, 2);
     let plan = core.plan_compaction(&LIMITS, 1, None, None).expect("a plan");
     let controls = core.base_controls(&plan, None);
-    core.add_base(&plan, 100, 0, 100);
-    core.publish_base(&plan, &controls, &[]);
+    count_base(&mut core, &plan, &controls);
     let departure = core.depart().expect("a group of its own, if there is no other");
     assert_eq!(departure.base, plan.base);
     assert!(!departure.builder.is_empty());
@@ -116,8 +121,7 @@ fn a_full_group_that_waits_to_be_sent_tells_of_a_base_and_no_other_has_to() {
     let controls = core.base_controls(&plan, None);
     core.commit_controls(&[Control::LogClosed { node: 0, end: 0 }]);
     core.close_open_group();
-    core.add_base(&plan, 100, 0, 100);
-    core.publish_base(&plan, &controls, &[]);
+    count_base(&mut core, &plan, &controls);
     let waited_for = core.newest_pending();
     assert!(core.depart().is_some());
     core.acknowledge();
