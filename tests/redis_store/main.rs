@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod commits;
 mod confirmed;
 mod limits;
 mod network;
