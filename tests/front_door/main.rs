@@ -8,6 +8,7 @@ mod common;
 
 mod blobs;
 mod commands;
+mod completion;
 mod connect;
 mod crowd;
 mod held;
