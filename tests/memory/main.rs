@@ -9,4 +9,5 @@ mod cold;
 mod full;
 mod index;
 mod largest;
+mod outcomes;
 mod support;
