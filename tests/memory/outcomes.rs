@@ -28,7 +28,7 @@ impl Done {
 }
 
 fn is_full(reply: &Reply) -> bool {
-    format!("{reply:?}").contains("see outcomes-bytes-max")
+    format!("{reply:?}").contains("outcomes-bytes-max")
 }
 
 /// Requests, until one is refused.
