@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -100,6 +102,44 @@ func TestNameAndDatabaseAtConnect(t *testing.T) {
 		same(t, must(t, named.ClientGetName(ctx)), "me")
 		must(t, named.Set(ctx, "k", "3", 0))
 		same(t, r.Get(ctx, "k").Err(), redis.Nil)
+	})
+}
+
+func TestAURLAloneBindsToATransaction(t *testing.T) {
+	if strings.HasPrefix(filepath.Base(os.Getenv("AFT_BINARY")), "redis-server") {
+		t.Skip("redis-server has no AFT.BEGIN")
+	}
+	everyWay(t, func(t *testing.T, s *server, r *redis.Client) {
+		runner := r.Conn()
+		defer func() { _ = runner.Close() }()
+		token := must(t, runner.Do(ctx, "AFT.BEGIN")).([]any)[0].(string)
+		must(t, runner.Do(ctx, "AFT.LEAVE"))
+		scheme := map[bool]string{false: "redis", true: "rediss"}[s.tls]
+		var bound []*redis.Client
+		for _, url := range []string{
+			fmt.Sprintf("%s://:%s@%s?client_name=aft:%s", scheme, password, s.address(), token),
+			fmt.Sprintf("%s://default~%s:%s@%s", scheme, token, password, s.address()),
+		} {
+			options, err := redis.ParseURL(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			options.Protocol, options.TLSConfig = r.Options().Protocol, s.tlsConfig("client")
+			client := redis.NewClient(options)
+			t.Cleanup(func() { _ = client.Close() })
+			bound = append(bound, client)
+		}
+		for at, client := range bound {
+			same(t, must(t, client.Incr(ctx, "k")), int64(at+1))
+			same(t, r.Get(ctx, "k").Err(), redis.Nil)
+		}
+		must(t, runner.Do(ctx, "AFT.COMMIT", token))
+		same(t, must(t, r.Get(ctx, "k")), "2")
+		for _, client := range bound {
+			if err := client.Incr(ctx, "k").Err(); err == nil || !strings.HasPrefix(err.Error(), "NOTXN") {
+				t.Fatal(err)
+			}
+		}
 	})
 }
 

@@ -4,7 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
+import java.net.URI;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -147,6 +149,27 @@ class JedisTest {
             assertEquals("me", named.clientGetname());
             named.set("k", "3");
             assertNull(jedis.get("k"));
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aUrlAloneBindsToATransaction(Way way) {
+        assumeFalse(Server.IS_REDIS, "redis-server has no AFT.BEGIN");
+        try (var runner = connect(way); var other = connect(way)) {
+            var begun = (List<?>) runner.sendCommand(() -> SafeEncoder.encode("AFT.BEGIN"));
+            var token = SafeEncoder.encode((byte[]) begun.get(0));
+            runner.sendCommand(() -> SafeEncoder.encode("AFT.LEAVE"));
+            var url = "%s://default~%s:%s@%s".formatted(
+                    way.tls ? "rediss" : "redis", token, Server.PASSWORD, address(way));
+            try (var bound = new Jedis(URI.create(url), stranger(way).build())) {
+                assertEquals(1, bound.incr("k"));
+                assertNull(other.get("k"));
+                runner.sendCommand(() -> SafeEncoder.encode("AFT.COMMIT"), token);
+                assertEquals("1", other.get("k"));
+                var refused = assertThrows(JedisDataException.class, () -> bound.incr("k"));
+                assertTrue(refused.getMessage().startsWith("NOTXN"), refused.getMessage());
+            }
         }
     }
 

@@ -11,6 +11,10 @@ import java.util.TimerTask;
 final class Server implements AutoCloseable {
     static final String PASSWORD = "secret";
 
+    /** Whether the tests themselves are checked, with a server that has nothing of what is only aft's. */
+    static final boolean IS_REDIS =
+            new java.io.File(System.getenv("AFT_BINARY")).getName().startsWith("redis-server");
+
     private final Path dir;
     /** The port speaks TLS, and nothing else does. */
     final boolean tls;

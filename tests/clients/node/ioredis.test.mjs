@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 
-import { certificates, PASSWORD, Server, ways } from "./server.mjs";
+import { certificates, IS_REDIS, PASSWORD, Server, ways } from "./server.mjs";
 
 const library = process.env.LIBRARY ?? "ioredis";
 const { Redis } = await import(library);
@@ -83,6 +83,27 @@ for (const { protocol, tls, name } of ways(protocols)) {
       assert.equal(await named.client("GETNAME"), "me");
       await named.set("k", "3");
       assert.equal(await redis.get("k"), null);
+    });
+
+    test("a URL alone binds to a transaction", { skip: IS_REDIS }, async () => {
+      const runner = connect();
+      const [token] = await runner.call("AFT.BEGIN");
+      await runner.call("AFT.LEAVE");
+      const bound = [
+        `redis://:${PASSWORD}@127.0.0.1:${server.port}?connectionName=aft:${token}`,
+        `redis://default~${token}:${PASSWORD}@127.0.0.1:${server.port}`,
+      ].map((url) => {
+        const client = new Redis(url, { protocol, ...(tls ? { tls: certificates("client") } : {}) });
+        open.push(client);
+        return client;
+      });
+      for (const [at, client] of bound.entries()) {
+        assert.equal(await client.incr("k"), at + 1);
+        assert.equal(await redis.get("k"), null);
+      }
+      await runner.call("AFT.COMMIT", token);
+      assert.equal(await redis.get("k"), "2");
+      for (const client of bound) await assert.rejects(client.incr("k"), /^ReplyError: NOTXN/);
     });
 
     test("pipeline", async () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 
-import { certificates, PASSWORD, Server, ways } from "./server.mjs";
+import { certificates, IS_REDIS, PASSWORD, Server, ways } from "./server.mjs";
 
 const { createClient, createClientPool, RESP_TYPES, WatchError } = await import(
   process.env.LIBRARY ?? "redis"
@@ -86,6 +86,22 @@ for (const { protocol: RESP, tls, name } of ways()) {
       assert.equal(await named.clientGetName(), "me");
       await named.set("k", "3");
       assert.equal(await redis.get("k"), null);
+    });
+
+    test("a URL alone binds to a transaction", { skip: IS_REDIS }, async () => {
+      const runner = await connect();
+      const [token] = await runner.sendCommand(["AFT.BEGIN"]);
+      await runner.sendCommand(["AFT.LEAVE"]);
+      const where = `${tls ? "rediss" : "redis"}://default~${token}:${PASSWORD}@127.0.0.1:${server.port}`;
+      const bound = createClient({ url: where, RESP, ...(tls ? { socket: socket(() => 100) } : {}) });
+      bound.on("error", () => {});
+      open.push(bound);
+      await bound.connect();
+      assert.equal(await bound.incr("k"), 1);
+      assert.equal(await redis.get("k"), null);
+      await runner.sendCommand(["AFT.COMMIT", token]);
+      assert.equal(await redis.get("k"), "1");
+      await assert.rejects(bound.incr("k"), /NOTXN/);
     });
 
     test("pipeline", async () => {

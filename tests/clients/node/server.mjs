@@ -2,10 +2,13 @@
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 
 export const PASSWORD = "secret";
+// Why a test is skipped that needs what only aft has.
+export const IS_REDIS =
+  basename(process.env.AFT_BINARY).startsWith("redis-server") && "redis-server has no AFT.BEGIN";
 const CERTIFICATES = process.env.AFT_CERTIFICATES;
 const READY = /^listening|Ready to accept/;
 

@@ -1,5 +1,6 @@
 """redis-py 5 and newest against the server in AFT_BINARY, in both protocols."""
 
+import os
 import threading
 import unittest
 
@@ -10,6 +11,8 @@ from redis.retry import Retry
 
 import closing
 from server import PASSWORD, Server, tls_options
+
+IS_REDIS = os.path.basename(os.environ["AFT_BINARY"]).startswith("redis-server")
 
 
 def in_threads(count, work):
@@ -89,6 +92,33 @@ class Plain(unittest.TestCase):
         r.set("k", "3")
         self.assertIsNone(self.r.get("k"))
         self.assertEqual(r.get("k"), "3")
+
+    @unittest.skipIf(IS_REDIS, "redis-server has no AFT.BEGIN")
+    def test_a_url_alone_binds_to_a_transaction(self):
+        runner = self.connect(single_connection_client=True)
+        token = runner.execute_command("AFT.BEGIN")[0]
+        runner.execute_command("AFT.LEAVE")
+        where = ("rediss" if self.tls else "redis"), f"127.0.0.1:{self.server.port}"
+        options = {"decode_responses": True, "protocol": self.protocol}
+        if self.tls:
+            options |= {name: value for name, value in tls_options().items() if name != "ssl"}
+        urls = (
+            "{}://:{password}@{}?client_name=aft:{token}",
+            "{}://default~{token}:{password}@{}",
+        )
+        functions = []
+        for url in urls:
+            url = url.format(*where, password=PASSWORD, token=token)
+            functions.append(redis.Redis.from_url(url, **options))
+            self.addCleanup(functions[-1].close)
+        for number, function in enumerate(functions, 1):
+            self.assertEqual(function.incr("k"), number)
+            self.assertIsNone(self.r.get("k"))
+        runner.execute_command("AFT.COMMIT", token)
+        self.assertEqual(self.r.get("k"), "2")
+        for function in functions:
+            with self.assertRaisesRegex(ResponseError, "^NOTXN"):
+                function.incr("k")
 
     def test_pipeline(self):
         pipe = self.r.pipeline(transaction=False)

@@ -40,6 +40,12 @@ pub fn certificate(name: &str) -> PathBuf {
     PathBuf::from(std::env::var_os("AFT_CERTIFICATES").expect("AFT_CERTIFICATES")).join(name)
 }
 
+/// Whether the tests themselves are checked, with a server that has nothing of what is only aft's.
+pub fn is_redis() -> bool {
+    let binary = PathBuf::from(std::env::var_os("AFT_BINARY").expect("AFT_BINARY"));
+    binary.file_name().is_some_and(|name| name.to_string_lossy().starts_with("redis-server"))
+}
+
 pub struct Server {
     pub port: u16,
     tls: bool,

@@ -1,12 +1,13 @@
 //! redis-rs against the server in AFT_BINARY, in both protocols.
 
-use aft_client_tests::{PASSWORD, Server, Way, certificate, in_every_way};
+use aft_client_tests::{PASSWORD, Server, Way, certificate, in_every_way, is_redis};
 use redis::{
     Client, ClientTlsConfig, Commands, Connection, ErrorKind, ExistenceCheck, RedisResult,
     SetExpiry, SetOptions, TlsCertificates, Value,
 };
 
 in_every_way! {
+    a_url_alone_binds_to_a_transaction,
     auth,
     big_value_and_all_bytes,
     database_at_connect,
@@ -100,6 +101,24 @@ fn strings_and_errors(way: Way) {
     assert!(error.detail().unwrap().starts_with("unknown command 'NOSUCH'"), "{error}");
     assert_eq!(c.del::<_, i64>(&["a", "none"]).unwrap(), 1);
     assert_eq!(redis::cmd("DBSIZE").query::<i64>(&mut c).unwrap(), 2);
+}
+
+fn a_url_alone_binds_to_a_transaction(way: Way) {
+    if is_redis() {
+        return;
+    }
+    let (server, _, mut runner) = start(way);
+    let (token, _, _): (String, String, Option<String>) =
+        redis::cmd("AFT.BEGIN").query(&mut runner).unwrap();
+    let _: () = redis::cmd("AFT.LEAVE").query(&mut runner).unwrap();
+    let bound = client(&server, &format!("default~{token}:{PASSWORD}@"), way, 0);
+    let mut bound = bound.get_connection().unwrap();
+    assert_eq!(bound.incr::<_, _, i64>("k", 1), Ok(1));
+    assert_eq!(runner.get::<_, Option<i64>>("k"), Ok(None));
+    let _: String = redis::cmd("AFT.COMMIT").arg(token).query(&mut runner).unwrap();
+    assert_eq!(runner.get::<_, Option<i64>>("k"), Ok(Some(1)));
+    let refused = bound.incr::<_, _, i64>("k", 1).unwrap_err();
+    assert_eq!(refused.code(), Some("NOTXN"), "{refused}");
 }
 
 fn database_at_connect(way: Way) {
