@@ -117,7 +117,7 @@ fn requests_count_once_and_whole_when_the_server_is_killed() {
         checked.unwrap_or_else(|anomaly| panic!("{anomaly:?}"));
     }
     let history: Vec<_> = requesters.into_iter().flat_map(|requester| requester.history).collect();
-    requests::leave(&history, replay.seed);
+    history_support::json::leave(&history, &format!("crash-{}", replay.seed));
     let done = history.iter().filter(|transaction| transaction.commit.is_some()).count();
     println!("{} rounds, {done} of {} attempts count", replay.rounds, history.len());
     assert!(done > replay.rounds as usize * 5, "hardly any load: {done} requests");

@@ -18,7 +18,6 @@ use crate::anomaly::{Checked, Kind, anomaly};
 use crate::common::client::Client;
 use crate::common::resp::Reply;
 use crate::history_support::detect::detect;
-use crate::history_support::json;
 use crate::history_support::record::{
     Action, Commit, CommitId, Operation, Status, Tick, Transaction, Version,
 };
@@ -226,16 +225,4 @@ pub(crate) fn check(history: &[Transaction], audit: &Transaction) -> Checked {
         }
     }
     Ok(())
-}
-
-/// Writes the history down, if it is wanted, and sees that it says the same there.
-pub(crate) fn leave(history: &[Transaction], seed: u64) {
-    let Some(directory) = std::env::var_os("AFT_HISTORY") else {
-        return;
-    };
-    let path = std::path::Path::new(&directory).join(format!("crash-{seed}.jsonl"));
-    let lines: String = history.iter().map(|one| json::line(one) + "\n").collect();
-    std::fs::write(&path, &lines).expect("the history can be written");
-    assert_eq!(json::parse(&lines).as_deref(), Ok(history));
-    println!("{} transactions written to {}", history.len(), path.display());
 }

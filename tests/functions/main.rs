@@ -8,10 +8,13 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../history_support/mod.rs"]
+mod history_support;
 
 mod accidents;
 mod delivery;
 mod function;
+mod history;
 mod looking;
 mod matrix;
 mod running;

@@ -13,9 +13,12 @@ use crate::common::client::Client;
 use crate::common::seed;
 use crate::common::server::{Options, Server};
 use crate::common::temp_dir::TempDir;
-use crate::delivery::{Accident, Delivery, Failed, Inside, Kind, Moment, World};
+use crate::delivery::{Accident, Delivery, Failed, Inside, Kind, Moment, World, may_be_sent_again};
+use crate::history::VERSIONED;
+use crate::history_support::detect::{Kind as Anomaly, count, detect};
+use crate::history_support::json;
 
-const KINDS: [Kind; 3] = [Kind::FunctionDies, Kind::AftDies, Kind::Cut];
+const KINDS: [Kind; 4] = [Kind::FunctionDies, Kind::AftDies, Kind::Cut, Kind::Resent];
 const MOMENTS: [Moment; 4] = [Moment::Before, Moment::Sent, Moment::Unread, Moment::After];
 
 /// What the keys of a request hold.
@@ -31,10 +34,12 @@ fn nothing() -> State {
 }
 
 fn all() -> State {
-    state(["10", "8", "80", "", "2", "paid", "order;"])
+    state(["10", "8", "80", "", SOMETHING, SOMETHING, "order;"])
 }
 
 const RESULT: &str = "80";
+/// What the history is asked about.
+const SOMETHING: &str = "something";
 
 fn set_up(client: &mut Client, name: &str) {
     for (key, value) in KEYS.iter().zip(nothing()) {
@@ -45,10 +50,16 @@ fn set_up(client: &mut Client, name: &str) {
 }
 
 /// At one instant, since what it meets may be about to commit.
-fn look(client: &mut Client, name: &str) -> State {
+fn look(world: &mut World, name: &str) -> State {
     let keys = KEYS.map(|key| format!("{name}:{key}"));
-    let values = client.run(&[&["MGET".to_owned()], keys.as_slice()].concat());
-    std::array::from_fn(|at| values.items()[at].text())
+    let values = world.server.client().run(&[&["MGET".to_owned()], keys.as_slice()].concat());
+    let mut state: State = std::array::from_fn(|at| values.items()[at].text());
+    let versioned = VERSIONED.map(|key| KEYS.iter().position(|other| *other == key).unwrap());
+    world.history.look(name, versioned.map(|at| state[at].as_deref()));
+    for at in versioned {
+        state[at] = state[at].take().map(|_| SOMETHING.to_owned());
+    }
+    state
 }
 
 /// What may be seen between an accident and the retry.
@@ -117,17 +128,21 @@ fn cell(
             wrong.unless("the retry's result", &result.as_str(), &[RESULT]);
             allowed = vec![all()];
         }
-        let is_first = delivery_number == 0;
-        assert!(!is_first || matches!(ended, Err(Failed::Accident)), "{accident}: {ended:?}");
+        match (delivery_number, accident.kind) {
+            // Nobody but its library knows of it.
+            (0, Kind::Resent) => assert!(ended.is_ok(), "{accident}: {ended:?}"),
+            (0, _) => assert!(matches!(ended, Err(Failed::Accident)), "{accident}: {ended:?}"),
+            _ => {}
+        }
         let mut more = std::mem::take(&mut delivery.tokens);
         tokens.append(&mut more);
-        let between = look(&mut world.server.client(), name);
+        let between = look(world, name);
         wrong.unless("before the retry", &between, &allowed);
         allowed = if between == all() { vec![all()] } else { vec![nothing(), all()] };
     }
     let result = retry(world, inside, name, &tokens);
     wrong.unless("the retry's result", &result, &[Ok(RESULT.to_owned())]);
-    wrong.unless("after the retry", &look(&mut world.server.client(), name), &[all()]);
+    wrong.unless("after the retry", &look(world, name), &[all()]);
     for token in tokens {
         wrong.unless("a zombie", &world.zombie_writes(name, &token), &[Ok(())]);
     }
@@ -140,7 +155,15 @@ fn deliver_late(world: &mut World, inside: Inside, name: &str, wrong: &mut Wrong
     let result = late.run().map_err(|failed| format!("{failed:?}"));
     wrong.unless("a late delivery's result", &result, &[Ok(RESULT.to_owned())]);
     wrong.unless("what it took", &late.sent.len(), &[1]);
-    wrong.unless("at last", &look(&mut world.server.client(), name), &[all()]);
+    wrong.unless("at last", &look(world, name), &[all()]);
+    note_commit(world, name);
+}
+
+fn note_commit(world: &mut World, name: &str) {
+    let mut client = world.server.client();
+    let told = client.cmd(&format!("AFT.STATUS REQUEST {name}"));
+    let token = told.items()[1].text().expect("a token");
+    world.history.committed(&mut client, &token);
 }
 
 /// All that a request sends, where nothing happens.
@@ -149,26 +172,30 @@ fn events(world: &mut World, inside: Inside) -> Vec<String> {
     let mut delivery = Delivery::new(world, inside, "example", None, &[]);
     assert_eq!(delivery.run().unwrap(), RESULT);
     let sent = std::mem::take(&mut delivery.sent);
-    assert_eq!(look(&mut world.server.client(), "example"), all());
+    assert_eq!(look(world, "example"), all());
+    if inside != Inside::Nothing {
+        note_commit(world, "example");
+    }
     sent
 }
 
-fn cells(kinds: &[Kind], events: usize) -> Vec<Accident> {
+fn cells(kinds: &[Kind], events: &[String]) -> Vec<Accident> {
     let of = |kind| move |event| MOMENTS.map(|moment| Accident { kind, moment, event });
-    kinds.iter().flat_map(|&kind| (0..events).flat_map(of(kind))).collect()
+    let all = kinds.iter().flat_map(|&kind| (0..events.len()).flat_map(of(kind)));
+    all.filter(|cell| cell.kind != Kind::Resent || may_be_sent_again(&events[cell.event])).collect()
 }
 
 fn world(dir: &TempDir) -> World {
     World::on(Server::start(&Options::durable(dir.path())))
 }
 
-/// All cells on one server, and what is wrong with them.
-fn run(inside: Inside, of: impl FnOnce(&[Accident]) -> Vec<Vec<Accident>>) {
+/// All cells on one server, and what is wrong with them. Its history is called `matrix-NAME`.
+fn run(name: &str, inside: Inside, of: impl FnOnce(&[Accident]) -> Vec<Vec<Accident>>) {
     let dir = TempDir::named("matrix");
     let mut world = world(&dir);
     let events = events(&mut world, inside);
     assert!(events.len() >= 19 && events[events.len() - 1].starts_with("AFT.COMMIT"), "{events:?}");
-    let cells = of(&cells(&KINDS, events.len()));
+    let cells = of(&cells(&KINDS, &events));
     let mut found = Vec::new();
     for (number, accidents) in cells.iter().enumerate() {
         let (name, last) = (format!("cell-{number}"), events.len() - 1);
@@ -192,16 +219,20 @@ fn run(inside: Inside, of: impl FnOnce(&[Accident]) -> Vec<Vec<Accident>>) {
         wrong.map(|(cell, wrong)| format!("{}: {}", show(cell), wrong.0.join("; "))).collect();
     assert!(wrong.is_empty(), "{} cells:\n{}", wrong.len(), wrong.join("\n"));
     assert_eq!(world.server.client().cmd("AFT.LIST").items(), []);
+    assert_eq!(detect(&world.history.transactions), []);
+    json::leave(&world.history.transactions, &format!("matrix-{name}"));
 }
 
 #[test]
 fn every_accident_at_every_moment_of_a_request() {
-    run(Inside::Transaction, |cells| cells.iter().map(|&cell| vec![cell]).collect());
+    run("atomic", Inside::Transaction, |cells| cells.iter().map(|&cell| vec![cell]).collect());
 }
 
 #[test]
 fn every_accident_where_every_read_counts() {
-    run(Inside::Serializable, |cells| cells.iter().map(|&cell| vec![cell]).collect());
+    run("serializable", Inside::Serializable, |cells| {
+        cells.iter().map(|&cell| vec![cell]).collect()
+    });
 }
 
 /// Each of them, and then two others, which a seed chooses.
@@ -210,7 +241,7 @@ fn accidents_in_the_retries_too() {
     let seed = seed::from_env();
     println!("AFT_SEED={seed}");
     let mut rng = seed::rng(seed, 0);
-    run(Inside::Transaction, |cells| {
+    run("retries", Inside::Transaction, |cells| {
         let mut other = || cells[rng.random_range(0..cells.len())];
         cells.iter().map(|&cell| vec![cell, other(), other()]).collect()
     });
@@ -223,7 +254,7 @@ fn the_matrix_sees_what_goes_wrong_without_transactions() {
     let mut world = world(&dir);
     let events = events(&mut world, Inside::Nothing);
     let first_write = events.iter().position(|event| event.starts_with("DECRBY")).unwrap();
-    for (number, accident) in cells(&[Kind::FunctionDies], events.len()).into_iter().enumerate() {
+    for (number, accident) in cells(&[Kind::FunctionDies], &events).into_iter().enumerate() {
         let name = format!("cell-{number}");
         // No end that would have to be known, so none at all is expected before the retry.
         let wrong = cell(&mut world, Inside::Nothing, &name, &[accident], usize::MAX);
@@ -238,4 +269,11 @@ fn the_matrix_sees_what_goes_wrong_without_transactions() {
             }
         }
     }
+    // So does the detector, in the history.
+    let found = detect(&world.history.transactions);
+    let deaths = events.len() - first_write;
+    for kind in [Anomaly::HalfWritten, Anomaly::Doubled] {
+        assert!(count(&found, kind) > deaths, "{kind:?}: {}", count(&found, kind));
+    }
+    assert_eq!(count(&found, Anomaly::Unheard), 0);
 }

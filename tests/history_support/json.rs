@@ -43,6 +43,20 @@ fn operation(operation: &Operation) -> Value {
     json!({name: key, "value": value.map(Version::to_string), "began": began, "ended": ended})
 }
 
+/// Writes a history down as `NAME.jsonl` in the directory that `AFT_HISTORY` names, if it does, and
+/// sees that it says the same there.
+pub(crate) fn leave(history: &[Transaction], name: &str) {
+    let Some(directory) = std::env::var_os("AFT_HISTORY") else {
+        return;
+    };
+    let path = std::path::Path::new(&directory).join(format!("{name}.jsonl"));
+    let lines: String = history.iter().map(|one| line(one) + "\n").collect();
+    let written = std::fs::write(&path, &lines).and_then(|()| std::fs::read_to_string(&path));
+    let read = written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(parse(&read).as_deref(), Ok(history));
+    println!("{} transactions written to {}", history.len(), path.display());
+}
+
 /// The transactions of a file.
 ///
 /// # Errors
