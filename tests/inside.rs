@@ -78,8 +78,31 @@ fn play(name: &str, steps: &[Step], kept: Kept, ends: Ends) -> Vec<String> {
             wrong.push(script::complaint(name, step, &got));
         }
     }
+    // What it had become in there, it is for everybody.
+    let here = contents(&node, &mut session);
     commit(&node, &mut session);
+    let there = contents(&node, &mut session);
+    if here != there {
+        wrong.push(format!("{name}: {here:?} became {there:?}"));
+    }
     wrong
+}
+
+/// All keys of the selected database and what they hold, but for those that are about to expire.
+fn contents(node: &Node, session: &mut Session) -> BTreeMap<String, (String, bool)> {
+    const SOON_MS: i64 = 10_000;
+    let Reply::Array(keys) = say(node, session, "KEYS *") else { panic!("no keys") };
+    let mut contents = BTreeMap::new();
+    for key in &keys {
+        let Reply::Bulk(name) = key else { panic!("{key:?}") };
+        let left = node.run(session, &[&b"PTTL"[..], name.as_slice()]);
+        let Reply::Integer(left) = left else { panic!("{left:?}") };
+        if !(0..SOON_MS).contains(&left) {
+            let value = node.run(session, &[&b"GET"[..], name.as_slice()]);
+            contents.insert(show(key), (show(&value), left > 0));
+        }
+    }
+    contents
 }
 
 fn scripts() -> Vec<(String, Vec<Step>)> {

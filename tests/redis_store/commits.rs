@@ -145,13 +145,13 @@ fn a_timeout_does_not_end_what_is_committing() {
     let backing = Backing::redis(dir.path(), &[]);
     let server = Server::start(&Options::on(&backing));
     let (mut worker, mut observer) = (server.client(), server.client());
-    // The second is idle for as long, from later on.
     let begun = worker.cmd("AFT.BEGIN TIMEOUT 100");
     let token = begun.items()[0].text().expect("a token");
     assert_eq!(worker.cmd("SET k v"), Reply::ok());
     hold(&backing);
     let mut commit = Asked::by(worker, "AFT.COMMIT");
     is_under_way(&mut observer);
+    // Another one with that timeout, which began later, comes to its end.
     assert_eq!(server.client().cmd("AFT.BEGIN TIMEOUT 100").items().len(), 3);
     is_under_way(&mut observer);
     let mut abort = Asked::on(&server, &format!("AFT.ABORT {token}"));
