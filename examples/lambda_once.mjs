@@ -14,7 +14,7 @@ export const once = (handler) => async (event) => {
     let [token, state, result] = await aft.call("AFT.BEGIN", "REQUEST", event.id);
     if (state !== "committed") {
       db = new Redis(process.env.REDIS_URL, { connectionName: `aft:${token}` });
-      result = JSON.stringify(await handler(event, db));
+      result = JSON.stringify((await handler(event, db)) ?? null);
       await aft.call("AFT.COMMIT", token, "RESULT", result);
     }
     return JSON.parse(result);

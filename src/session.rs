@@ -73,7 +73,8 @@ pub struct Watch {
 /// The interactive transaction that a connection's commands run in.
 #[derive(Debug, Clone, Copy)]
 pub struct Membership {
-    /// Its token; `None` for one that never was: no such transaction can be open.
+    /// Its token; `None` for one that never was, or did not begin: no such transaction can be
+    /// open, and no command runs.
     pub token: Option<Token>,
     /// How it came to be there.
     pub by: Bound,
@@ -119,7 +120,7 @@ pub struct Session {
     pub inside: Option<Membership>,
     /// Replies that may get lost, if it is bound to a transaction or was.
     pub resends: Option<Box<Resends>>,
-    /// What it committed last: a repeated AFT.COMMIT means that.
+    /// What it committed last, if it has been in nothing since: a repeated AFT.COMMIT means that.
     pub committed: Option<Token>,
     /// Bytes of the watched keys.
     pub watched_bytes: usize,
@@ -206,6 +207,9 @@ impl Session {
 
     /// Its commands run in a transaction from now on, or in none.
     pub fn bind(&mut self, membership: Option<Membership>) {
+        if membership.is_some() {
+            self.committed = None;
+        }
         self.inside = membership;
         self.client.state().inside = membership.and_then(|membership| membership.token);
         if let Some(token) = self.bound()

@@ -119,6 +119,7 @@ fn whoever_says_nothing_is_aborted_and_leaves_nothing() {
     assert_eq!(code(&idle.cmd("GET k")), "NOTXN");
     assert_eq!(code(&idle.cmd("AFT.COMMIT")), "NOTXN");
     assert_eq!(code(&other.cmd(&format!("AFT.JOIN {token}"))), "NOTXN");
+    assert_eq!(other.cmd("AFT.LEAVE"), Reply::ok());
     assert_eq!(info(&mut other, "oldest_pin_age_ms"), 0, "its snapshot is gone, too");
     commit(&mut busy, "");
     assert_eq!(info(&mut other, "open_transactions_bytes"), 0);
@@ -198,6 +199,8 @@ fn limits_refuse_and_nothing_is_forgotten_early() {
     while !client.cmd("AFT.BEGIN").is_error() {
         commit(&mut client, "");
     }
+    assert!(client.cmd("SET plain 1").is_error(), "it did not begin");
+    assert_eq!(client.cmd("AFT.LEAVE"), Reply::ok());
     assert_eq!(client.cmd("SET plain 1"), Reply::ok());
     // Its time over, it may begin again.
     wait::until("room", Duration::from_secs(20), || {
@@ -220,6 +223,92 @@ fn limits_refuse_and_nothing_is_forgotten_early() {
     assert_eq!(two.run(&["SET", "k", &value]), Reply::ok());
     commit(&mut two, "");
     assert_eq!(one.cmd("STRLEN k").int(), 600_000);
+}
+
+/// Steps and their results count as what is written does.
+#[test]
+fn steps_have_limits() {
+    let server = Server::start(&in_memory(&["--transactions-bytes-max", "1mb"]));
+    let mut client = server.client();
+    let result = "r".repeat(300_000);
+    let ended = (0..10).position(|step| {
+        begun(&mut client, &format!("REQUEST big STEP s{step}"));
+        client.run(&["AFT.DONE", "RESULT", &result]).is_error()
+    });
+    assert_eq!(ended, Some(3), "three results fit into a megabyte");
+    assert_eq!(client.cmd("AFT.DONE"), Reply::ok(), "the step is open still, and ends without");
+    let mut more = (0..2000).map(|step| {
+        let name = format!("{step:0>1000}");
+        let begun = client.run(&["AFT.BEGIN", "REQUEST", "big", "STEP", &name]);
+        if !begun.is_error() {
+            assert_eq!(client.cmd("AFT.DONE"), Reply::ok());
+        }
+        begun
+    });
+    let full = more.find(Reply::is_error).expect("no more room");
+    assert!(format!("{full:?}").contains("transactions-bytes-max"), "{full:?}");
+    // A step that there is begins again all the same.
+    let (_, state, _) = begin(&mut client, "REQUEST big STEP s0");
+    assert_eq!(state, "done");
+}
+
+#[test]
+fn a_retry_without_room_leaves_the_attempt_before() {
+    let server = Server::start(&in_memory(&["--transactions-bytes-max", "2mb"]));
+    let (mut large, mut attempt, mut retry) = (server.client(), server.client(), server.client());
+    begun(&mut large, "");
+    begun(&mut attempt, "REQUEST r");
+    assert_eq!(attempt.cmd("SET k 1"), Reply::ok());
+    assert_eq!(large.run(&["SET", "filler", &"f".repeat(1_500_000)]), Reply::ok());
+    assert_eq!(retry.cmd("CONFIG SET aft-transactions-bytes-max 1mb"), Reply::ok());
+    let refused = retry.cmd("AFT.BEGIN REQUEST r");
+    assert!(format!("{refused:?}").contains("transactions-bytes-max"), "{refused:?}");
+    assert_eq!(attempt.cmd("GET k").text().as_deref(), Some("1"));
+    assert_eq!(large.cmd("AFT.ABORT"), Reply::ok());
+    begun(&mut retry, "REQUEST r");
+    assert_eq!(code(&attempt.cmd("GET k")), "STALE");
+}
+
+/// Where no outcome has room any more.
+#[test]
+fn a_request_that_has_begun_may_end_with_a_small_result() {
+    let server = Server::start(&in_memory(&["--outcomes-bytes-max", "64kb"]));
+    let (mut request, mut other) = (server.client(), server.client());
+    begun(&mut request, "REQUEST r");
+    while !other.cmd("AFT.BEGIN").is_error() {
+        commit(&mut other, "");
+    }
+    let refused = request.run(&["AFT.COMMIT", "RESULT", &"r".repeat(4000)]);
+    assert!(format!("{refused:?}").contains("outcomes-bytes-max"), "{refused:?}");
+    let small = "r".repeat(1024);
+    assert!(!request.run(&["AFT.COMMIT", "RESULT", &small]).is_error());
+    let (_, state, result) = begin(&mut request, "REQUEST r");
+    assert_eq!((&*state, result), ("committed", Some(small)));
+}
+
+/// From then on it may be unused for as long as the newest of its steps has said.
+#[test]
+fn a_step_may_ask_for_more_time() {
+    let server = Server::start(&in_memory(&[]));
+    let (mut client, mut other) = (server.client(), server.client());
+    begun(&mut client, "REQUEST r STEP a TIMEOUT 60000");
+    assert_eq!(client.cmd("AFT.DONE"), Reply::ok());
+    let timeout = |other: &mut Client| {
+        let status = other.cmd("AFT.STATUS REQUEST r");
+        let Reply::Array(pairs) = status else { panic!("{status:?}") };
+        let at = pairs
+            .iter()
+            .position(|item| matches!(item, Reply::Bulk(name) if name == b"timeout_ms"))
+            .expect("a timeout");
+        pairs[at + 1].int()
+    };
+    assert_eq!(timeout(&mut other), 60_000);
+    begun(&mut client, "REQUEST r STEP b AFTER a TIMEOUT 900000");
+    assert_eq!(timeout(&mut other), 900_000);
+    begun(&mut client, "REQUEST r STEP b AFTER a TIMEOUT 50");
+    wait::until("the timeout", Duration::from_secs(10), || {
+        (info(&mut other, "open_transactions") == 0).then_some(())
+    });
 }
 
 const MANY: usize = 100_000;

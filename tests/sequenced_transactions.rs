@@ -47,7 +47,7 @@ fn terms(request: Option<&str>) -> Terms {
 
 fn begin(core: &mut Core, id: u128, request: Option<&str>) -> Result<Began, Unusable> {
     let token = Token { node: 1, id, part: 0 };
-    let attempt = Attempt { step: None, after: None, resume: false };
+    let attempt = Attempt { step: None, after: None, resume: false, timeout: None };
     core.begin_interactive(token, terms(request), attempt, &ROOM)
 }
 

@@ -3,6 +3,10 @@
 //! An operation is a round trip: a function computes something between two of them. What begins
 //! and ends the functions of a transaction is sent along with their first and last operation, or
 //! by itself.
+//!
+//! Closed loop, for throughput: each client sends its next request when it has the last one's
+//! replies. Open loop, for latency: a request is due at a fixed rate and counts from then,
+//! whether or not a client is free.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -67,6 +71,8 @@ pub(crate) struct Turn {
     pub(crate) way: Way,
     pub(crate) clients: usize,
     pub(crate) seconds: f64,
+    /// Requests that are due in a second; without it the loop is closed.
+    pub(crate) rate: Option<u64>,
     pub(crate) zipf: Arc<Zipf>,
     /// No other turn has it: it is part of the requests' ids.
     pub(crate) number: u64,
@@ -86,8 +92,45 @@ async fn run_clients(turn: &Turn) -> Result<Sample> {
     for number in 0..turn.clients {
         clients.push(Client::connect(turn, number).await?);
     }
+    match turn.rate {
+        Some(rate) => open_loop(clients, rate, turn.seconds).await,
+        None => closed_loop(clients, turn.seconds).await,
+    }
+}
+
+/// Sends requests when they are due, as far as clients are free; those that are late wait for one.
+async fn open_loop(mut idle: Vec<Client>, rate: u64, seconds: f64) -> Result<Sample> {
+    let mut tally = Tally::new()?;
+    let mut running = JoinSet::new();
     let start = now();
-    let end = start + Duration::from_secs_f64(turn.seconds);
+    let requests = (rate as f64 * seconds) as u64;
+    let mut sent = 0;
+    while sent < requests || !running.is_empty() {
+        while let Some(done) = running.try_join_next() {
+            let (client, took): (Client, Duration) = done??;
+            tally.record(took, 1);
+            idle.push(client);
+        }
+        let due = start + Duration::from_secs_f64(sent as f64 / rate as f64);
+        if sent < requests
+            && due <= now()
+            && let Some(mut client) = idle.pop()
+        {
+            sent += 1;
+            running.spawn(async move {
+                client.request().await?;
+                Result::Ok((client, due.elapsed()))
+            });
+        }
+        // A timer of 1 ms would be coarser than what is measured.
+        tokio::task::yield_now().await;
+    }
+    Ok(tally.sample(start.elapsed()))
+}
+
+async fn closed_loop(clients: Vec<Client>, seconds: f64) -> Result<Sample> {
+    let start = now();
+    let end = start + Duration::from_secs_f64(seconds);
     let mut running = JoinSet::new();
     for client in clients {
         running.spawn(client.work(end));

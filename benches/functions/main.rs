@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench functions                          all parts of docs/benchmarks/functions.md
-//! cargo bench --bench functions -- --parts throughput    some: throughput, afterwards
+//! cargo bench --bench functions -- --parts throughput    some: throughput, latency, afterwards
 //! cargo bench --bench functions -- --quick               a moment each: does it work at all?
 //! ```
 //!
@@ -11,6 +11,7 @@
 //!
 //! ```text
 //! options ─┬▶ throughput ─▶ drive   requests as transactions, beside the bare operations
+//!          ├▶ latency ────▶ drive   the same at a fixed rate
 //!          ├▶ afterwards            what aborted and abandoned transactions leave
 //!          └▶ report                docs/benchmarks/functions.md
 //! ```
@@ -19,6 +20,7 @@ mod afterwards;
 #[path = "../common/mod.rs"]
 mod common;
 mod drive;
+mod latency;
 mod options;
 mod report;
 mod throughput;
@@ -50,6 +52,7 @@ async fn measure(options: &Options) -> Result<()> {
         let report = Report::new(options, machine::describe(&data.path));
         match part {
             Part::Throughput => report.throughput(&throughput::run(options, &data.path).await?)?,
+            Part::Latency => report.latency(&latency::run(options, &data.path).await?)?,
             Part::Afterwards => report.afterwards(&afterwards::run(options, &data.path).await?)?,
         }
     }

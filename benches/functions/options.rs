@@ -12,16 +12,19 @@ use crate::common::arguments::{all, binary, binary_and_output, flag, many, one, 
 pub(crate) enum Part {
     /// Requests as transactions beside the same operations without.
     Throughput,
+    /// How long one takes that comes at a fixed rate.
+    Latency,
     /// What aborted and abandoned transactions leave.
     Afterwards,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 2] = [Self::Throughput, Self::Afterwards];
+    pub(crate) const ALL: [Self; 3] = [Self::Throughput, Self::Latency, Self::Afterwards];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Throughput => "throughput",
+            Self::Latency => "latency",
             Self::Afterwards => "afterwards",
         }
     }
@@ -34,6 +37,8 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
     pub(crate) clients: Vec<usize>,
+    /// Requests a second, of the open loop.
+    pub(crate) rates: Vec<u64>,
     pub(crate) transactions: u64,
     /// After which an abandoned one is over.
     pub(crate) timeout_ms: u64,
@@ -56,12 +61,13 @@ fn command() -> Clap {
         // Cargo adds it to every benchmark.
         .arg(flag("bench", "").hide(true))
         .arg(
-            many("parts", "throughput,afterwards", "Of the run")
+            many("parts", "throughput,latency,afterwards", "Of the run")
                 .value_parser(PossibleValuesParser::new(parts)),
         )
         .arg(one("rounds", "5", "Turns of each server").value_parser(numbers()))
         .arg(one("seconds", "0.5", "Of each turn").value_parser(value_parser!(f64)))
         .arg(many("clients", "1,10,40,160,640", "At a time").value_parser(numbers()))
+        .arg(many("rates", "500,2000,4000", "Requests a second").value_parser(numbers()))
         .arg(
             one("transactions", "100000", "That are aborted, and that are abandoned")
                 .value_parser(numbers()),
@@ -84,6 +90,7 @@ fn options(matches: &ArgMatches) -> Options {
         rounds: single::<u64>(matches, "rounds") as usize,
         seconds: single(matches, "seconds"),
         clients: all(matches, "clients").into_iter().map(|count: u64| count as usize).collect(),
+        rates: all(matches, "rates"),
         transactions: single(matches, "transactions"),
         timeout_ms: single(matches, "timeout-ms"),
         quick,
@@ -94,6 +101,7 @@ fn options(matches: &ArgMatches) -> Options {
         options.rounds = 1;
         options.seconds = 0.1;
         options.clients = vec![1, 40];
+        options.rates = vec![500];
         options.transactions = 2_000;
         options.timeout_ms = 1_000;
     }

@@ -7,6 +7,7 @@ use crate::afterwards::{Afterwards, Beside, CONNECTIONS, ROUNDS_FOR_ONE, SHORTER
 use crate::common::functions::{KEYS, VALUE_BYTES};
 use crate::common::page::{self, Page};
 use crate::figures::{Sample, Spread, cpu_us, median, spread, thousands};
+use crate::latency::{self, CLIENTS};
 use crate::machine::command_line;
 use crate::options::{Options, Part};
 use crate::throughput::{On, Row};
@@ -21,7 +22,7 @@ Ratios are the medians of the rounds, with the smallest and the largest; both si
 the same time, on one machine, and are asked in turn. Absolute figures are context: they change with
 the machine and its neighbours.
 ",
-    sections: &["throughput", "afterwards"],
+    sections: &["throughput", "latency", "afterwards"],
 };
 
 /// Requests a second through those of the bare operations, where the bar depends on the clients.
@@ -73,11 +74,7 @@ impl<'a> Report<'a> {
                  | p50 ms plain | sent along | alone | p99 ms plain | sent along | alone \
                  | server's µs of CPU plain | sent along | alone |\n\
                  |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
-                match on {
-                    On::Memory => "Memory, beside redis-server without persistence",
-                    On::Embedded => "Embedded, beside redis-server with `appendfsync always`",
-                    On::Redis => "On a redis-server with `appendfsync always`, beside such a one",
-                }
+                title(on)
             )?;
             for row in rows.iter().filter(|row| row.on == on) {
                 throughput_row(&mut out, row)?;
@@ -85,6 +82,25 @@ impl<'a> Report<'a> {
             out.push('\n');
         }
         self.section(Part::Throughput, &out)
+    }
+
+    /// How long a request takes at a fixed rate.
+    pub(crate) fn latency(&self, rows: &[latency::Row]) -> Result<()> {
+        let mut out = self.head("How long a request takes at a fixed rate")?;
+        let Options { rounds, seconds, .. } = self.options;
+        writeln!(
+            out,
+            "The same requests, sent along, and the same peers; open loop: a request is sent when it is due, by\n\
+             one of {CLIENTS} clients that is free, and counts from then. {rounds} rounds of {seconds} s each; ratios of the\n\
+             rounds' percentiles. Six round trips, one after the other, whose clients have one of the two cores.\n\n\
+             | | requests/s | p50 ÷ plain | p99 ÷ plain | p50 ms plain | aft | p99 ms plain | aft | max ms plain | aft |\n\
+             |---|---|---|---|---|---|---|---|---|---|"
+        )?;
+        for row in rows {
+            latency_row(&mut out, row)?;
+        }
+        out.push('\n');
+        self.section(Part::Latency, &out)
     }
 
     /// What aborted and abandoned transactions leave.
@@ -116,6 +132,31 @@ impl<'a> Report<'a> {
     fn section(&self, part: Part, text: &str) -> Result<()> {
         PAGE.put(&self.options.output, part.name(), text)
     }
+}
+
+fn title(on: On) -> &'static str {
+    match on {
+        On::Memory => "Memory, beside redis-server without persistence",
+        On::Embedded => "Embedded, beside redis-server with `appendfsync always`",
+        On::Redis => "On a redis-server with `appendfsync always`, beside such a one",
+    }
+}
+
+fn latency_row(out: &mut String, row: &latency::Row) -> Result<()> {
+    let figures: [fn(&Sample) -> f64; 3] =
+        [|sample| sample.p50_ms, |sample| sample.p99_ms, |sample| sample.max_ms];
+    write!(out, "| {} | {} |", title(row.on), thousands(row.rate as f64))?;
+    for figure in &figures[..2] {
+        let Some(ratio) = row.ratio(figure) else { return Ok(()) };
+        write!(out, " {} |", spread(ratio))?;
+    }
+    for figure in figures {
+        for samples in [&row.plain, &row.along] {
+            write!(out, " {:.2} |", median(samples, figure))?;
+        }
+    }
+    out.push('\n');
+    Ok(())
 }
 
 fn verdict(met: bool) -> &'static str {

@@ -76,7 +76,7 @@ pub(crate) async fn run(options: &Options, data: &Path) -> Result<Vec<Row>> {
 }
 
 /// Both servers with the data.
-struct Rivals<'a> {
+pub(crate) struct Rivals<'a> {
     options: &'a Options,
     on: On,
     redis: Server,
@@ -90,7 +90,7 @@ struct Rivals<'a> {
 }
 
 impl<'a> Rivals<'a> {
-    async fn start(options: &'a Options, data: &Path, on: On) -> Result<Self> {
+    pub(crate) async fn start(options: &'a Options, data: &Path, on: On) -> Result<Self> {
         let beneath = match on {
             On::Memory | On::Embedded => None,
             On::Redis => Some(Server::start(&on.peer(), data, &[]).await?),
@@ -118,7 +118,7 @@ impl<'a> Rivals<'a> {
         let mut row = Row { on: self.on, clients, plain: none(), along: none(), alone: none() };
         for _ in 0..self.options.rounds {
             for way in Way::ALL {
-                let sample = self.turn(clients, way).await?;
+                let sample = self.turn(clients, way, None).await?;
                 row.samples(way).push(sample);
             }
         }
@@ -133,7 +133,13 @@ impl<'a> Rivals<'a> {
         Ok(row)
     }
 
-    async fn turn(&mut self, clients: usize, way: Way) -> Result<Sample> {
+    /// Lets clients work with one of the servers; at a rate, or as fast as it goes.
+    pub(crate) async fn turn(
+        &mut self,
+        clients: usize,
+        way: Way,
+        rate: Option<u64>,
+    ) -> Result<Sample> {
         self.turns += 1;
         let server = if way == Way::Plain { &self.redis } else { &self.aft };
         let turn = Turn {
@@ -141,6 +147,7 @@ impl<'a> Rivals<'a> {
             way,
             clients,
             seconds: self.options.seconds,
+            rate,
             zipf: Arc::clone(&self.zipf),
             number: self.turns,
         };
@@ -154,7 +161,7 @@ impl<'a> Rivals<'a> {
     }
 
     /// Each request has been a transaction, and none is open.
-    async fn end(self) -> Result<()> {
+    pub(crate) async fn end(self) -> Result<()> {
         let info = connection::info(self.aft.address(), "aft").await?;
         let (outcomes, open) = (info.number("outcomes")?, info.number("open_transactions")?);
         if (outcomes, open) != (self.committed, 0) {

@@ -213,6 +213,7 @@ pub(super) fn aft(_: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
         "    A request commits once: `begun`, or `committed` with its result.",
         "    If an attempt is open it is dropped; with RESUME it goes on: `open`.",
         "    A step is a function of a request: `begun`, or `done` with its result.",
+        "    Where nothing has begun commands are refused with NOTXN until AFT.LEAVE.",
         "AFT.JOIN <token>",
         "    Work in it on this connection, too.",
         "AFT.LEAVE",

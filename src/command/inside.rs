@@ -5,7 +5,9 @@
 //! about the connection or the server runs as always.
 //!
 //! A connection comes there by AFT.BEGIN or AFT.JOIN, or is *bound*, without any change in
-//! what it runs, by its client name `aft:<token>` or by logging in as `<user>~<token>`.
+//! what it runs, by its client name `aft:<token>` or by logging in as `<user>~<token>`. It also
+//! comes there where BEGIN or JOIN is refused, or answers that there is nothing left to do: what
+//! a client sends along, before it knows the answer, must not run outside.
 
 use super::table::{Command, Flags};
 use crate::engine::core::Core;
@@ -26,6 +28,18 @@ const REFUSED: [&str; 3] = ["flushall", "flushdb", "swapdb"];
 /// What reads all keys there are, of which a serializable transaction would have to check
 /// those that are not there.
 const REFUSED_SERIALIZABLE: [&str; 4] = ["scan", "keys", "dbsize", "randomkey"];
+
+/// What takes a connection inside.
+const ENTERS: [&str; 2] = ["aft.begin", "aft.join"];
+
+/// A command was refused. If it should have taken its connection inside, what was sent behind it
+/// runs nowhere, until the client leaves, or begins anew.
+pub(super) fn note_refused(session: &mut Session, command: &Command) {
+    let outside = session.inside.is_none() && session.multi.is_none();
+    if outside && ENTERS.contains(&command.name) {
+        session.bind(Some(Membership { token: None, by: Bound::ByCall }));
+    }
+}
 
 /// Whether a command runs in the transaction of its connection.
 pub(super) fn touches_data(command: &Command) -> bool {
@@ -57,9 +71,8 @@ fn admit_inside(
     token: Option<Token>,
 ) -> Result<(), Reply> {
     let token = token.ok_or_else(not_open)?;
-    core.check_token(token, &session.user.name).map_err(|unusable| refusal(&unusable))?;
-    let open = core.interactive().registry.get(token.id);
-    let serializable = open.is_some_and(|open| open.terms.serializable);
+    let open = core.usable(token, &session.user.name).map_err(|unusable| refusal(&unusable))?;
+    let serializable = open.terms.serializable;
     let name = command.name;
     if REFUSED.contains(&name) {
         let name = name.to_uppercase();

@@ -3,16 +3,17 @@
 //! What they promise is in `docs/transactions.md`, how it is kept in
 //! [`crate::engine::interactive`].
 
-use super::inside::{not_open, refusal};
+use super::inside::{not_open, refusal, too_many_bytes};
 use super::parse::{integer, syntax_error};
 use super::{CommandResult, Context, Stop, acl, not_committed};
 use crate::engine::core::Core;
-use crate::engine::core::interactive::{Attempt, Began, Room, Unusable};
-use crate::engine::interactive::{Open, Outcome, Refusal, Terms, Token};
+use crate::engine::core::interactive::{Attempt, Began, Room, StepEnd, Unusable};
+use crate::engine::interactive::{Open, Outcome, Refusal, Terms, Token, TransactionId};
 use crate::resp::Reply;
 use crate::session::{Bound, Membership};
 use crate::small_bytes::{SmallBytes, SmallKey};
 use crate::transaction::NotCommitted;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,15 +75,15 @@ pub(super) fn begin(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
     must_be_outside(context, options.request)?;
     let node = context.transaction.core().node();
     let fresh = Token { node, id: context.server.engine.random(), part: 0 };
-    let timeout_ms = options.timeout_ms.unwrap_or(settings.transaction_timeout_ms);
+    let asked_for = options.timeout_ms.map(Duration::from_millis);
     let terms = Terms {
         user: Arc::clone(&context.session.user.name),
         request: options.request.map(SmallBytes::from),
         serializable: options.serializable,
-        timeout: Duration::from_millis(timeout_ms),
+        timeout: asked_for.unwrap_or(Duration::from_millis(settings.transaction_timeout_ms)),
     };
     let BeginOptions { step, after, resume, .. } = options;
-    let attempt = Attempt { step, after, resume };
+    let attempt = Attempt { step, after, resume, timeout: asked_for };
     let room = Room {
         open_max: settings.transactions_max as usize,
         open_bytes_max: settings.transactions_bytes_max as usize,
@@ -92,19 +93,16 @@ pub(super) fn begin(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
     let (token, state, result) = match began.map_err(|unusable| refusal(&unusable))? {
         Began::Begun(token) => (token, "begun", None),
         Began::Open(token) => (token, "open", None),
-        Began::Done(token, result) => {
-            context.session.bind(None);
-            return Ok(begun(token, "done", result));
-        }
+        Began::Done(token, result) => (token, "done", result),
         Began::Committed => {
             let request = options.request.unwrap_or_default();
             let outcome = context.transaction.core().interactive().outcomes.of_request(request);
             let outcome = outcome.cloned().ok_or_else(not_open)?;
             context.transaction.depends_on(outcome.position);
-            context.session.bind(None);
-            return Ok(begun(outcome.token, "committed", outcome.result().cloned()));
+            (outcome.token, "committed", outcome.result().cloned())
         }
     };
+    // Also where nothing is left to do: what was sent along is refused there, and not run twice.
     enter(context, token);
     Ok(begun(token, state, result))
 }
@@ -114,8 +112,8 @@ fn begun(token: Token, state: &'static str, result: Option<SmallBytes>) -> Reply
     Reply::Array(vec![Reply::bulk(token.to_string()), Reply::bulk(state), result])
 }
 
-/// A connection in an open transaction can't begin another, unless it is a new attempt of the
-/// same request.
+/// A connection in a transaction that goes on can't begin another, unless it is a new attempt of
+/// the same request.
 fn must_be_outside(context: &Context<'_, '_>, request: Option<&[u8]>) -> Result<(), Stop> {
     let Some(membership) = context.session.inside else {
         return Ok(());
@@ -124,8 +122,10 @@ fn must_be_outside(context: &Context<'_, '_>, request: Option<&[u8]>) -> Result<
         let text = "ERR this connection is bound to a transaction by its name or its user";
         return Err(Reply::error(text).into());
     }
-    let registry = &context.transaction.core().interactive().registry;
-    let open = membership.token.and_then(|token| registry.get(token.id));
+    let Some(token) = membership.token.filter(|token| usable(context, *token).is_ok()) else {
+        return Ok(());
+    };
+    let open = context.transaction.core().interactive().registry.get(token.id);
     match open {
         Some(open) if request.is_none() || open.terms.request.as_deref() != request => {
             let text = "ERR this connection is inside a transaction already, see AFT.LEAVE";
@@ -140,13 +140,22 @@ fn enter(context: &mut Context<'_, '_>, token: Token) {
     context.session.bind(Some(membership));
 }
 
-/// Leaves a transaction that this connection has begun or joined.
-fn leave_ended(context: &mut Context<'_, '_>, token: Token) {
+/// Leaves a transaction, if this connection has begun or joined it.
+fn leave_ended(context: &mut Context<'_, '_>, token: Token) -> bool {
     let ended = |membership: Membership| {
         membership.by == Bound::ByCall && membership.token.is_some_and(|own| own.id == token.id)
     };
-    if context.session.inside.is_some_and(ended) {
+    let leaves = context.session.inside.is_some_and(ended);
+    if leaves {
         context.session.bind(None);
+    }
+    leaves
+}
+
+/// The same where it has committed: the connection may ask again without its token.
+fn leave_committed(context: &mut Context<'_, '_>, token: Token) {
+    if leave_ended(context, token) {
+        context.session.committed = Some(token);
     }
 }
 
@@ -181,12 +190,18 @@ fn usable(context: &Context<'_, '_>, token: Token) -> Result<(), Stop> {
     usable.map_err(|unusable| refusal(&unusable).into())
 }
 
-/// The same, where the step of the token may be done.
-fn usable_to_end(context: &Context<'_, '_>, token: Token) -> Result<(), Stop> {
+/// The same, where the step of the token may be done. A connection that asks for the end of a
+/// transaction that is over leaves it; a zombie stays where it can do no harm.
+fn usable_to_end(context: &mut Context<'_, '_>, token: Token) -> Result<(), Stop> {
     let core = context.transaction.core();
     match core.check_token(token, &context.session.user.name) {
         Ok(()) | Err(Unusable::StepDone) => Ok(()),
-        Err(unusable) => Err(refusal(&unusable).into()),
+        Err(unusable) => {
+            if unusable == Unusable::NotOpen {
+                leave_ended(context, token);
+            }
+            Err(refusal(&unusable).into())
+        }
     }
 }
 
@@ -225,10 +240,19 @@ fn ending<'a>(context: &Context<'_, '_>, args: &[&'a [u8]]) -> Result<Ending<'a>
     Ok((token, result))
 }
 
-/// The token that is given, or else that of the connection.
-fn token_or_own(context: &Context<'_, '_>, given: Option<&[u8]>) -> Result<Token, Stop> {
-    let own = || context.session.inside.and_then(|membership| membership.token);
-    given.map_or_else(own, Token::parse).ok_or_else(|| not_open().into())
+/// The token that is given, or else that of the connection; which leaves if it has none.
+fn token_or_own(context: &mut Context<'_, '_>, given: Option<&[u8]>) -> Result<Token, Stop> {
+    if let Some(given) = given {
+        return Token::parse(given).ok_or_else(|| not_open().into());
+    }
+    match context.session.inside {
+        Some(Membership { token: Some(token), .. }) => Ok(token),
+        Some(Membership { by: Bound::ByCall, .. }) => {
+            context.session.bind(None);
+            Err(not_open().into())
+        }
+        _ => Err(not_open().into()),
+    }
 }
 
 /// What is known of a transaction that has committed; that is told once it is durable.
@@ -247,7 +271,7 @@ pub(super) fn commit(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
         _ => token_or_own(context, given)?,
     };
     if let Some(outcome) = outcome(context, token) {
-        leave_ended(context, token);
+        leave_committed(context, token);
         return Ok(Reply::bulk(outcome.commit.to_string()));
     }
     usable_to_end(context, token)?;
@@ -256,8 +280,7 @@ pub(super) fn commit(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
     let request = open.and_then(|open| open.terms.request.clone());
     match context.transaction.commit_interactive(token, result, outcome_bytes_max) {
         Ok(commit) => {
-            leave_ended(context, token);
-            context.session.committed = Some(token);
+            leave_committed(context, token);
             Ok(Reply::bulk(commit.to_string()))
         }
         Err(why) => {
@@ -284,8 +307,8 @@ fn note_refusal(
         let user = Arc::clone(&context.session.user.name);
         let why = String::from_utf8_lossy(line.as_bytes()).into_owned();
         let core = context.transaction.core_mut();
-        let at = core.monotonic();
-        core.note_refusal(Refusal { token, user, request, why, ended, at });
+        let (at, position) = (core.monotonic(), core.newest_pending());
+        core.note_refusal(Refusal { token, user, request, why, ended, at, position });
     }
 }
 
@@ -318,7 +341,9 @@ pub(super) fn abort(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRes
         leave_ended(context, token);
         return Ok(Reply::bulk(outcome.commit.to_string()));
     }
-    usable_or_overseen(context, token)?;
+    if usable_to_end(context, token).is_err() {
+        usable_or_overseen(context, token)?;
+    }
     context.transaction.core_mut().abort_interactive(token.id);
     leave_ended(context, token);
     Ok(Reply::Ok)
@@ -329,11 +354,15 @@ pub(super) fn done(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResu
     let (given, result) = ending(context, args)?;
     let token = token_or_own(context, given)?;
     usable_to_end(context, token)?;
-    if !context.transaction.core_mut().end_step(token, result) {
-        return Err(Reply::error("ERR this token is of no step").into());
+    let all_bytes_max = context.settings.transactions_bytes_max as usize;
+    match context.transaction.core_mut().end_step(token, result, all_bytes_max) {
+        StepEnd::Done => {
+            leave_ended(context, token);
+            Ok(Reply::Ok)
+        }
+        StepEnd::NoStep => Err(Reply::error("ERR this token is of no step").into()),
+        StepEnd::NoRoom => Err(too_many_bytes().into()),
     }
-    leave_ended(context, token);
-    Ok(Reply::Ok)
 }
 
 /// AFT.STATUS token | REQUEST id
@@ -357,19 +386,50 @@ pub(super) fn status(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
     if core.check_token(token, &context.session.user.name) == Err(Unusable::NotOpen)
         && let Some(refusal) = core.interactive().refusals.of(token).filter(|refusal| refusal.ended)
     {
-        let may = refusal.user == context.session.user.name || oversees(context);
-        return if may { Ok(describe_refusal(core, refusal)) } else { Err(not_open().into()) };
+        if refusal.user != context.session.user.name && !oversees(context) {
+            return Err(not_open().into());
+        }
+        let (reply, position) = (describe_refusal(core, refusal), refusal.position);
+        context.transaction.depends_on(position);
+        return Ok(reply);
     }
     usable_or_overseen(context, token)?;
-    Ok(describe_open(context, token, Some(KEYS_NAMED_MAX)))
+    let core = context.transaction.core();
+    let open = core.interactive().registry.get(token.id).ok_or_else(not_open)?;
+    let position = refusal_before(core, open).map_or(0, |refusal| refusal.position);
+    let reply = describe_open(context, open, &Clients::inside(context), Some(KEYS_NAMED_MAX));
+    context.transaction.depends_on(position);
+    Ok(reply)
 }
 
 /// AFT.LIST
 pub(super) fn list(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult {
     let all = context.transaction.core().interactive().registry.all();
-    let tokens: Vec<Token> = all.iter().map(|open| open.token).collect();
-    let describe = |token| describe_open(context, token, None);
-    Ok(Reply::Array(tokens.into_iter().map(describe).collect()))
+    let clients = Clients::inside(context);
+    let describe = |open: &Open| describe_open(context, open, &clients, None);
+    Ok(Reply::Array(all.into_iter().map(describe).collect()))
+}
+
+/// The ids of the connections that are in each transaction.
+struct Clients(HashMap<TransactionId, Vec<u64>>);
+
+impl Clients {
+    /// As they stand now. Each is looked at once, however many transactions are listed.
+    fn inside(context: &Context<'_, '_>) -> Self {
+        let mut inside: HashMap<TransactionId, Vec<u64>> = HashMap::new();
+        for client in context.server.connected() {
+            let token = client.state().inside;
+            if let Some(token) = token {
+                inside.entry(token.id).or_default().push(client.id);
+            }
+        }
+        Self(inside)
+    }
+
+    fn of(&self, open: &Open) -> Reply {
+        let ids = self.0.get(&open.token.id).map_or(&[][..], Vec::as_slice);
+        Reply::Array(ids.iter().map(|id| Reply::Integer(*id as i64)).collect())
+    }
 }
 
 fn text(name: &'static str, value: impl Into<SmallBytes>) -> (Reply, Reply) {
@@ -430,28 +490,30 @@ fn name_keys(open: &Open, count_max: usize) -> [(Reply, Reply); 2] {
     ]
 }
 
+/// Why its last COMMIT was refused, or that of the attempt before.
+fn refusal_before<'a>(core: &'a Core, open: &Open) -> Option<&'a Refusal> {
+    let refusals = &core.interactive().refusals;
+    let before = || refusals.of_request(open.terms.request.as_deref()?);
+    refusals.of(open.token).or_else(before)
+}
+
 /// `named` is how many keys are named, if any.
-fn describe_open(context: &Context<'_, '_>, token: Token, named: Option<usize>) -> Reply {
+fn describe_open(
+    context: &Context<'_, '_>,
+    open: &Open,
+    clients: &Clients,
+    named: Option<usize>,
+) -> Reply {
     let core = context.transaction.core();
-    let Some(open) = core.interactive().registry.get(token.id) else {
-        return Reply::Null;
-    };
     let now = core.monotonic();
     let step = |step: &crate::engine::interactive::steps::Step| {
         let state = if step.done.is_some() { "done" } else { "begun" };
         (Reply::Bulk(step.name.clone()), Reply::bulk(state))
     };
-    let connected = context.server.connected();
-    let is_in = |client: &&Arc<crate::server::Client>| {
-        client.state().inside.is_some_and(|inside| inside.id == token.id)
-    };
-    let clients = connected.iter().filter(is_in).map(|client| Reply::Integer(client.id as i64));
-    let refusals = &core.interactive().refusals;
-    let before = || refusals.of_request(open.terms.request.as_deref()?);
-    let refused = refusals.of(token).or_else(before);
+    let refused = refusal_before(core, open);
     let refused = refused.map_or(Reply::Null, |refusal| Reply::bulk(refusal.why.as_str()));
     let mut pairs = vec![
-        text("token", token.to_string()),
+        text("token", open.token.to_string()),
         text("state", "open"),
         milliseconds("age_ms", now.saturating_sub(open.begun)),
         milliseconds("idle_ms", now.saturating_sub(open.used)),
@@ -463,7 +525,7 @@ fn describe_open(context: &Context<'_, '_>, token: Token, named: Option<usize>) 
         number("checked", open.checks.len()),
         number("bytes", open.bytes()),
         (Reply::bulk("steps"), Reply::Map(open.steps.iter().map(step).collect())),
-        (Reply::bulk("clients"), Reply::Array(clients.collect())),
+        (Reply::bulk("clients"), clients.of(open)),
         (Reply::bulk("refused"), refused),
         (Reply::bulk("result"), Reply::Null),
     ];

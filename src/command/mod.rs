@@ -237,6 +237,7 @@ fn execute_now(
             let asked_for = table::asked_for(args);
             if let Some(command) = asked_for {
                 server.statistics().rejected(command.number);
+                inside::note_refused(session, command);
             }
             // CLIENT LIST tells what was asked for last, refused or not.
             session.last_command = asked_for.map_or("NULL", |command| command.name);
@@ -438,6 +439,9 @@ fn run(
                 session.waits(waits_for, gate);
             }
             count(&server.counters, command, &reply, hits, misses);
+            if matches!(reply, Reply::Error(_)) {
+                inside::note_refused(session, command);
+            }
             match hold {
                 // Whoever asks for one has read and written nothing.
                 Some(hold) => Execution::Held(reply, hold),

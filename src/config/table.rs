@@ -290,10 +290,10 @@ settings! {
             count("percent", 110, 10_000), Live, None,
             "The store may take so many percent of what is alive in it; beyond it old objects are compacted.",
             "In the long run each byte written has 1.25 moved, at most, and a third where keys are overwritten at random; less space costs more moving.";
-        store_bytes_min: u64 = 16 << 20,
+        store_bytes_min: u64 = 64 << 20,
             bytes(0, 1024 * GIB), Live, None,
             "A store up to this size is not compacted for the sake of space.",
-            "So little is not worth the work.";
+            "So little is not worth the work. As Redis rewrites no append-only file below auto-aof-rewrite-min-size.";
         groups_max: u64 = 10_000,
             count("groups", 1, 100_000_000), Live, None,
             "Groups that are not compacted yet; beyond it the oldest are, however much is alive in them.",

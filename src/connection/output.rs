@@ -11,6 +11,9 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
+/// The command that ends an interactive transaction.
+const COMMIT: &str = "aft.commit";
+
 /// Replies that wait for a group: a run of them, next to each other.
 #[derive(Debug)]
 struct Mark {
@@ -18,8 +21,7 @@ struct Mark {
     /// Where the run begins and ends, counted from the first byte ever replied.
     start: u64,
     end: u64,
-    /// What is held back begins here: in front of an EXEC's reply the `QUEUED`s and the `OK`
-    /// of its MULTI. Nobody can use them without it, and they would be a packet of their own.
+    /// What is held back begins here, see [`Output::held_from`].
     held_from: u64,
     replies: u32,
 }
@@ -158,8 +160,16 @@ impl Output {
             last.replies += 1;
             return;
         }
-        let held_from = multi_start.unwrap_or(start);
+        let held_from = self.held_from(start, multi_start, session.last_command == COMMIT);
         self.marks.push_back(Mark { gate, start, end, held_from, replies: 1 });
+    }
+
+    /// Where what is held back with a reply begins, which would be a packet of its own: in front of
+    /// an EXEC's the `QUEUED`s and the `OK` of its MULTI, which nobody can use without it; in
+    /// front of an AFT.COMMIT's the replies to what was sent along with it.
+    fn held_from(&self, start: u64, multi_start: Option<u64>, commits: bool) -> u64 {
+        let along = commits && self.marks.is_empty() && self.first_written == 0;
+        multi_start.unwrap_or(if along { self.base + self.written as u64 } else { start })
     }
 
     /// Lets go of replies whose groups have met their fate, in order.

@@ -119,7 +119,7 @@ impl EngineOptions {
     /// When old objects are compacted, unless it is said.
     pub const COMPACTION: CompactionLimits = CompactionLimits {
         store_percent_max: 180,
-        store_bytes_min: 16 << 20,
+        store_bytes_min: 64 << 20,
         groups_max: 10_000,
         logs_max: 16,
         debt_percent_max: 5,

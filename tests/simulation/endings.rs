@@ -29,7 +29,7 @@ impl Client {
             if core.check_token(work.token, USER).is_err() {
                 return;
             }
-            core.end_step(work.token, Some(b"fine"));
+            core.end_step(work.token, Some(b"fine"), ROOM.open_bytes_max);
             let used = core.monotonic();
             let mut history = self.history.lock().unwrap();
             if let Some(inside) = &mut history.txn_mut(work.id).inside {

@@ -205,6 +205,7 @@ impl Client {
                 step: step.map(|step| STEPS[step]),
                 after: step.and_then(|step| step.checked_sub(1)).map(|before| STEPS[before]),
                 resume,
+                timeout: None,
             };
             let mut transaction = Transaction::begin(core, View::Visible, BYTES_MAX);
             let core = transaction.core_mut();

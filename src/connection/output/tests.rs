@@ -70,3 +70,26 @@ fn held_back_values_wait_and_errors_take_their_place() {
     assert!(drain(&mut output, 5000) == wire(&[command::dropped(), replies[2].clone()]));
     assert_eq!(output.waiting_bytes(), 0);
 }
+
+#[test]
+fn what_came_along_with_a_commit_goes_with_its_reply() {
+    let mut output = Output::default();
+    push(&mut output, &Reply::Ok, None);
+    drain(&mut output, usize::MAX);
+    let before = output.end();
+    push(&mut output, &Reply::bulk("along"), None);
+    let start = output.end();
+    assert_eq!(output.held_from(start, None, true), before);
+    assert_eq!(output.held_from(start, None, false), start);
+    // What has begun to go out goes on.
+    push(&mut output, &Reply::Bulk(large(1)), None);
+    output.wrote((start - before) as usize + 10);
+    let start = output.end();
+    assert_eq!(output.held_from(start, None, true), start);
+    drain(&mut output, usize::MAX);
+    // So does what waits for an earlier group only.
+    push(&mut output, &Reply::Ok, None);
+    push(&mut output, &Reply::Ok, Some(&Arc::new(Gate::default())));
+    let start = output.end();
+    assert_eq!(output.held_from(start, None, true), start);
+}

@@ -166,6 +166,7 @@ impl Collection {
         let mut slice: Vec<(CommitId, Write<'a>)> = Vec::with_capacity(SLICE_WRITES);
         let mut found = Vec::new();
         let mut ahead = LookAhead::default();
+        let oldest_outcome = engine.with_core(|core| core.interactive().outcomes.oldest());
         let put = |(_, write): &(CommitId, Write<'a>)| match *write {
             Write::Put { database, key, .. } => Some((database, key)),
             _ => None,
@@ -174,8 +175,9 @@ impl Collection {
             let commit = directory.next_commit()?;
             let over = commit.is_none();
             if let Some(commit) = commit {
-                if commit.token.is_some() && engine.with_core(|core| core.outcome_is_alive(&commit))
-                {
+                // All that have committed since are kept.
+                let is_kept = oldest_outcome.is_some_and(|oldest| commit.id >= oldest);
+                if commit.token.is_some() && is_kept {
                     self.base.begin_commit(&commit, 0);
                 }
                 slice.extend(commit.writes.iter().map(|write| (commit.id, *write)));

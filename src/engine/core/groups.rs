@@ -267,6 +267,7 @@ impl Core {
         }
         self.slots.fall_back(last);
         self.interactive.outcomes.fall_back(last);
+        self.interactive.refusals.fall_back(last);
         // What lay under a dropped version was left to that version's group to settle.
         for (number, id) in dropped.iter().flat_map(|group| group.touched.iter().copied()) {
             self.settle(number, id);

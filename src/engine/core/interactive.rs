@@ -35,6 +35,8 @@ pub struct Attempt<'a> {
     pub after: Option<&'a [u8]>,
     /// What an earlier attempt did stands.
     pub resume: bool,
+    /// From now on it is aborted when nobody has used it for so long, if it goes on.
+    pub timeout: Option<Duration>,
 }
 
 /// How many transactions there may be, and what they may take.
@@ -59,6 +61,17 @@ pub enum Began {
     Done(Token, Option<SmallBytes>),
     /// The request has committed: an outcome tells of it.
     Committed,
+}
+
+/// What a DONE has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum StepEnd {
+    /// The step is done.
+    Done,
+    /// The token is of none.
+    NoStep,
+    /// It is not: open transactions hold too much for its result.
+    NoRoom,
 }
 
 /// Why there is no such transaction to work with.
@@ -116,11 +129,13 @@ impl Core {
                     return Err(Unusable::OtherTerms);
                 }
                 if attempt.step.is_some() {
-                    return self.begin_step(id, attempt);
+                    return self.begin_step(id, attempt, room);
                 }
                 if attempt.resume {
+                    self.use_interactive(id, attempt.timeout);
                     return Ok(Began::Open(token));
                 }
+                self.check_room(&terms, room, Some(open))?;
                 self.abort_interactive(id);
                 self.interactive.registry.fence(id);
             }
@@ -128,54 +143,72 @@ impl Core {
         if attempt.after.is_some() {
             return Err(Unusable::NotOpen);
         }
-        self.check_room(&terms, room)?;
+        self.check_room(&terms, room, None)?;
         let now = self.monotonic();
         self.interactive.registry.begin(fresh, terms, now);
         match attempt.step {
             None => Ok(Began::Begun(fresh)),
-            Some(_) => self.begin_step(fresh.id, attempt),
+            Some(_) => self.begin_step(fresh.id, attempt, room),
         }
     }
 
-    fn begin_step(&mut self, id: u128, attempt: Attempt<'_>) -> Result<Began, Unusable> {
+    /// Somebody goes on with a transaction, perhaps for longer than it was begun for.
+    fn use_interactive(&mut self, id: u128, timeout: Option<Duration>) {
         let now = self.monotonic();
+        self.interactive.registry.touch(id, now, timeout);
+    }
+
+    fn begin_step(
+        &mut self,
+        id: u128,
+        attempt: Attempt<'_>,
+        room: &Room,
+    ) -> Result<Began, Unusable> {
+        let full = self.interactive.registry.bytes() >= room.open_bytes_max;
         let Some(mut open) = self.interactive.registry.take(id) else {
             return Err(Unusable::NotOpen);
         };
         let token = open.token;
-        let began =
-            match open.steps.begin(attempt.step.unwrap_or_default(), attempt.after, attempt.resume)
-            {
-                Stepped::Begun { part, again } => {
-                    if let Some(earlier) = again {
-                        open.writes.take_back_to(0);
-                        open.tails.drop_of(earlier);
-                    }
-                    open.writes.clear_journal();
-                    Ok(Began::Begun(token.with_part(part)))
+        let step = attempt.step.unwrap_or_default();
+        if full && !open.steps.has(step) {
+            self.interactive.registry.put_back(open);
+            return Err(Unusable::Full("transactions-bytes-max"));
+        }
+        let began = match open.steps.begin(step, attempt.after, attempt.resume) {
+            Stepped::Begun { part, again } => {
+                if let Some(earlier) = again {
+                    open.writes.take_back_to(0);
+                    open.tails.drop_of(earlier);
                 }
-                Stepped::Open(part) => Ok(Began::Open(token.with_part(part))),
-                Stepped::Done(part, result) => Ok(Began::Done(token.with_part(part), result)),
-                Stepped::TooEarly => Err(Unusable::NotOpen),
-                Stepped::Conflict => Err(Unusable::Entangled),
-            };
-        open.used = now;
+                open.writes.clear_journal();
+                Ok(Began::Begun(token.with_part(part)))
+            }
+            Stepped::Open(part) => Ok(Began::Open(token.with_part(part))),
+            Stepped::Done(part, result) => Ok(Began::Done(token.with_part(part), result)),
+            Stepped::TooEarly => Err(Unusable::NotOpen),
+            Stepped::Conflict => Err(Unusable::Entangled),
+        };
         self.interactive.registry.put_back(open);
+        if began.is_ok() {
+            self.use_interactive(id, attempt.timeout);
+        }
         began
     }
 
-    fn check_room(&self, terms: &Terms, room: &Room) -> Result<(), Unusable> {
+    /// Whether one more may begin, in the place of another that ends for it.
+    fn check_room(&self, terms: &Terms, room: &Room, ends: Option<&Open>) -> Result<(), Unusable> {
         let Interactive { registry, outcomes, .. } = &self.interactive;
-        if registry.len() >= room.open_max {
+        if registry.len() - usize::from(ends.is_some()) >= room.open_max {
             return Err(Unusable::Full("transactions-max"));
         }
-        if registry.bytes() >= room.open_bytes_max {
+        if registry.bytes() - ends.map_or(0, Open::bytes) >= room.open_bytes_max {
             return Err(Unusable::Full("transactions-bytes-max"));
         }
-        // What is promised to those who have begun is not given away a second time.
+        // What is promised to those who have begun is not given away a second time; who comes
+        // again for the same request has it already.
         let request = terms.request.as_ref().map(SmallBytes::as_slice);
         let kept = outcomes.bytes() + registry.reserved_bytes() + reserved_bytes(request);
-        if kept > room.outcome_bytes_max {
+        if ends.is_none() && kept > room.outcome_bytes_max {
             return Err(Unusable::Full("outcomes-bytes-max"));
         }
         Ok(())
@@ -186,19 +219,23 @@ impl Core {
     /// # Errors
     /// Why not.
     pub fn check_token(&self, token: Token, user: &[u8]) -> Result<(), Unusable> {
-        match self.interactive.registry.standing(token) {
+        self.usable(token, user).map(|_| ())
+    }
+
+    /// The open transaction that a user may work in with a token.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn usable(&self, token: Token, user: &[u8]) -> Result<&Open, Unusable> {
+        let (standing, open) = self.interactive.registry.look_up(token);
+        let standing = match standing {
             Standing::Stale => return Err(Unusable::Stale),
             Standing::Unknown => return Err(Unusable::NotOpen),
-            Standing::Open | Standing::Done => {}
-        }
-        let open = self.interactive.registry.get(token.id);
-        if open.is_none_or(|open| *open.terms.user != *user) {
-            return Err(Unusable::Foreign);
-        }
-        match self.interactive.registry.standing(token) {
+            Standing::Open => Ok(()),
             Standing::Done => Err(Unusable::StepDone),
-            _ => Ok(()),
-        }
+        };
+        let open = open.filter(|open| *open.terms.user == *user).ok_or(Unusable::Foreign)?;
+        standing.map(|()| open)
     }
 
     /// Takes a transaction out of the registry.
@@ -240,17 +277,29 @@ impl Core {
         true
     }
 
-    /// Ends a step. `false` if the token is of none.
-    pub fn end_step(&mut self, token: Token, result: Option<&[u8]>) -> bool {
-        let Some(mut open) = self.interactive.registry.take(token.id) else {
-            return false;
+    /// Ends a step. All open transactions may take `all_bytes_max` bytes.
+    pub fn end_step(
+        &mut self,
+        token: Token,
+        result: Option<&[u8]>,
+        all_bytes_max: usize,
+    ) -> StepEnd {
+        let registry = &mut self.interactive.registry;
+        let all_bytes = registry.bytes() + result.map_or(0, <[u8]>::len);
+        // Who says it again brings nothing new.
+        let is_new = result.is_some() && registry.standing(token) == Standing::Open;
+        if is_new && all_bytes > all_bytes_max {
+            return StepEnd::NoRoom;
+        }
+        let Some(mut open) = registry.take(token.id) else {
+            return StepEnd::NoStep;
         };
         let ended = open.steps.end(token.part, result);
         if !open.steps.newest_is_open() {
             open.writes.clear_journal();
         }
         self.put_back_interactive(open);
-        ended
+        if ended { StepEnd::Done } else { StepEnd::NoStep }
     }
 
     /// Leaves with a transaction what one of its connections may not have heard. All that are open
@@ -359,12 +408,5 @@ impl Core {
     /// Notes what recovery has read, in order.
     pub fn recover_outcomes(&mut self, recovered: impl Iterator<Item = Outcome>) {
         recovered.for_each(|outcome| self.interactive.outcomes.recover(outcome));
-    }
-
-    /// Whether what a stored commit says of its transaction is to be moved.
-    pub fn outcome_is_alive(&self, commit: &Commit<'_>) -> bool {
-        let token = commit.token.and_then(Token::parse);
-        let outcome = token.and_then(|token| self.interactive.outcomes.of(token));
-        outcome.is_some_and(|outcome| outcome.commit == commit.id)
     }
 }

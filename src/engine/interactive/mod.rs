@@ -130,9 +130,14 @@ impl Open {
     }
 }
 
-/// What the outcome of a request will take without its result, in bytes.
+/// What there is room for of the result of each request that has begun, in bytes: as much as says
+/// what became of most. A larger one is for as long as there is room.
+pub const RESULT_RESERVED_BYTES: usize = 1024;
+
+/// What the outcome of a request will take, with a small result, in bytes.
 pub fn reserved_bytes(request: Option<&[u8]>) -> usize {
-    OUTCOME_BYTES + request.map_or(0, |request| size_of::<Said>() + 16 + request.len())
+    let said = |request: &[u8]| size_of::<Said>() + 16 + request.len() + RESULT_RESERVED_BYTES;
+    OUTCOME_BYTES + request.map_or(0, said)
 }
 
 /// Whether somebody may work with a token.
@@ -238,7 +243,13 @@ impl Registry {
 
     /// What a token is good for.
     pub fn standing(&self, token: Token) -> Standing {
-        match self.get(token.id) {
+        self.look_up(token).0
+    }
+
+    /// The same, with the transaction, if it is open.
+    pub fn look_up(&self, token: Token) -> (Standing, Option<&Open>) {
+        let open = self.get(token.id);
+        let standing = match open {
             _ if self.fenced.has(token.id) => Standing::Stale,
             Some(open) if open.token.node == token.node => match open.steps.part(token.part) {
                 Part::Current => Standing::Open,
@@ -246,7 +257,8 @@ impl Registry {
                 Part::Stale => Standing::Stale,
             },
             _ => Standing::Unknown,
-        }
+        };
+        (standing, open)
     }
 
     /// Takes a transaction out, to work on it: it must come back, or be ended.
@@ -260,6 +272,18 @@ impl Registry {
     pub fn put_back(&mut self, open: Box<Open>) {
         self.bytes += open.bytes();
         self.open.insert(open.token.id, open);
+    }
+
+    /// Somebody uses a transaction, and may have said for how long it may be unused from now on.
+    pub fn touch(&mut self, id: TransactionId, now: Duration, timeout: Option<Duration>) {
+        let Some(open) = self.open.get_mut(&id) else { return };
+        open.used = now;
+        if let Some(timeout) = timeout {
+            self.due.remove(&(open.due, id));
+            open.terms.timeout = timeout;
+            open.due = now + timeout;
+            self.due.insert((open.due, id));
+        }
     }
 
     /// One that was taken out doesn't come back.

@@ -126,6 +126,11 @@ impl Outcomes {
         self.kept.is_empty()
     }
 
+    /// The commit of the oldest.
+    pub fn oldest(&self) -> Option<CommitId> {
+        self.kept.front().map(|outcome| outcome.commit)
+    }
+
     /// The outcome of a transaction, by any of its tokens.
     pub fn of(&self, token: Token) -> Option<&Outcome> {
         let whole = token.with_part(0);
@@ -159,7 +164,12 @@ impl Outcomes {
         by_id.insert_unique(hash, number, |number| hasher.hash_one(at(number).token.id));
         if let Some(hash) = request {
             let of = |number: &u64| at(number).request().map_or(0, |r| hasher.hash_one(&**r));
-            by_request.insert_unique(hash, number, of);
+            // A start may find the request again, from before it was forgotten: the newest counts.
+            let same = |earlier: &u64| at(earlier).request() == at(&number).request();
+            match by_request.find_mut(hash, same) {
+                Some(earlier) => *earlier = number,
+                None => _ = by_request.insert_unique(hash, number, of),
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Why commits were refused, for the person who wonders: the newest only.
 
 use super::token::{Token, TransactionId};
+use crate::engine::version::Position;
 use crate::small_bytes::SmallBytes;
 use foldhash::fast::FixedState;
 use std::collections::{HashMap, VecDeque};
@@ -22,6 +23,8 @@ pub struct Refusal {
     pub ended: bool,
     /// When, on the monotonic clock.
     pub at: Duration,
+    /// It depends on what had been written up to there.
+    pub position: Position,
 }
 
 /// The newest of all, one of each transaction.
@@ -64,6 +67,15 @@ impl Refusals {
         }
     }
 
+    /// Groups behind `last` were given up: what was refused for what stood in them may be told to
+    /// nobody.
+    pub fn fall_back(&mut self, last: Position) {
+        self.kept.retain(|_, refusal| refusal.position <= last);
+        let Self { kept, by_request, order } = self;
+        by_request.retain(|_, id| kept.contains_key(id));
+        order.retain(|id| kept.contains_key(id));
+    }
+
     /// That of a transaction.
     pub fn of(&self, token: Token) -> Option<&Refusal> {
         self.kept.get(&token.id)
@@ -83,7 +95,24 @@ mod tests {
         let token = Token { node: 1, id, part: 0 };
         let request = Some(SmallBytes::from(request));
         let user = b"default".as_slice().into();
-        Refusal { token, user, request, why: id.to_string(), ended: true, at: Duration::ZERO }
+        let (why, at) = (id.to_string(), Duration::ZERO);
+        Refusal { token, user, request, why, ended: true, at, position: id as Position }
+    }
+
+    #[test]
+    fn those_that_depend_on_what_was_given_up_go() {
+        let mut refusals = Refusals::new(1);
+        (1..=3).for_each(|id| refusals.note(refusal(id, "same")));
+        refusals.note(refusal(4, "other"));
+        refusals.fall_back(2);
+        assert!(
+            (1..=4)
+                .map(|id| refusals.of(refusal(id, "").token))
+                .map(|r| r.is_some())
+                .eq([true, true, false, false])
+        );
+        assert!(refusals.of_request(b"same").is_none() && refusals.of_request(b"other").is_none());
+        assert_eq!((refusals.order.len(), refusals.by_request.len()), (2, 0));
     }
 
     #[test]

@@ -68,6 +68,11 @@ impl Steps {
         self.steps.iter()
     }
 
+    /// Whether a step of that name has begun.
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.steps.iter().any(|step| *step.name == *name)
+    }
+
     /// What a part of a token is now.
     pub fn part(&self, part: u32) -> Part {
         match self.steps.iter().find(|step| step.part == part) {

@@ -14,9 +14,10 @@ const handler = once(async (event, db) => {
   line("2");
   const poor = await db.incrby("poor", event.amount);
   line("3");
+  if (event.silent) return;
   return { rich: rich - event.amount, poor };
 });
 
 const result = await handler(JSON.parse(readFileSync(0, "utf8")));
 line("told");
-console.log(JSON.stringify(result));
+console.log(JSON.stringify(result ?? null));

@@ -24,6 +24,8 @@ def handler(event, db):
     line("2")
     poor = db.incrby("poor", event["amount"])
     line("3")
+    if event.get("silent"):
+        return None
     return {"rich": rich - event["amount"], "poor": poor}
 
 

@@ -72,6 +72,13 @@ class Lambda(unittest.TestCase):
         self.assertEqual(self.deliver(event, CRASHES[:4]), {"rich": 993, "poor": 7})
         self.assertEqual(self.accounts(), [993, 7])
 
+    def test_a_handler_that_returns_nothing(self):
+        for _ in range(2):
+            process = self.invoke({"id": "silent", "amount": 3, "silent": True})
+            said, complained = process.communicate()
+            self.assertEqual((process.returncode, said), (0, "null\n"), complained)
+        self.assertEqual(self.accounts(), [997, 3])
+
     def test_delivered_twice(self):
         event = {"id": "twice", "amount": 5}
         first = self.deliver(event)
