@@ -28,6 +28,8 @@ mod report;
 mod resp;
 mod s3;
 mod stores;
+#[path = "../common/versions.rs"]
+mod versions;
 
 use std::collections::HashSet;
 use std::fs::File;

@@ -8,11 +8,12 @@ use tokio::task::JoinSet;
 
 use crate::Result;
 use crate::common::functions::Operation as Planned;
-use crate::common::functions::{FUNCTIONS, Function, KEYS, VALUE_BYTES, Zipf};
+use crate::common::functions::{FUNCTIONS, Function, KEYS, Zipf};
 use crate::history_support::record::{
     Action, Commit, CommitId, Operation, Status, Tick, Transaction, Version,
 };
-use crate::requests::{Dice, key, value};
+use crate::requests::{Dice, key};
+use crate::versions::{value_of, version_in};
 
 /// What becomes of a request that is begun.
 #[derive(Debug)]
@@ -250,7 +251,7 @@ impl<C: Client> Player<C> {
         let done = match step {
             Step::Read(keys) => {
                 let found = self.client.read(keys).await?;
-                let found = found.into_iter().map(|value| value.map(version_in).transpose());
+                let found = found.iter().map(|value| value.as_deref().map(version_in).transpose());
                 let found: Result<Vec<_>> = found.collect();
                 keys.iter().cloned().zip(found?.into_iter().map(Action::Read)).collect()
             }
@@ -335,18 +336,4 @@ fn plan<C: Client>(functions: &[Function; FUNCTIONS]) -> Vec<Vec<Step>> {
         last.extend(writes.into_iter().map(Step::Write));
     }
     plan
-}
-
-/// A value that tells of itself in its first line.
-fn value_of(version: &Version) -> Vec<u8> {
-    let mut bytes = format!("{version}\n").into_bytes();
-    bytes.extend(value(version.number as u64, 0, VALUE_BYTES - bytes.len()));
-    bytes
-}
-
-fn version_in(value: Vec<u8>) -> Result<Version> {
-    let line = value.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let version = Version::parse(&String::from_utf8_lossy(line));
-    let version = version.filter(|version| value_of(version) == value);
-    version.ok_or_else(|| format!("not as it was written: {}", line.escape_ascii()).into())
 }

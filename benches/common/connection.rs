@@ -79,6 +79,11 @@ impl Connection {
         let mut out = Vec::new();
         write_command(&mut out, arguments);
         self.stream.write_all(&out).await?;
+        self.read_list().await
+    }
+
+    /// Waits for a list of bulk strings.
+    pub(crate) async fn read_list(&mut self) -> Result<Vec<Option<Bytes>>> {
         let head = loop {
             match self.received.iter().position(|&byte| byte == b'\n') {
                 Some(end) if self.received.starts_with(b"*") => {
@@ -96,7 +101,8 @@ impl Connection {
         Ok(list)
     }
 
-    async fn read_text(&mut self) -> Result<Option<Bytes>> {
+    /// Waits for a bulk string, or the line of any other reply.
+    pub(crate) async fn read_text(&mut self) -> Result<Option<Bytes>> {
         let reply = loop {
             match first_reply(&self.received)? {
                 Some(reply) => break reply,

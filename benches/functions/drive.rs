@@ -20,6 +20,7 @@ use crate::clock::now;
 use crate::common::functions::{Function, Operation, VALUE_BYTES, Zipf};
 use crate::connection::Connection;
 use crate::figures::Sample;
+use crate::history::{History, Recorder};
 use crate::load::Tally;
 use crate::requests::{Dice, key, value, write_command};
 
@@ -76,6 +77,8 @@ pub(crate) struct Turn {
     pub(crate) zipf: Arc<Zipf>,
     /// No other turn has it: it is part of the requests' ids.
     pub(crate) number: u64,
+    /// Of the server, if somebody wants it.
+    pub(crate) history: Option<History>,
 }
 
 /// Lets the clients work for as long as the turn takes.
@@ -151,18 +154,21 @@ struct Client {
     name: String,
     requests: u64,
     out: Vec<u8>,
+    recorder: Option<Recorder>,
 }
 
 impl Client {
     async fn connect(turn: &Turn, number: usize) -> Result<Self> {
+        let name = format!("{}:{number}", turn.number);
         Ok(Self {
             connection: Connection::open(turn.address).await?,
             way: turn.way,
             zipf: Arc::clone(&turn.zipf),
             dice: Dice::new(turn.number << 16 | number as u64),
-            name: format!("{}:{number}", turn.number),
             requests: 0,
             out: Vec::new(),
+            recorder: turn.history.as_ref().map(|history| history.recorder(&name)),
+            name,
         })
     }
 
@@ -181,7 +187,11 @@ impl Client {
     async fn request(&mut self) -> Result<()> {
         self.requests += 1;
         let id = format!("{}:{}", self.name, self.requests);
-        for (at, function) in self.zipf.request(&mut self.dice).iter().enumerate() {
+        let functions = self.zipf.request(&mut self.dice);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(&id, &functions);
+        }
+        for (at, function) in functions.iter().enumerate() {
             let commands = self.way.commands(function);
             let mut rest = commands.as_slice();
             for &count in self.way.at_once() {
@@ -191,8 +201,31 @@ impl Client {
                 for &command in sent {
                     self.write(command, at, id.as_bytes());
                 }
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.sends();
+                }
                 self.connection.stream.write_all(&self.out).await?;
-                self.connection.skip_replies(count).await?;
+                self.hear(sent).await?;
+            }
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.end();
+        }
+        Ok(())
+    }
+
+    /// Waits for the replies to these.
+    async fn hear(&mut self, sent: &[Command]) -> Result<()> {
+        let Some(recorder) = &mut self.recorder else {
+            return self.connection.skip_replies(sent.len()).await;
+        };
+        for command in sent {
+            match *command {
+                Command::Begin => drop(self.connection.read_list().await?),
+                Command::Operation(operation) => {
+                    recorder.hear(operation, &mut self.connection).await?;
+                }
+                Command::End => recorder.hear_end(&mut self.connection).await?,
             }
         }
         Ok(())
@@ -214,7 +247,10 @@ impl Client {
                 write_command(out, &[b"GET", &key("key", number)]);
             }
             (Command::Operation(Operation::Write(number)), _) => {
-                let value = value(number, self.requests, VALUE_BYTES);
+                let value = match &self.recorder {
+                    Some(recorder) => recorder.value(),
+                    None => value(number, self.requests, VALUE_BYTES),
+                };
                 write_command(out, &[b"SET", &key("key", number), &value]);
             }
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::Result;
 use crate::drive::Way;
 use crate::figures::{Sample, Spread};
-use crate::options::Options;
+use crate::options::{Options, Part};
 use crate::throughput::{On, Rivals};
 
 /// Clients in turn: enough that none has a request when its next is due, but where a server stops.
@@ -32,7 +32,7 @@ impl Row {
 pub(crate) async fn run(options: &Options, data: &Path) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for on in On::ALL {
-        let mut rivals = Rivals::start(options, data, on).await?;
+        let mut rivals = Rivals::start(options, data, Part::Latency, on).await?;
         for &rate in &options.rates {
             let mut row = Row { on, rate, plain: Vec::new(), along: Vec::new() };
             for _ in 0..options.rounds {

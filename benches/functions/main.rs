@@ -4,6 +4,7 @@
 //! cargo bench --bench functions                          all parts of docs/benchmarks/functions.md
 //! cargo bench --bench functions -- --parts throughput    some: throughput, latency, afterwards
 //! cargo bench --bench functions -- --quick               a moment each: does it work at all?
+//! cargo bench --bench functions -- --quick --history F   what clients did and saw, in place of figures
 //! ```
 //!
 //! As in `redis_compare`: both sides are up at the same time and are asked in turn, and what
@@ -20,10 +21,15 @@ mod afterwards;
 #[path = "../common/mod.rs"]
 mod common;
 mod drive;
+mod history;
+#[path = "../../tests/history_support/mod.rs"]
+mod history_support;
 mod latency;
 mod options;
 mod report;
 mod throughput;
+#[path = "../common/versions.rs"]
+mod versions;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -48,6 +54,9 @@ fn main() -> ExitCode {
 async fn measure(options: &Options) -> Result<()> {
     // Below target/, so on the disk of the checkout, and not in a /tmp that is memory.
     let data = Directory::create(Path::new(env!("CARGO_TARGET_TMPDIR")), "functions")?;
+    if let Some(path) = &options.history {
+        return record(options, &data.path, path).await;
+    }
     for part in &options.parts {
         let report = Report::new(options, machine::describe(&data.path));
         match part {
@@ -57,4 +66,17 @@ async fn measure(options: &Options) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Writes down what clients of the parts do and see that have some.
+async fn record(options: &Options, data: &Path, path: &Path) -> Result<()> {
+    history::create(path)?;
+    for part in &options.parts {
+        match part {
+            Part::Throughput => drop(throughput::run(options, data).await?),
+            Part::Latency => drop(latency::run(options, data).await?),
+            Part::Afterwards => {}
+        }
+    }
+    history::check_file(path)
 }

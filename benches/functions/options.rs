@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{ArgMatches, Command as Clap, value_parser};
+use clap::{Arg, ArgMatches, Command as Clap, value_parser};
 
 use crate::common::arguments::{all, binary, binary_and_output, flag, many, one, output, single};
 
@@ -42,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) transactions: u64,
     /// After which an abandoned one is over.
     pub(crate) timeout_ms: u64,
+    /// A file for what was done and seen; nothing is measured then.
+    pub(crate) history: Option<PathBuf>,
     pub(crate) quick: bool,
     pub(crate) aft: PathBuf,
     pub(crate) output: PathBuf,
@@ -76,6 +78,11 @@ fn command() -> Clap {
             one("timeout-ms", "20000", "After which an abandoned one is over")
                 .value_parser(numbers()),
         )
+        .arg(
+            Arg::new("history")
+                .long("history")
+                .help("A file for what was done and seen; nothing is measured"),
+        )
         .args(binary_and_output())
 }
 
@@ -93,6 +100,7 @@ fn options(matches: &ArgMatches) -> Options {
         rates: all(matches, "rates"),
         transactions: single(matches, "transactions"),
         timeout_ms: single(matches, "timeout-ms"),
+        history: matches.get_one::<String>("history").map(PathBuf::from),
         quick,
         aft: binary(matches),
         output: output(matches, quick),

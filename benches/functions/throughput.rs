@@ -9,7 +9,8 @@ use crate::common::functions::{KEYS, VALUE_BYTES, Zipf};
 use crate::connection;
 use crate::drive::{self, Turn, Way};
 use crate::figures::{Sample, Spread};
-use crate::options::Options;
+use crate::history::History;
+use crate::options::{Options, Part};
 use crate::requests::{value, write_fill};
 use crate::servers::{Kind, Server, Store};
 
@@ -66,7 +67,7 @@ impl Row {
 pub(crate) async fn run(options: &Options, data: &Path) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for on in On::ALL {
-        let mut rivals = Rivals::start(options, data, on).await?;
+        let mut rivals = Rivals::start(options, data, Part::Throughput, on).await?;
         for &clients in &options.clients {
             rows.push(rivals.measure(clients).await?);
         }
@@ -87,10 +88,17 @@ pub(crate) struct Rivals<'a> {
     turns: u64,
     /// Transactions that have been committed.
     committed: u64,
+    /// Of the redis-server and of aft, if somebody wants them.
+    histories: Option<[History; 2]>,
 }
 
 impl<'a> Rivals<'a> {
-    pub(crate) async fn start(options: &'a Options, data: &Path, on: On) -> Result<Self> {
+    pub(crate) async fn start(
+        options: &'a Options,
+        data: &Path,
+        part: Part,
+        on: On,
+    ) -> Result<Self> {
         let beneath = match on {
             On::Memory | On::Embedded => None,
             On::Redis => Some(Server::start(&on.peer(), data, &[]).await?),
@@ -106,11 +114,17 @@ impl<'a> Rivals<'a> {
         };
         let aft = Server::start(&aft, data, &[]).await?;
         let redis = Server::start(&on.peer(), data, &[]).await?;
-        for server in [&redis, &aft] {
-            fill(server).await?;
+        let histories = options.history.as_ref().map(|_| {
+            ["redis-server", "aft"]
+                .map(|server| History::of(format!("{}, {on:?}, {server}", part.name())))
+        });
+        if histories.is_none() {
+            for server in [&redis, &aft] {
+                fill(server).await?;
+            }
         }
         let zipf = Arc::new(Zipf::new(KEYS));
-        Ok(Self { options, on, redis, aft, beneath, zipf, turns: 0, committed: 0 })
+        Ok(Self { options, on, redis, aft, beneath, zipf, turns: 0, committed: 0, histories })
     }
 
     async fn measure(&mut self, clients: usize) -> Result<Row> {
@@ -150,6 +164,10 @@ impl<'a> Rivals<'a> {
             rate,
             zipf: Arc::clone(&self.zipf),
             number: self.turns,
+            history: self
+                .histories
+                .as_ref()
+                .map(|[redis, aft]| if way == Way::Plain { redis.clone() } else { aft.clone() }),
         };
         let before = server.cpu_seconds()?;
         let mut sample = drive::run(&turn).await?;
@@ -167,6 +185,12 @@ impl<'a> Rivals<'a> {
         if (outcomes, open) != (self.committed, 0) {
             let sent = self.committed;
             return Err(format!("{outcomes} of {sent} requests committed, {open} open").into());
+        }
+        if let (Some([redis, aft]), Some(path)) = (&self.histories, &self.options.history) {
+            redis.write(path)?;
+            if let Some(anomaly) = aft.write(path)?.first() {
+                return Err(format!("{:?}: {anomaly}", self.on).into());
+            }
         }
         self.aft.stop().await?;
         self.redis.stop().await?;
