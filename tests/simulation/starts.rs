@@ -1,12 +1,15 @@
 //! What a start finds that a dead node has left half-way, each as a small story.
 
 use crate::garbage::EAGER;
-use crate::losses::{get, open, open_with, put, store};
+use crate::losses::{get, open, open_with, opened, put, store};
 use crate::store::SimStore;
 use aft::engine::EngineOptions;
 use aft::inspect::{Depth, Moment, inspect};
 use aft::layout::{Header, Kind, NodeId, ObjectName};
 use aft::storage::{Created, Store};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -91,4 +94,44 @@ async fn ends_are_learned_from_logs_that_no_listing_shows() {
     assert_eq!(recovered.damages, Vec::<String>::new());
     assert_eq!(get(&engine, "k").await, Ok(Some("1".to_owned())));
     assert_eq!(of_log(&store, 1), first);
+}
+
+/// A node that ends when it has just replaced objects by a base: its seal names that, and no group
+/// tells of it. The next one does with its first group, so that it is known what was replaced should
+/// the base be damaged one day.
+#[tokio::test(start_paused = true)]
+async fn a_base_that_nobody_has_told_of_is_told_of_by_the_next_start() {
+    let store = store();
+    let options = EngineOptions { compaction: EAGER, ..EngineOptions::default() };
+    let (engine, _, run) = open_with(&store, options).await;
+    put(&engine, "k", "1").await;
+    run.abort();
+    let base = {
+        let (engine, _) = opened(&store, options).await;
+        let mut running = pin!(engine.run());
+        let base = poll_fn(|context| {
+            assert!(running.as_mut().poll(context).is_pending());
+            let base = engine.with_core(|core| core.base());
+            if base == (0, 0) { Poll::Pending } else { Poll::Ready(base) }
+        });
+        let (node, number) = base.await;
+        engine.seal().await;
+        assert!(!engine.with_core(|core| core.tells_of_base((node, number))));
+        ObjectName::Base(node, number).to_string()
+    };
+    let (engine, recovered, run) = open(&store).await;
+    assert_eq!(recovered.damages, Vec::<String>::new());
+    assert_eq!(get(&engine, "k").await, Ok(Some("1".to_owned())));
+    while !of_log(&store, 1).is_empty() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    run.abort();
+
+    let header = Header::decode(&store.objects()[&base]).unwrap();
+    store.rot(&base, header.encoded_bytes() + 5);
+    let (_, recovered, _run) = open(&store).await;
+    let [words, keys] = recovered.damages.as_slice() else { panic!("{:#?}", recovered.damages) };
+    assert!(words.starts_with(&base) && words.contains("is taken from the log"), "{words}");
+    assert!(keys.starts_with(&base) && keys.contains("the keys in it are lost"), "{keys}");
+    assert_eq!(of_log(&store, 1), Vec::<String>::new());
 }
