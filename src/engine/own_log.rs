@@ -57,7 +57,7 @@ impl Engine {
     }
 
     /// A log of our own, behind that of `node`. Whoever owns the store after us counts it.
-    pub(super) async fn begin_log(&self, node: NodeId) -> Result<NodeId, OpenError> {
+    async fn begin_log(&self, node: NodeId) -> Result<NodeId, OpenError> {
         let next = self.create_node(node).await?;
         self.renew(next).await?;
         Ok(next)
@@ -107,7 +107,7 @@ impl Engine {
     }
 
     /// Begins a new node: an id that no process start has had before.
-    async fn create_node(&self, after: NodeId) -> Result<NodeId, StoreError> {
+    pub(super) async fn create_node(&self, after: NodeId) -> Result<NodeId, StoreError> {
         let mut node = after;
         loop {
             node = node.checked_add(1).ok_or_else(|| {

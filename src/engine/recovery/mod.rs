@@ -162,9 +162,10 @@ impl Listed {
 pub(super) async fn recover(engine: &Engine, listed: Listed) -> Result<Recovered, OpenError> {
     let Listed { began, newest_node, logs } = listed;
     let newest_log = logs.keys().next_back().copied().unwrap_or(0);
-    // With a view that says so: a start that stood still before it drew its id would close the log
-    // of the node that has been faster.
-    let own = in_time(engine, engine.begin_log(newest_node.max(newest_log))).await??;
+    let own = in_time(engine, engine.create_node(newest_node.max(newest_log))).await??;
+    // Without this a start that stood still before it drew its id would close the log of the
+    // node that has been faster.
+    in_time(engine, engine.renew(own)).await??;
     let survey = Survey::of(engine, own, logs).await?;
     let hash_seed = engine.with_core(|core| core.hash_seed());
     let mut recovery = Recovery {
