@@ -23,7 +23,7 @@
 //! none of this.
 
 use super::lease::{Lease, Signs, Verdict, Watch};
-use super::recovery::{Listed, OpenError, in_time, newest_entry, refuse_newer};
+use super::recovery::{Listed, OpenError, in_time, refuse_newer};
 use super::{Engine, Stopped};
 use crate::config::Succession;
 use crate::layout::{FormatError, NodeId, ObjectName, Owner, View};
@@ -123,7 +123,8 @@ impl Ownership {
     /// Makes this process the owner of the store, or says why it can't be. Until it is, nothing
     /// is written. What is there by then has been listed.
     pub(super) async fn take(&self, engine: &Engine) -> Result<Listed, OpenError> {
-        newest_entry(engine).await?;
+        // Only to refuse what is of a newer format before anything is written.
+        Listed::of(engine).await?;
         let mut learned = Learned::default();
         loop {
             match self.try_to_take(engine, &mut learned).await {

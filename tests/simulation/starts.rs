@@ -2,11 +2,15 @@
 
 use crate::garbage::EAGER;
 use crate::losses::{get, open, open_with, opened, put, store};
+use crate::owners::{self, Service, Terms};
 use crate::store::SimStore;
-use aft::engine::EngineOptions;
+use aft::config::Succession;
+use aft::engine::{EngineOptions, OpenError};
 use aft::inspect::{Depth, Moment, inspect};
 use aft::layout::{Header, Kind, NodeId, ObjectName};
-use aft::storage::{Created, Store};
+use aft::storage::{Created, Store, list_all};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
@@ -134,4 +138,34 @@ async fn a_base_that_nobody_has_told_of_is_told_of_by_the_next_start() {
     assert!(words.starts_with(&base) && words.contains("is taken from the log"), "{words}");
     assert!(keys.starts_with(&base) && keys.contains("the keys in it are lost"), "{keys}");
     assert_eq!(of_log(&store, 1), Vec::<String>::new());
+}
+
+/// Whatever the next version of aft writes into a store in a service, the start that finds it says
+/// which object it is, and writes nothing.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_a_newer_version_has_used_is_refused_and_left_as_it_is() {
+    let newer = [
+        (ObjectName::Node(1000), Header::new(Kind::Node, 1, 1000, 0)),
+        (ObjectName::Log(1000, 1), Header::new(Kind::Group, 1, 1000, 1)),
+        (ObjectName::View(1000), Header::new(Kind::View, 1, 0, 1000)),
+    ];
+    for (name, mut header) in newer {
+        let terms =
+            Terms { wrong_words: false, listing_lag_ms: 0, stale_reads: false, compacts: false };
+        let mut rng = StdRng::seed_from_u64(1);
+        let service = Service::new(terms, StdRng::seed_from_u64(2));
+        let owner = owners::open(&service, Succession::AfterSilence, 1, &mut rng).await.unwrap();
+        owner.seal().await;
+        header.format += 1;
+        let mut object = Vec::new();
+        header.encode(&mut object);
+        assert_eq!(service.create(&name.to_string(), object.into()).await, Ok(Created::Created));
+        let before = list_all(&service, "").await.unwrap();
+        for succession in [Succession::AfterSilence, Succession::AtOnce, Succession::WhenItEnds] {
+            let refused = owners::open(&service, succession, 2, &mut rng).await.map(drop);
+            let Err(OpenError::Format { name: of, .. }) = refused else { panic!("{refused:?}") };
+            assert_eq!(of, name.to_string());
+        }
+        assert_eq!(list_all(&service, "").await, Ok(before), "{name}");
+    }
 }

@@ -214,7 +214,7 @@ pub(super) async fn refuse_newer(engine: &Engine, name: ObjectName) -> Result<()
 
 /// The newest start that a listing shows, 0 if there is none. Nothing may be written where that was
 /// one of a newer format.
-pub(super) async fn newest_entry(engine: &Engine) -> Result<NodeId, OpenError> {
+async fn newest_entry(engine: &Engine) -> Result<NodeId, OpenError> {
     let listed = engine.store.list(ObjectName::NODES).await?;
     let Some(newest) = nodes(&listed).pop_last() else { return Ok(0) };
     refuse_newer(engine, ObjectName::Node(newest)).await?;
