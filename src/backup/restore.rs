@@ -15,7 +15,7 @@
 //! in between closes the log of step 4.
 
 use super::dump::count_keys;
-use super::snapshot::{Failed, Snapshot, list};
+use super::snapshot::{Failed, Snapshot};
 use super::{BackupError, DATABASES_MAX, Entry};
 use crate::layout::blob::{CHUNK_BYTES, ValueCrc, encode_chunk};
 use crate::layout::directory::TYPE_STRING;
@@ -25,7 +25,7 @@ use crate::layout::{
 };
 use crate::rope::Rope;
 use crate::small_bytes::SmallBytes;
-use crate::storage::{Created, Store, StoreError};
+use crate::storage::{Created, Store, StoreError, list_all};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -149,7 +149,7 @@ impl<'s> Restore<'s> {
     /// Step 1.
     async fn draw_node(&mut self) -> Result<(), BackupError> {
         let mut newest = 0;
-        for name in list(self.store, "").await? {
+        for name in list_all(self.store, "").await? {
             newest = newest.max(match name.parse() {
                 Ok(ObjectName::Node(node)) => node,
                 Ok(

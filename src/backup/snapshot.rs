@@ -18,7 +18,7 @@ use crate::layout::group::checked_directory;
 use crate::layout::{
     Checkpoint, CommitId, Control, FormatError, Header, Kind, NodeId, ObjectName, Write,
 };
-use crate::storage::{Store, StoreError};
+use crate::storage::{Store, StoreError, list_all};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -127,7 +127,7 @@ impl Snapshot {
 
 /// Refuses a store that a later version has started on, though it may not have written yet.
 async fn refuse_newer_starts(store: &dyn Store) -> Result<(), Failed> {
-    for name in list(store, ObjectName::NODES).await.map_err(BackupError::from)? {
+    for name in list_all(store, ObjectName::NODES).await.map_err(BackupError::from)? {
         let Ok(name) = name.parse() else { continue };
         // That it is there is all it says, so damage is no obstacle.
         if let Err(Failed::For(error @ (BackupError::Refused(_) | BackupError::Store(_)))) =
@@ -212,26 +212,12 @@ async fn find_ends(
 
 async fn list_logs(store: &dyn Store) -> Result<BTreeMap<NodeId, BTreeSet<u64>>, BackupError> {
     let mut logs: BTreeMap<NodeId, BTreeSet<u64>> = BTreeMap::new();
-    for name in list(store, ObjectName::LOGS).await? {
+    for name in list_all(store, ObjectName::LOGS).await? {
         if let Ok(ObjectName::Log(node, seq)) = name.parse() {
             logs.entry(node).or_default().insert(seq);
         }
     }
     Ok(logs)
-}
-
-/// All names with a prefix.
-pub(super) async fn list(store: &dyn Store, prefix: &str) -> Result<Vec<String>, StoreError> {
-    const PAGE: usize = 1000;
-    let mut names: Vec<String> = Vec::new();
-    loop {
-        let after = names.last().cloned().unwrap_or_default();
-        let page = store.list(prefix, &after, PAGE).await?;
-        if page.is_empty() {
-            return Ok(names);
-        }
-        names.extend(page);
-    }
 }
 
 /// An object's header; `None` if it is not there.

@@ -196,6 +196,7 @@ pub(super) async fn run(engine: &Engine) -> ! {
                 }
                 // The log has to be closed first: the round goes on as soon as it is.
                 Ok(None) => {
+                    engine.ask_for_next_log();
                     let _ = tokio::time::timeout(LOOK_EVERY, engine.rolled.notified()).await;
                     wait = Duration::ZERO;
                     break;

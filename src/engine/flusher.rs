@@ -59,7 +59,7 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
         for departure in look.departures {
             flights.push_back(launch(engine, departure, in_flight_max as u32));
         }
-        if flights.is_empty() && look.roll_is_wanted {
+        if flights.is_empty() && look.log_is_to_end {
             if let Err(stopped) = roll(engine).await {
                 return stopped;
             }
@@ -101,7 +101,7 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
 /// What a turn needs to know of the state, in one look.
 struct Look {
     departures: Vec<Departure>,
-    roll_is_wanted: bool,
+    log_is_to_end: bool,
     serving: bool,
     now: Duration,
 }
@@ -111,7 +111,7 @@ impl Look {
         let departing = if gathering.goes_on(core, room, in_flight) { 0 } else { room };
         Self {
             departures: (0..departing).map_while(|_| core.depart()).collect(),
-            roll_is_wanted: core.roll_is_wanted(),
+            log_is_to_end: core.log_is_to_end(),
             serving: *core.health() == Health::Serving,
             now: core.monotonic(),
         }
@@ -213,12 +213,8 @@ fn launch(engine: &Engine, departure: Departure, window: u32) -> Flight {
 }
 
 /// Sends the first group of a log, before anything is served.
-pub(super) async fn send_first(
-    engine: &Engine,
-    departure: Departure,
-    window: u32,
-) -> Result<(), StoreError> {
-    let flight = launch(engine, departure, window);
+pub(super) async fn send_first(engine: &Engine, departure: Departure) -> Result<(), StoreError> {
+    let flight = launch(engine, departure, engine.store.limits().creates_in_flight as u32);
     match flight.create.await {
         Decided::Ours => Ok(()),
         Decided::Theirs(_) => Err(StoreError::Fatal(format!(
@@ -339,10 +335,7 @@ async fn seal_own(
     }
     // Whatever of these arrives still lies behind the seal: it never counts.
     flights.clear();
-    let next = match patiently(engine, engine.begin_log(node)).await {
-        Ok(next) => next,
-        Err(error) => return Err(fence(engine, error.to_string())),
-    };
+    let next = patiently(engine, engine.next_log()).await;
     engine.with_core(|core| {
         core.restart_as(next);
         core.serve();
@@ -350,8 +343,8 @@ async fn seal_own(
     Ok(())
 }
 
-/// Closes the log behind all that is acknowledged and begins another, so that it can be
-/// compacted. Commits wait for as long as that takes.
+/// Closes the log behind all that is acknowledged and goes on in the next, so that it can be
+/// compacted. Commits wait for as long as the seal takes.
 async fn roll(engine: &Engine) -> Result<(), Stopped> {
     let (node, seq, now_ms, base) =
         engine.with_core(|core| (core.node(), core.next_acked_seq(), core.now_ms(), core.base()));
@@ -371,10 +364,7 @@ async fn roll(engine: &Engine) -> Result<(), Stopped> {
         }
         Decided::Fatal(why) => return Err(fence(engine, why)),
     }
-    let next = match patiently(engine, engine.begin_log(node)).await {
-        Ok(next) => next,
-        Err(error) => return Err(fence(engine, error.to_string())),
-    };
+    let next = engine.next_log().await;
     engine.with_core(|core| {
         core.roll_to(next);
         core.serve();
@@ -396,7 +386,7 @@ async fn patiently<T>(engine: &Engine, needed: impl Future<Output = T>) -> T {
     }
 }
 
-fn fence(engine: &Engine, why: String) -> Stopped {
+pub(super) fn fence(engine: &Engine, why: String) -> Stopped {
     tracing::error!(%why, "this node can't go on");
     engine.with_core(|core| core.fence(why.clone()));
     Stopped(why)

@@ -29,6 +29,7 @@
 //! | [`lease`]   | who may answer, in time; no I/O, no clock                                |
 //! | [`body`]    | large values in pieces, of which little has changed                      |
 //! | `blob`      | values too large for a group, written before their commit                |
+//! | `own_log`   | how the logs of this node begin and end                                  |
 //! | `ownership` | who may write to a store that several machines can reach                 |
 //! | `warm`      | what a start reads while it waits for the owner of a shared store to end |
 //! | `recovery`  | reads bases and logs, closes those of earlier starts, begins a new one   |
@@ -47,6 +48,7 @@ pub mod body;
 mod compactor;
 mod flusher;
 mod in_order;
+mod own_log;
 mod ownership;
 mod read;
 mod recovery;
@@ -61,19 +63,20 @@ pub use recovery::{OpenError, Recovered};
 
 use crate::clock::Clock;
 use crate::layout::blob::CHUNK_BYTES;
-use crate::layout::{FormatError, Header, Kind, NodeId, ObjectName};
+use crate::layout::{FormatError, NodeId, ObjectName};
 use crate::storage::StoreError;
-use crate::storage::resilient::{Decided, ResilientStore};
+use crate::storage::resilient::ResilientStore;
 use blob::LetGo;
 use bytes::Bytes;
 use core::compaction::CompactionLimits;
-use core::{Core, CoreOptions, Fetched, Health, Located, Missing};
+use core::{Core, CoreOptions, Fetched, Located, Missing};
 use gate::Outcome;
 use in_order::InOrder;
 use lease::Lease;
 use ownership::Ownership;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
+use recovery::Listed;
 use std::collections::HashSet;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -154,6 +157,10 @@ pub struct Engine {
     work: Notify,
     /// Compaction has come further: who waits to write may look again.
     room: Notify,
+    /// Somebody wants another log.
+    next_log_wanted: Notify,
+    /// It is there.
+    next_log_begun: Notify,
     /// A log was closed, and may be compacted.
     rolled: Notify,
     /// The store is as large as compaction has waited for.
@@ -206,8 +213,10 @@ impl Engine {
         rng: &mut impl Rng,
     ) -> Result<(Arc<Self>, Recovered), OpenError> {
         let engine = Self::new(store, clock, options, None, rng);
-        let recovered =
-            if engine.logged { recovery::recover(&engine).await? } else { Recovered::default() };
+        let mut recovered = Recovered::default();
+        if engine.logged {
+            recovered = recovery::recover(&engine, Listed::of(&engine).await?).await?;
+        }
         engine.damaged.store(!recovered.damages.is_empty(), Ordering::Relaxed);
         Ok((engine, recovered))
     }
@@ -226,8 +235,8 @@ impl Engine {
         let ownership = Ownership::new(claim);
         let engine = Self::new(store, clock, options, Some(ownership), rng);
         if let Some(ownership) = &engine.ownership {
-            ownership.take(&engine).await?;
-            let recovery = recovery::recover(&engine);
+            let listed = ownership.take(&engine).await?;
+            let recovery = recovery::recover(&engine, listed);
             let recovered = ownership.while_starting(&engine, recovery).await?;
             engine.warm.clear();
             engine.damaged.store(!recovered.damages.is_empty(), Ordering::Relaxed);
@@ -270,6 +279,8 @@ impl Engine {
             core: Mutex::new(core),
             work: Notify::new(),
             room: Notify::new(),
+            next_log_wanted: Notify::new(),
+            next_log_begun: Notify::new(),
             rolled: Notify::new(),
             compaction_called: Notify::new(),
             delayed_writes: AtomicU64::new(0),
@@ -300,6 +311,7 @@ impl Engine {
             // Not by chance: a seed of the simulation replays exactly.
             biased;
             stopped = flusher::run(self) => stopped,
+            stopped = own_log::run(self), if self.logged => stopped,
             never = self.reap_for_ever() => never,
             never = compactor::run(self), if self.logged => never,
             never = sweep::run(self), if self.logged => never,
@@ -474,69 +486,6 @@ impl Engine {
             }
         }
         true
-    }
-
-    /// Seals this node's log after [`Engine::drain`], so that the next start knows its end
-    /// without asking. Not needed for safety: the next start would do it.
-    pub async fn seal(&self) {
-        if !self.logged {
-            return;
-        }
-        let Some((node, seq, now_ms, base)) = self.with_core(|core| {
-            let serving = *core.health() == Health::Serving && core.pending_bytes() == 0;
-            serving.then(|| {
-                core.close();
-                (core.node(), core.next_seq(), core.now_ms(), core.base())
-            })
-        }) else {
-            return;
-        };
-        let name = ObjectName::Log(node, seq).to_string();
-        let mut seal = Header::new(Kind::Seal, self.nonce(), node, seq);
-        seal.now_through_ms = now_ms;
-        seal.base = base;
-        // Everything is: should any of it be missing at the next start, it is lost.
-        seal.acked_through = seq - 1;
-        let decided = self.create_marker(&name, seal).await;
-        tracing::debug!(%name, ?decided, "sealed the log");
-        if let (Decided::Ours, Some(ownership)) = (decided, &self.ownership) {
-            // Who was left behind must not read what may be old from now on.
-            self.with_core(|core| core.fence("it has handed the store over".to_owned()));
-            ownership.release(self, node).await;
-        }
-    }
-
-    /// Creates an object that is a header and nothing else.
-    async fn create_marker(&self, name: &str, mut header: Header) -> Decided {
-        let nonce = header.nonce;
-        header.wall_ms = self.clock.wall_ms();
-        let mut object = Vec::new();
-        header.encode(&mut object);
-        self.store.create(name, Bytes::from(object), nonce).await
-    }
-
-    /// Begins a new node: an id that no process start has had before.
-    async fn create_node(&self, after: u32) -> Result<u32, StoreError> {
-        let mut node = after;
-        loop {
-            node = node.checked_add(1).ok_or_else(|| {
-                StoreError::Fatal("no node ids are left in this store".to_owned())
-            })?;
-            let name = ObjectName::Node(node).to_string();
-            let marker = Header::new(Kind::Node, self.nonce(), node, 0);
-            match self.create_marker(&name, marker).await {
-                Decided::Ours => return Ok(node),
-                Decided::Theirs(_) => {}
-                Decided::Rejected(why) | Decided::Fatal(why) => return Err(StoreError::Fatal(why)),
-            }
-        }
-    }
-
-    /// A log of our own to go on in, after that of `node`.
-    async fn begin_log(&self, node: NodeId) -> Result<NodeId, OpenError> {
-        let next = self.create_node(node).await?;
-        self.renew(next).await?;
-        Ok(next)
     }
 
     /// Makes sure that the store is ours.

@@ -10,13 +10,12 @@
 //! anything else, and then closes the logs there are: so of two starts one writes nothing but a
 //! create that failed. The owner creates a further one
 //!
-//! - before it serves, and whenever it begins another log: else that log might be one that a
-//!   successor, who has counted the logs, doesn't know of;
-//! - before it believes an acknowledgement that came when its lease was over: by then a successor
-//!   may have compacted the log away, with the seal in it, and what was created behind it would
-//!   be in nobody's log;
-//! - when a start has drawn the id of its log, before it closes those below: the node that has been
-//!   faster may have one of them;
+//! - when it has drawn the id of a log, its first or another, before it writes there: else that log
+//!   might be one that a successor, who has counted the logs, doesn't know of. And before a start
+//!   closes the logs below: the node that has been faster may have one of them;
+//! - before it believes an acknowledgement that came when its lease was over, and before it serves
+//!   then: by then a successor may have compacted the log away, with the seal in it, and what was
+//!   created behind it would be in nobody's log;
 //! - now and then while it starts: it has no log yet that would grow.
 //!
 //! So whoever was stopped for any time, anywhere, finds out. When the owner may answer and a start
@@ -24,7 +23,7 @@
 //! none of this.
 
 use super::lease::{Lease, Signs, Verdict, Watch};
-use super::recovery::{OpenError, in_time, refuse_newer, refuse_newer_entries};
+use super::recovery::{Listed, OpenError, in_time, refuse_newer};
 use super::{Engine, Stopped};
 use crate::config::Succession;
 use crate::layout::{FormatError, NodeId, ObjectName, Owner, View};
@@ -37,6 +36,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+
+/// How often a start that waits for the owner to end asks for the view that says so: one small
+/// read, by its name.
+const NEXT_VIEW_EVERY: Duration = Duration::from_millis(50);
 
 /// The pause before a store that did not answer is asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -82,15 +85,15 @@ struct Watched {
 struct Learned {
     /// Some owner was seen alive.
     lives: bool,
-    /// A view that is there, whether a listing shows it or not.
-    newest: u64,
+    /// A view that was just read, whether a listing shows it or not.
+    newest: Option<(u64, View)>,
 }
 
 /// What came of watching an owner.
 enum Ending {
     Silent(Watched),
-    /// It is alive, or another owns the store now, or nobody.
-    Alive,
+    /// It is alive, or another owns the store now, or nobody: the view that says so, if it was read.
+    Alive(Option<(u64, View)>),
 }
 
 impl Ownership {
@@ -118,14 +121,15 @@ impl Ownership {
     }
 
     /// Makes this process the owner of the store, or says why it can't be. Until it is, nothing
-    /// is written.
-    pub(super) async fn take(&self, engine: &Engine) -> Result<(), OpenError> {
-        refuse_newer_entries(engine).await?;
+    /// is written. What is there by then has been listed.
+    pub(super) async fn take(&self, engine: &Engine) -> Result<Listed, OpenError> {
+        // Only to refuse what is of a newer format before anything is written.
+        Listed::of(engine).await?;
         let mut learned = Learned::default();
         loop {
             match self.try_to_take(engine, &mut learned).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
+                Ok(Some(listed)) => return Ok(listed),
+                Ok(None) => {}
                 // Who waits for an owner has as much time as that one, which goes on in an outage.
                 // If the last create has come to be, we wait for ourselves now: for a lease.
                 Err(OpenError::Store(StoreError::Unavailable(why))) if self.waits() => {
@@ -142,9 +146,17 @@ impl Ownership {
         self.claim.succession == Succession::WhenItEnds
     }
 
-    /// Takes the store if it is free; `false` says to look again.
-    async fn try_to_take(&self, engine: &Engine, learned: &mut Learned) -> Result<bool, OpenError> {
-        let (number, watched) = match newest_view(engine, learned.newest).await? {
+    /// Takes the store if it is free; `None` says to look again.
+    async fn try_to_take(
+        &self,
+        engine: &Engine,
+        learned: &mut Learned,
+    ) -> Result<Option<Listed>, OpenError> {
+        let newest = match learned.newest.take() {
+            None => newest_view(engine).await?,
+            read => read,
+        };
+        let (number, watched) = match newest {
             None => (0, None),
             Some((number, view)) if view.released => (number, None),
             Some((number, view)) if self.claim.succession == Succession::AtOnce => {
@@ -161,26 +173,29 @@ impl Ownership {
                 match self.watch(engine, number, &view).await? {
                     Ending::Silent(watched) => (number, Some(watched)),
                     // It is no longer what it was.
-                    Ending::Alive => {
-                        learned.lives = true;
-                        return Ok(false);
+                    Ending::Alive(newest) => {
+                        *learned = Learned { lives: true, newest };
+                        return Ok(None);
                     }
                 }
             }
         };
         if self.could_not_serve().await {
-            return Ok(false);
+            return Ok(None);
         }
         *self.number.lock().await = number;
-        match in_time(engine, self.create(engine, 0, false)).await?? {
+        // Listings may be late in any case, so this one need not wait for the view.
+        let taking = in_time(engine, self.create(engine, 0, false));
+        let (taken, listed) = tokio::join!(taking, Listed::of(engine));
+        match taken?? {
             None => {
                 *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = watched;
-                Ok(true)
+                listed.map(Some)
             }
             // Another start was faster, or no listing has shown that view yet. It is looked at as any.
-            Some((winner, _)) => {
-                learned.newest = newest_unlisted(engine, winner).await?;
-                Ok(false)
+            Some(winner) => {
+                learned.newest = Some(newest_unlisted(engine, winner).await?);
+                Ok(None)
             }
         }
     }
@@ -213,8 +228,30 @@ impl Ownership {
         now.as_millis() as u64 >= self.delete_from_ms.load(Ordering::Relaxed)
     }
 
-    /// Watches the owner of a view until something can be concluded.
+    /// Watches the owner of a view until something can be concluded. Who waits for it to end looks
+    /// for the next view besides, whatever listings and reads of groups are under way.
     async fn watch(&self, engine: &Engine, number: u64, view: &View) -> Result<Ending, OpenError> {
+        let next = async {
+            loop {
+                sleep(NEXT_VIEW_EVERY).await;
+                if let Some(view) = read_view(engine, number + 1).await? {
+                    return Ok(Ending::Alive(Some((number + 1, view))));
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            next = next, if self.waits() => next,
+            ending = self.watch_signs(engine, number, view) => ending,
+        }
+    }
+
+    async fn watch_signs(
+        &self,
+        engine: &Engine,
+        number: u64,
+        view: &View,
+    ) -> Result<Ending, OpenError> {
         let mut known = BTreeMap::new();
         look(engine, &mut known).await?;
         let newest = |known: &BTreeMap<NodeId, u64>| {
@@ -232,17 +269,22 @@ impl Ownership {
                 engine.warm.read_ahead(engine).await;
             }
             let began = engine.clock.monotonic();
-            if newest_number(engine, number).await? != number {
-                return Ok(Ending::Alive);
+            let (newest_number, groups) =
+                tokio::join!(newest_number(engine, number), look(engine, &mut known));
+            if newest_number? != number {
+                return Ok(Ending::Alive(None));
             }
-            look(engine, &mut known).await?;
+            let groups = groups?;
             let signs = Signs { view: number, newest: newest(&known) };
             match watch.look(signs, began, engine.clock.monotonic()) {
                 Verdict::Silent => return Ok(Ending::Silent(Watched { watch, known })),
                 Verdict::Alive if self.claim.succession == Succession::AfterSilence => {
-                    return Ok(Ending::Alive);
+                    return Ok(Ending::Alive(None));
                 }
                 Verdict::Alive | Verdict::Wait => {}
+            }
+            if self.waits() {
+                engine.warm.read(engine, groups).await;
             }
         }
     }
@@ -381,16 +423,20 @@ pub(super) async fn show_life(engine: &Engine) -> Stopped {
     }
 }
 
-/// The newest objects of all logs, given those that are known.
-async fn look(engine: &Engine, known: &mut BTreeMap<NodeId, u64>) -> Result<(), StoreError> {
+/// The newest objects of all logs, given those that are known; what is new of them.
+async fn look(
+    engine: &Engine,
+    known: &mut BTreeMap<NodeId, u64>,
+) -> Result<Vec<ObjectName>, StoreError> {
     let after = known.last_key_value().map(|(&node, &seq)| ObjectName::Log(node, seq).text());
     let listed = engine.store.list_after(ObjectName::LOGS, after.unwrap_or_default()).await?;
-    for name in listed {
-        if let Ok(ObjectName::Log(node, seq)) = name.parse() {
-            known.insert(node, seq);
+    let names: Vec<ObjectName> = listed.iter().filter_map(|name| name.parse().ok()).collect();
+    for name in &names {
+        if let ObjectName::Log(node, seq) = name {
+            known.insert(*node, *seq);
         }
     }
-    Ok(())
+    Ok(names)
 }
 
 /// The number of the newest view, which is `number` at least.
@@ -422,14 +468,11 @@ pub(super) fn numbers(names: &[String]) -> impl Iterator<Item = u64> {
     })
 }
 
-/// The newest view, if there is one; `known` is one that was there, 0 if none is known.
-async fn newest_view(engine: &Engine, known: u64) -> Result<Option<(u64, View)>, OpenError> {
+/// The newest view that a listing shows, if there is one.
+async fn newest_view(engine: &Engine) -> Result<Option<(u64, View)>, OpenError> {
     loop {
         let listed = engine.store.list(ObjectName::VIEWS).await?;
-        let number = numbers(&listed).last().unwrap_or(0).max(known);
-        if number == 0 {
-            return Ok(None);
-        }
+        let Some(number) = numbers(&listed).last() else { return Ok(None) };
         if let Some(view) = read_view(engine, number).await? {
             return Ok(Some((number, view)));
         }
@@ -439,11 +482,14 @@ async fn newest_view(engine: &Engine, known: u64) -> Result<Option<(u64, View)>,
 }
 
 /// The newest of those that follow a view without a gap, listed or not.
-async fn newest_unlisted(engine: &Engine, mut number: u64) -> Result<u64, OpenError> {
-    while read_view(engine, number + 1).await?.is_some() {
-        number += 1;
+async fn newest_unlisted(
+    engine: &Engine,
+    mut newest: (u64, View),
+) -> Result<(u64, View), OpenError> {
+    while let Some(next) = read_view(engine, newest.0 + 1).await? {
+        newest = (newest.0 + 1, next);
     }
-    Ok(number)
+    Ok(newest)
 }
 
 /// What a view says; `None` if it is gone. One that can't be read is somebody's all the same.

@@ -1,7 +1,8 @@
 //! Sweeping: what nothing names leaves the store.
 //!
-//! Objects of earlier nodes that were listed late at the start, or came to be after that:
-//! everybody ignores them, and they only take space.
+//! Objects of earlier nodes that have been replaced, lie behind the end of their log, or that no
+//! header names, were listed late at the start or came to be after that: everybody ignores them,
+//! and they only take space. So no start waits until they are gone.
 //!
 //! The entries of earlier starts, too, which keep a node id from being drawn twice. A start
 //! draws the first id above all that are listed whose entry it can create. A listing may be
@@ -21,8 +22,8 @@ use std::time::Duration;
 /// How often it is asked whether something is to be done.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// After the start, when whatever a dead process had sent has arrived, it is looked for.
-const SWEEP_FIRST: Duration = Duration::from_secs(90);
+/// It is looked for at once, and again when whatever a dead process had sent has arrived.
+const SWEEP_AGAIN: Duration = Duration::from_secs(90);
 
 /// And so often after that.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
@@ -42,27 +43,32 @@ const SLICE_NAMES: usize = 64;
 
 /// Sweeps for ever.
 pub(super) async fn run(engine: &Engine) -> ! {
-    let mut sweep_at = engine.clock.monotonic() + SWEEP_FIRST;
     let mut strays = BTreeSet::new();
+    let began = engine.clock.monotonic();
+    let mut sweep_at = began;
     let mut looked_at_entries = engine.with_core(|core| core.node());
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
         let (now, node) = (engine.clock.monotonic(), engine.with_core(|core| core.node()));
         let everything = now >= sweep_at;
         // Where something is damaged all is left as it is.
-        if engine.damaged.load(Ordering::Relaxed)
-            || !engine.may_delete()
-            || !(everything || node - looked_at_entries >= ENTRIES_MAX)
+        if !engine.damaged.load(Ordering::Relaxed)
+            && engine.may_delete()
+            && (everything || node - looked_at_entries >= ENTRIES_MAX)
         {
-            continue;
+            looked_at_entries = node;
+            let again_at = began + SWEEP_AGAIN;
+            if everything {
+                sweep_at = if now < again_at { again_at } else { now + SWEEP_EVERY };
+            }
+            if let Err(error) = sweep(engine, everything, &mut strays).await {
+                tracing::warn!(%error, "what is left over could not be swept");
+            }
+            if now < again_at {
+                // It is too early to say that of our own nobody names them any more.
+                strays.clear();
+            }
         }
-        looked_at_entries = node;
-        if everything {
-            sweep_at = now + SWEEP_EVERY;
-        }
-        if let Err(error) = sweep(engine, everything, &mut strays).await {
-            tracing::warn!(%error, "what is left over could not be swept");
-        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
@@ -101,7 +107,7 @@ pub(super) fn nodes(names: &[String]) -> BTreeSet<NodeId> {
 
 /// The entries that keep nothing from being drawn, given the newest one that a listing has
 /// shown. The last one before the newest stays, so that it can be told when one is missing.
-pub(super) fn superseded_entries(
+fn superseded_entries(
     mut entries: BTreeSet<NodeId>,
     newest_listed: Option<NodeId>,
 ) -> Vec<ObjectName> {
@@ -112,7 +118,7 @@ pub(super) fn superseded_entries(
 }
 
 /// The views before the newest one that a listing shows, listed or not.
-pub(super) async fn superseded_views(engine: &Engine) -> Result<Vec<ObjectName>, StoreError> {
+async fn superseded_views(engine: &Engine) -> Result<Vec<ObjectName>, StoreError> {
     if engine.ownership.is_none() {
         return Ok(Vec::new());
     }

@@ -72,7 +72,15 @@ impl Warm {
         *self.kept() = Kept::default();
     }
 
-    /// Reads what is new, unless that has just been done. Should it fail, it is read in its turn.
+    /// Reads objects that have just come to be. Should it fail, they are read in their turn.
+    pub(super) async fn read(&self, engine: &Engine, names: Vec<ObjectName>) {
+        if let Err(error) = self.read_new(engine, names).await {
+            tracing::debug!(%error, "new groups could not be read ahead");
+        }
+    }
+
+    /// Lists what there is, unless that has just been done, forgets what is gone, and reads what is
+    /// not known: bases, and what was listed late.
     pub(super) async fn read_ahead(&self, engine: &Engine) {
         let now = engine.clock.monotonic();
         let looked_at = self.kept().looked_at;
@@ -91,14 +99,18 @@ impl Warm {
             names.extend(listed.iter().filter_map(|name| name.parse::<ObjectName>().ok()));
         }
         names.sort_unstable();
-        let new = {
-            let mut kept = self.kept();
-            kept.keep_only(|name| names.binary_search(name).is_ok());
+        self.kept().keep_only(|name| names.binary_search(name).is_ok());
+        self.read_new(engine, names).await
+    }
+
+    /// Reads these, as far as that has not been done.
+    async fn read_new(&self, engine: &Engine, mut names: Vec<ObjectName>) -> Result<(), OpenError> {
+        {
+            let kept = self.kept();
             names.retain(|name| !kept.objects.contains_key(name));
-            names
-        };
+        }
         // The newest first: the oldest may be compacted away before they are wanted.
-        let mut objects = ReadAhead::new(engine, new.into_iter().rev());
+        let mut objects = ReadAhead::new(engine, names.into_iter().rev());
         while self.kept().bytes < BYTES_MAX
             && let Some((name, object)) = objects.next().await?
         {

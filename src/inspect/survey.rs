@@ -3,7 +3,7 @@
 use super::objects::read_directory;
 use super::{Fault, Inspection};
 use crate::layout::{Checkpoint, FormatError, Header, Kind, NodeId, ObjectName};
-use crate::storage::{Store, StoreError};
+use crate::storage::{Store, StoreError, list_all};
 use std::collections::{BTreeMap, BTreeSet};
 
 const KEYS_LOST: &str = "all keys and outcomes in it: which, it could only tell itself";
@@ -26,7 +26,7 @@ pub(super) struct Survey {
 impl Survey {
     pub(super) async fn of(store: &dyn Store, faults: &mut Vec<Fault>) -> Result<Self, StoreError> {
         let mut survey = Self::default();
-        for name in list(store).await? {
+        for name in list_all(store, "").await? {
             match name.parse() {
                 Ok(ObjectName::Node(node)) => {
                     survey.nodes.insert(node);
@@ -229,19 +229,6 @@ fn missing(node: NodeId, from: u64, to: u64) -> Option<Fault> {
         _ => format!("{first} to {}", ObjectName::Log(node, to - 1)),
     };
     Some(Fault::new(object, FormatError::Missing, TRANSACTIONS_LOST))
-}
-
-async fn list(store: &dyn Store) -> Result<Vec<String>, StoreError> {
-    const PAGE: usize = 1000;
-    let mut names: Vec<String> = Vec::new();
-    loop {
-        let after = names.last().cloned().unwrap_or_default();
-        let page = store.list("", &after, PAGE).await?;
-        if page.is_empty() {
-            return Ok(names);
-        }
-        names.extend(page);
-    }
 }
 
 /// Header and directory of an object, if it is there and the first is its own.

@@ -100,6 +100,10 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+/// At least so many names stand on a page of a listing, if there are as many and they are asked
+/// for: S3 gives no more.
+pub const LIST_NAMES_MAX: usize = 1000;
+
 /// A durable store of immutable objects.
 ///
 /// Names are made of the bytes `a-z 0-9 /` and are at most 255 bytes long; see
@@ -131,8 +135,8 @@ pub trait Store: Send + Sync + 'static {
     fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes>;
 
     /// Lists names that start with `prefix` and are greater than `after` (`""` for
-    /// all), in ascending byte order, at most `limit`. A store may give fewer though there
-    /// are more: only an empty page is the end.
+    /// all), in ascending byte order, at most `limit`. Fewer than that, and than
+    /// [`LIST_NAMES_MAX`], is the end: nobody has to ask for an empty page.
     fn list<'a>(
         &'a self,
         prefix: &'a str,
@@ -142,4 +146,21 @@ pub trait Store: Send + Sync + 'static {
 
     /// Deletes objects. A name that isn't there is no error.
     fn delete<'a>(&'a self, names: &'a [String]) -> StoreFuture<'a, ()>;
+}
+
+/// All names with a prefix, in order.
+///
+/// # Errors
+/// The store failed.
+pub async fn list_all(store: &dyn Store, prefix: &str) -> Result<Vec<String>, StoreError> {
+    let mut names: Vec<String> = Vec::new();
+    loop {
+        let after = names.last().cloned().unwrap_or_default();
+        let page = store.list(prefix, &after, LIST_NAMES_MAX).await?;
+        let is_last = page.len() < LIST_NAMES_MAX;
+        names.extend(page);
+        if is_last {
+            return Ok(names);
+        }
+    }
 }

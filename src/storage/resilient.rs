@@ -3,7 +3,7 @@
 //! Adapters try once and say what happened; whether to try again, how often and how long
 //! is decided here and nowhere else.
 
-use super::{Created, Limits, Store, StoreError};
+use super::{Created, LIST_NAMES_MAX, Limits, Store, StoreError};
 use crate::layout::{FormatError, Header};
 use crate::rope::Rope;
 use bytes::Bytes;
@@ -204,19 +204,18 @@ impl ResilientStore {
 
     /// All names with a prefix behind `after`, in order.
     pub async fn list_after(&self, prefix: &str, after: String) -> Result<Vec<String>, StoreError> {
-        /// Names asked for at a time; S3 gives no more.
-        const PAGE: usize = 1000;
         let mut names: Vec<String> = Vec::new();
         loop {
             let after = names.last().unwrap_or(&after);
-            let page = self.list_page(prefix, after, PAGE).await?;
-            let Some(last) = page.last() else {
-                return Ok(names);
-            };
-            if last <= after {
+            let page = self.list_page(prefix, after, LIST_NAMES_MAX).await?;
+            if let Some(last) = page.last().filter(|last| *last <= after) {
                 return Err(StoreError::Fatal(format!("listing {prefix} goes back to {last}")));
             }
+            let is_last = page.len() < LIST_NAMES_MAX;
             names.extend(page);
+            if is_last {
+                return Ok(names);
+            }
         }
     }
 

@@ -31,4 +31,5 @@ pub mod sim_disk;
 pub(crate) mod small_disk;
 pub(crate) mod stores;
 pub(crate) mod temp_dir;
+pub(crate) mod tls_front;
 pub(crate) mod wait;

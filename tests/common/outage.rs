@@ -1,10 +1,11 @@
-//! The store is ended under load and started again: nothing acknowledged is lost, nothing refused
-//! comes back, and aft needs no restart. The same on all stores.
+//! The store is ended under load and started again, or the network to it fails: nothing acknowledged
+//! is lost, nothing refused comes back, and aft needs no restart. The same on all stores.
 
 use super::backing::Backing;
 use super::load::{Progress, under_load};
+use super::proxy::{Proxy, Weather};
 use super::server::{Options, Server};
-use super::stores::impatient;
+use super::stores::{address, impatient, through};
 use super::wait::{self, PATIENCE};
 use std::time::Duration;
 
@@ -62,4 +63,41 @@ pub(crate) fn one_longer_than_every_deadline_refuses_writes_and_ends_by_itself(
         });
     };
     ended_and_started_again(backing, &impatient(Options::on(backing)), refusals_begin, look_into);
+}
+
+/// What networks do, under load: what was acknowledged is there, what was refused is not, and no
+/// transaction is torn. Also after an outage longer than every deadline.
+pub(crate) fn a_network_delays_cuts_and_loses_replies(backing: &Backing) {
+    let proxy = Proxy::start(address(backing));
+    let mut server = Server::start(&impatient(through(backing, proxy.addr())));
+    let writes = under_load(server.addr(), |progress| {
+        for weather in
+            [Weather::Slow(Duration::from_millis(20)), Weather::CutAtReply, Weather::Silent]
+        {
+            more_are_done(progress);
+            let lost = proxy.replies_lost();
+            proxy.set(weather);
+            match weather {
+                Weather::Slow(_) => more_are_done(progress),
+                _ => wait::until("replies are lost", PATIENCE, || {
+                    (proxy.replies_lost() > lost + 3).then_some(())
+                }),
+            }
+            proxy.set(Weather::Fair);
+        }
+        more_are_done(progress);
+        let before = progress.refused();
+        proxy.set(Weather::Cut);
+        wait::until("writes are refused", PATIENCE, || {
+            (progress.refused() > before + 50).then_some(())
+        });
+        proxy.set(Weather::Fair);
+        more_are_done(progress);
+    });
+    assert!(server.is_running());
+    writes.iter().for_each(|writes| writes.check(&mut server.client()));
+    // And so it is in the store.
+    server.kill_9();
+    server.restart();
+    writes.iter().for_each(|writes| writes.check(&mut server.client()));
 }

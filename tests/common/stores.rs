@@ -4,8 +4,10 @@
 use super::backing::Backing;
 use super::resp::Reply;
 use super::server::{Options, Peer, Server, StartError};
+use super::tls_front::{self, Certificates};
 use super::wait::{self, PATIENCE};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The server behind a store.
@@ -79,4 +81,27 @@ pub(crate) fn rights_go_and_come_back(options: &Options, denied: &AtomicBool) {
     wait::until("writes are taken again", PATIENCE, || {
         (client.cmd("SET k x") == Reply::ok()).then_some(())
     });
+}
+
+/// The service is behind TLS, with a certificate of a private authority: a start says what to do
+/// unless it is told of that authority, and is content then.
+pub(crate) fn over_tls_with_an_authority_of_ones_own(backing: &Backing, dir: &Path) {
+    let certificates = Certificates::make(dir);
+    let port = tls_front::before(address(backing), &certificates);
+    let plain = format!("http://{}", address(backing));
+    let store = backing.store().replace(&plain, &format!("https://localhost:{port}"));
+    assert_ne!(store, backing.store());
+    let line = refusal(&at(&store));
+    assert!(line.contains("certificate") && line.contains("?ca=FILE"), "{line}");
+    // Somebody else's authority.
+    let stranger = certificates.file("other-ca.crt");
+    let line = refusal(&at(&format!("{store}&ca={}", stranger.display())));
+    assert!(line.contains("certificate") && line.contains("?ca=FILE"), "{line}");
+    let missing = certificates.file("ca.missing");
+    let line = refusal(&at(&format!("{store}&ca={}", missing.display())));
+    assert!(line.contains("ca.missing"), "{line}");
+    let server =
+        Server::start(&at(&format!("{store}&ca={}", certificates.file("ca.crt").display())));
+    assert_eq!(server.client().cmd("SET k v"), Reply::ok());
+    assert_eq!(server.client().cmd("GET k"), Reply::bulk("v"));
 }

@@ -18,3 +18,9 @@ fn an_outage_longer_than_every_deadline_refuses_writes_and_ends_by_itself() {
         |_| (),
     );
 }
+
+#[test]
+fn a_network_that_delays_cuts_and_loses_replies() {
+    let dir = TempDir::named("dynamodb-network");
+    outage::a_network_delays_cuts_and_loses_replies(&Backing::dynamodb(dir.path()));
+}

@@ -4,7 +4,7 @@ use crate::common::backing::Backing;
 use crate::common::gate::{self, Verdict};
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
-use crate::common::stores::address_through;
+use crate::common::stores::{self, address_through};
 use crate::common::temp_dir::TempDir;
 use crate::{address, answered, ask, at, impatient, items, operation, refusal, through};
 use std::net::TcpListener;
@@ -126,4 +126,11 @@ fn what_is_not_there() {
     drop(taken);
     let line = refusal(&impatient(at(&nobody)));
     assert!(line.contains("refused"), "{line}");
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for() {
+    let dir = TempDir::named("dynamodb-tls");
+    let backing = Backing::dynamodb(&dir.path().join("data"));
+    stores::over_tls_with_an_authority_of_ones_own(&backing, dir.path());
 }

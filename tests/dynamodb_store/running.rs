@@ -2,8 +2,6 @@
 
 use crate::common::backing::Backing;
 use crate::common::gate::{self, Verdict};
-use crate::common::load::{Progress, under_load};
-use crate::common::proxy::{Proxy, Weather};
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
 use crate::common::stores::rights_go_and_come_back;
@@ -13,7 +11,6 @@ use crate::{address, answered, impatient, items, through};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// It can't serve what it has acknowledged, and must not write into what is not its own.
 #[test]
@@ -53,50 +50,4 @@ fn rights_that_are_taken_away_for_a_while() {
         }
     });
     rights_go_and_come_back(&impatient(through(&backing, gate)), &denied);
-}
-
-/// What networks do, under load: what was acknowledged is there, what was refused is not, and no
-/// transaction is torn. Also after an outage longer than every deadline.
-#[test]
-fn a_network_that_delays_cuts_and_loses_replies() {
-    let dir = TempDir::named("dynamodb-network");
-    let backing = Backing::dynamodb(dir.path());
-    let proxy = Proxy::start(address(&backing));
-    let mut server = Server::start(&impatient(through(&backing, proxy.addr())));
-    let more_are_done = |progress: &Progress| {
-        let before = progress.done();
-        wait::until("writes are acknowledged", PATIENCE, || {
-            (progress.done() > before + 10).then_some(())
-        });
-    };
-    let writes = under_load(server.addr(), |progress| {
-        for weather in
-            [Weather::Slow(Duration::from_millis(20)), Weather::CutAtReply, Weather::Silent]
-        {
-            more_are_done(progress);
-            let lost = proxy.replies_lost();
-            proxy.set(weather);
-            match weather {
-                Weather::Slow(_) => more_are_done(progress),
-                _ => wait::until("replies are lost", PATIENCE, || {
-                    (proxy.replies_lost() > lost + 3).then_some(())
-                }),
-            }
-            proxy.set(Weather::Fair);
-        }
-        more_are_done(progress);
-        let before = progress.refused();
-        proxy.set(Weather::Cut);
-        wait::until("writes are refused", PATIENCE, || {
-            (progress.refused() > before + 50).then_some(())
-        });
-        proxy.set(Weather::Fair);
-        more_are_done(progress);
-    });
-    assert!(server.is_running());
-    writes.iter().for_each(|writes| writes.check(&mut server.client()));
-    // And so it is in the store.
-    server.kill_9();
-    server.restart();
-    writes.iter().for_each(|writes| writes.check(&mut server.client()));
 }

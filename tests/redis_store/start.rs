@@ -5,6 +5,7 @@ use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
 use crate::common::stores::share_a_service;
 use crate::common::temp_dir::TempDir;
+use crate::common::tls_front::Certificates;
 use crate::{at, inside};
 use std::process::Command;
 
@@ -135,10 +136,8 @@ fn several_share_a_redis_by_prefix_and_by_database() {
 #[test]
 fn over_tls_with_certificates_of_ones_own() {
     let dir = TempDir::named("store-tls");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/make_certificates");
-    let made = Command::new("bash").arg(script).arg(dir.path()).output().expect("bash");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let file = |name: &str| dir.path().join(name).display().to_string();
+    let certificates = Certificates::make(dir.path());
+    let file = |name: &str| certificates.file(name).display().to_string();
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let port = listener.local_addr().expect("its address").port().to_string();
     drop(listener);

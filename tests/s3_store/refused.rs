@@ -3,6 +3,7 @@
 use crate::common::backing::{self, Backing};
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server};
+use crate::common::stores;
 use crate::common::temp_dir::TempDir;
 use crate::gate::{self, Verdict};
 use crate::{address, at, impatient, in_environment, keys, refusal, through};
@@ -168,4 +169,11 @@ fn an_address_never_shows_a_password() {
         assert!(said.contains("no credentials in the URL"), "{said}");
         assert!(!said.contains("secret"), "{said}");
     }
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for() {
+    let dir = TempDir::named("s3-tls");
+    let backing = Backing::s3(&dir.path().join("data"));
+    stores::over_tls_with_an_authority_of_ones_own(&backing, dir.path());
 }

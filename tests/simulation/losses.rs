@@ -34,17 +34,21 @@ pub(crate) async fn open_with(
     store: &SimStore,
     options: EngineOptions,
 ) -> (Arc<Engine>, Recovered, JoinHandle<()>) {
-    // Another one at each start: equal nonces would make strangers' objects ours.
-    let mut rng = StdRng::seed_from_u64(store.objects().len() as u64);
-    let resilient = ResilientStore::new(Arc::new(store.clone()), RetryPolicy::default(), &mut rng);
-    let clock = Arc::new(SimClock::new(virtual_now(), Arc::default()));
-    let opened = Engine::open(Arc::new(resilient), clock, options, &mut rng);
-    let (engine, recovered) = opened.await.unwrap();
+    let (engine, recovered) = opened(store, options).await;
     let running = Arc::clone(&engine);
     let run = tokio::spawn(async move {
         running.run().await;
     });
     (engine, recovered, run)
+}
+
+/// It does not run yet.
+pub(crate) async fn opened(store: &SimStore, options: EngineOptions) -> (Arc<Engine>, Recovered) {
+    // Another one at each start: equal nonces would make strangers' objects ours.
+    let mut rng = StdRng::seed_from_u64(store.objects().len() as u64);
+    let resilient = ResilientStore::new(Arc::new(store.clone()), RetryPolicy::default(), &mut rng);
+    let clock = Arc::new(SimClock::new(virtual_now(), Arc::default()));
+    Engine::open(Arc::new(resilient), clock, options, &mut rng).await.unwrap()
 }
 
 /// Runs a transaction and waits for its group: each has one of its own.

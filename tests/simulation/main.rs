@@ -20,6 +20,7 @@ mod endings;
 mod faults;
 mod findings;
 mod garbage;
+mod handover;
 mod history;
 mod inside;
 mod losses;
@@ -31,6 +32,7 @@ mod planted;
 mod pressure;
 mod reads;
 mod rest;
+mod rolls;
 mod starts;
 mod store;
 mod world;
@@ -164,7 +166,7 @@ fn a_server_that_forgets_own_writes_is_caught() {
 /// has written nothing itself.
 #[test]
 fn a_server_that_forgets_own_reads_is_caught() {
-    let names = caught(Mutant::ForgetsOwnReads, 100);
+    let names = caught(Mutant::ForgetsOwnReads, 300);
     assert!(names.contains("ReadWentBack"), "{names:?}");
 }
 

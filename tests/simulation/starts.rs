@@ -1,12 +1,19 @@
 //! What a start finds that a dead node has left half-way, each as a small story.
 
 use crate::garbage::EAGER;
-use crate::losses::{get, open, open_with, put, store};
+use crate::losses::{get, open, open_with, opened, put, store};
+use crate::owners::{self, Service, Terms};
 use crate::store::SimStore;
-use aft::engine::EngineOptions;
+use aft::config::Succession;
+use aft::engine::{EngineOptions, OpenError};
 use aft::inspect::{Depth, Moment, inspect};
 use aft::layout::{Header, Kind, NodeId, ObjectName};
-use aft::storage::{Created, Store};
+use aft::storage::{Created, Store, list_all};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -91,4 +98,74 @@ async fn ends_are_learned_from_logs_that_no_listing_shows() {
     assert_eq!(recovered.damages, Vec::<String>::new());
     assert_eq!(get(&engine, "k").await, Ok(Some("1".to_owned())));
     assert_eq!(of_log(&store, 1), first);
+}
+
+/// A node that ends when it has just replaced objects by a base: its seal names that, and no group
+/// tells of it. The next one does with its first group, so that it is known what was replaced should
+/// the base be damaged one day.
+#[tokio::test(start_paused = true)]
+async fn a_base_that_nobody_has_told_of_is_told_of_by_the_next_start() {
+    let store = store();
+    let options = EngineOptions { compaction: EAGER, ..EngineOptions::default() };
+    let (engine, _, run) = open_with(&store, options).await;
+    put(&engine, "k", "1").await;
+    run.abort();
+    let base = {
+        let (engine, _) = opened(&store, options).await;
+        let mut running = pin!(engine.run());
+        let base = poll_fn(|context| {
+            assert!(running.as_mut().poll(context).is_pending());
+            let base = engine.with_core(|core| core.base());
+            if base == (0, 0) { Poll::Pending } else { Poll::Ready(base) }
+        });
+        let (node, number) = base.await;
+        engine.seal().await;
+        assert!(!engine.with_core(|core| core.tells_of_base((node, number))));
+        ObjectName::Base(node, number).to_string()
+    };
+    let (engine, recovered, run) = open(&store).await;
+    assert_eq!(recovered.damages, Vec::<String>::new());
+    assert_eq!(get(&engine, "k").await, Ok(Some("1".to_owned())));
+    while !of_log(&store, 1).is_empty() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    run.abort();
+
+    let header = Header::decode(&store.objects()[&base]).unwrap();
+    store.rot(&base, header.encoded_bytes() + 5);
+    let (_, recovered, _run) = open(&store).await;
+    let [words, keys] = recovered.damages.as_slice() else { panic!("{:#?}", recovered.damages) };
+    assert!(words.starts_with(&base) && words.contains("is taken from the log"), "{words}");
+    assert!(keys.starts_with(&base) && keys.contains("the keys in it are lost"), "{keys}");
+    assert_eq!(of_log(&store, 1), Vec::<String>::new());
+}
+
+/// Whatever the next version of aft writes into a store in a service, the start that finds it says
+/// which object it is, and writes nothing.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_a_newer_version_has_used_is_refused_and_left_as_it_is() {
+    let newer = [
+        (ObjectName::Node(1000), Header::new(Kind::Node, 1, 1000, 0)),
+        (ObjectName::Log(1000, 1), Header::new(Kind::Group, 1, 1000, 1)),
+        (ObjectName::View(1000), Header::new(Kind::View, 1, 0, 1000)),
+    ];
+    for (name, mut header) in newer {
+        let terms =
+            Terms { wrong_words: false, listing_lag_ms: 0, stale_reads: false, compacts: false };
+        let mut rng = StdRng::seed_from_u64(1);
+        let service = Service::new(terms, StdRng::seed_from_u64(2));
+        let owner = owners::open(&service, Succession::AfterSilence, 1, &mut rng).await.unwrap();
+        owner.seal().await;
+        header.format += 1;
+        let mut object = Vec::new();
+        header.encode(&mut object);
+        assert_eq!(service.create(&name.to_string(), object.into()).await, Ok(Created::Created));
+        let before = list_all(&service, "").await.unwrap();
+        for succession in [Succession::AfterSilence, Succession::AtOnce, Succession::WhenItEnds] {
+            let refused = owners::open(&service, succession, 2, &mut rng).await.map(drop);
+            let Err(OpenError::Format { name: of, .. }) = refused else { panic!("{refused:?}") };
+            assert_eq!(of, name.to_string());
+        }
+        assert_eq!(list_all(&service, "").await, Ok(before), "{name}");
+    }
 }

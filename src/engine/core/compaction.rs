@@ -84,6 +84,32 @@ pub(super) struct Words {
     told: (NodeId, u64),
 }
 
+impl Words {
+    /// There are others, which nobody has told yet.
+    pub(super) fn renew(&mut self, controls: impl IntoIterator<Item = Control>) {
+        self.controls.clear();
+        self.controls.extend(controls);
+        self.unsaid = true;
+    }
+}
+
+/// What a base says of others: the last group that is replaced, and the bases that count beside it.
+pub(super) fn words_of_base(
+    (node, through): Place,
+    others: impl Iterator<Item = (NodeId, u64)>,
+) -> Vec<Control> {
+    let mut words = vec![Control::LogTrimmed { node, through }];
+    for (of, number) in others {
+        match words.last_mut() {
+            Some(Control::Bases { node, last, .. }) if *node == of && *last + 1 == number => {
+                *last = number;
+            }
+            _ => words.push(Control::Bases { node: of, first: number, last: number }),
+        }
+    }
+    words
+}
+
 /// What of a stored write has to be moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alive {
@@ -190,6 +216,7 @@ impl Core {
         let (mut bytes, mut blob_bytes, mut names) = (0, 0, Vec::new());
         let mut slots = ahead.map_or(&self.replaced_slots, |ahead| &ahead.slots).clone();
         let mut trimmed = ahead.map_or(self.ledger.trimmed(), |ahead| ahead.trimmed);
+        let mut reaches_open_log = false;
         for held in self.ledger.current().skip(ahead.map_or(0, |ahead| ahead.names.len())) {
             // What is moved beside the object is not in the base, and takes room meanwhile.
             let beside = if self.options.blobs_move { held.blob_bytes } else { 0 };
@@ -203,7 +230,7 @@ impl Core {
                 break;
             }
             if matches!(held.name, ObjectName::Log(node, _) if node == self.node) {
-                self.roll_wanted |= names.is_empty();
+                reaches_open_log = true;
                 break;
             }
             bytes += held.bytes;
@@ -218,6 +245,9 @@ impl Core {
             for &(one, other) in &held.swaps {
                 slots.swap(usize::from(one), usize::from(other));
             }
+        }
+        if names.is_empty() && reaches_open_log {
+            self.want_next_log();
         }
         (!names.is_empty()).then(|| Plan {
             names,
@@ -234,27 +264,13 @@ impl Core {
 
     /// What the base has to say before everything else. The base that is ahead counts by then.
     pub fn base_controls(&self, plan: &Plan, ahead: Option<&Plan>) -> Vec<Write<'static>> {
-        let (node, through) = plan.trimmed;
-        let mut writes = vec![Write::Control(Control::LogTrimmed { node, through })];
-        let mut range: Option<(NodeId, u64, u64)> = None;
-        let control = |(node, first, last)| Write::Control(Control::Bases { node, first, last });
         let replaced = plan.count.bases + ahead.map_or(0, |ahead| ahead.count.bases);
         let left = self.ledger.bases().skip(replaced).filter_map(|held| match held.name {
             ObjectName::Base(node, number) => Some((node, number)),
             _ => None,
         });
-        for (node, number) in left.chain(ahead.map(|ahead| ahead.base)) {
-            range = match range {
-                Some((of, first, last)) if of == node && last + 1 == number => {
-                    Some((of, first, number))
-                }
-                done => {
-                    writes.extend(done.map(control));
-                    Some((node, number, number))
-                }
-            };
-        }
-        writes.extend(range.map(control));
+        let words = words_of_base(plan.trimmed, left.chain(ahead.map(|ahead| ahead.base)));
+        let mut writes: Vec<_> = words.into_iter().map(Write::Control).collect();
         let swaps = swaps_to(&plan.slots);
         writes.extend(swaps.into_iter().map(|(one, other)| Write::Swap { one, other }));
         writes
@@ -348,12 +364,10 @@ impl Core {
         dead_blobs.iter().for_each(|blob| self.ledger.blobs_mut().unname(blob));
         self.replaced_slots.clone_from(&plan.slots);
         self.base = plan.base;
-        self.words.controls.clear();
-        self.words.controls.extend(controls.iter().filter_map(|write| match write {
+        self.words.renew(controls.iter().filter_map(|write| match write {
             Write::Control(control) => Some(*control),
             _ => None,
         }));
-        self.words.unsaid = true;
         self.acked
     }
 

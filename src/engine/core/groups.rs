@@ -8,12 +8,24 @@ use super::ledger::Held;
 use super::{Core, Database, Departure, Health, PendingGroup};
 use crate::layout::{CommitId, Header, Kind, NodeId, ObjectName};
 
+/// Whether this log is to be closed, and what the node goes on in then.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NextLog {
+    /// It goes on.
+    #[default]
+    None,
+    /// Another is to be begun. Meanwhile it goes on.
+    Wanted,
+    /// This one was. Nothing departs any more.
+    Begun(NodeId),
+}
+
 impl Core {
     /// Whether a group waits to be sent.
     pub fn has_unsent(&self) -> bool {
-        if self.roll_wanted {
+        if self.next_log().is_some() {
             // What is under way comes first.
-            return self.roll_is_wanted() && !self.cut.front().is_some_and(|group| group.sent);
+            return self.log_is_to_end() && !self.cut.front().is_some_and(|group| group.sent);
         }
         !self.closed && (self.cut.back().is_some_and(|group| !group.sent) || self.open_is_wanted())
     }
@@ -32,7 +44,7 @@ impl Core {
 
     /// The next group to be sent, if there is one.
     pub fn depart(&mut self) -> Option<Departure> {
-        if self.health != Health::Serving || self.closed || self.roll_wanted {
+        if self.health != Health::Serving || self.closed || self.next_log().is_some() {
             return None;
         }
         if self.cut.back().is_none_or(|group| group.sent) {
@@ -197,14 +209,39 @@ impl Core {
         self.go_on_as(node);
     }
 
-    /// Whether the log is to be closed and another begun, as soon as no group is under way.
-    pub fn roll_is_wanted(&self) -> bool {
-        self.roll_wanted && self.health == Health::Serving && !self.closed
+    /// The log is to be closed and another begun, so that it can be compacted.
+    pub fn want_next_log(&mut self) {
+        if self.next_log == NextLog::None {
+            self.next_log = NextLog::Wanted;
+        }
+    }
+
+    /// Whether another log is to be begun.
+    pub fn next_log_is_wanted(&self) -> bool {
+        self.next_log == NextLog::Wanted
+    }
+
+    /// Another log was begun, as `node`.
+    pub fn next_log_is_there(&mut self, node: NodeId) {
+        self.next_log = NextLog::Begun(node);
+    }
+
+    /// The log that was begun, and is not used yet.
+    pub fn next_log(&self) -> Option<NodeId> {
+        match self.next_log {
+            NextLog::Begun(node) => Some(node),
+            NextLog::None | NextLog::Wanted => None,
+        }
+    }
+
+    /// Whether the log is to be closed, as soon as no group is under way.
+    pub fn log_is_to_end(&self) -> bool {
+        self.next_log().is_some() && self.health == Health::Serving && !self.closed
     }
 
     /// The log could not be closed; it goes on.
     pub fn give_up_rolling(&mut self) {
-        self.roll_wanted = false;
+        self.next_log = NextLog::None;
     }
 
     /// The log was closed behind all that is acknowledged, and nothing is under way: what
@@ -212,11 +249,11 @@ impl Core {
     pub fn roll_to(&mut self, node: NodeId) {
         debug_assert!(self.cut.iter().all(|group| !group.sent));
         self.go_on_as(node);
-        self.roll_wanted = false;
     }
 
     /// The seal counts among what is stored; the first group of the new log tells of it.
     fn go_on_as(&mut self, node: NodeId) {
+        self.next_log = NextLog::None;
         let (closed, end) = (self.node, self.acked - self.log_begins);
         let seal = Header::new(Kind::Seal, 0, closed, end + 1);
         let name = ObjectName::Log(closed, end + 1);

@@ -375,8 +375,7 @@ pub struct Core {
     health: Health,
     /// Nothing is sent any more: the log is about to be sealed.
     closed: bool,
-    /// The log is to be closed and another begun, so that it can be compacted.
-    roll_wanted: bool,
+    next_log: groups::NextLog,
     /// Logs of this process that have ended, and where, until a group that says so is
     /// acknowledged.
     ended: Vec<(NodeId, u64)>,
@@ -433,7 +432,7 @@ impl Core {
             now_through_acked_ms: 0,
             health: Health::Serving,
             closed: false,
-            roll_wanted: false,
+            next_log: groups::NextLog::default(),
             ended: Vec::new(),
             rng: StdRng::seed_from_u64(options.hash_seed),
             ledger: Ledger::default(),

@@ -3,10 +3,11 @@
 use super::super::index::{Entry, Share};
 use super::super::version::{ObjectId, Position, RECOVERED, State, Value, Version};
 use super::census::Census;
+use super::compaction::words_of_base;
 use super::ledger::{Held, Place};
 use super::look_ahead::LookAhead;
 use super::{Core, Database};
-use crate::layout::{Commit, CommitId, Control, NodeId, Write};
+use crate::layout::{Checkpoint, Commit, CommitId, Control, NodeId, Write};
 use crate::small_bytes::SmallKey;
 
 /// The keys of a share while recovery installs them: visible to everyone. Bases come before
@@ -157,10 +158,18 @@ impl Core {
         self.ledger.set_swaps(object, swaps);
     }
 
-    /// What the newest base says: what is replaced, and what numbers of databases meant there.
-    pub fn recover_base(&mut self, base: (NodeId, u64), trimmed: Place, swaps: &[(u8, u8)]) {
-        self.base = base;
-        self.ledger.recover_trimmed(trimmed);
+    /// What the newest base says: what is replaced, and what numbers of databases meant there. The
+    /// first group tells of it once more: maybe none that counts has done so, and the node that made
+    /// the base has only sealed its log.
+    pub fn recover_base(&mut self, checkpoint: &Checkpoint) {
+        let Checkpoint { base, trimmed, bases, swaps } = checkpoint;
+        self.base = *base;
+        self.ledger.recover_trimmed(*trimmed);
+        // Where its own words are lost, and nobody else's are there, nothing is known to be replaced.
+        if *trimmed != Place::default() {
+            let others = bases.iter().copied().filter(|other| other != base);
+            self.words.renew(words_of_base(*trimmed, others));
+        }
         for &(one, other) in swaps {
             self.recover_swap(one, other);
             self.replaced_slots.swap(usize::from(one), usize::from(other));

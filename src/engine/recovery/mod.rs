@@ -21,21 +21,21 @@
 //!    The new node's first group records the ends of all logs closed here, and names the
 //!    newest base. Nothing is served before that is acknowledged: a later recovery that sees
 //!    less of the old logs must not decide differently.
-//! 6. What lies behind the ends, has been replaced, or was never named is deleted, and the
-//!    entries of starts that keep no id from being drawn ([`sweep`]); unless something is
-//!    damaged: then all is left as it is.
+//!
+//! What lies behind the ends, has been replaced, or was never named is deleted as soon as the node
+//! serves, and the entries of starts that keep no id from being drawn
+//! ([`sweep`](super::sweep)); unless something is damaged: then all is left as it is.
 
 mod install;
 mod survey;
 
 use super::Engine;
 use super::core::ledger::Held;
+use super::flusher::send_first;
 use super::read::{Object, ReadAhead, read_object};
-use super::sweep;
+use super::sweep::nodes;
 use super::version::ObjectId;
-use crate::layout::{
-    Checkpoint, CommitId, Control, FormatError, Header, Kind, NodeId, ObjectName, Owner,
-};
+use crate::layout::{CommitId, Control, FormatError, Header, Kind, NodeId, ObjectName, Owner};
 use crate::storage::StoreError;
 use crate::storage::resilient::Decided;
 use bytes::Bytes;
@@ -112,12 +112,8 @@ struct Recovery<'e> {
     engine: &'e Engine,
     survey: Survey,
     own: NodeId,
-    /// The starts before it that a listing has shown.
-    entries: BTreeSet<NodeId>,
     /// Ends of logs that this start has found.
     closed: Ends,
-    /// What is not needed and still there.
-    leftovers: Vec<ObjectName>,
     largest_commit: CommitId,
     now_through_ms: u64,
     /// Until all has been read.
@@ -127,40 +123,56 @@ struct Recovery<'e> {
     report: Recovered,
 }
 
-/// Recovers what is in the engine's store into its core.
-pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
-    let started = engine.clock.monotonic();
-    let (entries, listed) = tokio::join!(entries(engine), engine.store.list(ObjectName::LOGS));
-    let entries = entries?;
-    let newest_node = entries.last().copied().unwrap_or(0);
-    let mut logs: BTreeMap<NodeId, BTreeSet<u64>> = BTreeMap::new();
-    for name in listed? {
-        match name.parse() {
-            Ok(ObjectName::Log(node, seq)) => {
-                logs.entry(node).or_default().insert(seq);
+/// Step 1, as far as nothing is written.
+pub(super) struct Listed {
+    /// When that began, on the monotonic clock.
+    began: Duration,
+    /// The newest start.
+    newest_node: NodeId,
+    logs: BTreeMap<NodeId, BTreeSet<u64>>,
+}
+
+impl Listed {
+    /// What is there, in a format that we know.
+    pub(super) async fn of(engine: &Engine) -> Result<Self, OpenError> {
+        let began = engine.clock.monotonic();
+        let (newest_node, listed) =
+            tokio::join!(newest_entry(engine), engine.store.list(ObjectName::LOGS));
+        let newest_node = newest_node?;
+        let mut logs: BTreeMap<NodeId, BTreeSet<u64>> = BTreeMap::new();
+        for name in listed? {
+            match name.parse() {
+                Ok(ObjectName::Log(node, seq)) => {
+                    logs.entry(node).or_default().insert(seq);
+                }
+                _ => tracing::warn!(%name, "not an object of aft: ignored"),
             }
-            _ => tracing::warn!(%name, "not an object of aft: ignored"),
         }
+        if let Some((&node, seqs)) = logs.last_key_value()
+            && let Some(&seq) = seqs.last()
+        {
+            refuse_newer(engine, ObjectName::Log(node, seq)).await?;
+        }
+        Ok(Self { began, newest_node, logs })
     }
-    if let Some((&node, seqs)) = logs.last_key_value()
-        && let Some(&seq) = seqs.last()
-    {
-        refuse_newer(engine, ObjectName::Log(node, seq)).await?;
-    }
+}
+
+/// Recovers what is in the engine's store into its core, given what was listed, however long ago:
+/// it may be late.
+pub(super) async fn recover(engine: &Engine, listed: Listed) -> Result<Recovered, OpenError> {
+    let Listed { began, newest_node, logs } = listed;
     let newest_log = logs.keys().next_back().copied().unwrap_or(0);
     let own = in_time(engine, engine.create_node(newest_node.max(newest_log))).await??;
     // Without this a start that stood still before it drew its id would close the log of the
     // node that has been faster.
-    in_time(engine, engine.renew(0)).await??;
+    in_time(engine, engine.renew(own)).await??;
     let survey = Survey::of(engine, own, logs).await?;
     let hash_seed = engine.with_core(|core| core.hash_seed());
     let mut recovery = Recovery {
         engine,
         survey,
         own,
-        entries,
         closed: Ends::new(),
-        leftovers: Vec::new(),
         largest_commit: CommitId::ZERO,
         now_through_ms: 0,
         installers: Some(Installers::start(hash_seed, engine.options.recovery_share_bits)?),
@@ -179,8 +191,7 @@ pub(super) async fn recover(engine: &Engine) -> Result<Recovered, OpenError> {
     }
     recovery.finish_installing();
     recovery.begin().await?;
-    recovery.sweep().await?;
-    recovery.report.took = engine.clock.monotonic().saturating_sub(started);
+    recovery.report.took = engine.clock.monotonic().saturating_sub(began);
     Ok(recovery.report)
 }
 
@@ -201,27 +212,22 @@ pub(super) async fn refuse_newer(engine: &Engine, name: ObjectName) -> Result<()
     }
 }
 
-/// The starts that a listing shows; the entry of the newest must be in a format we know.
-async fn entries(engine: &Engine) -> Result<BTreeSet<NodeId>, OpenError> {
-    let entries = sweep::nodes(&engine.store.list(ObjectName::NODES).await?);
-    if let Some(&newest) = entries.last() {
-        refuse_newer(engine, ObjectName::Node(newest)).await?;
-    }
-    Ok(entries)
-}
-
-/// Nothing may be written where the newest start was one of a newer format.
-pub(super) async fn refuse_newer_entries(engine: &Engine) -> Result<(), OpenError> {
-    entries(engine).await.map(drop)
+/// The newest start that a listing shows, 0 if there is none. Nothing may be written where that was
+/// one of a newer format.
+async fn newest_entry(engine: &Engine) -> Result<NodeId, OpenError> {
+    let listed = engine.store.list(ObjectName::NODES).await?;
+    let Some(newest) = nodes(&listed).pop_last() else { return Ok(0) };
+    refuse_newer(engine, ObjectName::Node(newest)).await?;
+    Ok(newest)
 }
 
 impl Recovery<'_> {
     /// Step 3, the bases.
     async fn read_bases(&mut self) -> Result<(), OpenError> {
-        let Checkpoint { base, trimmed, bases, swaps } = self.survey.checkpoint.clone();
         let engine = self.engine;
-        engine.with_core(|core| core.recover_base(base, trimmed, &swaps));
-        let names = bases.iter().map(|&(node, number)| ObjectName::Base(node, number));
+        let checkpoint = self.survey.checkpoint.clone();
+        engine.with_core(|core| core.recover_base(&checkpoint));
+        let names = checkpoint.bases.iter().map(|&(node, number)| ObjectName::Base(node, number));
         let mut objects = ReadAhead::new(engine, names);
         while let Some((name, object)) = objects.next().await? {
             match object {
@@ -273,8 +279,6 @@ impl Recovery<'_> {
                 // Of a log that has been replaced as far as it goes, its seal maybe too, nobody
                 // knows where it ended, nor has to.
                 let is_replaced = node == trimmed_node && next == first;
-                let behind = rest.range(next + 1..);
-                self.leftovers.extend(behind.map(|&seq| ObjectName::Log(node, seq)));
                 if self.survey.known_ends.get(&node) == Some(&(next - 1)) {
                     // Its seal is there, listed or not.
                     let seal = Header::new(Kind::Seal, 0, node, next);
@@ -429,12 +433,11 @@ impl Recovery<'_> {
             core.depart()
         });
         if let Some(departure) = departure {
-            let window = engine.store.limits().creates_in_flight as u32;
-            in_time(engine, super::flusher::send_first(engine, departure, window)).await??;
+            in_time(engine, send_first(engine, departure)).await??;
         }
-        if let Some(ownership) = &engine.ownership {
-            // Whoever has been faster meanwhile has not counted this log.
-            in_time(engine, ownership.renew(engine, self.own)).await??;
+        if !engine.with_core(|core| core.lease_holds()) {
+            // Whoever has been faster meanwhile may have closed this log, and compacted it away.
+            in_time(engine, engine.renew(self.own)).await??;
         }
         engine.with_core(|core| {
             core.acknowledge();
@@ -449,41 +452,6 @@ impl Recovery<'_> {
                 self.damage(format!("the value of key \"{}\" is lost", key.escape_ascii()));
             }
         }
-        Ok(())
-    }
-
-    /// Step 6.
-    async fn sweep(&mut self) -> Result<(), OpenError> {
-        let engine = self.engine;
-        if !self.report.damages.is_empty() || !engine.may_delete() {
-            return Ok(());
-        }
-        let counting: BTreeSet<(NodeId, u64)> =
-            self.survey.checkpoint.bases.iter().copied().collect();
-        for name in engine.store.list(ObjectName::BASES).await? {
-            // Should we have been succeeded meanwhile, there may be bases of a later node.
-            if let Ok(ObjectName::Base(node, number)) = name.parse()
-                && node < self.own
-                && !counting.contains(&(node, number))
-            {
-                self.leftovers.push(ObjectName::Base(node, number));
-            }
-        }
-        for name in engine.store.list(ObjectName::BLOBS).await? {
-            if let Ok(name @ ObjectName::Blob(node, _)) = name.parse()
-                && node < self.own
-                && !engine.with_core(|core| core.ledger().holds(name))
-            {
-                self.leftovers.push(name);
-            }
-        }
-        self.leftovers.append(&mut self.survey.replaced);
-        let newest_listed = self.entries.last().copied();
-        self.entries.insert(self.own);
-        let entries = std::mem::take(&mut self.entries);
-        self.leftovers.extend(sweep::superseded_entries(entries, newest_listed));
-        self.leftovers.extend(sweep::superseded_views(engine).await?);
-        sweep::delete(engine, std::mem::take(&mut self.leftovers)).await?;
         Ok(())
     }
 }

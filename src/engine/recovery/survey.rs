@@ -25,8 +25,6 @@ pub(super) struct Survey {
     /// Ends of logs that earlier starts have recorded.
     pub(super) known_ends: Ends,
     pub(super) checkpoint: Checkpoint,
-    /// What was replaced and is still there.
-    pub(super) replaced: Vec<ObjectName>,
     /// What could not be read.
     pub(super) damages: Vec<String>,
 }
@@ -237,8 +235,7 @@ impl Survey {
             node if node == trimmed_node => seqs.split_off(&(through + 1)),
             _ => BTreeSet::new(),
         };
-        let aside = std::mem::replace(seqs, kept);
-        self.replaced.extend(aside.into_iter().map(|seq| ObjectName::Log(node, seq)));
+        *seqs = kept;
         if node < trimmed_node {
             self.logs.remove(&node);
         }

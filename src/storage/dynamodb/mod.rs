@@ -40,7 +40,7 @@ mod table;
 use super::aws::{self, SetUp};
 use super::fault::{Fault, in_time};
 use super::landmark::Landmark;
-use super::{Created, Limits, Store, StoreError, StoreFuture};
+use super::{Created, LIST_NAMES_MAX, Limits, Store, StoreError, StoreFuture};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{DynamoDbAddress, Reads};
 use crate::rope::Rope;
@@ -53,9 +53,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use sweep::{Sweeper, Times, Unfinished};
 use table::{Table, WRITES_MAX, side_by_side};
-
-/// Names of one answer to a listing.
-const NAMES_MAX: usize = 1000;
 
 /// So many pieces are read rather than another request is made: together they cost a millionth of
 /// a dollar, and who reads what is alive of an object with four dead values between two living
@@ -337,7 +334,7 @@ impl DynamoDbStore {
         after: &str,
         limit: usize,
     ) -> Result<Vec<String>, Fault> {
-        let limit = limit.min(NAMES_MAX);
+        let limit = limit.min(LIST_NAMES_MAX);
         // No name has bytes below '/' or above 'z'.
         let from = if after < prefix { prefix.to_owned() } else { format!("{after}!") };
         let to = format!("{prefix}~");

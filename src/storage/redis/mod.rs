@@ -36,7 +36,7 @@ mod keys;
 mod link;
 
 use super::fault::{Fault, in_time};
-use super::{Created, Limits, Store, StoreError, StoreFuture};
+use super::{Created, LIST_NAMES_MAX, Limits, Store, StoreError, StoreFuture};
 use crate::config::{RedisAddress, YesNo};
 use crate::rope::Rope;
 use bytes::Bytes;
@@ -51,9 +51,6 @@ use std::time::Duration;
 
 /// The longest string of a Redis.
 const STRING_BYTES_MAX: u64 = 512 << 20;
-
-/// Names of one answer to a listing. More would keep a Redis from its other work.
-const LIST_NAMES_MAX: usize = 1000;
 
 /// How a Redis is used.
 #[derive(Debug, Clone, Copy)]
@@ -269,6 +266,7 @@ impl RedisStore {
         after: &str,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
+        // More would keep a Redis from its other work.
         let limit = limit.min(LIST_NAMES_MAX);
         let (from, to) = keys::range(prefix, after);
         let listing = |shard: usize| {

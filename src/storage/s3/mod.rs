@@ -32,7 +32,7 @@ mod upload;
 use super::aws::{self, SetUp};
 use super::fault::{Fault, in_time};
 use super::landmark::Landmark;
-use super::{Created, Limits, Store, StoreError, StoreFuture};
+use super::{Created, LIST_NAMES_MAX, Limits, Store, StoreError, StoreFuture};
 use crate::config::{S3Address, YesNo};
 use crate::rope::Rope;
 use aws_sdk_s3::Client;
@@ -42,8 +42,8 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Names of one answer to a listing, and of one request to delete; the service knows no more.
-const NAMES_MAX: usize = 1000;
+/// Names of one request to delete; the service knows no more.
+const DELETE_NAMES_MAX: usize = 1000;
 
 /// A larger object goes up in parts of this size: one that is lost costs no more to repeat, and
 /// no more of the object than what is on its way is in memory twice.
@@ -197,21 +197,22 @@ impl S3Store {
         after: &str,
         limit: usize,
     ) -> Result<Vec<String>, Fault> {
-        let limit = limit.min(NAMES_MAX);
+        let limit = limit.min(LIST_NAMES_MAX);
         if limit == 0 {
             return Ok(Vec::new());
         }
         let start_after = (!after.is_empty()).then(|| format!("{}{after}", self.prefix));
+        let mut names: Vec<String> = Vec::new();
         let mut token = None;
         loop {
+            let left = (limit - names.len()) as i32;
             let list = self.client.list_objects_v2().bucket(&self.bucket);
-            let list = list.prefix(format!("{}{prefix}", self.prefix)).max_keys(limit as i32);
+            let list = list.prefix(format!("{}{prefix}", self.prefix)).max_keys(left);
             let list = list.set_start_after(start_after.clone()).set_continuation_token(token);
             let page = list.send().await?;
             let objects = page.contents.unwrap_or_default().into_iter();
             let keys = objects.filter_map(|object| object.key);
-            let names = keys.filter_map(|key| Some(key.strip_prefix(&self.prefix)?.to_owned()));
-            let names: Vec<String> = names.collect();
+            names.extend(keys.filter_map(|key| Some(key.strip_prefix(&self.prefix)?.to_owned())));
             let in_order = names.first().is_none_or(|first| first.as_str() > after)
                 && names.is_sorted_by(|one, next| one < next);
             if !in_order {
@@ -219,9 +220,9 @@ impl S3Store {
                            a general purpose bucket";
                 return Err(Fault::Foreign(why.to_owned()));
             }
-            // A page of what was deleted lately is empty, and not the last one.
+            // The service may answer with fewer than there are.
             token = page.next_continuation_token;
-            if !names.is_empty() || page.is_truncated != Some(true) {
+            if names.len() >= limit || page.is_truncated != Some(true) {
                 return Ok(names);
             }
             if token.is_none() {
@@ -233,7 +234,7 @@ impl S3Store {
     async fn delete_once(&self, names: &[String]) -> Result<(), Fault> {
         // A name that can't be part of a key was never created.
         let keys: Vec<String> = names.iter().filter_map(|name| self.key(name).ok()).collect();
-        for keys in keys.chunks(NAMES_MAX) {
+        for keys in keys.chunks(DELETE_NAMES_MAX) {
             self.delete_keys(keys).await?;
         }
         Ok(())
