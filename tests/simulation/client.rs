@@ -382,7 +382,7 @@ pub(crate) fn answer(
                     let old = transaction.body(key.database, &key.name())?;
                     let old = old.unwrap_or((SmallBytes::empty().into(), 0));
                     let part = (same, value[same..].into());
-                    transaction.splice(key.database, &key.name(), old, part);
+                    transaction.splice(key.database, &key.name(), old, &[part]);
                 }
                 None => {
                     transaction.put(key.database, &key.name(), string(value), expires_ms);
