@@ -238,7 +238,7 @@ impl<D: Disk> Segments<D> {
         let Some(head) = &self.head else { return };
         let mark = Item::mark();
         let fits = head.position + mark.record_bytes() <= head.header.capacity;
-        if fits && head.synced > DATA_START {
+        if fits && head.synced > head.stated {
             let salt = head.header.salt;
             let _ = write_items(&*head.file, salt, head.position, head.synced, &[mark]);
         }
