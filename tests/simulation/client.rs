@@ -5,18 +5,19 @@ use crate::history::{
     DATABASES, History, KEYS, Key, Op, Outcome, Seen, TxnId, Watch, count_of, counter_value,
     value_of,
 };
+use crate::rounds::Rounds;
 use crate::store::{Mutant, SimStore};
 use aft::clock::Clock;
 use aft::engine::Engine;
-use aft::engine::core::Fetched;
+use aft::engine::core::{Fetched, Missing};
 use aft::engine::gate::{self, Gate};
-use aft::engine::version::Value;
+use aft::engine::version::{StoredValue, Value};
 use aft::layout::Commit;
 use aft::small_bytes::SmallBytes;
 use aft::transaction::{Finished, Found, ReadError, Transaction, View, Watched};
 use rand::RngExt;
 use rand::rngs::StdRng;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -57,6 +58,9 @@ pub(crate) struct Client {
     replies: VecDeque<(TxnId, Reply)>,
     /// The group that the reply of its last WATCH waits for.
     pub(crate) watch_waits_for: Option<Arc<Gate>>,
+    /// What it has fetched.
+    fetched: HashSet<StoredValue>,
+    rounds: Rounds,
 }
 
 impl Client {
@@ -85,6 +89,8 @@ impl Client {
             store,
             replies: VecDeque::new(),
             watch_waits_for: None,
+            fetched: HashSet::new(),
+            rounds: Rounds::default(),
         }
     }
 
@@ -96,6 +102,7 @@ impl Client {
             } else {
                 self.tell_next().await;
             }
+            self.rounds.look(&self.engine, &self.store);
             if self.rng.random_bool(0.5) {
                 let pause = self.rng.random_range(0..=self.think_ms_max);
                 sleep(Duration::from_millis(pause)).await;
@@ -189,7 +196,7 @@ impl Client {
                     Reply::Waits { gate, wrote }
                 }
                 Finished::Fetch(missing) => {
-                    self.store.hit("fetches");
+                    self.note_fetch(&missing);
                     if let Ok(values) = self.engine.fetch(&missing).await {
                         if values.is_empty() {
                             self.store.hit("fetched values that had moved");
@@ -215,6 +222,23 @@ impl Client {
             }
             self.replies.push_back((id, reply));
             return id;
+        }
+    }
+
+    /// Values go to the cache when they have been fetched, and others push them out.
+    fn note_fetch(&mut self, missing: &[Missing]) {
+        self.store.hit("fetches");
+        let caches = self.engine.with_core(|core| core.cached_values() > 0);
+        for missing in missing {
+            if let Missing::Value { place, .. } = missing
+                && !self.fetched.insert(*place)
+                && caches
+            {
+                self.store.hit("values fetched again that the cache had let go");
+                if self.store.takes_a_base() {
+                    self.store.hit("values fetched again beside a base on its way");
+                }
+            }
         }
     }
 

@@ -31,6 +31,8 @@ mod planted;
 mod pressure;
 mod reads;
 mod rest;
+mod rounds;
+mod scans;
 mod starts;
 mod store;
 mod world;
