@@ -41,8 +41,9 @@ fn a_value_of_512_mb_passes() {
 
     let store = store_of(to.path());
     let loading = watched(spawn(&["store", "load", "--store", &store, "--input", text(&file)]));
-    // Once as it comes, once in its place, once as an object.
-    assert!(loading < 3 * VALUE_BYTES + (200 << 20), "a load took {} MB", loading >> 20);
+    println!("a load took {} MB", loading >> 20);
+    // Once: what has come is what the store writes.
+    assert!(loading < VALUE_BYTES / 10 * 11 + (64 << 20), "a load took {} MB", loading >> 20);
     std::fs::remove_file(&file).unwrap();
     let (_server, mut client) = serve(to.path());
     assert_eq!(client.cmd("STRLEN large").int(), VALUE_BYTES as i64);

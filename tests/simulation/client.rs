@@ -27,6 +27,12 @@ use tokio::time::sleep;
 /// No transaction of the simulation is too large.
 pub(crate) const BYTES_MAX: usize = 1 << 20;
 
+/// What a transaction reads has moved, or was too large for the cache: never so often.
+pub(crate) const FETCHES_MAX: usize = 100;
+
+/// It is missed again and again.
+pub(crate) const NOWHERE: &str = "a value is nowhere";
+
 /// A reply that isn't told yet; replies are told in order.
 enum Reply {
     Waits { gate: Option<Arc<Gate>>, wrote: bool },
@@ -183,7 +189,7 @@ impl Client {
     async fn execute(&mut self, ops: Vec<Op>, watching: Option<Watching>) -> TxnId {
         let id = (self.history.lock().unwrap()).ask(self.number, self.life, ops.clone());
         let writes = ops.iter().any(|op| op.writes_or_reads_to_write());
-        let mut fetched = Vec::new();
+        let (mut fetched, mut fetches) = (Vec::new(), 0);
         loop {
             let view = if writes { View::Tip } else { self.view() };
             let finished = self.attempt(id, &ops, view, watching.as_ref(), &fetched);
@@ -202,7 +208,11 @@ impl Client {
                             self.store.hit("fetched values that had moved");
                         }
                         fetched.extend(values);
-                        continue;
+                        fetches += 1;
+                        if fetches < FETCHES_MAX {
+                            continue;
+                        }
+                        self.complain(NOWHERE);
                     }
                     Reply::Known(Outcome::Failed)
                 }
