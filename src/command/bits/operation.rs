@@ -150,9 +150,8 @@ mod tests {
     fn what_was_made_before_is_known_again() {
         const LENGTH: usize = 200_000;
         let (bytes, rope) = source(5, LENGTH, 70_000);
-        let wanted = bit_by_bit(Operation::Not, &[bytes]);
-        let is_it =
-            |made: &[u8]| Operation::Not.has_made(&Body::Whole(made.into()), &[rope.clone()]);
+        let (wanted, sources) = (bit_by_bit(Operation::Not, &[bytes]), [rope]);
+        let is_it = |made: &[u8]| Operation::Not.has_made(&Body::Whole(made.into()), &sources);
         assert!(is_it(&wanted));
         for at in [0, LENGTH / 2, LENGTH - 1] {
             let mut other = wanted.clone();
