@@ -79,8 +79,18 @@ impl World {
     }
 
     fn start(&mut self) {
-        self.store = Segments::open(Arc::new(self.disk.clone()), self.options).unwrap();
+        self.try_start().unwrap();
+    }
+
+    fn try_start(&mut self) -> Result<(), StoreError> {
+        self.store = Segments::open(Arc::new(self.disk.clone()), self.options)?;
         assert_eq!(self.store.damage(), []);
+        Ok(())
+    }
+
+    /// Nothing more fits on the disk than there is.
+    fn fill_disk(&self) {
+        self.disk.set_pages_max(self.disk.pages_used());
     }
 }
 
@@ -350,6 +360,95 @@ fn deletes_that_the_reserve_does_not_hold_are_refused_on_a_full_disk() {
     assert_eq!(world.commit(deletes()), [Ok(Done::Deleted)]);
     world.power_cut();
     assert!((0..NAMES).all(|number| !world.has(&name(number), 8)), "deleted objects are back");
+}
+
+/// How a store finds out that its disk is full: no segment can be made ahead, none when one is needed,
+/// or an object has no room in the one that there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FoundFull {
+    Ahead,
+    AtItsEnd,
+    InTheMiddle,
+}
+
+/// A store on a full disk; its last object is larger than what it keeps for copies.
+fn with_a_large_last_object(seed: u64, durability: Durability, found: FoundFull) -> World {
+    let mut world = World::new(seed, durability, 64 << 10);
+    let create = |world: &mut World, name| {
+        assert_eq!(world.create(name, 20 << 10), Ok(Done::Created));
+        world.sync();
+    };
+    create(&mut world, "log/1");
+    if found == FoundFull::Ahead {
+        create(&mut world, "log/2");
+        world.fill_disk();
+        world.do_chores();
+    } else {
+        // The next segment is made on the spot, and not filled.
+        create(&mut world, "log/2");
+        assert_eq!(world.create("log/3", 40 << 10), Ok(Done::Created));
+        world.sync();
+        world.fill_disk();
+        let bytes = if found == FoundFull::AtItsEnd { 40 << 10 } else { 10 << 10 };
+        let refused = world.create("log/4", bytes);
+        assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+    }
+    world.sync();
+    world
+}
+
+/// What a crash leaves undecided is copied by the next start. Where the disk is full there is no room
+/// for much, so that nothing is left.
+#[test]
+fn a_start_on_a_full_disk_has_no_large_object_to_copy() {
+    for durability in [Durability::Always, Durability::EverySecond] {
+        for found in [FoundFull::Ahead, FoundFull::AtItsEnd, FoundFull::InTheMiddle] {
+            let mut world = with_a_large_last_object(7, durability, found);
+            let there = world.store.list("", "", usize::MAX);
+            // A start writes a little, and the power may go meanwhile.
+            for cut in 0..3 {
+                world.disk.restart_process();
+                let started = world.try_start();
+                assert_eq!(started, Ok(()), "{durability:?}, {found:?}, cut {cut}");
+                assert!(there.iter().all(|name| world.store.read(name, 0, 1).is_ok()));
+                world.disk.cut_power_in(cut);
+                let created = world.create(&format!("node/{cut}"), 50);
+                world.power_cut();
+                if created.is_ok() && durability == Durability::Always {
+                    assert!(world.has(&format!("node/{cut}"), 50));
+                }
+            }
+            world.disk.set_pages_max(usize::MAX);
+            assert_eq!(world.create("log/9", 40 << 10), Ok(Done::Created));
+            assert!(world.has("log/2", 20 << 10));
+        }
+    }
+}
+
+/// The power may go while the store writes down what is durable: then that is so all the same.
+#[test]
+fn what_is_written_down_on_a_full_disk_is_true_whatever_of_it_is_lost() {
+    for (seed, cut) in (0..SEEDS).flat_map(|seed| (0..12).map(move |cut| (seed, cut))) {
+        for durability in [Durability::Always, Durability::EverySecond] {
+            let mut world = World::new(seed, durability, 64 << 10);
+            for name in ["log/1", "log/2"] {
+                assert_eq!(world.create(name, 20 << 10), Ok(Done::Created));
+                world.sync();
+            }
+            world.fill_disk();
+            world.disk.cut_power_in(cut);
+            world.do_chores();
+            let third = world.create("log/3", 5 << 10);
+            world.sync();
+            let synced = !world.disk.is_dead();
+            world.disk.set_pages_max(usize::MAX);
+            world.power_cut();
+            assert!(world.has("log/1", 20 << 10) && world.has("log/2", 20 << 10), "seed {seed}");
+            if third.is_ok() && (synced || durability == Durability::Always) {
+                assert!(world.has("log/3", 5 << 10), "seed {seed}, cut {cut}, {durability:?}");
+            }
+        }
+    }
 }
 
 /// Making the next segment may take long, and what is acknowledged is to be synced each second.

@@ -282,7 +282,7 @@ impl<R: Read> DumpReader<R> {
             return Err(bad(FormatError::Length("value")));
         }
         self.keys += 1;
-        Ok(Item::Entry(Entry { database, key, expires_ms, value }))
+        Ok(Item::Entry(Entry { database, key, expires_ms, value: value.into() }))
     }
 
     fn end(&mut self, at: u64, crc: u32, payload: &[u8]) -> Result<Item, BackupError> {

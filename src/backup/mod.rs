@@ -31,6 +31,7 @@ mod snapshot;
 pub use dump::{Dumped, dump};
 pub use restore::{Published, Restore, Restored};
 
+use crate::small_bytes::SmallBytes;
 use crate::storage::StoreError;
 use std::fmt;
 use std::io;
@@ -48,7 +49,7 @@ pub struct Entry {
     /// When it expires, in milliseconds since the Unix epoch; 0 if it doesn't.
     pub expires_ms: u64,
     /// Its value, a string.
-    pub value: Vec<u8>,
+    pub value: SmallBytes,
 }
 
 impl Entry {

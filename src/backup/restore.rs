@@ -26,6 +26,8 @@ use crate::layout::{
 use crate::rope::Rope;
 use crate::small_bytes::SmallBytes;
 use crate::storage::{Created, Store, StoreError, list_all};
+
+use crate::storage::{Created, Store, StoreError};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -179,7 +181,7 @@ impl<'s> Restore<'s> {
     ///
     /// # Errors
     /// The store failed, or no node can have such a database.
-    pub async fn add(&mut self, mut entry: Entry) -> Result<(), BackupError> {
+    pub async fn add(&mut self, entry: Entry) -> Result<(), BackupError> {
         if u32::from(entry.database) >= DATABASES_MAX {
             let why = format!("no node has a database {}", entry.database);
             return Err(BackupError::Refused(why));
@@ -190,9 +192,9 @@ impl<'s> Restore<'s> {
         }
         let mut place = None;
         if entry.value.len() > BASE_BYTES {
-            place = Some(self.write_blob(std::mem::take(&mut entry.value).into()).await?);
+            place = Some(self.write_blob(entry.value.to_bytes()).await?);
         }
-        let bytes = entry.key.len() + entry.value.len();
+        let bytes = entry.key.len() + if place.is_none() { entry.value.len() } else { 0 };
         if !self.base.is_empty() && self.base.len() + bytes > BASE_BYTES {
             self.write_base().await?;
         }
@@ -206,8 +208,7 @@ impl<'s> Restore<'s> {
                 self.base.write(&Write::Put { database, key, value_type, expires_ms, place });
             }
             None => {
-                let value = SmallBytes::from(entry.value);
-                self.base.put(database, key, value_type, expires_ms, &value);
+                self.base.put(database, key, value_type, expires_ms, &entry.value);
             }
         }
         self.restored.keys += 1;

@@ -21,7 +21,7 @@ fn entry(n: u64) -> Entry {
         database: (n % 3) as u8,
         key: n.to_string().into_bytes(),
         expires_ms: if n.is_multiple_of(5) { NOW_MS + n + 1 } else { 0 },
-        value: n.to_string().repeat((n % 100) as usize).into_bytes(),
+        value: n.to_string().repeat((n % 100) as usize).into(),
     }
 }
 
@@ -80,7 +80,7 @@ fn a_dump_in_many_parts_is_the_same() {
 #[test]
 fn of_two_entries_of_one_key_the_later_counts() {
     let store = MemoryStore::new();
-    let newer = |n| Entry { value: b"newer".to_vec(), ..entry(n) };
+    let newer = |n| Entry { value: b"newer".into(), ..entry(n) };
     run(async {
         let entries = (0..100).map(entry).chain((0..100).map(newer));
         restore(&store, entries, false).await.unwrap();
@@ -98,7 +98,7 @@ fn what_is_replaced_is_gone_and_what_was_begun_never_was() {
         // Begun, and left: several bases that nothing names.
         let mut rng = StdRng::seed_from_u64(2);
         let mut left = Restore::begin(&store, NOW_MS, true, &mut rng).await.unwrap();
-        let large = |n: u8| Entry { value: vec![n; 3 << 20], ..entry(n.into()) };
+        let large = |n: u8| Entry { value: vec![n; 3 << 20].into(), ..entry(n.into()) };
         for n in 0..5 {
             left.add(large(n)).await.unwrap();
         }

@@ -2,10 +2,11 @@
 //! highest of the first byte, and behind the end all are 0.
 
 pub(super) mod field;
+pub(super) mod operation;
 
 use super::parse::{integer, integer_arg, syntax_error};
 use super::strings::ranges::{Span, check_room};
-use super::strings::{read, read_all, read_body, store};
+use super::strings::{read, read_body};
 use super::{CommandResult, Context, Stop};
 use crate::resp::Reply;
 use crate::small_bytes::SmallBytes;
@@ -27,15 +28,6 @@ fn bit_offset(
     offset
         .filter(|offset| offset / 8 < context.settings.bulk_bytes_max)
         .ok_or_else(|| Reply::error("ERR bit offset is not an integer or out of range").into())
-}
-
-/// A copy of a value, at least so long that it has a bit at `offset`.
-fn grown(value: &[u8], offset: u64) -> Vec<u8> {
-    let length = value.len().max(offset as usize / 8 + 1);
-    let mut grown = Vec::with_capacity(length);
-    grown.extend_from_slice(value);
-    grown.resize(length, 0);
-    grown
 }
 
 /// The byte of a bit, and the bit within.
@@ -61,7 +53,7 @@ pub(super) fn setbit(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandRe
         check_room(context, offset / 8 + 1)?;
         let byte = byte.unwrap_or(0);
         let new = if on { byte | bit } else { byte & !bit };
-        context.transaction.splice(database, key, old, (at, SmallBytes::from(&[new])));
+        context.transaction.splice(database, key, old, &[(at, SmallBytes::from(&[new]))]);
     }
     Ok(Reply::Integer(i64::from(was_on == Some(true))))
 }
@@ -180,44 +172,4 @@ fn find_bit(bytes: &[u8], wanted: bool, first_mask: u8, last_mask: u8) -> Option
     };
     let byte = found(at);
     (byte != 0).then(|| at as u64 * 8 + u64::from(byte.leading_zeros()))
-}
-
-/// BITOP AND | OR | XOR | NOT destination key …
-pub(super) fn bitop(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
-    let (operation, destination, sources) = (args[1].to_ascii_lowercase(), args[2], &args[3..]);
-    let combine: fn(&mut [u8], &[u8]) = match operation.as_slice() {
-        b"and" => |result, other| combine(result, other, |one, two| one & two),
-        b"or" => |result, other| combine(result, other, |one, two| one | two),
-        b"xor" => |result, other| combine(result, other, |one, two| one ^ two),
-        b"not" if sources.len() == 1 => {
-            |result, _| result.iter_mut().for_each(|byte| *byte = !*byte)
-        }
-        b"not" => {
-            let text = "ERR BITOP NOT must be called with a single source key.";
-            return Err(Reply::error(text).into());
-        }
-        _ => return Err(syntax_error()),
-    };
-    let values = read_all(context, sources)?;
-    let values: Vec<&[u8]> = values.iter().map(|value| value.as_deref().unwrap_or(b"")).collect();
-    let length = values.iter().map(|value| value.len()).max().unwrap_or(0);
-    if length == 0 {
-        context.transaction.delete(context.session.database, destination);
-        return Ok(Reply::Integer(0));
-    }
-    let mut result = values[0].to_vec();
-    result.resize(length, 0);
-    // NOT has nothing else to combine with, and looks at nothing else.
-    let others = if values.len() == 1 && operation == b"not" { &values } else { &values[1..] };
-    others.iter().for_each(|other| combine(&mut result, other));
-    store(context, destination, result, 0);
-    Ok(Reply::Integer(length as i64))
-}
-
-/// Combines each byte with the other's, which is as if it had zeros behind its end.
-fn combine(result: &mut [u8], other: &[u8], combine: impl Fn(u8, u8) -> u8) {
-    // Two plain loops, which the compiler makes work on many bytes at once.
-    let (both, rest) = result.split_at_mut(other.len());
-    both.iter_mut().zip(other).for_each(|(byte, other)| *byte = combine(*byte, *other));
-    rest.iter_mut().for_each(|byte| *byte = combine(*byte, 0));
 }

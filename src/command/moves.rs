@@ -89,10 +89,10 @@ fn transfer(
     if !exists || (target == Target::Kept && transaction.exists(to.0, to.1)) {
         return Ok(false);
     }
-    let Some(found) = transaction.get(from.0, from.1)? else {
+    let Some((body, expires_ms)) = transaction.body(from.0, from.1)? else {
         return Ok(false);
     };
-    transaction.put(to.0, to.1, found.value, found.expires_ms);
+    transaction.put_body(to.0, to.1, body, expires_ms);
     if delete {
         transaction.delete(from.0, from.1);
     }

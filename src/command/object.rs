@@ -1,12 +1,11 @@
 //! OBJECT and MEMORY: how a key is kept.
 
 use super::parse::{integer_arg, syntax_error};
+use super::strings::read_body;
 use super::{CommandResult, Context};
 use crate::command::parse::integer;
-use crate::engine::version::Value;
 use crate::resp::Reply;
 use crate::small_bytes::SmallBytes;
-use crate::transaction::Found;
 
 /// Redis keeps strings up to this length next to their object.
 const EMBEDDED_BYTES_MAX: usize = 44;
@@ -14,11 +13,10 @@ const EMBEDDED_BYTES_MAX: usize = 44;
 /// Redis shares the objects of integers below this.
 const SHARED_INTEGERS: i64 = 10_000;
 
-/// The value of a key, if there is one.
+/// As much of the value of a key as tells its encoding, if there is one.
 fn value(context: &mut Context<'_, '_>, key: &[u8]) -> Result<Option<SmallBytes>, super::Stop> {
-    let found = context.transaction.get(context.session.database, key)?;
-    context.looked_up(found.is_some());
-    Ok(found.map(|Found { value: Value::String(bytes), .. }| bytes))
+    let value = read_body(context, key)?;
+    Ok(value.map(|value| value.slice(0, EMBEDDED_BYTES_MAX + 1)))
 }
 
 /// OBJECT ENCODING key: the one that Redis would choose for the value.

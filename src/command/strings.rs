@@ -12,7 +12,7 @@ use crate::engine::body::Body;
 use crate::engine::version::Value;
 use crate::resp::Reply;
 use crate::small_bytes::SmallBytes;
-use crate::transaction::Found;
+use crate::transaction::{Found, ReadError, Transaction};
 
 /// GET key
 pub(super) fn get(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
@@ -59,14 +59,35 @@ pub(super) fn read_all(
     context: &mut Context<'_, '_>,
     keys: &[&[u8]],
 ) -> Result<Vec<Option<SmallBytes>>, Stop> {
+    read_each(context, keys, |transaction, database, key| {
+        let found = transaction.get(database, key)?;
+        Ok(found.map(|Found { value: Value::String(bytes), .. }| bytes))
+    })
+}
+
+/// The same for values that needn't be in one piece.
+pub(super) fn read_bodies(
+    context: &mut Context<'_, '_>,
+    keys: &[&[u8]],
+) -> Result<Vec<Option<Body>>, Stop> {
+    read_each(context, keys, |transaction, database, key| {
+        Ok(transaction.body(database, key)?.map(|(body, _)| body))
+    })
+}
+
+fn read_each<T>(
+    context: &mut Context<'_, '_>,
+    keys: &[&[u8]],
+    read: impl Fn(&mut Transaction<'_>, u8, &[u8]) -> Result<Option<T>, ReadError>,
+) -> Result<Vec<Option<T>>, Stop> {
     let database = context.session.database;
     let mut missing = None;
     let mut values = Vec::with_capacity(keys.len());
     for key in keys {
-        let found = context.transaction.get(database, key);
+        let found = read(context.transaction, database, key);
         context.looked_up(!matches!(found, Ok(None)));
         match found {
-            Ok(found) => values.push(found.map(|Found { value: Value::String(bytes), .. }| bytes)),
+            Ok(found) => values.push(found),
             // Goes on, so that all missing values are fetched at once.
             Err(error) => missing = Some(error),
         }

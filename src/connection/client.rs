@@ -62,13 +62,32 @@ impl Client {
 
     /// Adds a command to what is sent next.
     pub fn queue(&mut self, command: &[&[u8]]) {
-        let out = &mut self.unsent;
-        out.extend_from_slice(format!("*{}\r\n", command.len()).as_bytes());
+        self.unsent.extend_from_slice(format!("*{}\r\n", command.len()).as_bytes());
         for argument in command {
-            out.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
-            out.extend_from_slice(argument);
-            out.extend_from_slice(b"\r\n");
+            self.begin_argument(argument);
+            self.unsent.extend_from_slice(argument);
+            self.unsent.extend_from_slice(b"\r\n");
         }
+    }
+
+    fn begin_argument(&mut self, argument: &[u8]) {
+        self.unsent.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
+    }
+
+    /// Sends what was queued and a command behind it, of which no argument is copied.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub fn send_at_once(&mut self, command: &[&[u8]]) -> io::Result<()> {
+        self.unsent.extend_from_slice(format!("*{}\r\n", command.len()).as_bytes());
+        for argument in command {
+            self.begin_argument(argument);
+            self.send()?;
+            let sent = self.reader.get_mut().write_all(argument);
+            sent.map_err(|error| about(&self.address, error))?;
+            self.unsent.extend_from_slice(b"\r\n");
+        }
+        self.send()
     }
 
     /// Sends what was queued.

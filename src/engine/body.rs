@@ -83,28 +83,34 @@ impl Body {
         }
     }
 
-    /// The same with `part` at `offset`, and zeros where it was too short for that. From
-    /// `pieces_bytes_min` on it is not copied, or but once in many times.
+    /// The same with other parts, each at its offset, and zeros where it was too short for that; they
+    /// come in order, none over another. From `pieces_bytes_min` on it is not copied, or but once in
+    /// many times.
     #[must_use]
-    pub fn splice(&self, offset: usize, part: SmallBytes, pieces_bytes_min: usize) -> Self {
-        let length = self.len().max(offset + part.len());
+    pub fn splice(&self, parts: &[(usize, SmallBytes)], pieces_bytes_min: usize) -> Self {
+        let end = parts.last().map_or(0, |(offset, part)| offset + part.len());
+        let length = self.len().max(end);
         if let Self::Whole(bytes) = self
             && length < pieces_bytes_min
         {
             let mut value = Vec::with_capacity(length);
             value.extend_from_slice(bytes);
             value.resize(length, 0);
-            value[offset..offset + part.len()].copy_from_slice(&part);
+            for (offset, part) in parts {
+                value[*offset..offset + part.len()].copy_from_slice(part);
+            }
             return Self::Whole(value.into());
         }
         let old = self.rope();
-        let gap = offset.saturating_sub(old.len());
-        let held_bytes = self.held_bytes() + gap + part.len();
-        let behind = old.slice(offset + part.len(), old.len());
-        let mut rope = old.slice(0, offset);
-        rope.push(vec![0; gap].into());
-        rope.push(part.to_bytes());
-        rope.append(behind);
+        let (mut rope, mut held_bytes) = (Rope::default(), self.held_bytes());
+        for (offset, part) in parts {
+            rope.append(old.slice(rope.len(), *offset));
+            let gap = offset - rope.len();
+            rope.push(vec![0; gap].into());
+            rope.push(part.to_bytes());
+            held_bytes += gap + part.len();
+        }
+        rope.append(old.slice(rope.len(), old.len()));
         if rope.pieces().len() > SPLICED_PIECES_MAX {
             return Self::Whole(rope.to_bytes().into());
         }
@@ -186,7 +192,7 @@ mod tests {
     const PIECES_BYTES_MIN: usize = 1 << 20;
 
     fn splice(body: &Body, offset: usize, part: &str) -> Body {
-        body.splice(offset, part.into(), PIECES_BYTES_MIN)
+        body.splice(&[(offset, part.into())], PIECES_BYTES_MIN)
     }
 
     fn whole(byte: u8, length: usize) -> Body {
@@ -208,7 +214,7 @@ mod tests {
             for (round, offset) in offsets.into_iter().enumerate() {
                 let part = vec![b'0' + round as u8; 1 + round * 40];
                 let before = body.clone();
-                body = body.splice(offset, part.as_slice().into(), PIECES_BYTES_MIN);
+                body = body.splice(&[(offset, part.as_slice().into())], PIECES_BYTES_MIN);
                 spliced(&mut wanted, offset, &part);
                 assert!(*body.to_whole() == *wanted, "{length} bytes, round {round}");
                 assert_eq!((body.len(), body.get(body.len())), (wanted.len(), None));
@@ -224,6 +230,26 @@ mod tests {
                 assert!(body.is_same(&in_one) && in_one.is_same(&body) && !body.is_same(&before));
             }
             assert_eq!(matches!(body, Body::Whole(_)), wanted.len() < PIECES_BYTES_MIN);
+        }
+    }
+
+    #[test]
+    fn many_parts_change_at_once() {
+        for length in [0, 100, PIECES_BYTES_MIN, PIECES_BYTES_MIN * 2] {
+            for many in [3, SPLICED_PIECES_MAX] {
+                let (body, mut wanted) = (whole(b'v', length), vec![b'v'; length]);
+                // Some side by side, some with something in between; the last beyond the end.
+                let offset = |number: usize| length / 2 + number * 20 - number % 2 * 15;
+                let parts = (0..many).map(|number| (offset(number), SmallBytes::from("12345")));
+                let mut parts: Vec<(usize, SmallBytes)> = parts.collect();
+                parts.push((length.max(offset(many)) + 7, "end".into()));
+                parts.iter().for_each(|(offset, part)| spliced(&mut wanted, *offset, part));
+                let changed = body.splice(&parts, PIECES_BYTES_MIN);
+                assert!(*changed.to_whole() == *wanted, "{length} bytes, {many} parts");
+                let in_pieces = wanted.len() >= PIECES_BYTES_MIN && many < SPLICED_PIECES_MAX;
+                assert_eq!(matches!(changed, Body::InPieces(_)), in_pieces);
+                assert!(changed.held_bytes() >= changed.len());
+            }
         }
     }
 
@@ -278,7 +304,7 @@ mod tests {
         }
         assert!(!splice(&longer, longer.len(), "tail").may_stay(), "too many pieces");
         let half = SmallBytes::from(vec![b'n'; PIECES_BYTES_MIN]);
-        let changed = body.splice(0, half, PIECES_BYTES_MIN);
+        let changed = body.splice(&[(0, half)], PIECES_BYTES_MIN);
         assert!(!changed.may_stay(), "half of what it was is held for nothing");
         assert_eq!(changed.held_bytes(), 3 * PIECES_BYTES_MIN);
     }

@@ -300,16 +300,17 @@ impl Prospect {
 fn is_due(engine: &Engine, floor: Floor, prospect: Prospect) -> bool {
     let limits = engine.compaction_limits();
     engine.with_core(|core| {
-        (shrinks(core, floor) && core.compaction_debt_bytes(&limits) > 0)
+        debt_bytes(core, &limits, floor) > 0
             || core.objects_are_too_many(&limits)
             || prospect.invites(core, &limits)
     })
 }
 
-/// Whether it would get smaller by moving all of it.
-fn shrinks(core: &Core, floor: Floor) -> bool {
+/// How many bytes the store holds beyond what it may, if it would get smaller by moving all of it.
+fn debt_bytes(core: &Core, limits: &CompactionLimits, floor: Floor) -> u64 {
     let fewer_alive = core.live_bytes() < floor.live_bytes / 4 * 3;
-    fewer_alive || core.ledger().bytes() > floor.due_at()
+    let shrinks = fewer_alive || core.ledger().bytes() > floor.due_at();
+    if shrinks { core.compaction_debt_bytes(limits) } else { 0 }
 }
 
 /// Whether so much is to be done that compaction doesn't wait, also when a step has replaced so
@@ -317,9 +318,8 @@ fn shrinks(core: &Core, floor: Floor) -> bool {
 fn presses_behind(engine: &Engine, floor: Floor, bytes: u64) -> bool {
     let limits = engine.compaction_limits();
     engine.with_core(|core| {
-        let allowed = core.allowed_bytes(&limits);
-        let presses = core.ledger().bytes() > allowed + allowed / PRESSING_SHARE;
-        presses && shrinks(core, floor) && core.compaction_debt_bytes(&limits) > bytes
+        let pressing = core.allowed_bytes(&limits) / PRESSING_SHARE;
+        debt_bytes(core, &limits, floor) > bytes.max(pressing)
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::backup::{BackupError, Entry, Restore};
 use crate::connection::client::Client;
 use crate::resp::Reply;
+use crate::small_bytes::LARGE_BYTES_MIN;
 use std::io;
 
 /// A store, or a server.
@@ -42,7 +43,13 @@ fn set(client: &mut Client, entries: &[Entry]) -> io::Result<()> {
         let expires_ms = entry.expires_ms.to_string();
         let command: [&[u8]; 5] =
             [b"SET", &entry.key, &entry.value, b"PXAT", expires_ms.as_bytes()];
-        client.queue(if entry.expires_ms == 0 { &command[..3] } else { &command });
+        let command = if entry.expires_ms == 0 { &command[..3] } else { &command };
+        if entry.value.len() < LARGE_BYTES_MIN {
+            client.queue(command);
+        } else {
+            // From where it is: it may be of any size.
+            client.send_at_once(command)?;
+        }
     }
     client.send()?;
     for _ in entries {

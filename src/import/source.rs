@@ -323,7 +323,7 @@ impl Source {
                 Reply::Integer(ms) => u64::try_from(ms).unwrap_or(0).saturating_add(now_ms).max(1),
                 reply => return Err(self.client.unexpected(b"PEXPIRETIME", &reply)),
             };
-            let (key, value) = (key.to_vec(), value.to_vec());
+            let key = key.to_vec();
             entries.push(Entry { database: self.database, key, expires_ms, value });
         }
         Ok(entries)

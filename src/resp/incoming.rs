@@ -67,11 +67,17 @@ fn read_bulk(from: &mut impl BufRead, length: u64) -> io::Result<Vec<u8>> {
     if length > BULK_BYTES_MAX {
         return Err(invalid("a byte string that is too long"));
     }
-    let mut bytes = Vec::with_capacity(length.min(FIRST_BYTES) as usize);
-    let read = from.by_ref().take(length).read_to_end(&mut bytes)?;
+    let first = length.min(FIRST_BYTES);
+    let mut bytes = Vec::with_capacity(first as usize);
+    from.by_ref().take(first).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == first {
+        // At once as much as is needed, but not before some of it has come.
+        bytes.reserve_exact((length - first) as usize);
+        from.by_ref().take(length - first).read_to_end(&mut bytes)?;
+    }
     let mut end = [0; 2];
     from.read_exact(&mut end)?;
-    if read as u64 != length || end != *b"\r\n" {
+    if bytes.len() as u64 != length || end != *b"\r\n" {
         return Err(invalid("a byte string of another length"));
     }
     Ok(bytes)

@@ -29,23 +29,34 @@ impl Transaction<'_> {
         joined.unwrap_or_else(|| Value::String(pieces.to_whole()))
     }
 
-    /// Puts `part` at `offset` into a value that [`Transaction::body`] has read, and gives it to a key;
-    /// how long it is then.
+    /// A value that the command has written when it ran before, and that had to be in the store first:
+    /// who makes the same again needn't hold it twice for that.
+    pub fn written_before(&self, is_it: impl Fn(&Body) -> bool) -> Option<Body> {
+        self.core.lent_value(is_it)
+    }
+
+    /// Puts other parts into a value that [`Transaction::body`] has read, each at its offset, in order, and
+    /// gives it to a key; how long it is then.
     pub fn splice(
         &mut self,
         database: u8,
         key: &[u8],
         (body, expires_ms): (Body, u64),
-        (offset, part): (usize, SmallBytes),
+        parts: &[(usize, SmallBytes)],
     ) -> usize {
-        let body = body.splice(offset, part, self.core.pieces_bytes_min());
+        let body = body.splice(parts, self.core.pieces_bytes_min());
         let length = body.len();
+        self.put_body(database, key, body, expires_ms);
+        length
+    }
+
+    /// Gives a key a value as it is, and an expiry (milliseconds since the Unix epoch, 0 for never).
+    pub fn put_body(&mut self, database: u8, key: &[u8], body: Body, expires_ms: u64) {
         let change = match body {
             Body::Whole(value) => Change::Put { value: Value::String(value), expires_ms },
             pieces @ Body::InPieces(_) => Change::Pieces { pieces, expires_ms },
         };
         let (database, hash) = self.place(database, key);
         self.writes.record(database, hash, SmallKey::from(key), change);
-        length
     }
 }

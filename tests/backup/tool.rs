@@ -60,7 +60,7 @@ pub(crate) fn data_of(dump: &[u8]) -> Data {
     loop {
         match reader.next_item().unwrap() {
             Item::Entry(Entry { database, key, expires_ms, value }) => {
-                let before = data.insert((database, key), (expires_ms, value));
+                let before = data.insert((database, key), (expires_ms, value.to_vec()));
                 assert_eq!(before, None, "a key stands in a dump once");
             }
             Item::Again => data.clear(),

@@ -104,6 +104,16 @@ fn change_parts(client: &mut Client, length: u64) -> (u64, BTreeMap<u64, u8>) {
     let bit = (length / 2) * 8 + 7;
     assert_eq!(client.run(&["SETBIT", "big", &bit.to_string(), "1"]), Reply::Int(0));
     changed.insert(length / 2, b'w');
+    // Two bytes side by side, one elsewhere, and one whose number doesn't fit.
+    let (at, after, elsewhere) = (length / 4, length / 4 + 1, length / 5);
+    let reply = client.cmd(&format!(
+        "BITFIELD big SET u8 #{at} 97 SET u8 #{after} 98 INCRBY u8 #{elsewhere} 1 \
+         OVERFLOW FAIL INCRBY u8 #{at} 255"
+    ));
+    let was = i64::from(b'v');
+    let wanted = [Reply::Int(was), Reply::Int(was), Reply::Int(was + 1), Reply::NullBulk];
+    assert_eq!(reply.items(), wanted);
+    changed.extend([(at, b'a'), (after, b'b'), (elsewhere, b'w')]);
     (longer, changed)
 }
 
@@ -112,14 +122,17 @@ fn change_parts(client: &mut Client, length: u64) -> (u64, BTreeMap<u64, u8>) {
 fn look(client: &mut Client, before: u64, length: u64) {
     let (at, bit) = (before / 3, before / 2 * 8 + 7);
     let (first, last, bit) = ((at - 1).to_string(), (at + 2).to_string(), bit.to_string());
-    let looks: [(&[&str], Reply); 5] = [
+    let field = format!("#{}", before / 5);
+    let looks: [(&[&str], Reply); 7] = [
         (&["STRLEN", "big"], Reply::Int(length as i64)),
         (&["GETRANGE", "big", &first, &last], Reply::bulk("v11v")),
         (&["SUBSTR", "big", &first, &last], Reply::bulk("v11v")),
         (&["GETBIT", "big", &bit], Reply::Int(1)),
+        (&["BITFIELD_RO", "big", "GET", "u8", &field], Reply::Array(vec![Reply::Int(119)])),
+        (&["OBJECT", "ENCODING", "big"], Reply::bulk("raw")),
         (&["SETRANGE", "big", &first, "v11v"], Reply::Int(length as i64)),
     ];
-    for (look, wanted) in &looks[..4] {
+    for (look, wanted) in &looks[..6] {
         assert_eq!(client.run(look), *wanted);
     }
     assert_eq!(client.cmd("MULTI"), Reply::ok());
@@ -140,11 +153,35 @@ fn the_largest_value_is_held_once_while_parts_of_it_change() {
         set(&mut client, LENGTH);
         let (length, changed) = change_parts(&mut client, LENGTH);
         look(&mut client, LENGTH, length);
+        // Under another name it is the same value.
+        assert_eq!(client.cmd("RENAME big other"), Reply::ok());
+        assert_eq!(client.cmd("COPY other big"), Reply::Int(1));
+        assert_eq!(client.cmd("DEL other"), Reply::Int(1));
         let peak_changes = server.memory_bytes("VmHWM");
         get(&mut client, length, &changed);
         let peak = server.memory_bytes("VmHWM");
         println!("cache {cache_bytes}: {} MB, read {} MB", peak_changes / MIB, peak / MIB);
         assert!(peak < BYTES / 10 * 11 + REST);
+    }
+}
+
+#[test]
+fn what_is_computed_of_the_largest_value_is_held_once_beside_it() {
+    const LENGTH: u64 = BYTES - 64 * MIB;
+    for cache_bytes in ["2gb", "0"] {
+        let dir = TempDir::new();
+        let server = exact(&dir, &["--cache-bytes", cache_bytes]);
+        let mut client = server.client();
+        set(&mut client, LENGTH);
+        let (length, mut changed) = change_parts(&mut client, LENGTH);
+        // The lowest bit of one byte.
+        assert_eq!(client.cmd("SETBIT bits 15 1"), Reply::Int(0));
+        assert_eq!(client.cmd("BITOP XOR big bits big"), Reply::Int(length as i64));
+        let peak = server.memory_bytes("VmHWM");
+        println!("cache {cache_bytes}: {} MB", peak / MIB);
+        *changed.entry(1).or_insert(b'v') ^= 1;
+        get(&mut client, length, &changed);
+        assert!(peak < 2 * BYTES / 10 * 11 + REST);
     }
 }
 

@@ -5,18 +5,19 @@ use crate::history::{
     DATABASES, History, KEYS, Key, Op, Outcome, Seen, TxnId, Watch, count_of, counter_value,
     value_of,
 };
+use crate::rounds::Rounds;
 use crate::store::{Mutant, SimStore};
 use aft::clock::Clock;
 use aft::engine::Engine;
-use aft::engine::core::Fetched;
+use aft::engine::core::{Fetched, Missing};
 use aft::engine::gate::{self, Gate};
-use aft::engine::version::Value;
+use aft::engine::version::{StoredValue, Value};
 use aft::layout::Commit;
 use aft::small_bytes::SmallBytes;
 use aft::transaction::{Finished, Found, ReadError, Transaction, View, Watched};
 use rand::RngExt;
 use rand::rngs::StdRng;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -25,6 +26,12 @@ use tokio::time::sleep;
 
 /// No transaction of the simulation is too large.
 pub(crate) const BYTES_MAX: usize = 1 << 20;
+
+/// What a transaction reads has moved, or was too large for the cache: never so often.
+pub(crate) const FETCHES_MAX: usize = 100;
+
+/// It is missed again and again.
+pub(crate) const NOWHERE: &str = "a value is nowhere";
 
 /// A reply that isn't told yet; replies are told in order.
 enum Reply {
@@ -57,6 +64,9 @@ pub(crate) struct Client {
     replies: VecDeque<(TxnId, Reply)>,
     /// The group that the reply of its last WATCH waits for.
     pub(crate) watch_waits_for: Option<Arc<Gate>>,
+    /// What it has fetched.
+    fetched: HashSet<StoredValue>,
+    rounds: Rounds,
 }
 
 impl Client {
@@ -85,6 +95,8 @@ impl Client {
             store,
             replies: VecDeque::new(),
             watch_waits_for: None,
+            fetched: HashSet::new(),
+            rounds: Rounds::default(),
         }
     }
 
@@ -96,6 +108,7 @@ impl Client {
             } else {
                 self.tell_next().await;
             }
+            self.rounds.look(&self.engine, &self.store);
             if self.rng.random_bool(0.5) {
                 let pause = self.rng.random_range(0..=self.think_ms_max);
                 sleep(Duration::from_millis(pause)).await;
@@ -176,7 +189,7 @@ impl Client {
     async fn execute(&mut self, ops: Vec<Op>, watching: Option<Watching>) -> TxnId {
         let id = (self.history.lock().unwrap()).ask(self.number, self.life, ops.clone());
         let writes = ops.iter().any(|op| op.writes_or_reads_to_write());
-        let mut fetched = Vec::new();
+        let (mut fetched, mut fetches) = (Vec::new(), 0);
         loop {
             let view = if writes { View::Tip } else { self.view() };
             let finished = self.attempt(id, &ops, view, watching.as_ref(), &fetched);
@@ -189,13 +202,17 @@ impl Client {
                     Reply::Waits { gate, wrote }
                 }
                 Finished::Fetch(missing) => {
-                    self.store.hit("fetches");
+                    self.note_fetch(&missing);
                     if let Ok(values) = self.engine.fetch(&missing).await {
                         if values.is_empty() {
                             self.store.hit("fetched values that had moved");
                         }
                         fetched.extend(values);
-                        continue;
+                        fetches += 1;
+                        if fetches < FETCHES_MAX {
+                            continue;
+                        }
+                        self.complain(NOWHERE);
                     }
                     Reply::Known(Outcome::Failed)
                 }
@@ -215,6 +232,23 @@ impl Client {
             }
             self.replies.push_back((id, reply));
             return id;
+        }
+    }
+
+    /// Values go to the cache when they have been fetched, and others push them out.
+    fn note_fetch(&mut self, missing: &[Missing]) {
+        self.store.hit("fetches");
+        let caches = self.engine.with_core(|core| core.cached_values() > 0);
+        for missing in missing {
+            if let Missing::Value { place, .. } = missing
+                && !self.fetched.insert(*place)
+                && caches
+            {
+                self.store.hit("values fetched again that the cache had let go");
+                if self.store.takes_a_base() {
+                    self.store.hit("values fetched again beside a base on its way");
+                }
+            }
         }
     }
 
@@ -382,7 +416,7 @@ pub(crate) fn answer(
                     let old = transaction.body(key.database, &key.name())?;
                     let old = old.unwrap_or((SmallBytes::empty().into(), 0));
                     let part = (same, value[same..].into());
-                    transaction.splice(key.database, &key.name(), old, part);
+                    transaction.splice(key.database, &key.name(), old, &[part]);
                 }
                 None => {
                     transaction.put(key.database, &key.name(), string(value), expires_ms);

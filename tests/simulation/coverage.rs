@@ -78,6 +78,9 @@ pub(crate) const REQUIRED: &[&str] = &[
     "step 5: killed with a base and what it replaces",
     "step 5: killed before a delete",
     "step 5: killed after a delete",
+    "too many groups alone",
+    "too many logs alone",
+    "too many objects, and a base is left",
     "told NOTCOMMITTED",
     "told UNCERTAIN",
     "told done",
@@ -86,6 +89,8 @@ pub(crate) const REQUIRED: &[&str] = &[
     "unanswered, yet committed",
     "uncertain, and never committed",
     "uncertain, yet committed",
+    "values fetched again beside a base on its way",
+    "values fetched again that the cache had let go",
 ];
 
 impl Coverage {

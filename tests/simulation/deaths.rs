@@ -85,6 +85,11 @@ impl Deaths {
         self.serves = true;
     }
 
+    /// Whether a base is on its way.
+    pub(crate) fn creates_base(&self) -> bool {
+        self.creates
+    }
+
     /// Whether compaction enters its next step by this request.
     pub(crate) fn gets_on(&self, asks: Asks) -> bool {
         self.serves

@@ -97,7 +97,7 @@ fn round_of(dumped: &[u8]) -> u64 {
     for key in 0..KEYS {
         let name = format!("key:{key}");
         let found = entries.iter().find(|entry| entry.key == name.as_bytes());
-        let found = found.map(|entry| entry.value.clone());
+        let found = found.map(|entry| entry.value.to_vec());
         assert_eq!(found, wanted(round, key), "{name} is not of round {round}");
         keys += usize::from(found.is_some());
     }

@@ -2,7 +2,7 @@
 //! for a request, in steps, several at once, and with a crash at any point. Whoever takes over
 //! knows no more than the request's number.
 
-use crate::client::{BYTES_MAX, Client, answer, random_key, random_op};
+use crate::client::{BYTES_MAX, Client, FETCHES_MAX, NOWHERE, answer, random_key, random_op};
 use crate::history::{Inside, Op, Seen, TxnId};
 use crate::store::Mutant;
 use aft::engine::core::Core;
@@ -302,10 +302,8 @@ impl Client {
 
     /// Runs commands inside, all or none; `false` if the function can't go on.
     async fn run_inside(&mut self, work: Work, ops: &[Op]) -> bool {
-        /// What was read has moved, or was too large for the cache: never so often.
-        const ROUNDS_MAX: usize = 100;
         let mut fetched = Vec::new();
-        for _ in 0..ROUNDS_MAX {
+        for _ in 0..FETCHES_MAX {
             let tried = self.engine.with_core(|core| {
                 if let Err(unusable) = core.check_token(work.token, USER) {
                     self.turned_away(core, work, &unusable);
@@ -340,7 +338,7 @@ impl Client {
                 }
             }
         }
-        self.complain("a value of a snapshot is nowhere");
+        self.complain(NOWHERE);
         false
     }
 

@@ -33,6 +33,9 @@ mod pressure;
 mod reads;
 mod rest;
 mod rolls;
+
+mod rounds;
+mod scans;
 mod starts;
 mod store;
 mod world;

@@ -170,6 +170,11 @@ impl SimStore {
         self.state().deaths.serves();
     }
 
+    /// Whether compaction has a base on its way here.
+    pub(crate) fn takes_a_base(&self) -> bool {
+        self.state().deaths.creates_base()
+    }
+
     /// It is killed, by others.
     pub(crate) fn dies(&self) {
         let State { deaths, coverage, .. } = &mut *self.state();

@@ -6,7 +6,7 @@ fn entries() -> Vec<Entry> {
         database,
         key: key.to_vec(),
         expires_ms,
-        value,
+        value: value.into(),
     };
     vec![
         entry(0, b"a", 0, b"1".to_vec()),
@@ -66,7 +66,7 @@ fn what_came_before_again_does_not_count() {
     writer.value(b"y").unwrap();
     assert!(writer.value(b"z").is_err(), "more than was announced");
     let dump = writer.end().unwrap().0;
-    let kept = Entry { database: 0, key: b"kept".to_vec(), expires_ms: 0, value: b"y".to_vec() };
+    let kept = Entry { database: 0, key: b"kept".to_vec(), expires_ms: 0, value: b"y".into() };
     assert_eq!(read(&dump).unwrap(), [kept]);
 }
 

@@ -2,11 +2,13 @@
 
 use super::super::parse::{integer, integer_arg, syntax_error};
 use super::super::strings::ranges::check_room;
-use super::super::strings::{read, store, stored};
+use super::super::strings::read_body;
 use super::super::{CommandResult, Context, Stop};
-use super::{bit_offset, grown};
+use super::bit_offset;
+use crate::engine::body::Body;
 use crate::resp::Reply;
 use crate::small_bytes::SmallBytes;
+use std::collections::BTreeMap;
 
 /// Where an integer is in a string, and of which type.
 #[derive(Clone, Copy)]
@@ -30,8 +32,12 @@ impl Field {
         Ok(Self { signed, bits, offset: bit_offset(context, offset, Some(bits))? })
     }
 
-    fn last(&self) -> u64 {
-        self.offset + u64::from(self.bits) - 1
+    fn first_byte(&self) -> usize {
+        (self.offset / 8) as usize
+    }
+
+    fn last_byte(&self) -> usize {
+        ((self.offset + u64::from(self.bits) - 1) / 8) as usize
     }
 
     /// How far up its bits are in the bytes it spans, read as one number.
@@ -64,30 +70,71 @@ impl Field {
         let (_, max) = self.range();
         self.signed && self.bits < 64 && i64::try_from(max - i128::from(number)).is_err()
     }
+}
 
-    /// All the bytes it spans as one number, with zeros behind the end of the string.
-    fn spanned(&self, string: &[u8]) -> u128 {
-        let mut bytes = [0; 16];
-        let from = (self.offset / 8) as usize;
-        let there = string.get(from..).unwrap_or_default();
-        let there = &there[..there.len().min(SPANNED_BYTES_MAX)];
-        bytes[16 - SPANNED_BYTES_MAX..][..there.len()].copy_from_slice(there);
-        u128::from_be_bytes(bytes)
+/// A string, and what some of its bytes become. The string itself may be long, so it is not copied.
+struct Draft {
+    string: Body,
+    /// By place; some may be what they were.
+    changed: BTreeMap<usize, u8>,
+}
+
+impl Draft {
+    fn of(string: Option<Body>) -> Self {
+        Self { string: string.unwrap_or(SmallBytes::empty().into()), changed: BTreeMap::new() }
     }
 
-    fn get(&self, string: &[u8]) -> i128 {
-        self.number((self.spanned(string) >> self.shift()) as u64)
+    /// All the bytes that a field spans, with zeros behind the end of the string.
+    fn spanned(&self, field: &Field) -> [u8; SPANNED_BYTES_MAX] {
+        let mut bytes = [0; SPANNED_BYTES_MAX];
+        let from = field.first_byte();
+        let there = self.string.slice(from, from + SPANNED_BYTES_MAX);
+        bytes[..there.len()].copy_from_slice(&there);
+        for (at, byte) in self.changed.range(from..from + SPANNED_BYTES_MAX) {
+            bytes[at - from] = *byte;
+        }
+        bytes
     }
 
-    /// Writes it into a string that is long enough.
-    fn set(&self, string: &mut [u8], number: i128) {
-        let (mask, bits) = (u128::from(self.mask()), number as u128);
-        let others = self.spanned(string) & !(mask << self.shift());
-        let bytes = (others | (bits & mask) << self.shift()).to_be_bytes();
-        let from = (self.offset / 8) as usize;
-        let there = string[from..].iter_mut().zip(&bytes[16 - SPANNED_BYTES_MAX..]);
-        there.for_each(|(byte, new)| *byte = *new);
+    fn get(&self, field: &Field) -> i128 {
+        field.number((as_number(self.spanned(field)) >> field.shift()) as u64)
     }
+
+    fn set(&mut self, field: &Field, number: i128) {
+        let (mask, bits) = (u128::from(field.mask()), number as u128);
+        let old = self.spanned(field);
+        let others = as_number(old) & !(mask << field.shift());
+        let new = (others | (bits & mask) << field.shift()).to_be_bytes();
+        let new = &new[size_of::<u128>() - SPANNED_BYTES_MAX..];
+        for (at, (old, new)) in old.iter().zip(new).enumerate() {
+            if old != new {
+                self.changed.insert(field.first_byte() + at, *new);
+            }
+        }
+    }
+
+    /// Makes it so long that there is a byte.
+    fn reach(&mut self, byte: usize) {
+        if byte >= self.string.len() {
+            self.changed.insert(byte, 0);
+        }
+    }
+
+    /// What changes, in order: what lies side by side is one part.
+    fn parts(&self) -> Vec<(usize, SmallBytes)> {
+        let mut parts: Vec<(usize, Vec<u8>)> = Vec::new();
+        for (&at, &byte) in &self.changed {
+            match parts.last_mut() {
+                Some((start, part)) if *start + part.len() == at => part.push(byte),
+                _ => parts.push((at, vec![byte])),
+            }
+        }
+        parts.into_iter().map(|(start, part)| (start, part.into())).collect()
+    }
+}
+
+fn as_number(spanned: [u8; SPANNED_BYTES_MAX]) -> u128 {
+    spanned.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
 /// `i` or `u`, and how many bits.
@@ -184,12 +231,12 @@ impl Operation {
         !matches!(self.action, Action::Get)
     }
 
-    /// Its reply, and whether it has changed the string.
-    fn run(&self, string: &mut [u8]) -> (Reply, bool) {
+    /// Changes the string; its reply.
+    fn run(&self, draft: &mut Draft) -> Reply {
         let field = &self.field;
-        let old = field.get(string);
+        let old = draft.get(field);
         let (wanted, overflow) = match self.action {
-            Action::Get => return (Reply::Integer(old as i64), false),
+            Action::Get => return Reply::Integer(old as i64),
             Action::Set(value, Overflow::Saturate) if field.is_taken_for_large(value) => {
                 (i128::MAX, Overflow::Saturate)
             }
@@ -199,11 +246,11 @@ impl Operation {
             Action::Add(by, overflow) => (old + i128::from(by), overflow),
         };
         let Some(new) = overflow.fit(wanted, field) else {
-            return (Reply::Null, false);
+            return Reply::Null;
         };
-        field.set(string, new);
+        draft.set(field, new);
         let shown = if matches!(self.action, Action::Set(..)) { old } else { new };
-        (Reply::Integer(shown as i64), old != new)
+        Reply::Integer(shown as i64)
     }
 }
 
@@ -212,22 +259,20 @@ impl Operation {
 pub(in crate::command) fn bitfield(context: &mut Context<'_, '_>, args: &[&[u8]]) -> CommandResult {
     let operations = Operation::parse_all(context, &args[2..])?;
     let writing = operations.iter().filter(|operation| operation.writes());
-    let Some(last) = writing.map(|operation| operation.field.last()).max() else {
+    let Some(last) = writing.map(|operation| operation.field.last_byte()).max() else {
         return get_all(context, args[1], &operations);
     };
-    let (old, expires_ms) = stored(context, args[1])?.unwrap_or((SmallBytes::empty(), 0));
-    check_room(context, last / 8 + 1)?;
+    let (database, key) = (context.session.database, args[1]);
+    let (old, expires_ms) = context.transaction.body(database, key)?.unzip();
+    check_room(context, last as u64 + 1)?;
+    let mut draft = Draft::of(old);
     // Room is made for all, even for what fails then.
-    let mut new = grown(&old, last);
-    let mut changed = new.len() > old.len();
-    let replies = operations.iter().map(|operation| {
-        let (reply, changes) = operation.run(&mut new);
-        changed |= changes;
-        reply
-    });
-    let replies = replies.collect();
-    if changed {
-        store(context, args[1], new, expires_ms);
+    draft.reach(last);
+    let replies = operations.iter().map(|operation| operation.run(&mut draft)).collect();
+    let parts = draft.parts();
+    if !parts.is_empty() {
+        let old = (draft.string, expires_ms.unwrap_or(0));
+        context.transaction.splice(database, key, old, &parts);
     }
     Ok(Reply::Array(replies))
 }
@@ -245,8 +290,8 @@ pub(in crate::command) fn bitfield_ro(
 }
 
 fn get_all(context: &mut Context<'_, '_>, key: &[u8], operations: &[Operation]) -> CommandResult {
-    let value = read(context, key)?.unwrap_or(SmallBytes::empty());
-    let numbers = operations.iter().map(|operation| operation.field.get(&value) as i64);
+    let draft = Draft::of(read_body(context, key)?);
+    let numbers = operations.iter().map(|operation| draft.get(&operation.field) as i64);
     Ok(Reply::Array(numbers.map(Reply::Integer).collect()))
 }
 

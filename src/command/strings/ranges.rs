@@ -40,7 +40,7 @@ pub(in crate::command) fn append(context: &mut Context<'_, '_>, args: &[&[u8]]) 
     let end = old.0.len();
     check_length(context, end as u64, more.len() as u64)?;
     let part = (end, context.value(more));
-    let length = context.transaction.splice(database, key, old, part);
+    let length = context.transaction.splice(database, key, old, &[part]);
     Ok(Reply::Integer(length as i64))
 }
 
@@ -110,6 +110,6 @@ pub(in crate::command) fn setrange(context: &mut Context<'_, '_>, args: &[&[u8]]
     }
     check_length(context, offset, part.len() as u64)?;
     let part = (offset as usize, context.value(part));
-    let length = context.transaction.splice(database, key, old, part);
+    let length = context.transaction.splice(database, key, old, &[part]);
     Ok(Reply::Integer(length as i64))
 }

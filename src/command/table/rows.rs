@@ -116,7 +116,7 @@ pub(super) static COMMANDS: &[Command] = &[
     row("setbit", 4, BIT_WRITE, CHANGE, "bitmap", "2.2.0", ALL_OF_IT, "Sets or clears the bit at offset in the string value stored at key", bits::setbit).args(args::SETBIT),
     row("getbit", 3, BIT_READ.and(Flags::FAST), READ, "bitmap", "2.2.0", "O(1)", "Returns the bit value at offset in the string value stored at key", bits::getbit).args(args::GETBIT),
     row("bitcount", -2, BIT_READ, READ, "bitmap", "2.6.0", "O(N)", "Count set bits in a string", bits::bitcount).args(args::BITCOUNT),
-    row("bitop", -4, BIT_WRITE, BITOP, "bitmap", "2.6.0", "O(N)", "Perform bitwise operations between strings", bits::bitop).args(args::BITOP),
+    row("bitop", -4, BIT_WRITE, BITOP, "bitmap", "2.6.0", "O(N)", "Perform bitwise operations between strings", bits::operation::bitop).args(args::BITOP),
     row("bitpos", -3, BIT_READ, READ, "bitmap", "2.8.7", "O(N)", "Find first bit set or clear in a string", bits::bitpos).args(args::BITPOS),
     row("bitfield", -2, BIT_WRITE, BITFIELD, "bitmap", "3.2.0", ALL_OF_IT, "Perform arbitrary bitfield integer operations on strings", field::bitfield).args(args::BITFIELD),
     row("bitfield_ro", -2, BIT_READ.and(Flags::FAST), READ, "bitmap", "6.0.0", "O(1) for each subcommand specified", "Perform arbitrary bitfield integer operations on strings. Read-only variant of BITFIELD", field::bitfield_ro).args(args::BITFIELD_RO),

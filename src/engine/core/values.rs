@@ -193,6 +193,12 @@ impl Core {
         }
     }
 
+    /// One of the values that were lent with their blobs.
+    pub fn lent_value(&self, is_it: impl Fn(&Body) -> bool) -> Option<Body> {
+        let mut lent = self.values.lent_blobs.iter().map(|(_, value)| value);
+        lent.find(|value| is_it(value)).cloned()
+    }
+
     /// A blob that was lent for this value. It is the command's then: nobody else may put it.
     pub(super) fn take_lent_blob(&mut self, value: &Body) -> Option<Arc<Blob>> {
         // They come in the order in which the command has asked for them.
@@ -286,7 +292,7 @@ mod tests {
         const LENGTH: usize = 1 << 20;
         let place = |object| StoredValue { object, offset: 0, length: LENGTH as u32, crc: 0 };
         let whole = Body::Whole(vec![b'v'; LENGTH].into());
-        let changed = whole.splice(0, vec![b'n'; LENGTH / 4].into(), LENGTH);
+        let changed = whole.splice(&[(0, vec![b'n'; LENGTH / 4].into())], LENGTH);
         assert!(changed.may_stay() && changed.len() == LENGTH);
         let weight = (LENGTH / 4 * 5) as u64 + OVERHEAD_BYTES;
         // Four have room by their length.

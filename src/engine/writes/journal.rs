@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn append(writes: &mut WriteSet, body: &Body) -> Body {
-        let pieces = body.splice(body.len(), "tail".into(), 1);
+        let pieces = body.splice(&[(body.len(), "tail".into())], 1);
         let change = Change::Pieces { pieces: pieces.clone(), expires_ms: 9 };
         writes.record(0, 5, SmallKey::from("key:0"), change);
         pieces

@@ -304,10 +304,12 @@ impl<D: Disk> Segments<D> {
             Ok(file) => Spare::Ready { header, file: Arc::new(file) },
             Err(error) => {
                 tracing::warn!(%error, "the next segment can't be prepared");
+                self.note_full(&store_error("the next segment", &error));
                 Spare::Failed
             }
         };
         self.drop_passed_spare();
+        self.state_on_full_disk();
     }
 
     /// Gives up a spare that is older than the head: segments are written in the order

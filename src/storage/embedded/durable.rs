@@ -9,9 +9,10 @@ use super::Durability;
 use super::chores::Chore;
 use super::disk::{Disk, DiskFile, SyncPoint};
 use super::examine::examine;
-use super::format::{segment_name, store_error};
+use super::format::{reserve_bytes, segment_name, store_error};
 use super::record::DATA_START;
-use super::segments::{Head, Segments};
+use super::run::{Batch, Item};
+use super::segments::{Head, Room, Segments};
 use crate::storage::StoreError;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,7 +89,10 @@ impl<D: Disk> Segments<D> {
     pub(super) fn synced(&mut self, number: u64, through: u64, result: io::Result<()>) {
         let head = self.head.as_mut().filter(|head| head.header.number == number);
         match (result, head) {
-            (Ok(()), Some(head)) => head.synced = head.synced.max(through),
+            (Ok(()), Some(head)) => {
+                head.synced = head.synced.max(through);
+                self.state_on_full_disk();
+            }
             (Err(error), Some(_)) => {
                 tracing::error!(segment = number, %error, "what was written in the last second may not be durable");
                 self.abandon();
@@ -96,6 +100,32 @@ impl<D: Disk> Segments<D> {
             }
             // It was left behind when all of it was durable, or known to be in doubt.
             (_, None) => {}
+        }
+    }
+
+    /// Takes note of a write, or of a new segment, for which there was no room.
+    pub(super) fn note_full(&mut self, error: &StoreError) {
+        if let (StoreError::Full(_), Some(head)) = (error, &mut self.head) {
+            head.disk_is_full = true;
+        }
+    }
+
+    /// On a full disk, writes down what is durable, if nothing says so of much: the next start would have
+    /// to copy that, and have no room for it. Should the power go before this is durable it is as if it had
+    /// not been written.
+    pub(super) fn state_on_full_disk(&mut self) {
+        /// Of what is kept for copies. It holds as many copies of less, whatever deletes have left of it.
+        const RESERVE_SHARE: u64 = 8;
+        let Some(head) = self.head.as_ref().filter(|head| head.disk_is_full) else { return };
+        let much = reserve_bytes(head.header.capacity) / RESERVE_SHARE;
+        let mark = Item::mark();
+        if head.synced == head.written
+            && head.synced - head.stated > much
+            && self.fits(mark.record_bytes(), Room::Whole)
+        {
+            let mut batch = Batch::new();
+            batch.push(mark);
+            self.flush(&mut batch);
         }
     }
 

@@ -46,7 +46,7 @@ pub(super) enum Kind {
     Delete,
     /// Ranges of segments are void, all of them or none; see [`Fence`].
     Fence,
-    /// Nothing but its `synced_through`; written when the store is closed.
+    /// Nothing but its `synced_through`; written when the store is closed, and when the disk is full.
     Mark,
 }
 

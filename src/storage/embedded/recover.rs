@@ -227,10 +227,11 @@ impl<D: Disk> Segments<D> {
         let mut head = Head::new(newest.header, Arc::clone(&newest.file));
         head.synced = newest.decided_end;
         head.written = newest.decided_end;
+        head.stated = newest.decided_end;
         head.inherited = true;
         if undecided.is_empty() && newest.clean() {
-            // A mark says nothing that isn't known: the next record may take its place.
-            head.position = newest.decided_end;
+            // Behind the mark: should the next record be torn, that still says what is durable.
+            head.position = newest.tail_end();
             self.head = Some(head);
             return Ok(());
         }
@@ -381,6 +382,7 @@ impl<D: Disk> Segments<D> {
             .map_err(|failure| failure.error)
             .and_then(|bodies| head.sync(point).map(|()| bodies));
         let inherited = head.inherited;
+        head.stated = head.synced;
         head.position += items.iter().map(Item::record_bytes).sum::<u64>();
         head.batches += 1;
         written.map_err(|error| {

@@ -33,6 +33,11 @@ impl Item {
         Self { kind, name: name.to_vec(), body, answer, for_start: false }
     }
 
+    /// Says nothing but what is durable.
+    pub(super) fn mark() -> Self {
+        Self::new(Kind::Mark, b"", Rope::default(), None)
+    }
+
     /// Fences, in as few records as they fit in.
     pub(super) fn fences(fences: &[Fence]) -> Vec<Self> {
         fences

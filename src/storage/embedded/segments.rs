@@ -84,6 +84,10 @@ pub(super) struct Head<F> {
     pub(super) written: u64,
     /// All before this is durable, or void.
     pub(super) synced: u64,
+    /// As far as a record in it says so: what stands behind is undecided for the next start.
+    pub(super) stated: u64,
+    /// There is no room for another segment, as was found since this one began.
+    pub(super) disk_is_full: bool,
     /// How many batches went into it.
     pub(super) batches: u64,
     /// Whether it held records when the store was opened.
@@ -99,6 +103,8 @@ impl<F: DiskFile> Head<F> {
             position: DATA_START,
             written: DATA_START,
             synced: DATA_START,
+            stated: DATA_START,
+            disk_is_full: false,
             batches: 0,
             inherited: false,
         }
@@ -197,6 +203,7 @@ impl<D: Disk> Segments<D> {
         }
         self.flush(&mut batch);
         self.move_last_objects();
+        self.state_on_full_disk();
         batch.answers
     }
 
@@ -229,9 +236,9 @@ impl<D: Disk> Segments<D> {
             return;
         }
         let Some(head) = &self.head else { return };
-        let mark = Item::new(Kind::Mark, b"", Rope::default(), None);
+        let mark = Item::mark();
         let fits = head.position + mark.record_bytes() <= head.header.capacity;
-        if fits && head.synced > DATA_START {
+        if fits && head.synced > head.stated {
             let salt = head.header.salt;
             let _ = write_items(&*head.file, salt, head.position, head.synced, &[mark]);
         }
@@ -314,10 +321,13 @@ impl<D: Disk> Segments<D> {
             Some(_) => Err(StoreError::Unavailable("what was written is in doubt".to_owned())),
             None => self.roll(more),
         };
-        rolled.inspect_err(|error| batch.no_segment = Some(error.clone()))
+        rolled.inspect_err(|error| {
+            self.note_full(error);
+            batch.no_segment = Some(error.clone());
+        })
     }
 
-    fn fits(&self, bytes: u64, room: Room) -> bool {
+    pub(super) fn fits(&self, bytes: u64, room: Room) -> bool {
         let bytes = bytes + self.fences.len() as u64 * Fence::RECORD_BYTES;
         self.head.as_ref().is_some_and(|head| head.position + bytes <= head.limit(room))
     }
@@ -443,6 +453,7 @@ impl<D: Disk> Segments<D> {
             self.abandon();
             return Err(unknown_outcome(&error));
         }
+        head.stated = head.synced;
         head.position += bytes;
         head.written = head.position;
         head.batches += 1;
@@ -502,6 +513,7 @@ impl<D: Disk> Segments<D> {
             self.abandon();
             return unknown_outcome(&error);
         }
+        self.note_full(&failure);
         failure
     }
 
