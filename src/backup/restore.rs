@@ -24,10 +24,7 @@ use crate::layout::{
     Write,
 };
 use crate::rope::Rope;
-use crate::small_bytes::SmallBytes;
 use crate::storage::{Created, Store, StoreError, list_all};
-
-use crate::storage::{Created, Store, StoreError};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};

@@ -33,7 +33,6 @@ mod pressure;
 mod reads;
 mod rest;
 mod rolls;
-
 mod rounds;
 mod scans;
 mod starts;
