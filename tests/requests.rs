@@ -265,6 +265,11 @@ fn a_retry_without_room_leaves_the_attempt_before() {
     assert!(format!("{refused:?}").contains("transactions-bytes-max"), "{refused:?}");
     assert_eq!(attempt.cmd("GET k").text().as_deref(), Some("1"));
     assert_eq!(large.cmd("AFT.ABORT"), Reply::ok());
+    // Outcomes need no more room for it than they have kept already.
+    assert_eq!(large.cmd("CONFIG SET aft-outcomes-bytes-max 64kb"), Reply::ok());
+    while !large.cmd("AFT.BEGIN").is_error() {
+        commit(&mut large, "");
+    }
     begun(&mut retry, "REQUEST r");
     assert_eq!(code(&attempt.cmd("GET k")), "STALE");
 }

@@ -22,6 +22,11 @@ use std::sync::Arc;
 /// What a client name begins with that binds its connection; a token follows.
 const NAME_PREFIX: &[u8] = b"aft:";
 
+/// Whether the latest command of a connection was to commit an interactive transaction.
+pub fn has_committed(session: &Session) -> bool {
+    session.last_command == "aft.commit"
+}
+
 /// What no transaction can undo or check.
 const REFUSED: [&str; 3] = ["flushall", "flushdb", "swapdb"];
 
@@ -33,10 +38,11 @@ const REFUSED_SERIALIZABLE: [&str; 4] = ["scan", "keys", "dbsize", "randomkey"];
 const ENTERS: [&str; 2] = ["aft.begin", "aft.join"];
 
 /// A command was refused. If it should have taken its connection inside, what was sent behind it
-/// runs nowhere, until the client leaves, or begins anew.
+/// runs nowhere, until the client leaves, or begins anew: neither outside nor in a transaction that
+/// the connection was in before.
 pub(super) fn note_refused(session: &mut Session, command: &Command) {
-    let outside = session.inside.is_none() && session.multi.is_none();
-    if outside && ENTERS.contains(&command.name) {
+    let by_call = session.inside.is_none_or(|membership| membership.by == Bound::ByCall);
+    if by_call && ENTERS.contains(&command.name) {
         session.bind(Some(Membership { token: None, by: Bound::ByCall }));
     }
 }

@@ -41,7 +41,7 @@ mod connection;
 mod expiry;
 mod help;
 mod info;
-mod inside;
+pub mod inside;
 mod interactive;
 mod introspection;
 mod keys;

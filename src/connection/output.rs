@@ -11,9 +11,6 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
-/// The command that ends an interactive transaction.
-const COMMIT: &str = "aft.commit";
-
 /// Replies that wait for a group: a run of them, next to each other.
 #[derive(Debug)]
 struct Mark {
@@ -160,7 +157,7 @@ impl Output {
             last.replies += 1;
             return;
         }
-        let held_from = self.held_from(start, multi_start, session.last_command == COMMIT);
+        let held_from = self.held_from(start, multi_start, command::inside::has_committed(session));
         self.marks.push_back(Mark { gate, start, end, held_from, replies: 1 });
     }
 

@@ -11,7 +11,7 @@
 
 use super::{Finished, Transaction, Watched, answer, is_too_large};
 use crate::engine::core::Refused;
-use crate::engine::interactive::{Open, Pinned, RESULT_RESERVED_BYTES, Token};
+use crate::engine::interactive::{Open, Pinned, RESULT_RESERVED_BYTES, SAID_BYTES, Token};
 use crate::engine::version::{Position, Snapshot};
 use crate::layout::CommitId;
 use crate::small_bytes::{SmallBytes, SmallKey};
@@ -216,8 +216,11 @@ impl Transaction<'_> {
         let request_bytes = open.terms.request.as_ref().map_or(0, |request| request.len());
         let bytes = self.core.bytes_of(&open.writes) + request_bytes + result_bytes + META_BYTES;
         // A request has room for a small one from its beginning.
-        let reserved = open.terms.request.as_ref().map_or(0, |_| RESULT_RESERVED_BYTES);
-        let no_room = result_bytes > reserved && kept + result_bytes - reserved > outcome_bytes_max;
+        let more = match open.terms.request {
+            Some(_) => result_bytes.saturating_sub(RESULT_RESERVED_BYTES),
+            None => result.map_or(0, |result| result.len() + SAID_BYTES),
+        };
+        let no_room = more > 0 && kept + more > outcome_bytes_max;
         let too_large = is_too_large(&open.writes, self.bytes_max)
             || bytes > self.bytes_max.min(self.core.transaction_bytes_max());
         if too_large || no_room {

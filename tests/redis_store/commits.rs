@@ -138,6 +138,23 @@ fn whoever_asks_during_a_commit_waits_for_it_and_is_told_of_it() {
     assert_eq!(observer.cmd("MGET k n"), Reply::Array(vec![Reply::bulk("v"), Reply::bulk("1")]));
 }
 
+/// What is sent along with a COMMIT is answered with it, in one packet.
+#[test]
+fn replies_to_what_came_along_with_a_commit_come_with_its_own() {
+    let dir = TempDir::named("commit-along");
+    let backing = Backing::redis(dir.path(), &[]);
+    let server = Server::start(&Options::on(&backing));
+    let (mut worker, mut observer) = (server.client(), server.client());
+    prepared(&mut worker, "r");
+    hold(&backing);
+    let mut commit = Asked::by(worker, "GET k | AFT.COMMIT RESULT paid");
+    is_under_way(&mut observer);
+    commit.waits(&mut observer);
+    go_on(&backing);
+    assert_eq!(commit.answer(), Reply::bulk("v"));
+    assert!(commit.answer().text().is_some());
+}
+
 /// The timeout of a transaction ends while its COMMIT waits.
 #[test]
 fn a_timeout_does_not_end_what_is_committing() {
@@ -145,14 +162,14 @@ fn a_timeout_does_not_end_what_is_committing() {
     let backing = Backing::redis(dir.path(), &[]);
     let server = Server::start(&Options::on(&backing));
     let (mut worker, mut observer) = (server.client(), server.client());
-    let begun = worker.cmd("AFT.BEGIN TIMEOUT 100");
+    let begun = worker.cmd("AFT.BEGIN TIMEOUT 2000");
     let token = begun.items()[0].text().expect("a token");
     assert_eq!(worker.cmd("SET k v"), Reply::ok());
     hold(&backing);
     let mut commit = Asked::by(worker, "AFT.COMMIT");
     is_under_way(&mut observer);
     // Another one with that timeout, which began later, comes to its end.
-    assert_eq!(server.client().cmd("AFT.BEGIN TIMEOUT 100").items().len(), 3);
+    assert_eq!(server.client().cmd("AFT.BEGIN TIMEOUT 2000").items().len(), 3);
     is_under_way(&mut observer);
     let mut abort = Asked::on(&server, &format!("AFT.ABORT {token}"));
     abort.waits(&mut observer);
@@ -170,12 +187,14 @@ fn a_commit_that_is_given_up_never_was() {
     let mut server = Server::start(&one_by_one(&backing));
     let (mut worker, mut observer) = (server.client(), server.client());
     let token = prepared(&mut worker, "r");
+    // They are there already: all is asked within the commit's deadline.
+    let asked = questions(&token, "r").map(|words| (server.client(), words));
     hold(&backing);
     let mut before = Asked::on(&server, "SET before 1");
     before.waits(&mut observer);
     let mut commit = Asked::by(worker, "AFT.COMMIT RESULT paid");
     is_under_way(&mut observer);
-    let mut asked = questions(&token, "r").map(|words| Asked::on(&server, &words));
+    let mut asked = asked.map(|(client, words)| Asked::by(client, &words));
     let all = [&mut commit].into_iter().chain(&mut asked);
     for one in all {
         let code = one.answer().error_code();

@@ -115,6 +115,7 @@ impl Core {
         attempt: Attempt<'_>,
         room: &Room,
     ) -> Result<Began, Unusable> {
+        let mut again = false;
         if let Some(request) = &terms.request {
             if self.interactive.outcomes.of_request(request).is_some() {
                 return Ok(Began::Committed);
@@ -128,8 +129,12 @@ impl Core {
                 if goes_on && terms.serializable && !open.terms.serializable {
                     return Err(Unusable::OtherTerms);
                 }
-                if attempt.step.is_some() {
-                    return self.begin_step(id, attempt, room);
+                if let Some(step) = attempt.step {
+                    let full = self.interactive.registry.bytes() >= room.open_bytes_max;
+                    if full && !open.steps.has(step) {
+                        return Err(Unusable::Full("transactions-bytes-max"));
+                    }
+                    return self.begin_step(id, attempt);
                 }
                 if attempt.resume {
                     self.use_interactive(id, attempt.timeout);
@@ -138,17 +143,20 @@ impl Core {
                 self.check_room(&terms, room, Some(open))?;
                 self.abort_interactive(id);
                 self.interactive.registry.fence(id);
+                again = true;
             }
         }
         if attempt.after.is_some() {
             return Err(Unusable::NotOpen);
         }
-        self.check_room(&terms, room, None)?;
+        if !again {
+            self.check_room(&terms, room, None)?;
+        }
         let now = self.monotonic();
         self.interactive.registry.begin(fresh, terms, now);
         match attempt.step {
             None => Ok(Began::Begun(fresh)),
-            Some(_) => self.begin_step(fresh.id, attempt, room),
+            Some(_) => self.begin_step(fresh.id, attempt),
         }
     }
 
@@ -158,22 +166,12 @@ impl Core {
         self.interactive.registry.touch(id, now, timeout);
     }
 
-    fn begin_step(
-        &mut self,
-        id: u128,
-        attempt: Attempt<'_>,
-        room: &Room,
-    ) -> Result<Began, Unusable> {
-        let full = self.interactive.registry.bytes() >= room.open_bytes_max;
+    fn begin_step(&mut self, id: u128, attempt: Attempt<'_>) -> Result<Began, Unusable> {
         let Some(mut open) = self.interactive.registry.take(id) else {
             return Err(Unusable::NotOpen);
         };
         let token = open.token;
         let step = attempt.step.unwrap_or_default();
-        if full && !open.steps.has(step) {
-            self.interactive.registry.put_back(open);
-            return Err(Unusable::Full("transactions-bytes-max"));
-        }
         let began = match open.steps.begin(step, attempt.after, attempt.resume) {
             Stepped::Begun { part, again } => {
                 if let Some(earlier) = again {

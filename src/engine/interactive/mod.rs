@@ -134,9 +134,12 @@ impl Open {
 /// what became of most. A larger one is for as long as there is room.
 pub const RESULT_RESERVED_BYTES: usize = 1024;
 
+/// What an id and a result take beside their own bytes, of which each may be on the heap.
+pub const SAID_BYTES: usize = size_of::<Said>() + 2 * 16;
+
 /// What the outcome of a request will take, with a small result, in bytes.
 pub fn reserved_bytes(request: Option<&[u8]>) -> usize {
-    let said = |request: &[u8]| size_of::<Said>() + 16 + request.len() + RESULT_RESERVED_BYTES;
+    let said = |request: &[u8]| SAID_BYTES + request.len() + RESULT_RESERVED_BYTES;
     OUTCOME_BYTES + request.map_or(0, said)
 }
 
