@@ -4,6 +4,7 @@
 use crate::common::backing::Backing;
 use crate::common::load::{Progress, Writes, under_load};
 use crate::common::proxy::{Proxy, Weather};
+use crate::common::resp::Reply;
 use crate::common::server::Server;
 use crate::common::temp_dir::TempDir;
 use crate::common::wait::{self, PATIENCE};
@@ -78,6 +79,24 @@ fn a_reply_is_lost(proxy: &Proxy, before: u64) {
 #[test]
 fn delays_are_delays() {
     in_weather(Weather::Slow(Duration::from_millis(30)), |progress, _| more_are_done(progress));
+}
+
+/// Once to the Redis and back, whatever the group holds: two would take twice as long.
+#[test]
+fn a_group_takes_one_round_trip() {
+    /// Each way.
+    const PAUSE: Duration = Duration::from_millis(50);
+    let world = World::start();
+    let mut client = world.server.client();
+    assert_eq!(client.cmd("SET k v"), Reply::ok());
+    world.proxy.set(Weather::Slow(PAUSE));
+    let waits = [(); 5].map(|()| {
+        let asked = wait::now();
+        assert_eq!(client.cmd("MSET a 1 b 2 c 3"), Reply::ok());
+        asked.elapsed()
+    });
+    let shortest = waits.into_iter().min().expect("some");
+    assert!(shortest >= PAUSE * 2 && shortest < PAUSE * 4, "{waits:?}");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use crate::common::wait::{self, PATIENCE};
 use crate::gate::{self, Verdict};
 use crate::{address, at, impatient, in_environment, keys, through};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// As with the option: the bucket in the path, and a region that nobody has to name.
 #[test]
@@ -100,4 +100,57 @@ fn rights_that_are_taken_away_for_a_while() {
         }
     });
     rights_go_and_come_back(&impatient(through(&backing, gate)), &denied);
+}
+
+/// S3 says 409 where two conditional writes of a name meet: that is asked again, and is no word on who
+/// was first, as 412 is.
+#[test]
+fn a_conflict_is_asked_again() {
+    let dir = TempDir::named("s3-conflict");
+    let backing = Backing::s3(dir.path());
+    let (puts, refused) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
+    let gate = gate::before(address(&backing), {
+        let refused = refused.clone();
+        move |method, path| {
+            let of_log = method == "PUT" && path.contains("/o/log/");
+            if of_log && puts.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+                refused.fetch_add(1, Ordering::Relaxed);
+                return Verdict::Refused(409, "ConditionalRequestConflict");
+            }
+            Verdict::Passes
+        }
+    });
+    let mut server = Server::start(&through(&backing, gate));
+    for n in 0..20 {
+        assert_eq!(server.client().run(&["SET", &format!("k{n}"), "v"]), Reply::ok());
+    }
+    assert!(refused.load(Ordering::Relaxed) >= 20);
+    server.kill_9();
+    server.restart();
+    assert_eq!(server.client().cmd("DBSIZE"), Reply::Int(20));
+}
+
+/// Of every object, also of one that goes up in parts.
+#[test]
+fn what_is_sent_has_a_checksum() {
+    let dir = TempDir::named("s3-checksums");
+    let backing = Backing::s3(dir.path());
+    let (puts, bare): (Arc<AtomicU64>, Arc<Mutex<Vec<String>>>) = Default::default();
+    let gate = crate::common::gate::before(address(&backing), {
+        let (puts, bare) = (puts.clone(), bare.clone());
+        move |request| {
+            if request.method == "PUT" {
+                puts.fetch_add(1, Ordering::Relaxed);
+                if !request.head.to_ascii_lowercase().contains("x-amz-checksum-") {
+                    bare.lock().expect("no panic").push(request.head.clone());
+                }
+            }
+            crate::common::gate::Verdict::Passes
+        }
+    });
+    let server = Server::start(&through(&backing, gate));
+    // A start has sent a part already, to find out whether conditions count there.
+    assert_eq!(server.client().cmd("SET k v"), Reply::ok());
+    assert!(puts.load(Ordering::Relaxed) > 3);
+    assert_eq!(*bare.lock().expect("no panic"), Vec::<String>::new());
 }

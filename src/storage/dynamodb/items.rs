@@ -207,6 +207,7 @@ fn strange(item: &Item) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     fn bytes(size: usize) -> Bytes {
         (0..size).map(|n| n as u8).collect()
@@ -256,6 +257,27 @@ mod tests {
         }] {
             assert!(matches!(strangers, Err(Fault::Foreign(_))), "{strangers:?}");
         }
+    }
+
+    /// So that neither the heads of a log nor the pieces of an object are held to what one partition
+    /// takes.
+    #[test]
+    fn a_log_is_spread_over_many_partitions() {
+        const OBJECTS: usize = 1600;
+        let keys = Keys::new("aft");
+        let mut heads: HashMap<String, usize> = HashMap::new();
+        let mut pieces = HashSet::new();
+        for seq in 1..=OBJECTS {
+            let name = format!("log/0000000001/{seq:020}");
+            let (partition, _) = key_of(&keys.head(&name)).unwrap();
+            *heads.entry(partition).or_default() += 1;
+            pieces.extend((1..4).filter_map(|piece| key_of(&keys.piece(&name, 7, piece))));
+        }
+        assert_eq!(heads.len(), SHARDS);
+        let share = OBJECTS / SHARDS;
+        assert!(heads.values().all(|heads| (share / 2..share * 2).contains(heads)), "{heads:?}");
+        let partitions: HashSet<_> = pieces.iter().map(|(partition, _)| partition).collect();
+        assert_eq!(partitions.len(), OBJECTS * 3);
     }
 
     /// As DynamoDB counts: the names of all attributes and their values. A number has at most 21.
