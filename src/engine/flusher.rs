@@ -333,6 +333,9 @@ async fn seal_own(
         }
         Decided::Rejected(why) | Decided::Fatal(why) => return Err(fence(engine, why)),
     }
+    // Whoever was replaced, and stood still for so long that the name had become free again, does
+    // not know what the new owner found there.
+    believe(engine).await?;
     // Whatever of these arrives still lies behind the seal: it never counts.
     flights.clear();
     let next = patiently(engine, engine.next_log()).await;
@@ -356,8 +359,15 @@ async fn roll(engine: &Engine) -> Result<(), Stopped> {
         // The log goes on; whoever wants it closed asks again.
         Decided::Rejected(why) => {
             tracing::warn!(%name, %why, "the log could not be closed");
-            engine.with_core(|core| core.give_up_rolling());
+            engine.with_core(|core| {
+                core.give_up_rolling();
+                core.serve();
+            });
             return Ok(());
+        }
+        // The node ends, and its last seal was faster: there is no other log to go on in.
+        Decided::Theirs(_) if engine.with_core(|core| core.is_closed()) => {
+            std::future::pending().await
         }
         Decided::Theirs(_) => {
             return Err(fence(engine, format!("{name} was taken by another node")));

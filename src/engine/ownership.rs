@@ -31,7 +31,7 @@ use crate::storage::StoreError;
 use crate::storage::resilient::Decided;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -70,6 +70,8 @@ pub(super) struct Ownership {
     spared: Mutex<Option<Duration>>,
     /// From then on what earlier logs hold may be deleted: the monotonic time in milliseconds.
     delete_from_ms: AtomicU64,
+    /// The store was given to whoever comes next, or was about to be.
+    ended: AtomicBool,
 }
 
 /// What a start has seen of the owner before it.
@@ -104,6 +106,7 @@ impl Ownership {
             watched: Mutex::default(),
             spared: Mutex::default(),
             delete_from_ms: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
         }
     }
 
@@ -193,8 +196,12 @@ impl Ownership {
                 listed.map(Some)
             }
             // Another start was faster, or no listing has shown that view yet. It is looked at as any.
-            Some(winner) => {
-                learned.newest = Some(newest_unlisted(engine, winner).await?);
+            Some((number, winner)) => {
+                learned.newest = match winner {
+                    Some(view) => Some(newest_unlisted(engine, (number, view)).await?),
+                    // It has gone since: listings know of newer ones.
+                    None => None,
+                };
                 Ok(None)
             }
         }
@@ -290,14 +297,21 @@ impl Ownership {
     }
 
     /// Creates the next view, which says that the store is ours, or nobody's. `Some` if somebody
-    /// else was first: the number of that one, and what it says.
+    /// else was first: the number of that one, and what it says if it is there still. Once it was to
+    /// be nobody's this process takes it back no more.
     async fn create(
         &self,
         engine: &Engine,
         node: NodeId,
         released: bool,
-    ) -> Result<Option<(u64, View)>, OpenError> {
+    ) -> Result<Option<(u64, Option<View>)>, OpenError> {
         let mut newest = self.number.lock().await;
+        if released {
+            self.ended.store(true, Ordering::Relaxed);
+        } else if self.ended.load(Ordering::Relaxed) {
+            drop(newest);
+            return std::future::pending().await;
+        }
         let number = *newest + 1;
         let nonce = engine.nonce();
         let view = self.view(node, released);
@@ -315,8 +329,7 @@ impl Ownership {
             }
         };
         if let Some(winner) = winner {
-            let view = read_view(engine, winner).await?.unwrap_or_default();
-            return Ok(Some((winner, view)));
+            return Ok(Some((winner, read_view(engine, winner).await?)));
         }
         *newest = number;
         Ok(None)
@@ -330,7 +343,7 @@ impl Ownership {
                 engine.with_core(|core| core.owns_since(sent_at));
                 Ok(())
             }
-            Some((_, theirs)) => Err(OpenError::Outrun(Box::new(theirs.owner))),
+            Some((_, theirs)) => Err(OpenError::Outrun(Box::new(theirs.unwrap_or_default().owner))),
         }
     }
 

@@ -12,6 +12,7 @@
 //! the same rule.
 
 use super::Engine;
+use super::core::Health;
 use super::ownership;
 use crate::layout::{NodeId, ObjectName};
 use crate::storage::StoreError;
@@ -79,6 +80,10 @@ async fn sweep(
 ) -> Result<(), StoreError> {
     let listed = engine.store.list(ObjectName::NODES).await?;
     let newest_listed = nodes(&listed).into_iter().next_back();
+    // Entries keep ids from being drawn again: whoever was replaced leaves them to the next owner.
+    if !engine.with_core(|core| core.lease_holds() && *core.health() == Health::Serving) {
+        return Ok(());
+    }
     delete(engine, superseded_entries(nodes(&listed), newest_listed)).await?;
     delete(engine, superseded_views(engine).await?).await?;
     let prefixes = [ObjectName::LOGS, ObjectName::BASES, ObjectName::BLOBS];

@@ -157,10 +157,24 @@ pub async fn list_all(store: &dyn Store, prefix: &str) -> Result<Vec<String>, St
     loop {
         let after = names.last().cloned().unwrap_or_default();
         let page = store.list(prefix, &after, LIST_NAMES_MAX).await?;
-        let is_last = page.len() < LIST_NAMES_MAX;
-        names.extend(page);
-        if is_last {
+        if add_page(&mut names, page, prefix, &after)? {
             return Ok(names);
         }
     }
+}
+
+/// Adds a page of at most [`LIST_NAMES_MAX`] names behind `after` to those before it; `true` if it is
+/// the last: one that is not full. A store that repeats itself would be listed for ever.
+fn add_page(
+    names: &mut Vec<String>,
+    page: Vec<String>,
+    prefix: &str,
+    after: &str,
+) -> Result<bool, StoreError> {
+    if let Some(last) = page.last().filter(|last| last.as_str() <= after) {
+        return Err(StoreError::Fatal(format!("listing {prefix} goes back to {last}")));
+    }
+    let is_last = page.len() < LIST_NAMES_MAX;
+    names.extend(page);
+    Ok(is_last)
 }

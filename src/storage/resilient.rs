@@ -3,7 +3,7 @@
 //! Adapters try once and say what happened; whether to try again, how often and how long
 //! is decided here and nowhere else.
 
-use super::{Created, LIST_NAMES_MAX, Limits, Store, StoreError};
+use super::{Created, LIST_NAMES_MAX, Limits, Store, StoreError, add_page};
 use crate::layout::{FormatError, Header};
 use crate::rope::Rope;
 use bytes::Bytes;
@@ -206,14 +206,9 @@ impl ResilientStore {
     pub async fn list_after(&self, prefix: &str, after: String) -> Result<Vec<String>, StoreError> {
         let mut names: Vec<String> = Vec::new();
         loop {
-            let after = names.last().unwrap_or(&after);
-            let page = self.list_page(prefix, after, LIST_NAMES_MAX).await?;
-            if let Some(last) = page.last().filter(|last| *last <= after) {
-                return Err(StoreError::Fatal(format!("listing {prefix} goes back to {last}")));
-            }
-            let is_last = page.len() < LIST_NAMES_MAX;
-            names.extend(page);
-            if is_last {
+            let after = names.last().unwrap_or(&after).clone();
+            let page = self.list_page(prefix, &after, LIST_NAMES_MAX).await?;
+            if add_page(&mut names, page, prefix, &after)? {
                 return Ok(names);
             }
         }

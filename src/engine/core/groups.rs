@@ -35,6 +35,11 @@ impl Core {
         self.closed = true;
     }
 
+    /// Whether nothing departs any more.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     pub(super) fn open_is_wanted(&self) -> bool {
         // The words for a base go into the next group that is sent: this one, if all others are.
         let tells = self.base_is_unsaid() && self.cut.back().is_none_or(|group| group.sent);

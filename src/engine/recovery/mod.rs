@@ -157,8 +157,8 @@ impl Listed {
     }
 }
 
-/// Recovers what is in the engine's store into its core, given what was listed, however long ago:
-/// it may be late.
+/// Recovers what is in the engine's store into its core, given what was listed since the owner
+/// before has ended or was believed to have: a listing may be late in any case.
 pub(super) async fn recover(engine: &Engine, listed: Listed) -> Result<Recovered, OpenError> {
     let Listed { began, newest_node, logs } = listed;
     let newest_log = logs.keys().next_back().copied().unwrap_or(0);
@@ -197,7 +197,12 @@ pub(super) async fn recover(engine: &Engine, listed: Listed) -> Result<Recovered
 
 /// An object of a newer format than ours must not be touched, nor anything beside it.
 pub(super) async fn refuse_newer(engine: &Engine, name: ObjectName) -> Result<(), OpenError> {
-    match read_object(engine, name).await? {
+    let object = match read_object(engine, name).await {
+        // Whoever serves the store has deleted it since it was listed.
+        Err(OpenError::Store(StoreError::NotFound)) => return Ok(()),
+        object => object?,
+    };
+    match object {
         Object::Damaged(error @ FormatError::Newer(_)) => {
             Err(OpenError::Format { name: name.to_string(), error })
         }
