@@ -239,7 +239,10 @@ impl Run<'_> {
             }
             Op::Delete(key) => {
                 let existed = self.get(key).is_some();
-                self.own.insert(key, None);
+                // What has expired is left as it is, and may count until it is reaped.
+                if existed {
+                    self.own.insert(key, None);
+                }
                 *seen == Seen::Exists(existed)
             }
             Op::Increment(key) => {
