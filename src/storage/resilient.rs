@@ -12,7 +12,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// When to try again, and when not any more.
 #[derive(Debug, Clone, Copy)]
@@ -277,29 +277,53 @@ impl ResilientStore {
         bytes_max: u64,
         must_exist: bool,
     ) -> Result<T, StoreError> {
+        let (deadline, patience) = (self.read_deadline(), self.patience(time_to_carry(bytes_max)));
+        let over = sleep(deadline);
+        // Nearly always that is the answer: it takes one timer, and not two.
+        let first = self.read_once(attempt(), patience.min(deadline), must_exist).await;
+        let mut last = match first {
+            Ok(decided) => return decided,
+            Err(error) => error,
+        };
         let mut backoff = self.backoff();
-        let mut last = StoreError::Unavailable("no answer in time".to_owned());
         let repeat = async {
             loop {
-                self.metrics.reads.fetch_add(1, Ordering::Relaxed);
-                match self.once(attempt(), time_to_carry(bytes_max)).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(StoreError::NotFound) if !must_exist => return Err(StoreError::NotFound),
-                    Err(error @ (StoreError::Rejected(_) | StoreError::Fatal(_))) => {
-                        return Err(error);
-                    }
-                    Err(error) => {
-                        self.note(&error);
-                        last = error;
-                    }
-                }
                 backoff.pause().await;
+                match self.read_once(attempt(), patience, must_exist).await {
+                    Ok(decided) => return decided,
+                    Err(error) => last = error,
+                }
             }
         };
-        match timeout(self.read_deadline(), repeat).await {
-            Ok(answer) => answer,
-            Err(_) => Err(last),
+        tokio::select! {
+            biased;
+            decided = repeat => decided,
+            () = over => Err(last),
         }
+    }
+
+    /// One attempt; an error is worth another.
+    async fn read_once<T>(
+        &self,
+        attempt: super::StoreFuture<'_, T>,
+        patience: Duration,
+        must_exist: bool,
+    ) -> Result<Result<T, StoreError>, StoreError> {
+        self.metrics.reads.fetch_add(1, Ordering::Relaxed);
+        match within(patience, attempt).await {
+            Err(StoreError::NotFound) if !must_exist => Ok(Err(StoreError::NotFound)),
+            Err(error @ (StoreError::Rejected(_) | StoreError::Fatal(_))) => Ok(Err(error)),
+            Err(error) => {
+                self.note(&error);
+                Err(error)
+            }
+            answer => Ok(answer),
+        }
+    }
+
+    /// How long an attempt may take whose bytes take so long on their way.
+    fn patience(&self, carried: Duration) -> Duration {
+        self.policy.attempt_timeout.saturating_add(carried)
     }
 
     async fn once<T>(
@@ -307,8 +331,7 @@ impl ResilientStore {
         attempt: super::StoreFuture<'_, T>,
         carried: Duration,
     ) -> Result<T, StoreError> {
-        let patience = self.policy.attempt_timeout.saturating_add(carried);
-        timeout(patience, attempt).await.unwrap_or_else(|_| Err(no_answer(patience)))
+        within(self.patience(carried), attempt).await
     }
 
     fn note(&self, error: &StoreError) {
@@ -321,6 +344,13 @@ impl ResilientStore {
     fn backoff(&self) -> Backoff<'_> {
         Backoff { store: self, next: self.policy.retry_first }
     }
+}
+
+async fn within<T>(
+    patience: Duration,
+    attempt: super::StoreFuture<'_, T>,
+) -> Result<T, StoreError> {
+    timeout(patience, attempt).await.unwrap_or_else(|_| Err(no_answer(patience)))
 }
 
 fn no_answer(patience: Duration) -> StoreError {

@@ -60,6 +60,8 @@ struct Mailbox<T> {
 struct Mail<T> {
     items: VecDeque<T>,
     closed: bool,
+    /// How many threads wait. Nobody else has to be woken, which is a system call.
+    waiting: usize,
 }
 
 /// What a waiting thread got.
@@ -71,7 +73,7 @@ enum Got<T> {
 
 impl<T> Default for Mailbox<T> {
     fn default() -> Self {
-        let mail = Mail { items: VecDeque::new(), closed: false };
+        let mail = Mail { items: VecDeque::new(), closed: false, waiting: 0 };
         Self { state: Mutex::new(mail), filled: Condvar::new() }
     }
 }
@@ -83,8 +85,13 @@ impl<T> Mailbox<T> {
     }
 
     fn push(&self, item: T) {
-        self.lock().items.push_back(item);
-        self.filled.notify_one();
+        let mut mail = self.lock();
+        mail.items.push_back(item);
+        let wakes = mail.waiting > 0;
+        drop(mail);
+        if wakes {
+            self.filled.notify_one();
+        }
     }
 
     fn close(&self) {
@@ -103,12 +110,14 @@ impl<T> Mailbox<T> {
                 return Got::Closed;
             }
             let Some(timeout) = timeout else {
-                state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.wait(state);
                 continue;
             };
+            state.waiting += 1;
             let waited = self.filled.wait_timeout(state, timeout);
             let (woken, result) = waited.unwrap_or_else(PoisonError::into_inner);
             state = woken;
+            state.waiting -= 1;
             if result.timed_out() && state.items.is_empty() && !state.closed {
                 return Got::Timeout;
             }
@@ -119,9 +128,16 @@ impl<T> Mailbox<T> {
     fn pop_all(&self) -> VecDeque<T> {
         let mut state = self.lock();
         while state.items.is_empty() && !state.closed {
-            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.wait(state);
         }
         std::mem::take(&mut state.items)
+    }
+
+    fn wait<'m>(&'m self, mut state: MutexGuard<'m, Mail<T>>) -> MutexGuard<'m, Mail<T>> {
+        state.waiting += 1;
+        let mut woken = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        woken.waiting -= 1;
+        woken
     }
 }
 
