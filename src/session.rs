@@ -116,6 +116,9 @@ pub struct Session {
     pub monitored: bool,
     /// Watched keys.
     pub watches: Vec<Watch>,
+    /// They were taken from writes that may never have been: what was read behind them was read
+    /// without those, so nothing holds that depends on both.
+    pub watches_broken: bool,
     /// The transaction that its commands run in.
     pub inside: Option<Membership>,
     /// Replies that may get lost, if it is bound to a transaction or was.
@@ -153,6 +156,7 @@ impl Session {
             monitoring: false,
             monitored: false,
             watches: Vec::new(),
+            watches_broken: false,
             inside: None,
             resends: None,
             committed: None,
@@ -192,11 +196,25 @@ impl Session {
         match &self.waits_for {
             Some((_, gate)) if gate.outcome() == Outcome::Pending => View::Tip,
             Some(_) => {
-                self.waits_for = None;
+                self.waits_no_more();
                 View::Visible
             }
             None => View::Visible,
         }
+    }
+
+    /// What it has waited for has come to an end. From a bad one on it reads less than before.
+    fn waits_no_more(&mut self) {
+        if let Some((_, gate)) = self.waits_for.take() {
+            let is_bad = matches!(gate.outcome(), Outcome::NotCommitted | Outcome::Uncertain);
+            self.watches_broken |= is_bad && !self.watches.is_empty();
+        }
+    }
+
+    /// Whether nothing that it watches has been lost with the writes that it stood on.
+    pub fn watches_stand(&mut self) -> bool {
+        self.read_view();
+        !self.watches_broken
     }
 
     /// The gate that a reply of this connection still waits at.
@@ -244,6 +262,9 @@ impl Session {
             None => true,
         };
         if newer {
+            if self.waits_for.as_ref().is_some_and(|(_, gate)| gate.outcome() != Outcome::Pending) {
+                self.waits_no_more();
+            }
             self.waits_for = Some((position, Arc::clone(gate)));
         }
     }

@@ -79,9 +79,10 @@ pub(super) fn exec(context: &mut Context<'_, '_>, _: &[&[u8]]) -> CommandResult 
     let holds = |watch: &Watch, transaction: &mut Transaction<'_>| {
         transaction.watch_holds(watch.database, &watch.key, watch.watched)
     };
+    let stand = context.session.watches_stand();
     let watches = &context.session.watches;
     let untouched = watches.iter().all(|watch| holds(watch, context.transaction));
-    if !untouched {
+    if !untouched || !stand {
         return Ok(Reply::NullArray);
     }
     // Taken out while it runs (no command in it may change it), put back if it has to run again.
@@ -154,6 +155,7 @@ pub(super) fn end(session: &mut Session, core: &mut Core) {
 /// Drops all watches of a session, at EXEC or when its connection ends.
 pub fn forget_watches(session: &mut Session, core: &mut Core) {
     session.watched_bytes = 0;
+    session.watches_broken = false;
     for watch in std::mem::take(&mut session.watches) {
         watch.watched.let_go(core, &watch.key);
     }
@@ -162,6 +164,7 @@ pub fn forget_watches(session: &mut Session, core: &mut Core) {
 /// Drops all watches of a session, inside a command.
 pub(super) fn unwatch_all(context: &mut Context<'_, '_>) {
     context.session.watched_bytes = 0;
+    context.session.watches_broken = false;
     for watch in std::mem::take(&mut context.session.watches) {
         context.transaction.unwatch(watch.watched, &watch.key);
     }

@@ -45,6 +45,8 @@ struct Watching {
     done: u64,
     watched: Vec<(Key, Watched)>,
     reads: Vec<(Key, Seen)>,
+    /// What was watched on the tip was given up, or nobody knows: the reads saw less.
+    broken: bool,
 }
 
 /// One connection.
@@ -283,9 +285,10 @@ impl Client {
             let mut transaction = Transaction::begin(core, view, BYTES_MAX);
             let now_ms = transaction.now_ms();
             let held = watching.is_none_or(|watching| {
-                watching.watched.iter().all(|(key, watched)| {
-                    transaction.watch_holds(key.database, &key.name(), *watched)
-                })
+                !watching.broken
+                    && watching.watched.iter().all(|(key, watched)| {
+                        transaction.watch_holds(key.database, &key.name(), *watched)
+                    })
             });
             let run = if held { ops } else { &[] };
             let mut seen = Vec::new();
@@ -362,7 +365,11 @@ impl Client {
             });
             return;
         };
-        let watching = Watching { asked, done, watched, reads };
+        // As a session finds out at its next read or at EXEC.
+        let broken = self.watch_waits_for.as_ref().is_some_and(|gate| {
+            matches!(gate.outcome(), gate::Outcome::NotCommitted | gate::Outcome::Uncertain)
+        });
+        let watching = Watching { asked, done, watched, reads, broken };
         let length = random_length(&mut self.rng);
         let mut ops: Vec<Op> = keys.iter().map(|key| Op::Put(*key, length, None)).collect();
         ops.push(random_op(&mut self.rng));
