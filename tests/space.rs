@@ -39,8 +39,8 @@ fn overwrite(client: &mut Client, keys: usize, value: &str, mut look: impl FnMut
 /// What is alive for long and large doesn't hold back the space of what came after it.
 #[test]
 fn a_large_value_that_stays_holds_nothing_back() {
-    const STAYS: usize = 12 << 20;
-    const GOES: usize = 5 << 20;
+    const STAYS: usize = 24 << 20;
+    const GOES: usize = 10 << 20;
     const ROUNDS: usize = 24;
     let dir = TempDir::named("stays");
     let server = Server::start(&Options::in_directory(dir.path()));

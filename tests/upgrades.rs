@@ -157,6 +157,7 @@ fn the_store_of_format_4_is_read_and_its_requests_are_known() {
         let accepted = ("committed".to_owned(), Some("accepted".to_owned()));
         assert_eq!(begun(&mut client, "order:1"), accepted);
         assert_eq!(begun(&mut client, "order:2 STEP a").0, "committed");
+        assert_eq!(client.cmd("AFT.LEAVE"), Reply::ok());
         assert_eq!(client.cmd("GET steps"), Reply::bulk("2"));
         // Also when compaction has moved them.
         let mut keys = keys_of("issue-4-format-4");

@@ -131,10 +131,20 @@ impl Work {
         Ok(())
     }
 
-    /// Nobody else gives an attempt up, here.
+    /// Nobody else repeats an attempt or gives it up, here.
     async fn delete(&self, keys: Vec<Item>) -> Result<(), Fault> {
         const PATIENCE: Duration = Duration::from_mins(2);
-        let deleted = tokio::time::timeout(PATIENCE, self.table.delete(keys)).await;
+        const AGAIN_AFTER: Duration = Duration::from_secs(1);
+        let deleted = tokio::time::timeout(PATIENCE, async {
+            loop {
+                match self.table.delete(keys.clone()).await {
+                    Err(Fault::Passing(why)) => tracing::debug!(%why, "deleting pieces again"),
+                    done => return done,
+                }
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+        });
+        let deleted = deleted.await;
         deleted.unwrap_or_else(|_| Err(Fault::Passing("no answer in time".to_owned())))
     }
 
