@@ -74,8 +74,8 @@ class Lambda(unittest.TestCase):
 
     def test_a_handler_that_returns_nothing(self):
         for _ in range(2):
-            process = self.invoke({"id": "silent", "amount": 3, "silent": True})
-            said, complained = process.communicate()
+            with self.invoke({"id": "silent", "amount": 3, "silent": True}) as process:
+                said, complained = process.stdout.read(), process.stderr.read()
             self.assertEqual((process.returncode, said), (0, "null\n"), complained)
         self.assertEqual(self.accounts(), [997, 3])
 
