@@ -203,7 +203,9 @@ impl Session {
         }
     }
 
-    /// What it has waited for has come to an end. From a bad one on it reads less than before.
+    /// It waits for nothing, or something newer. Where what it has waited for came to a bad end, it
+    /// reads less from now on than before.
+    #[inline]
     fn waits_no_more(&mut self) {
         if let Some((_, gate)) = self.waits_for.take() {
             let is_bad = matches!(gate.outcome(), Outcome::NotCommitted | Outcome::Uncertain);
@@ -262,9 +264,7 @@ impl Session {
             None => true,
         };
         if newer {
-            if self.waits_for.as_ref().is_some_and(|(_, gate)| gate.outcome() != Outcome::Pending) {
-                self.waits_no_more();
-            }
+            self.waits_no_more();
             self.waits_for = Some((position, Arc::clone(gate)));
         }
     }

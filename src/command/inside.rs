@@ -22,11 +22,6 @@ use std::sync::Arc;
 /// What a client name begins with that binds its connection; a token follows.
 const NAME_PREFIX: &[u8] = b"aft:";
 
-/// Whether the latest command of a connection was to commit an interactive transaction.
-pub fn has_committed(session: &Session) -> bool {
-    session.last_command == "aft.commit"
-}
-
 /// What no transaction can undo or check.
 const REFUSED: [&str; 3] = ["flushall", "flushdb", "swapdb"];
 
@@ -45,6 +40,11 @@ pub(super) fn note_refused(session: &mut Session, command: &Command) {
     if by_call && ENTERS.contains(&command.name) {
         session.bind(Some(Membership { token: None, by: Bound::ByCall }));
     }
+}
+
+/// Whether the latest command of a connection was to commit an interactive transaction.
+pub fn has_committed(session: &Session) -> bool {
+    session.last_command == "aft.commit"
 }
 
 /// Whether a command runs in the transaction of its connection.

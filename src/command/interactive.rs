@@ -122,10 +122,9 @@ fn must_be_outside(context: &Context<'_, '_>, request: Option<&[u8]>) -> Result<
         let text = "ERR this connection is bound to a transaction by its name or its user";
         return Err(Reply::error(text).into());
     }
-    let Some(token) = membership.token.filter(|token| usable(context, *token).is_ok()) else {
-        return Ok(());
-    };
-    let open = context.transaction.core().interactive().registry.get(token.id);
+    let core = context.transaction.core();
+    let usable = |token| core.usable(token, &context.session.user.name).ok();
+    let open = membership.token.and_then(usable);
     match open {
         Some(open) if request.is_none() || open.terms.request.as_deref() != request => {
             let text = "ERR this connection is inside a transaction already, see AFT.LEAVE";

@@ -269,6 +269,38 @@ fn a_commit_of_which_nobody_knows_is_known_when_the_store_answers() {
     all_tell(&server);
 }
 
+/// A WATCH on what own writes made of a key, of which nobody knows any more: what is read behind it
+/// is read without those, so EXEC must not pass over them.
+#[test]
+fn a_watch_that_stood_on_uncertain_writes_does_not_hold() {
+    let dir = TempDir::named("watch-uncertain");
+    let backing = Backing::redis(dir.path(), &[]);
+    let server = Server::start(&impatient(Options::on(&backing)));
+    let mut observer = server.client();
+    hold(&backing);
+    let mut asked = Asked::on(&server, "SET k 1 | WATCH k");
+    asked.waits(&mut observer);
+    for _ in 0..2 {
+        assert_eq!(asked.answer().error_code().as_deref(), Some("UNCERTAIN"));
+    }
+    let mut client = asked.client;
+    assert!(client.cmd("GET k").is_nil());
+    go_on(&backing);
+    wait::until("the write", PATIENCE, || {
+        (observer.cmd("GET k").text().as_deref() == Some("1")).then_some(())
+    });
+    let passes_over = |client: &mut Client| {
+        assert_eq!(client.cmd("MULTI"), Reply::ok());
+        assert_eq!(client.cmd("SET k 2"), Reply::queued());
+        !client.cmd("EXEC").is_nil()
+    };
+    assert!(!passes_over(&mut client), "a write that was not read");
+    // Whoever looks again may.
+    assert_eq!(client.cmd("WATCH k"), Reply::ok());
+    assert_eq!(client.cmd("GET k"), Reply::bulk("1"));
+    assert!(passes_over(&mut client));
+}
+
 /// Nobody knew, and it came to nothing: the store never heard of it, and aft died.
 #[test]
 fn a_commit_of_which_nobody_knew_may_never_have_been() {

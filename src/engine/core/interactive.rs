@@ -115,12 +115,15 @@ impl Core {
         attempt: Attempt<'_>,
         room: &Room,
     ) -> Result<Began, Unusable> {
-        let mut again = false;
-        if let Some(request) = &terms.request {
-            if self.interactive.outcomes.of_request(request).is_some() {
+        let open = match &terms.request {
+            None => None,
+            Some(request) if self.interactive.outcomes.of_request(request).is_some() => {
                 return Ok(Began::Committed);
             }
-            if let Some(open) = self.interactive.registry.of_request(request) {
+            Some(request) => self.interactive.registry.of_request(request),
+        };
+        match open {
+            Some(open) => {
                 let (id, token) = (open.token.id, open.token);
                 if open.terms.user != terms.user {
                     return Err(Unusable::Foreign);
@@ -143,14 +146,9 @@ impl Core {
                 self.check_room(&terms, room, Some(open))?;
                 self.abort_interactive(id);
                 self.interactive.registry.fence(id);
-                again = true;
             }
-        }
-        if attempt.after.is_some() {
-            return Err(Unusable::NotOpen);
-        }
-        if !again {
-            self.check_room(&terms, room, None)?;
+            None if attempt.after.is_some() => return Err(Unusable::NotOpen),
+            None => self.check_room(&terms, room, None)?,
         }
         let now = self.monotonic();
         self.interactive.registry.begin(fresh, terms, now);

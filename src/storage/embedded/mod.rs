@@ -75,11 +75,11 @@
 //! hold the deletes and seals of older ones. The last 1/64 of a segment is for deletes,
 //! so that a full disk can be relieved; half of it also for the few small objects without which
 //! a start on a full disk would not serve reads, and, if need be, all of it for what a crash has
-//! left undecided. Mostly that is little: on a disk that was found full a mark behind each large batch
-//! says that it is durable. Where it is more (a kill between a large batch and its mark, or a
-//! second of writes that were not synced), a start ends with "no space left". A sealed segment's file is cut at its end when
-//! the seal is durable, if more than a 32nd is free: the room in which the next object didn't
-//! fit is given back. The few
+//! left undecided. Mostly that is little: on a disk that was found full a mark behind each large
+//! batch says that it is durable. Where it is more (a kill between a large batch and its mark, or a
+//! second of writes that were not synced), a start ends with "no space left". A sealed segment's
+//! file is cut at its end when the seal is durable, if more than a 32nd is free: the room in which
+//! the next object didn't fit is given back. The few
 //! small objects that outlive all others of the oldest segment are copied to the head, so
 //! that they don't hold it back.
 //!
