@@ -2,7 +2,7 @@
 
 use crate::clock::virtual_now;
 use crate::faults::fork;
-use crate::owners::{Service, Terms, count, open};
+use crate::owners::{LEASE, Service, Terms, count, open};
 use aft::config::Succession;
 use aft::engine::gate::Outcome;
 use aft::engine::{Engine, OpenError};
@@ -85,4 +85,27 @@ async fn a_handover_takes_few_round_trips_under_load() {
     let median = gaps[gaps.len() / 2];
     println!("{median:?} of {gaps:?}");
     assert!(median < ROUND_TRIP * ROUND_TRIPS_MAX, "{median:?} of {gaps:?}");
+}
+
+/// An owner that begins another log while it ends, in a task of its own, has given the store away
+/// all the same: nobody waits for a sign of life of it.
+#[tokio::test(start_paused = true)]
+async fn who_hands_over_does_not_take_the_store_back() {
+    let terms = Terms { wrong_words: false, listing_lag_ms: 0, stale_reads: false, compacts: true };
+    let mut began_another = 0;
+    for seed in 0..300 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let service = Service::new(terms, fork(&mut rng));
+        let owner = open(&service, Succession::AfterSilence, 1, &mut rng).await.unwrap();
+        let running = Arc::clone(&owner);
+        tokio::spawn(async move { running.run().await });
+        increments(&owner, 3 + seed % 7).await;
+        assert!(owner.drain().await);
+        began_another += u32::from(owner.with_core(|core| core.next_log_is_wanted()));
+        owner.seal().await;
+        // Whatever it was about to do, and what of that was on its way.
+        sleep(LEASE).await;
+        assert!(service.newest_view().released, "seed {seed}");
+    }
+    assert!(began_another > 10, "{began_another} began a log as they ended");
 }

@@ -12,7 +12,7 @@ use aft::engine::core::{Core, Health};
 use aft::engine::gate::Outcome;
 use aft::engine::version::Value;
 use aft::engine::{Claim, Engine, EngineOptions, OpenError};
-use aft::layout::{Commit, Owner};
+use aft::layout::{self, Commit, ObjectName, Owner};
 use aft::storage::resilient::{ResilientStore, RetryPolicy};
 use aft::storage::{Created, Limits, Store, StoreError, StoreFuture};
 use aft::transaction::{Finished, Transaction, View};
@@ -29,7 +29,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-const LEASE: Duration = Duration::from_secs(2);
+pub(crate) const LEASE: Duration = Duration::from_secs(2);
 const NODES: u32 = 3;
 const SEEDS: u64 = 60;
 
@@ -90,6 +90,16 @@ impl Service {
             halt: None,
             groups_read: Arc::default(),
         }
+    }
+
+    /// What the newest view says.
+    pub(crate) fn newest_view(&self) -> layout::View {
+        let objects = self.objects.lock().unwrap();
+        let mut views = objects.range(ObjectName::VIEWS.to_owned()..);
+        let views = views.by_ref().take_while(|(name, _)| name.starts_with(ObjectName::VIEWS));
+        let (name, (bytes, _)) = views.last().expect("a view");
+        let Ok(ObjectName::View(number)) = name.parse() else { panic!("{name}") };
+        layout::View::decode(number, bytes).expect("sound")
     }
 
     /// The same store, for a process that stands still before such a request.
