@@ -74,9 +74,8 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
         };
         let sent_at = oldest.sent_at;
         let due = sent_at + engine.commit_deadline();
-        if look.serving {
-            alarm.set(look.now, due);
-        }
+        let rings_at = if look.serving { due } else { look.now + REASON_EVERY };
+        alarm.set(look.now, rings_at);
         tokio::select! {
             biased;
             decided = first_decided(&mut flights) => {
@@ -88,15 +87,21 @@ pub(super) async fn run(engine: &Engine) -> Stopped {
             () = &mut gathering.sleep, if gathering.began.is_some() => {}
             () = engine.work.notified(),
                 if gathering.began.is_none() && flights.len() < in_flight_max && look.serving => {}
-            () = &mut alarm.sleep, if look.serving => {
+            () = &mut alarm.sleep => {
                 // Whoever changes the setting means those who wait, too.
-                if engine.clock.monotonic() >= sent_at + engine.commit_deadline() {
+                if !look.serving {
+                    let why = why_unanswered(engine);
+                    engine.with_core(|core| core.still_refuses(why));
+                } else if engine.clock.monotonic() >= sent_at + engine.commit_deadline() {
                     refuse(engine);
                 }
             }
         }
     }
 }
+
+/// While writes are refused it is looked so often for what the store says of it by now.
+const REASON_EVERY: Duration = Duration::from_secs(1);
 
 /// What a turn needs to know of the state, in one look.
 struct Look {
@@ -301,9 +306,13 @@ fn acknowledge(engine: &Engine, flights: &mut VecDeque<Flight>) {
     }
 }
 
+fn why_unanswered(engine: &Engine) -> String {
+    engine.store.last_failure().unwrap_or_else(|| "no answer".to_owned())
+}
+
 /// The commit deadline has passed.
 fn refuse(engine: &Engine) {
-    let why = engine.store.last_failure().unwrap_or_else(|| "no answer".to_owned());
+    let why = why_unanswered(engine);
     tracing::error!(%why, "the store did not acknowledge in time: writes are refused until it does");
     engine.with_core(|core| core.refuse(why));
 }

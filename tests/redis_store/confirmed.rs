@@ -47,10 +47,17 @@ fn a_write_waits_for_a_replica_as_long_as_there_is_none() {
     assert_eq!(client.cmd("GET k"), Reply::bulk("v"));
     let reply = client.cmd("SET k x");
     assert_eq!(reply.error_code().as_deref(), Some("NOTCOMMITTED"), "{reply:?}");
-    // An attempt that was given up in between says so, and no more.
-    wait::until("it says why", PATIENCE, || {
-        format!("{:?}", client.cmd("SET k x")).contains("0 of 1 replicas have it").then_some(())
-    });
+    // What it says is how things stand, not how they stood when writes were refused first.
+    let mut says = |why: &str| {
+        wait::until(why, PATIENCE, || {
+            format!("{:?}", client.cmd("SET k x")).contains(why).then_some(())
+        });
+    };
+    says("0 of 1 replicas have it");
+    primary.kill_9();
+    says("Connection refused");
+    primary.restart();
+    says("0 of 1 replicas have it");
     replica.restart();
     linked();
     wait::until("writes are taken again", PATIENCE, || {

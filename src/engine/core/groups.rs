@@ -200,6 +200,13 @@ impl Core {
         }
     }
 
+    /// Writes are refused still, for what is known now.
+    pub fn still_refuses(&mut self, newest: String) {
+        if let Health::Refusing(why) = &mut self.health {
+            *why = newest;
+        }
+    }
+
     /// The store answers again.
     pub fn serve(&mut self) {
         if matches!(self.health, Health::Refusing(_)) {

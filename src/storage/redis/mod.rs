@@ -96,6 +96,9 @@ impl std::fmt::Debug for RedisStore {
     }
 }
 
+/// How often an idle Redis looks whose WAIT is over, with its default of `hz`.
+const REDIS_TIMEOUTS_EVERY: Duration = Duration::from_millis(100);
+
 /// Waiting for replicas or the disk.
 #[derive(Debug, Clone)]
 struct Confirmation {
@@ -107,8 +110,10 @@ struct Confirmation {
 impl Confirmation {
     fn new(options: &RedisOptions) -> Option<Self> {
         let RedisOptions { replicas_min, fsync, attempt_timeout, .. } = *options;
-        // It has to answer before the attempt is given up.
-        let patience_ms = (attempt_timeout * 3 / 4).as_millis() as u64;
+        // It has to answer before the attempt is given up, or nobody is told what was missing.
+        // (Zero would be for ever.)
+        let spare = (attempt_timeout / 4).max(REDIS_TIMEOUTS_EVERY * 3 / 2);
+        let patience_ms = (attempt_timeout.saturating_sub(spare).as_millis() as u64).max(1);
         let command = match (fsync, replicas_min) {
             (YesNo::No, 0) => return None,
             (YesNo::No, replicas) => cmd("WAIT").arg(replicas).arg(patience_ms).take(),
