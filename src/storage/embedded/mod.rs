@@ -284,14 +284,9 @@ impl<F: DiskFile> Store for EmbeddedStore<F> {
             }
             let (answer, answered) = oneshot::channel();
             let permit = place_in(&self.reads).await?;
-            self.threads.read(ReadJob {
-                name: name.to_owned(),
-                place,
-                offset,
-                length,
-                answer,
-                permit,
-            });
+            let name = name.to_owned();
+            let job = ReadJob { name, place, offset, length, answer, permit };
+            self.threads.read(job).await;
             answered.await.map_err(|_| stopped())?
         })
     }

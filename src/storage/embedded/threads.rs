@@ -62,6 +62,8 @@ struct Mail<T> {
     closed: bool,
     /// How many threads wait. Nobody else has to be woken, which is a system call.
     waiting: usize,
+    /// Whether somebody who left something here is about to call those who wait.
+    call_is_due: bool,
 }
 
 /// What a waiting thread got.
@@ -73,7 +75,7 @@ enum Got<T> {
 
 impl<T> Default for Mailbox<T> {
     fn default() -> Self {
-        let mail = Mail { items: VecDeque::new(), closed: false, waiting: 0 };
+        let mail = Mail { items: VecDeque::new(), closed: false, waiting: 0, call_is_due: false };
         Self { state: Mutex::new(mail), filled: Condvar::new() }
     }
 }
@@ -92,6 +94,23 @@ impl<T> Mailbox<T> {
         if wakes {
             self.filled.notify_one();
         }
+    }
+
+    /// Leaves an item for whoever looks. Who waits has to be called, by whoever left the first:
+    /// true says that.
+    fn leave(&self, item: T) -> bool {
+        let mut mail = self.lock();
+        mail.items.push_back(item);
+        !std::mem::replace(&mut mail.call_is_due, true)
+    }
+
+    /// Wakes as many as there is something for.
+    fn call(&self) {
+        let mut mail = self.lock();
+        mail.call_is_due = false;
+        let wakes = mail.waiting.min(mail.items.len());
+        drop(mail);
+        (0..wakes).for_each(|_| self.filled.notify_one());
     }
 
     fn close(&self) {
@@ -138,6 +157,16 @@ impl<T> Mailbox<T> {
         let mut woken = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         woken.waiting -= 1;
         woken
+    }
+}
+
+/// Calls who waits when it is dropped: others have left something, too, and rely on it, whatever
+/// becomes of the one who was to call.
+struct Call<'m, T>(&'m Mailbox<T>);
+
+impl<T> Drop for Call<'_, T> {
+    fn drop(&mut self) {
+        self.0.call();
     }
 }
 
@@ -233,8 +262,14 @@ impl<F: DiskFile> Threads<F> {
         self.writer_box.push(ToWriter::Write(job));
     }
 
-    pub(super) fn read(&self, job: ReadJob<F>) {
-        self.reader_box.push(job);
+    /// Hands a read over. To wake a thread costs an event loop more than to answer a hit, so all
+    /// that comes in one turn of it goes over with one call.
+    pub(super) async fn read(&self, job: ReadJob<F>) {
+        if self.reader_box.leave(job) {
+            let call = Call(&self.reader_box);
+            tokio::task::yield_now().await;
+            drop(call);
+        }
     }
 }
 

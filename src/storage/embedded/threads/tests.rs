@@ -2,6 +2,8 @@ use super::super::EmbeddedOptions;
 use super::super::system_disk::SystemDisk;
 use super::*;
 use std::path::PathBuf;
+use std::pin::pin;
+use std::task::{Context, Waker};
 use tokio::sync::Semaphore;
 
 /// A directory that goes away.
@@ -55,4 +57,36 @@ fn the_end_of_a_removal_is_heard_where_it_lies_behind_writes() {
     wait_for_removal(&mut segments, &inbox, &mut mail, &chores);
     assert!(!segments.awaits_removal());
     assert!(matches!(mail.make_contiguous(), [ToWriter::Write(_)]), "writes keep their place");
+}
+
+/// Whoever left the first of several reads calls the threads; it may be given up before it does.
+#[test]
+fn reads_are_answered_though_the_one_that_was_to_call_is_given_up() {
+    let path = std::env::temp_dir().join(format!("aft-reads-{}", std::process::id()));
+    let directory = Directory(path);
+    let disk = Arc::new(SystemDisk::open(&directory.0).unwrap());
+    let mut segments = Segments::open(Arc::clone(&disk), EmbeddedOptions::default()).unwrap();
+    segments.commit(vec![create(1)]);
+    let place = segments.index.get("log/1").unwrap();
+    let threads = Threads::start(segments, disk, false).unwrap();
+    let waiting = || threads.reader_box.lock().waiting;
+    while waiting() < READERS {
+        thread::yield_now();
+    }
+
+    let read = |offset| {
+        let (answer, answered) = oneshot::channel();
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let name = "log/1".to_owned();
+        (ReadJob { name, place: place.clone(), offset, length: 10, answer, permit }, answered)
+    };
+    let ((first, answered_first), (second, answered_second)) = (read(0), read(10));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut calls = Box::pin(threads.read(first));
+    assert!(calls.as_mut().poll(&mut context).is_pending());
+    assert!(pin!(threads.read(second)).poll(&mut context).is_ready(), "one calls for both");
+    drop(calls);
+    for answered in [answered_first, answered_second] {
+        assert_eq!(answered.blocking_recv().unwrap().unwrap(), vec![7; 10]);
+    }
 }
