@@ -19,6 +19,7 @@ mod heard;
 mod output;
 mod pem;
 mod tls;
+mod transfer;
 
 use crate::command::{self, Execution, Hold, Request};
 use crate::config::Settings;
@@ -30,7 +31,7 @@ use crate::server::held::UNIT_BYTES;
 use crate::server::{Client, Server};
 use crate::session::Session;
 use buffers::{Input, READ_BYTES};
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use heard::Hearing;
 use output::Output;
 use std::future::{Future, poll_fn};
@@ -39,7 +40,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::futures::Notified;
 use tokio::time::Sleep;
 
@@ -49,6 +50,9 @@ const STRANGER_COMMANDS_PER_TURN: u64 = 64;
 
 /// Input that is read while a reply is held back, to notice when the client goes.
 const HELD_INPUT_BYTES_MAX: usize = 4 << 20;
+/// So many values from the store in a row are answered with one write. What is written is also
+/// what lets others have their turn.
+const FETCHES_UNWRITTEN_MAX: u32 = 32;
 
 type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Fetching = Pin<Box<dyn Future<Output = Result<Vec<Fetched>, FetchFailed>> + Send>>;
@@ -117,6 +121,8 @@ struct Connection<S> {
     pause: Pause,
     /// Values that `request` needs, from the store.
     fetched: Vec<Fetched>,
+    /// So many requests in a row have got theirs, and no reply was written meanwhile.
+    fetches_unwritten: u32,
     /// Keeps the transaction of a request that waits from being over meanwhile.
     waiting: Option<Arc<()>>,
     /// `request` has waited for room in the store.
@@ -150,6 +156,7 @@ where
         unflushed: false,
         pause: Pause::No,
         fetched: Vec::new(),
+        fetches_unwritten: 0,
         waiting: None,
         has_waited: false,
         fetch_error: None,
@@ -264,7 +271,11 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
             wake.set(client.wake.notified());
             progress = true;
         }
-        progress |= self.poll_pause(context);
+        let paused_no_more = self.poll_pause(context);
+        if paused_no_more && self.goes_on_unwritten() {
+            return Poll::Ready(Ok(()));
+        }
+        progress |= paused_no_more;
         progress |= self.poll_write(context)?;
         self.report(client);
         if let Some(gate) = self.output.waits_for() {
@@ -318,81 +329,14 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
         over
     }
 
-    /// Writes what may be written, as far as to the system; `true` if that was the last of it.
-    fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        loop {
-            let stream = Pin::new(&mut self.stream);
-            let (length, written) = match self.output.sendable().as_slice() {
-                [] => break,
-                [piece] => (piece.len(), stream.poll_write(context, piece)),
-                pieces => {
-                    let length = pieces.iter().map(|piece| piece.len()).sum();
-                    (length, stream.poll_write_vectored(context, pieces))
-                }
-            };
-            match written {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => {
-                    // Usually all goes at once, right after it was asked for.
-                    let takes_long = count < length || self.output.is_partly_written();
-                    self.output.wrote(count);
-                    self.written += count as u64;
-                    self.server.counters.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
-                    if takes_long {
-                        let now_ms = self.server.uptime_ms();
-                        self.session.client.last_ms.store(now_ms, Ordering::Relaxed);
-                    }
-                    self.unflushed = true;
-                }
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => return Ok(false),
-            }
-        }
-        if !self.unflushed {
-            return Ok(false);
-        }
-        match Pin::new(&mut self.stream).poll_flush(context)? {
-            Poll::Pending => Ok(false),
-            Poll::Ready(()) => {
-                self.unflushed = false;
-                Ok(self.input_ended || self.session.closing)
-            }
-        }
-    }
-
-    /// Reads once; `true` if that brought bytes or the end.
-    fn poll_read(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let (buffer, room) = self.input.lend(self.missing);
-        let mut buffer = buffer.limit(room);
-        let read = pin!(self.stream.read_buf(&mut buffer)).poll(context);
-        if !matches!(read, Poll::Ready(Ok(1..))) {
-            self.input.take_back();
-        }
-        match read {
-            Poll::Pending => Ok(false),
-            // A TLS client that hangs up without a word. Requests tell their own lengths, so
-            // nothing can be cut off unnoticed: it is an end like any other.
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                self.input_ended = true;
-                Ok(true)
-            }
-            Poll::Ready(Err(error)) => Err(error),
-            Poll::Ready(Ok(0)) => {
-                self.input_ended = true;
-                Ok(true)
-            }
-            Poll::Ready(Ok(count)) => {
-                self.hear();
-                self.missing.bytes = self.missing.bytes.saturating_sub(count);
-                // Otherwise its turn comes at once, and says when that was.
-                if !matches!(self.pause, Pause::No) {
-                    let now_ms = self.server.uptime_ms();
-                    self.session.client.last_ms.store(now_ms, Ordering::Relaxed);
-                }
-                self.server.counters.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
-                Ok(true)
-            }
-        }
+    /// Whether the request whose values have just come runs before the replies so far are written:
+    /// in a pipeline each miss would cost a write of its own.
+    fn goes_on_unwritten(&mut self) -> bool {
+        let goes_on = !self.fetched.is_empty()
+            && self.fetches_unwritten < FETCHES_UNWRITTEN_MAX
+            && self.output.waiting_bytes() < READ_BYTES;
+        self.fetches_unwritten = if goes_on { self.fetches_unwritten + 1 } else { 0 };
+        goes_on
     }
 
     /// Runs what has arrived, one turn of it.
