@@ -220,7 +220,8 @@ impl Rivals<'_> {
 
     /// Values that aft has read from the store so far.
     async fn fetches(&self) -> Result<u64> {
-        connection::info(self.aft.address(), "aft").await?.number("value_fetches")
+        // Not how often a command has waited: a pipeline waits for several at a time.
+        connection::info(self.aft.address(), "aft").await?.number("store_reads")
     }
 
     /// Misses, and reads beside them.

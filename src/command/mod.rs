@@ -29,7 +29,9 @@
 //! | `monitor`       | MONITOR: all commands as they run                            |
 //! | `slowlog`       | SLOWLOG: what took long                                      |
 //! | `absent`        | CLUSTER, FUNCTION, SCRIPT, MODULE: what there is none of      |
+//! | [`ahead`]       | none: what a pipeline will read                               |
 
+pub mod ahead;
 pub mod table;
 
 mod absent;

@@ -14,6 +14,7 @@
 pub mod client;
 pub mod listener;
 
+mod ahead;
 mod buffers;
 mod heard;
 mod output;
@@ -30,6 +31,7 @@ use crate::resp::{Decoded, Decoder, Reply, RequestLimits};
 use crate::server::held::UNIT_BYTES;
 use crate::server::{Client, Server};
 use crate::session::Session;
+use ahead::{FETCHES_UNWRITTEN_MAX, ReadingAhead};
 use buffers::{Input, READ_BYTES};
 use bytes::Bytes;
 use heard::Hearing;
@@ -50,10 +52,6 @@ const STRANGER_COMMANDS_PER_TURN: u64 = 64;
 
 /// Input that is read while a reply is held back, to notice when the client goes.
 const HELD_INPUT_BYTES_MAX: usize = 4 << 20;
-/// So many values from the store in a row are answered with one write. What is written is also
-/// what lets others have their turn.
-const FETCHES_UNWRITTEN_MAX: u32 = 32;
-
 type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Fetching = Pin<Box<dyn Future<Output = Result<Vec<Fetched>, FetchFailed>> + Send>>;
 
@@ -63,6 +61,8 @@ enum Pause {
     No,
     /// A value is on its way from the store.
     Fetch(Fetching),
+    /// It may be among those that are read ahead.
+    Ahead,
     /// Too much is sequenced and not acknowledged, or the next command needs what is.
     Backlog(Arc<Gate>),
     /// Compaction is far behind.
@@ -121,6 +121,10 @@ struct Connection<S> {
     pause: Pause,
     /// Values that `request` needs, from the store.
     fetched: Vec<Fetched>,
+    /// Values for requests behind it, on their way.
+    ahead: Option<ReadingAhead>,
+    /// Those that are here.
+    fetched_ahead: Vec<Fetched>,
     /// So many requests in a row have got theirs, and no reply was written meanwhile.
     fetches_unwritten: u32,
     /// Keeps the transaction of a request that waits from being over meanwhile.
@@ -156,6 +160,8 @@ where
         unflushed: false,
         pause: Pause::No,
         fetched: Vec::new(),
+        ahead: None,
+        fetched_ahead: Vec::new(),
         fetches_unwritten: 0,
         waiting: None,
         has_waited: false,
@@ -197,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
                 return Ok(());
             }
             self.report(client);
-            if self.more_to_run {
+            if self.more_to_run || self.fetches_unwritten == FETCHES_UNWRITTEN_MAX {
                 // Others get their turn.
                 tokio::task::yield_now().await;
             }
@@ -252,7 +258,10 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
     /// Whether everything is answered and nothing more can come.
     fn is_done(&self) -> bool {
         // Nobody is there any more to whom a held reply could be told.
-        let waits = matches!(self.pause, Pause::Fetch(_) | Pause::Backlog(_) | Pause::Room(_));
+        let waits = matches!(
+            self.pause,
+            Pause::Fetch(_) | Pause::Ahead | Pause::Backlog(_) | Pause::Room(_)
+        );
         let idle = !waits && !self.more_to_run;
         let no_more = self.session.closing || (self.input_ended && idle);
         no_more && self.output.waiting_bytes() == 0 && !self.unflushed
@@ -275,6 +284,7 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
         if paused_no_more && self.goes_on_unwritten() {
             return Poll::Ready(Ok(()));
         }
+        self.fetches_unwritten = 0;
         progress |= paused_no_more;
         progress |= self.poll_write(context)?;
         self.report(client);
@@ -288,7 +298,7 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
                 Pause::No => true,
                 // To notice when the client goes.
                 Pause::Held(..) => self.input.len() < HELD_INPUT_BYTES_MAX,
-                Pause::Fetch(_) | Pause::Backlog(_) | Pause::Room(_) => false,
+                Pause::Fetch(_) | Pause::Ahead | Pause::Backlog(_) | Pause::Room(_) => false,
             };
         if wants_input {
             progress |= self.poll_read(context)?;
@@ -297,9 +307,11 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
     }
 
     fn poll_pause(&mut self, context: &mut Context<'_>) -> bool {
+        self.poll_ahead(context);
         let over = match &mut self.pause {
             Pause::No => false,
             Pause::Backlog(gate) => gate.poll(context).is_ready(),
+            Pause::Ahead => self.ahead.is_none(),
             Pause::Room(room) => {
                 self.has_waited = room.as_mut().poll(context).is_ready();
                 self.has_waited
@@ -329,16 +341,6 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
         over
     }
 
-    /// Whether the request whose values have just come runs before the replies so far are written:
-    /// in a pipeline each miss would cost a write of its own.
-    fn goes_on_unwritten(&mut self) -> bool {
-        let goes_on = !self.fetched.is_empty()
-            && self.fetches_unwritten < FETCHES_UNWRITTEN_MAX
-            && self.output.waiting_bytes() < READ_BYTES;
-        self.fetches_unwritten = if goes_on { self.fetches_unwritten + 1 } else { 0 };
-        goes_on
-    }
-
     /// Runs what has arrived, one turn of it.
     fn run_commands(&mut self) {
         self.more_to_run = false;
@@ -348,6 +350,10 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
         }
         if matches!(self.pause, Pause::No) {
             self.waiting = None;
+            if !self.more_to_run {
+                // Whoever they were for has run.
+                self.ahead = None;
+            }
         }
         self.input.take_back();
     }
@@ -355,7 +361,14 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
     fn run_input(&mut self) {
         let server = Arc::clone(&self.server);
         let before = self.input_bytes();
-        server.engine.with_core(|core| self.run_turn(&server, core));
+        server.engine.with_core(|core| {
+            core.lend_ahead(std::mem::take(&mut self.fetched_ahead));
+            self.run_turn(&server, core);
+            if matches!(self.pause, Pause::No) && !self.more_to_run {
+                core.keep_ahead();
+            }
+            self.fetched_ahead = core.take_ahead();
+        });
         if self.input_bytes() != before {
             command::end_turn(&server, &mut self.session);
             self.session.publish(self.input_bytes());
@@ -428,10 +441,7 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
                 resends.unread.ends_at(self.written + self.output.waiting_bytes() as u64);
             }
             if let Some(pause) = pause {
-                self.request = Some(whole);
-                self.fetched = core.take_back();
-                self.waiting = self.session.wait_inside(core);
-                self.pause = pause;
+                self.pause_at(whole, used, pause, core);
                 break;
             }
             core.keep_lent();
@@ -460,10 +470,25 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
             Execution::Wait(gate) => return Some(Pause::Backlog(gate)),
             Execution::Fetch(missing) => {
                 self.server.counters.fetches.fetch_add(1, Ordering::Relaxed);
-                return Some(Pause::Fetch(fetch(server(), missing)));
+                return Some(match self.ahead {
+                    Some(_) => Pause::Ahead,
+                    None => Pause::Fetch(fetch(server(), missing)),
+                });
             }
         }
         None
+    }
+
+    /// A request runs again after a pause.
+    fn pause_at(&mut self, whole: Whole, used: usize, pause: Pause, core: &mut Core) {
+        if matches!(pause, Pause::Fetch(_)) {
+            core.keep_ahead();
+            self.ahead = self.read_ahead(core, used + whole.consumed);
+        }
+        self.request = Some(whole);
+        self.fetched = core.take_back();
+        self.waiting = self.session.wait_inside(core);
+        self.pause = pause;
     }
 
     /// The next request; `None` if it isn't whole, or is none.

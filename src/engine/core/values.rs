@@ -89,6 +89,8 @@ pub(super) struct Values {
     cache: ValueCache,
     /// By place: there may be as many as a command has keys.
     lent: HashMap<Key, SmallBytes, FixedState>,
+    /// Values for commands behind it.
+    ahead: HashMap<Key, SmallBytes, FixedState>,
     /// What the command may put.
     lent_blobs: VecDeque<(Arc<Blob>, Body)>,
 }
@@ -105,8 +107,12 @@ impl Values {
             .unwrap_or_else(|_| unreachable!("both capacities are given"));
         let hasher = FixedState::with_seed(hash_seed);
         let cache = Cache::with_options(options, Bytes, hasher, DefaultLifecycle::default());
-        let lent = HashMap::with_hasher(FixedState::with_seed(hash_seed));
-        Self { cache, lent, lent_blobs: VecDeque::new() }
+        let none = || HashMap::with_hasher(FixedState::with_seed(hash_seed));
+        Self { cache, lent: none(), ahead: none(), lent_blobs: VecDeque::new() }
+    }
+
+    fn lent(&self, place: &Key) -> Option<&SmallBytes> {
+        self.lent.get(place).or_else(|| self.ahead.get(place))
     }
 
     pub(super) fn keep(&mut self, place: &StoredValue, value: Body) {
@@ -148,13 +154,12 @@ impl Core {
             Body::Whole(value) => Some(value),
             Body::InPieces(_) => None,
         });
-        let lent = || self.values.lent.get(place);
-        cached.or_else(lent).cloned().map(Value::String)
+        cached.or_else(|| self.values.lent(place)).cloned().map(Value::String)
     }
 
     /// The same, for who needs it in one piece no more than it is.
     pub fn body_at(&self, place: &StoredValue) -> Option<Body> {
-        let lent = || self.values.lent.get(place).cloned().map(Body::Whole);
+        let lent = || self.values.lent(place).cloned().map(Body::Whole);
         self.values.cache.get(place).cloned().or_else(lent)
     }
 
@@ -248,6 +253,36 @@ impl Core {
         let blobs = std::mem::take(&mut self.values.lent_blobs).into_iter();
         let values = values.map(|(place, value)| Fetched::Value(place, value));
         values.chain(blobs.map(|(blob, value)| Fetched::Blob(blob, value))).collect()
+    }
+
+    /// Lends what commands behind this one will read, until [`Core::take_ahead`].
+    #[inline]
+    pub fn lend_ahead(&mut self, fetched: Vec<Fetched>) {
+        for fetched in fetched {
+            if let Fetched::Value(place, value) = fetched {
+                self.values.ahead.insert(place, value);
+            }
+        }
+    }
+
+    /// Those commands have run: others may find the values.
+    #[inline]
+    pub fn keep_ahead(&mut self) {
+        for fetched in self.take_ahead() {
+            if let Fetched::Value(place, value) = fetched {
+                self.keep(&place, value.into());
+            }
+        }
+    }
+
+    /// Ends [`Core::lend_ahead`] for now.
+    #[inline]
+    pub fn take_ahead(&mut self) -> Vec<Fetched> {
+        if self.values.ahead.is_empty() {
+            return Vec::new();
+        }
+        let ahead = self.values.ahead.drain();
+        ahead.map(|(place, value)| Fetched::Value(place, value)).collect()
     }
 
     /// What the cache takes, in bytes.

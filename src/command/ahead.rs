@@ -1,0 +1,54 @@
+//! What a pipeline will need of the store.
+//!
+//! While a command waits for a value, those behind it in the same pipeline wait, too, and then
+//! each for its own. So what they will read is read with it: as many round trips to the store
+//! as a pipeline has misses become one. It is a guess. A command before them may change what they
+//! read, or they run in a transaction that sees something older: then they ask for themselves.
+
+use super::table;
+use crate::engine::core::{Core, Missing};
+use crate::engine::version::State;
+
+/// So many values are read for what comes later, at the most: as many as are under way for one command.
+const VALUES_MAX: usize = 16;
+/// Longer ones are not: they would only be held for longer than they must be. In bytes.
+const VALUE_BYTES_MAX: u32 = 16 << 10;
+/// So many requests are looked at, at the most: all of it happens again at the next miss.
+pub const REQUESTS_MAX: usize = 16;
+
+/// What requests behind one that waits will miss.
+#[derive(Debug, Default)]
+pub struct Ahead {
+    missing: Vec<Missing>,
+}
+
+impl Ahead {
+    /// Adds what a request to a database will read. `false`: that is enough.
+    pub fn look(&mut self, core: &Core, database: u8, args: &[&[u8]]) -> bool {
+        let reads = |keys: &table::Keys| keys.access == ["RO", "access"];
+        if let Some(command) = table::asked_for(args).filter(|command| reads(&command.keys)) {
+            for position in command.keys.positions(args.len()) {
+                if self.missing.len() == VALUES_MAX {
+                    return false;
+                }
+                self.look_at(core, database, args[position]);
+            }
+        }
+        true
+    }
+
+    fn look_at(&mut self, core: &Core, database: u8, key: &[u8]) {
+        let version = core.read(database, core.hash(key), key, core.tip());
+        let Some(State::Stored(place)) = version.map(|version| version.state.held()) else {
+            return;
+        };
+        if place.length <= VALUE_BYTES_MAX && core.value_at(place).is_none() {
+            self.missing.push(Missing::Value { key: key.into(), place: *place });
+        }
+    }
+
+    /// What there is to read.
+    pub fn missing(self) -> Vec<Missing> {
+        self.missing
+    }
+}

@@ -1,0 +1,111 @@
+//! What a pipeline will read is read while its first miss is: in few rounds, each value once, and
+//! with the same replies as one command after the other.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::common::client::Client;
+use crate::common::resp::Reply;
+use crate::common::server::Server;
+use crate::common::temp_dir::TempDir;
+use crate::support::{command, embedded, info, name, pipeline, value};
+
+const KEYS: u64 = 300;
+const LENGTH: usize = 8 << 10;
+
+/// A server on values of which none is in memory. `cache_bytes`: too few for any of them, or for few.
+fn start(dir: &TempDir, cache_bytes: &str) -> Server {
+    let server = embedded(dir, &["--group-bytes-max", "256kb", "--cache-bytes", cache_bytes]);
+    let mut client = server.client();
+    for key in 0..KEYS {
+        let set = [b"SET".to_vec(), name(key), value(key, 0, LENGTH)];
+        assert_eq!(client.run(&set), Reply::ok());
+    }
+    server
+}
+
+fn get(key: u64) -> Vec<Vec<u8>> {
+    command(&[b"GET", &name(key)])
+}
+
+fn counts(client: &mut Client) -> [u64; 2] {
+    ["value_fetches", "store_reads"].map(|count| info(client, count))
+}
+
+#[test]
+fn a_pipeline_waits_few_times_and_reads_nothing_twice() {
+    for cache_bytes in ["0", "64kb"] {
+        let dir = TempDir::new();
+        let server = start(&dir, cache_bytes);
+        let mut client = server.client();
+        let [waits, reads] = counts(&mut client);
+        let replies = pipeline(&mut client, &(0..KEYS).map(get).collect::<Vec<_>>());
+        for (key, reply) in (0..KEYS).zip(&replies) {
+            assert!(*reply == Reply::Bulk(value(key, 0, LENGTH)), "key {key} differs");
+        }
+        let [waits, reads] = [counts(&mut client)[0] - waits, counts(&mut client)[1] - reads];
+        // 17 values at a time; the input comes in pieces, at the ends of which it is fewer.
+        assert!(waits <= KEYS / 10, "{KEYS} values were waited for {waits} times");
+        assert!(reads <= KEYS, "{KEYS} values were read {reads} times");
+    }
+}
+
+#[test]
+fn what_is_changed_meanwhile_is_read_as_it_is() {
+    let dir = TempDir::new();
+    let server = start(&dir, "0");
+    let mut client = server.client();
+    let old = |key| Reply::Bulk(value(key, 0, LENGTH));
+    let cases: [(Vec<Vec<u8>>, Reply); 17] = [
+        (get(0), old(0)),
+        (command(&[b"SET", &name(1), b"new"]), Reply::ok()),
+        (get(1), Reply::bulk("new")),
+        (command(&[b"DEL", &name(2)]), Reply::Int(1)),
+        (get(2), Reply::NullBulk),
+        (command(&[b"APPEND", &name(3), b"tail"]), Reply::Int(LENGTH as i64 + 4)),
+        (get(3), Reply::Bulk([value(3, 0, LENGTH), b"tail".to_vec()].concat())),
+        (command(&[b"RENAME", &name(4), &name(5)]), Reply::ok()),
+        (command(&[b"MGET", &name(5), &name(4)]), Reply::Array(vec![old(4), Reply::NullBulk])),
+        (command(&[b"SELECT", b"1"]), Reply::ok()),
+        (get(6), Reply::NullBulk),
+        (command(&[b"SWAPDB", b"0", b"1"]), Reply::ok()),
+        (get(6), old(6)),
+        (command(&[b"MULTI"]), Reply::ok()),
+        (get(7), Reply::queued()),
+        (command(&[b"EXEC"]), Reply::Array(vec![old(7)])),
+        (get(8), old(8)),
+    ];
+    let (commands, expected): (Vec<_>, Vec<_>) = cases.into_iter().unzip();
+    let replies = pipeline(&mut client, &commands);
+    for ((command, reply), expected) in commands.iter().zip(&replies).zip(&expected) {
+        assert!(reply == expected, "{}", String::from_utf8_lossy(&command.join(&b' ')));
+    }
+}
+
+/// The file below a directory that holds some bytes, what it holds, and where they are.
+fn holds(dir: &Path, wanted: &[u8]) -> Option<(PathBuf, Vec<u8>, usize)> {
+    fs::read_dir(dir).expect("a directory").find_map(|entry| {
+        let path = entry.expect("an entry").path();
+        let bytes = fs::read(&path).expect("a file");
+        let at = bytes.windows(wanted.len()).position(|window| window == wanted)?;
+        Some((path, bytes, at))
+    })
+}
+
+#[test]
+fn a_value_that_cannot_be_read_is_told_to_who_asks_for_it() {
+    let dir = TempDir::new();
+    let mut server = start(&dir, "0");
+    assert!(server.terminate().success());
+    let (path, mut bytes, at) = holds(dir.path(), &value(3, 0, 64)).expect("the value");
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).expect("a file");
+    server.restart();
+    let replies = pipeline(&mut server.client(), &(0..8).map(get).collect::<Vec<_>>());
+    for (key, reply) in (0..8).zip(&replies) {
+        match key {
+            3 => assert!(format!("{reply:?}").contains("key:000000000003"), "{reply:?}"),
+            _ => assert!(*reply == Reply::Bulk(value(key, 0, LENGTH)), "key {key} differs"),
+        }
+    }
+}
