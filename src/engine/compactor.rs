@@ -180,13 +180,13 @@ pub(super) async fn run(engine: &Engine) -> ! {
         }
         let whole = engine.with_core(|core| core.ledger().bytes());
         let at = round.get_or_insert(Round { whole, ..Round::default() });
-        engine.pace_writes(Some(0));
+        steps.pace_writes(engine, Some(0));
         while steps.read.is_some() || is_due(engine, floor, prospect) {
             let began = engine.clock.monotonic();
             let step = steps.take_one(engine, at.left(), floor).await;
             steps.note(engine, &step);
-            // It gets no smaller by waiting where nothing can be moved.
-            engine.pace_writes(step.as_ref().ok().map(|done| done.as_ref().map_or(0, |d| d.bytes)));
+            let gone_through = |done: &Option<Replaced>| done.as_ref().map_or(0, |d| d.bytes);
+            steps.pace_writes(engine, step.as_ref().ok().map(gone_through));
             match step {
                 Ok(Some(done)) => {
                     at.replaced += done.bytes;
@@ -409,6 +409,12 @@ impl Steps {
             // An outage takes as long as it takes.
             wait = (wait * 2).min(LOOK_EVERY);
         }
+    }
+
+    /// Compaction has gone through so many bytes, if it could. Where it can't, or stands before what
+    /// is damaged, the store gets no smaller by waiting, and nobody waits.
+    fn pace_writes(&self, engine: &Engine, gone_through: Option<u64>) {
+        engine.pace_writes(gone_through.filter(|_| self.damage.is_none()));
     }
 
     /// Keeps what a step came to. What is damaged stays told when what lies before it has been moved.

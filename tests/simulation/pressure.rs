@@ -106,3 +106,21 @@ async fn writes_wait_while_a_step_is_held_up() {
     // Until then nobody did: there was room.
     assert!(store_bytes(&engine) > LIVE_BYTES * 3);
 }
+
+/// Compaction stands before an object that can't be read, and can go no further. The store grows, which
+/// is told; to wait would bring nothing.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_compaction_that_stands_before_damage() {
+    let (stubborn, engine) = serve().await;
+    let oldest = stubborn.store.objects().into_keys().find(|name| name.starts_with("log/"));
+    stubborn.store.rot(&oldest.unwrap(), 3);
+    let mut at = KEYS;
+    while store_bytes(&engine) <= LIVE_BYTES * 10 {
+        assert!(!engine.with_core(|core| core.writes_must_wait()), "waits at {at}");
+        overwrite(&engine, at).await;
+        at += 1;
+    }
+    sleep(Duration::from_secs(10)).await;
+    assert!(engine.compaction().failure.contains("left as they are"));
+    assert_eq!(engine.with_core(|core| core.write_pressure_percent()), None);
+}
