@@ -57,6 +57,32 @@ fn a_large_value_that_stays_holds_nothing_back() {
     assert!(stays == Reply::bulk("s".repeat(STAYS)), "another value");
 }
 
+/// Nor does a start that has found something damaged: what large values take comes back all the same.
+#[test]
+fn damage_keeps_no_space_of_large_values() {
+    const KEYS: usize = 2;
+    const VALUE_BYTES: usize = 5 << 20;
+    const ROUNDS: usize = 24;
+    let dir = TempDir::named("damage");
+    let mut server = Server::start(&Options::in_directory(dir.path()));
+    let overwrite = |client: &mut Client, round: usize| {
+        for key in 0..KEYS {
+            let value = format!("{round:02}{key:02}").repeat(VALUE_BYTES / 4);
+            assert_eq!(client.run(&["SET", &format!("large:{key}"), &value]), Reply::ok());
+        }
+    };
+    overwrite(&mut server.client(), 0);
+    assert!(server.terminate().success());
+    std::fs::write(dir.path().join("segment-9999"), "nobody can read this").expect("a file");
+    server.restart();
+    let mut client = server.client();
+    assert!(info(&mut client, "damages") > 0);
+    (1..ROUNDS).for_each(|round| overwrite(&mut client, round));
+    let live = (KEYS * VALUE_BYTES) as u64;
+    let small = || Some(disk_bytes(dir.path())).filter(|bytes| *bytes <= live * 3 + (64 << 20));
+    wait::until("space comes back", PATIENCE, small);
+}
+
 /// With the settings that a user starts with: their files are made for larger stores.
 #[test]
 fn a_small_store_is_small_on_the_disk_by_default() {

@@ -205,6 +205,19 @@ impl Engine {
         Ok(Some((crc, length)))
     }
 
+    /// Those objects of blobs that hold what their names say. Any other may hold what is missed under
+    /// another name.
+    pub(super) async fn sound_chunks(&self, blobs: &[BlobName]) -> Vec<ObjectName> {
+        let mut sound = Vec::new();
+        for name in blobs.iter().flat_map(BlobName::objects) {
+            let read = self.store.read(&name.to_string(), 0, u64::MAX).await;
+            if read.is_ok_and(|object| decode_chunk(name, &object).is_ok()) {
+                sound.push(name);
+            }
+        }
+        sound
+    }
+
     /// Reads a value from its blob. `None`: it is gone, the index knows better.
     pub(super) async fn read_blob(
         &self,

@@ -507,10 +507,12 @@ async fn publish(engine: &Engine, read: Read, written: Written) -> Replaced {
     let since = engine.with_core(|core| core.publish_base(&plan, &controls, &dead_blobs));
     engine.compaction.lock().unwrap_or_else(PoisonError::into_inner).bytes_written +=
         bytes + copied_bytes;
-    // Nobody has read these: where something is damaged one may hold what is missed under another
-    // name. The next start without damage deletes them.
-    let damaged = engine.damaged.load(Ordering::Relaxed);
-    let chunks = dead_blobs.iter().filter(|_| !damaged).flat_map(BlobName::objects);
+    // Nobody has read these. Where something is damaged they are looked at; the next start without
+    // damage deletes what is left.
+    let chunks = match engine.damaged.load(Ordering::Relaxed) {
+        true => engine.sound_chunks(&dead_blobs).await,
+        false => dead_blobs.iter().flat_map(BlobName::objects).collect(),
+    };
     let objects = plan.names.iter().map(|(name, _)| *name);
     let names = objects.chain(chunks).map(|name| name.to_string()).collect();
     let dead_bytes: u64 = dead_blobs.iter().map(BlobName::bytes).sum();
