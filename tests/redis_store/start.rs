@@ -1,6 +1,6 @@
 //! What a start says of the Redis.
 
-use crate::common::backing::Backing;
+use crate::common::backing::{Backing, Kind};
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Server, free_port};
 use crate::common::stores::share_a_service;
@@ -64,15 +64,31 @@ fn says_when_the_redis_does_not_tell() {
     assert!(all.contains("maxmemory-policy has to be noeviction"), "{all}");
 }
 
-/// The line of docs/stores.md, to the letter.
+/// What docs/stores.md says, to the letter.
 #[test]
 fn the_user_of_the_docs_has_all_it_needs() {
-    let docs = include_str!("../../docs/stores.md");
-    let line = docs.lines().find(|line| line.starts_with("ACL SETUSER aft ")).expect("the line");
     let dir = TempDir::named("least");
     let backing = Backing::redis(dir.path(), &[]);
-    assert_eq!(inside(&backing).cmd(line), Reply::ok());
-    let address = backing.store().replace("redis://", "redis://aft:PASSWORD@");
+    serves_the_user_of_the_docs(&backing, backing.store(), "");
+    serves_the_user_of_the_docs(&backing, &format!("{}/3", backing.store()), "+select");
+}
+
+#[test]
+fn the_user_of_the_docs_has_all_it_needs_of_a_cluster() {
+    let dir = TempDir::named("least-cluster");
+    let backing = Backing::start(Kind::RedisCluster, dir.path());
+    serves_the_user_of_the_docs(&backing, backing.store(), "+cluster|slots +asking");
+}
+
+/// It serves a user with the least permissions, and these.
+fn serves_the_user_of_the_docs(backing: &Backing, store: &str, besides: &str) {
+    let docs = include_str!("../../docs/stores.md");
+    let line = docs.lines().find(|line| line.starts_with("ACL SETUSER aft ")).expect("the line");
+    assert!(besides.is_empty() || docs.contains(&format!("`{besides}`")), "{besides}");
+    for node in backing.servers().iter() {
+        assert_eq!(node.client().cmd(&format!("{line} {besides}")), Reply::ok());
+    }
+    let address = store.replace("://", "://aft:PASSWORD@");
     let mut server = Server::start(&at(&address));
     let value = "x".repeat(1000);
     for n in 0..50 {
@@ -162,7 +178,7 @@ fn over_tls_with_certificates_of_ones_own() {
 #[test]
 fn a_cluster_serves_and_says_so() {
     let dir = TempDir::named("cluster");
-    let backing = Backing::start(crate::common::backing::Kind::RedisCluster, dir.path());
+    let backing = Backing::start(Kind::RedisCluster, dir.path());
     let mut server = Server::start(&Options::on(&backing));
     assert_eq!(server.client().cmd("SET k v"), Reply::ok());
     server.kill_9();
