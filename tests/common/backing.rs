@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use super::late;
 use super::resp::Reply;
-use super::server::{Options, Peer, Server};
+use super::server::{Options, Peer, Server, StartError};
 use super::stores::{address, address_through};
+use super::tls_front::Certificates;
 use super::wait;
 
 /// A cluster's nodes have to hear of each other first.
@@ -67,7 +68,7 @@ impl Backing {
         match kind {
             Kind::Embedded => Self::of(format!("embedded:{}", dir.display()), Vec::new()),
             Kind::Redis => Self::redis(dir, &[]),
-            Kind::RedisCluster => Self::cluster(dir),
+            Kind::RedisCluster => Self::cluster(dir, None),
             Kind::S3 => Self::s3(dir),
             Kind::LateS3 => {
                 let there = Self::s3(dir);
@@ -132,21 +133,30 @@ impl Backing {
         (server, options)
     }
 
-    fn cluster(dir: &Path) -> Self {
-        let servers: Vec<Server> =
-            (0..3).map(|node| cluster_node(&dir.join(node.to_string()))).collect();
-        let ports: Vec<u16> = servers.iter().map(|server| server.addr().port()).collect();
-        for (node, server) in servers.iter().enumerate() {
-            let [first, last] = [node, node + 1].map(|node| node * 16_384 / 3);
+    /// A cluster whose nodes talk over TLS, also among themselves, and want to see a certificate. Those
+    /// who have none reach each on a port of its own, as tests do.
+    pub(crate) fn tls_cluster(dir: &Path, certificates: &Certificates<'_>) -> Self {
+        let Self { store, servers } = Self::cluster(dir, Some(certificates));
+        let [ca, cert, key] = ["ca.crt", "client.crt", "client.key"]
+            .map(|name| certificates.file(name).display().to_string());
+        let store = store.replace("redis-cluster://", "rediss-cluster://");
+        Self { store: format!("{store}?ca={ca}&cert={cert}&key={key}"), servers }
+    }
+
+    fn cluster(dir: &Path, certificates: Option<&Certificates<'_>>) -> Self {
+        let start = |node: usize| ClusterNode::start(&dir.join(node.to_string()), certificates);
+        let nodes: Vec<ClusterNode> = (0..3).map(start).collect();
+        for (number, ClusterNode { server, port, bus }) in nodes.iter().enumerate() {
+            let [first, last] = [number, number + 1].map(|node| node * 16_384 / 3);
             let slots = format!("CLUSTER ADDSLOTSRANGE {first} {}", last - 1);
-            let mut client = server.client();
-            assert_eq!(client.cmd(&slots), Reply::ok());
-            let bus = server.options().extra.last().expect("its bus port").clone();
-            let meet = format!("CLUSTER MEET 127.0.0.1 {} {bus}", ports[node]);
-            assert_eq!(servers[0].client().cmd(&meet), Reply::ok());
+            assert_eq!(server.client().cmd(&slots), Reply::ok());
+            let meet = format!("CLUSTER MEET 127.0.0.1 {port} {bus}");
+            assert_eq!(nodes[0].server.client().cmd(&meet), Reply::ok());
         }
-        let nodes: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let backing = Self::of(format!("redis-cluster://{}", nodes.join(",")), servers);
+        let addresses: Vec<String> =
+            nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        let servers = nodes.into_iter().map(|node| node.server).collect();
+        let backing = Self::of(format!("redis-cluster://{}", addresses.join(",")), servers);
         backing.wait_until_ready();
         backing
     }
@@ -200,7 +210,7 @@ impl Backing {
     }
 
     fn wait_until_ready(&self) {
-        if self.store.starts_with("redis-cluster:") {
+        if self.store.split_once(':').is_some_and(|(scheme, _)| scheme.ends_with("-cluster")) {
             for server in self.servers().iter() {
                 wait::until("the cluster is whole", CLUSTER_PATIENCE, || {
                     let info = server.client().cmd("CLUSTER INFO").text().unwrap_or_default();
@@ -226,21 +236,39 @@ pub(crate) fn request(addr: SocketAddr, method: &str, path: &str, body: &[u8]) -
     (status.expect("a status"), body.expect("a body"))
 }
 
-/// One process on two ports: one for clients, one for the others of the cluster.
-fn cluster_node(dir: &Path) -> Server {
-    std::fs::create_dir_all(dir).expect("a directory");
-    let start = || {
-        // Both at once, or they might be the same.
-        let listeners = [0; 2].map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
-        let ports = listeners.map(|listener| listener.local_addr().expect("its address").port());
-        let settings = ["--cluster-enabled|yes", "--cluster-node-timeout|2000", "--cluster-port"];
-        let settings = settings.iter().flat_map(|setting| setting.split('|')).map(str::to_owned);
-        let extra = settings.chain([ports[1].to_string()]).collect();
-        let (dir, port) = (Some(dir.to_owned()), ports[0]);
-        Server::try_start(&Options { dir, port, extra, ..Options::new(Peer::Redis) })
-    };
-    // Another process may be quicker.
-    let tries = (0..5).map(|_| start());
-    let mut tries = tries.skip_while(Result::is_err);
-    tries.next().expect("a start on free ports").expect("just looked")
+/// One process of a cluster.
+struct ClusterNode {
+    server: Server,
+    /// Where clients of the cluster find it.
+    port: u16,
+    /// Where the others of the cluster do.
+    bus: u16,
+}
+
+impl ClusterNode {
+    fn start(dir: &Path, certificates: Option<&Certificates<'_>>) -> Self {
+        std::fs::create_dir_all(dir).expect("a directory");
+        // Another process may be quicker.
+        let tries = (0..5).map(|_| Self::try_start(dir, certificates));
+        let mut tries = tries.skip_while(Result::is_err);
+        tries.next().expect("a start on free ports").expect("just looked")
+    }
+
+    fn try_start(dir: &Path, certificates: Option<&Certificates<'_>>) -> Result<Self, StartError> {
+        // All at once, or they might be the same.
+        let listeners = [0; 3].map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
+        let [plain, bus, tls] =
+            listeners.map(|listener| listener.local_addr().expect("its address").port());
+        let settings =
+            format!("--cluster-enabled yes --cluster-node-timeout 2000 --cluster-port {bus}");
+        let mut extra: Vec<String> = settings.split(' ').map(str::to_owned).collect();
+        if let Some(certificates) = certificates {
+            extra.extend(certificates.of_redis(tls));
+            extra.extend(["--tls-cluster", "yes"].map(str::to_owned));
+        }
+        let dir = Some(dir.to_owned());
+        let options = Options { dir, port: plain, extra, ..Options::new(Peer::Redis) };
+        let server = Server::try_start(&options)?;
+        Ok(Self { server, port: certificates.map_or(plain, |_| tls), bus })
+    }
 }

@@ -27,6 +27,23 @@ impl<'d> Certificates<'d> {
         self.0.join(name)
     }
 
+    /// The settings of a redis-server that serves on this port over TLS, too, and wants to see a
+    /// certificate. To others of its kind it shows that of a client.
+    pub(crate) fn of_redis(&self, port: u16) -> Vec<String> {
+        let files = [
+            ("cert-file", "server.crt"),
+            ("key-file", "server.key"),
+            ("client-cert-file", "client.crt"),
+            ("client-key-file", "client.key"),
+            ("ca-cert-file", "ca.crt"),
+        ];
+        let file =
+            |(setting, name)| [format!("--tls-{setting}"), self.file(name).display().to_string()];
+        let settings = format!("--tls-port {port} --tls-auth-clients yes");
+        let settings = settings.split(' ').map(str::to_owned);
+        settings.chain(files.into_iter().flat_map(file)).collect()
+    }
+
     fn of_server(&self) -> ServerConfig {
         let chain = CertificateDer::pem_file_iter(self.file("server.crt")).expect("a file");
         let chain: Vec<_> = chain.collect::<Result<_, _>>().expect("certificates");

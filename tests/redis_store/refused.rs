@@ -1,6 +1,6 @@
 //! Starts that are refused: the line says what to do, and the Redis is as it was.
 
-use crate::common::backing::Backing;
+use crate::common::backing::{Backing, Kind};
 use crate::common::resp::Reply;
 use crate::common::server::{Options, Peer, Server};
 use crate::common::temp_dir::TempDir;
@@ -41,6 +41,20 @@ fn wrong_credentials() {
     let server = Server::start(&with(":right@"));
     assert_eq!(server.client().cmd("SET k v"), Reply::ok());
     assert!(!server.said().contains("right"), "{}", server.said());
+}
+
+#[test]
+fn wrong_credentials_for_a_cluster() {
+    let dir = TempDir::named("cluster-credentials");
+    let backing = Backing::start(Kind::RedisCluster, dir.path());
+    for node in backing.servers().iter() {
+        assert_eq!(node.client().cmd("CONFIG SET requirepass right"), Reply::ok());
+    }
+    for credentials in ["", ":wrong@", "nobody:right@"] {
+        let line = refusal(&at(&backing.store().replace("://", &format!("://{credentials}"))));
+        assert!(line.contains("redis://user:password@host"), "{line}");
+        assert!(!line.contains("wrong@") && !line.contains("right@"), "{line}");
+    }
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! What a start says of the Redis.
 
-use crate::common::backing::Backing;
+use crate::common::backing::{Backing, Kind};
 use crate::common::resp::Reply;
-use crate::common::server::{Options, Server};
+use crate::common::server::{Options, Server, free_port};
 use crate::common::stores::share_a_service;
 use crate::common::temp_dir::TempDir;
 use crate::common::tls_front::Certificates;
-use crate::{at, inside};
+use crate::{at, inside, refusal};
 use std::process::Command;
 
 fn said_of(store: &str) -> (String, String) {
@@ -64,15 +64,31 @@ fn says_when_the_redis_does_not_tell() {
     assert!(all.contains("maxmemory-policy has to be noeviction"), "{all}");
 }
 
-/// The line of docs/stores.md, to the letter.
+/// What docs/stores.md says, to the letter.
 #[test]
 fn the_user_of_the_docs_has_all_it_needs() {
-    let docs = include_str!("../../docs/stores.md");
-    let line = docs.lines().find(|line| line.starts_with("ACL SETUSER aft ")).expect("the line");
     let dir = TempDir::named("least");
     let backing = Backing::redis(dir.path(), &[]);
-    assert_eq!(inside(&backing).cmd(line), Reply::ok());
-    let address = backing.store().replace("redis://", "redis://aft:PASSWORD@");
+    serves_the_user_of_the_docs(&backing, backing.store(), "");
+    serves_the_user_of_the_docs(&backing, &format!("{}/3", backing.store()), "+select");
+}
+
+#[test]
+fn the_user_of_the_docs_has_all_it_needs_of_a_cluster() {
+    let dir = TempDir::named("least-cluster");
+    let backing = Backing::start(Kind::RedisCluster, dir.path());
+    serves_the_user_of_the_docs(&backing, backing.store(), "+cluster|slots +asking");
+}
+
+/// It serves a user with the least permissions, and these.
+fn serves_the_user_of_the_docs(backing: &Backing, store: &str, besides: &str) {
+    let docs = include_str!("../../docs/stores.md");
+    let line = docs.lines().find(|line| line.starts_with("ACL SETUSER aft ")).expect("the line");
+    assert!(besides.is_empty() || docs.contains(&format!("`{besides}`")), "{besides}");
+    for node in backing.servers().iter() {
+        assert_eq!(node.client().cmd(&format!("{line} {besides}")), Reply::ok());
+    }
+    let address = store.replace("://", "://aft:PASSWORD@");
     let mut server = Server::start(&at(&address));
     let value = "x".repeat(1000);
     for n in 0..50 {
@@ -137,43 +153,32 @@ fn several_share_a_redis_by_prefix_and_by_database() {
 fn over_tls_with_certificates_of_ones_own() {
     let dir = TempDir::named("store-tls");
     let certificates = Certificates::make(dir.path());
-    let file = |name: &str| certificates.file(name).display().to_string();
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    let port = listener.local_addr().expect("its address").port().to_string();
-    drop(listener);
-    let (cert, key, ca) = (file("server.crt"), file("server.key"), file("ca.crt"));
-    let tls = [
-        "--tls-port",
-        &port,
-        "--tls-cert-file",
-        &cert,
-        "--tls-key-file",
-        &key,
-        "--tls-ca-cert-file",
-        &ca,
-        "--tls-auth-clients",
-        "yes",
-        "--requirepass",
-        "pw",
-    ];
+    let file = |name| file(&certificates, name);
+    let (port, ca) = (free_port(), file("ca.crt"));
+    let mut tls = certificates.of_redis(port);
+    tls.extend(["--requirepass", "pw"].map(str::to_owned));
+    let tls: Vec<&str> = tls.iter().map(String::as_str).collect();
     let _backing = Backing::redis(&dir.path().join("data"), &tls);
     let with_ca = format!("rediss://:pw@localhost:{port}?ca={ca}");
     let with_both = format!("{with_ca}&cert={}&key={}", file("client.crt"), file("client.key"));
     let (line, _) = said_of(&with_both);
     assert!(line.contains("rediss://:********@localhost:"), "{line}");
     // Nobody vouches for it.
-    let line = crate::refusal(&at(&format!("rediss://:pw@localhost:{port}")));
+    let line = refusal(&at(&format!("rediss://:pw@localhost:{port}")));
     assert!(line.contains("?ca=FILE"), "{line}");
-    // It wants to see a certificate.
-    crate::refusal(&crate::impatient(at(&with_ca)));
-    let line = crate::refusal(&at(&format!("{with_ca}.missing")));
+    // It wants to see a certificate, and one that its authority vouches for.
+    for store in [with_ca.clone(), with_both.replace("/client.", "/stranger.")] {
+        let line = refusal(&at(&store));
+        assert!(line.contains("?cert=FILE&key=FILE"), "{line}");
+    }
+    let line = refusal(&at(&format!("{with_ca}.missing")));
     assert!(line.contains("can't read") && line.contains(".missing"), "{line}");
 }
 
 #[test]
 fn a_cluster_serves_and_says_so() {
     let dir = TempDir::named("cluster");
-    let backing = Backing::start(crate::common::backing::Kind::RedisCluster, dir.path());
+    let backing = Backing::start(Kind::RedisCluster, dir.path());
     let mut server = Server::start(&Options::on(&backing));
     assert_eq!(server.client().cmd("SET k v"), Reply::ok());
     server.kill_9();
@@ -183,6 +188,74 @@ fn a_cluster_serves_and_says_so() {
     assert!(info.contains("store:redis-cluster\r\n"), "{info}");
     // One node of it, taken for the whole.
     let node = backing.servers()[0].addr();
-    let line = crate::refusal(&at(&format!("redis://{node}")));
+    let line = refusal(&at(&format!("redis://{node}")));
     assert!(line.contains("use redis-cluster://"), "{line}");
+}
+
+/// The nodes that the cluster itself names are reached in the same way as those of the address.
+#[test]
+fn a_cluster_over_tls_with_certificates_of_ones_own() {
+    let dir = TempDir::named("tls-cluster");
+    let certificates = Certificates::make(dir.path());
+    let backing = Backing::tls_cluster(&dir.path().join("data"), &certificates);
+    for node in backing.servers().iter() {
+        assert_eq!(node.client().cmd("CONFIG SET requirepass pw"), Reply::ok());
+    }
+    let password = |address: &str| address.replace("rediss-cluster://", "rediss-cluster://:pw@");
+    let store = password(backing.store());
+    let mut server = Server::start(&at(&store));
+    let key = |n: u32| format!("k{n}");
+    for n in 0..50 {
+        assert_eq!(server.client().run(&["SET", &key(n), &n.to_string()]), Reply::ok());
+    }
+    server.kill_9();
+    server.restart();
+    for n in 0..50 {
+        assert_eq!(server.client().run(&["GET", &key(n)]), Reply::bulk(n.to_string()));
+    }
+    assert!(server.said().contains("rediss-cluster://:********@127.0.0.1:"), "{}", server.said());
+    for node in backing.servers().iter() {
+        let mut client = node.client();
+        assert_eq!(client.cmd("AUTH pw"), Reply::ok());
+        assert!(client.cmd("DBSIZE").int() > 0, "each has a share of it");
+        // We are the only one whose connection is not over TLS.
+        let list = client.cmd("CLIENT LIST").text().expect("text");
+        let plain = format!("laddr={} ", node.addr());
+        let (plain, tls): (Vec<_>, Vec<_>) = list.lines().partition(|line| line.contains(&plain));
+        assert!(plain.len() == 1 && !tls.is_empty(), "{list}");
+    }
+    drop(server);
+    let first_node = backing.store().split(',').next().expect("a node");
+    let options = backing.store().split_once('?').expect("options").1;
+    let one = password(&format!("{first_node}?{options}"));
+    let server = Server::start(&Options { takeover: true, ..at(&one) });
+    assert_eq!(server.client().cmd("GET k49"), Reply::bulk("49"));
+    drop(server);
+
+    let refused = |store: String| {
+        let line = refusal(&at(&store));
+        assert!(line.starts_with("aft: rediss-cluster://:********@"), "{line}");
+        line
+    };
+    let [ca, other_ca] = ["ca.crt", "other-ca.crt"].map(|name| file(&certificates, name));
+    let without = store.replace(&format!("?{options}"), "");
+    for store in [
+        // Nobody vouches for it, or the wrong one does.
+        without.clone(),
+        store.replace(&ca, &other_ca),
+        // It wants to see a certificate, and one that its authority vouches for.
+        format!("{without}?ca={ca}"),
+        store.replace("/client.", "/stranger."),
+    ] {
+        let line = refused(store);
+        assert!(line.contains("?ca=FILE") && line.contains("?cert=FILE&key=FILE"), "{line}");
+    }
+    let line = refused(store.replace(":pw@", ":other@"));
+    assert!(line.contains("redis://user:password@host"), "{line}");
+    let line = refused(store.replace(&ca, &format!("{ca}.missing")));
+    assert!(line.contains("can't read") && line.contains("ca.crt.missing"), "{line}");
+}
+
+fn file(certificates: &Certificates<'_>, name: &str) -> String {
+    certificates.file(name).display().to_string()
 }

@@ -41,6 +41,8 @@ fn no_keys() {
     let backing = Backing::s3(dir.path());
     let nobody = format!("{}&profile=nobody", backing.store());
     refused(&backing, &at(&nobody), &["no credentials for AWS", "AWS_ACCESS_KEY_ID"]);
+    let missing = backing.store().replace("/credentials", "/credentials.missing");
+    refused(&backing, &at(&missing), &["/credentials.missing: No such file"]);
     let bare = format!("s3://aft-test/store?endpoint=http://{}", address(&backing));
     let options = in_environment(at(&bare), dir.path(), &[]);
     refused(&backing, &options, &["no credentials for AWS", "AWS_ACCESS_KEY_ID"]);

@@ -88,7 +88,8 @@ async fn a_handover_takes_few_round_trips_under_load() {
 }
 
 /// An owner that begins another log while it ends, in a task of its own, has given the store away
-/// all the same: nobody waits for a sign of life of it.
+/// all the same: nobody waits for a sign of life of it. Nor does it take its own last seal for
+/// another's.
 #[tokio::test(start_paused = true)]
 async fn who_hands_over_does_not_take_the_store_back() {
     let terms = Terms { wrong_words: false, listing_lag_ms: 0, stale_reads: false, compacts: true };
@@ -98,7 +99,7 @@ async fn who_hands_over_does_not_take_the_store_back() {
         let service = Service::new(terms, fork(&mut rng));
         let owner = open(&service, Succession::AfterSilence, 1, &mut rng).await.unwrap();
         let running = Arc::clone(&owner);
-        tokio::spawn(async move { running.run().await });
+        let running = tokio::spawn(async move { running.run().await });
         increments(&owner, 3 + seed % 7).await;
         assert!(owner.drain().await);
         began_another += u32::from(owner.with_core(|core| core.next_log_is_wanted()));
@@ -106,6 +107,7 @@ async fn who_hands_over_does_not_take_the_store_back() {
         // Whatever it was about to do, and what of that was on its way.
         sleep(LEASE).await;
         assert!(service.newest_view().released, "seed {seed}");
+        assert!(!running.is_finished(), "seed {seed}: {:?}", running.await);
     }
     assert!(began_another > 10, "{began_another} began a log as they ended");
 }

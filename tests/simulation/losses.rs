@@ -52,7 +52,7 @@ pub(crate) async fn opened(store: &SimStore, options: EngineOptions) -> (Arc<Eng
 }
 
 /// Runs a transaction and waits for its group: each has one of its own.
-async fn commit(engine: &Engine, work: impl Fn(&mut Transaction<'_>)) {
+async fn commit(engine: &Engine, work: impl Fn(&mut Transaction<'_>)) -> gate::Outcome {
     let finished = engine.with_core(|core| {
         let mut transaction = Transaction::begin(core, View::Tip, 1 << 20);
         work(&mut transaction);
@@ -61,16 +61,20 @@ async fn commit(engine: &Engine, work: impl Fn(&mut Transaction<'_>)) {
     let Finished::Done { gate: Some(gate), .. } = finished else {
         panic!("{finished:?}");
     };
-    let outcome = poll_fn(|context| gate.poll(context)).await;
-    assert_eq!(outcome, gate::Outcome::Durable);
+    poll_fn(|context| gate.poll(context)).await
 }
 
-pub(crate) async fn put(engine: &Engine, key: &str, value: &str) {
+/// What becomes of a write.
+pub(crate) async fn put_outcome(engine: &Engine, key: &str, value: &str) -> gate::Outcome {
     commit(engine, |transaction| {
         let value = Value::String(value.into());
         transaction.put(0, key.as_bytes(), value, 0);
     })
-    .await;
+    .await
+}
+
+pub(crate) async fn put(engine: &Engine, key: &str, value: &str) {
+    assert_eq!(put_outcome(engine, key, value).await, gate::Outcome::Durable);
 }
 
 /// A key's value, fetched if need be.
@@ -169,10 +173,10 @@ async fn an_expiry_whose_value_is_lost_is_reported_and_not_guessed() {
     put(&engine, "a", &"older".repeat(LONG)).await;
     put(&engine, "a", &"lost".repeat(LONG)).await;
     let later = engine.with_core(|core| core.now_ms()) + 1_000_000;
-    commit(&engine, |transaction| {
+    let expires = |transaction: &mut Transaction<'_>| {
         assert!(transaction.expire(0, b"a", later));
-    })
-    .await;
+    };
+    assert_eq!(commit(&engine, expires).await, gate::Outcome::Durable);
     put(&engine, "b", "1").await;
     run.abort();
     store.lose(&ObjectName::Log(1, 3).to_string());

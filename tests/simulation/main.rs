@@ -31,6 +31,7 @@ mod owners;
 mod planted;
 mod pressure;
 mod reads;
+mod refused;
 mod rest;
 mod rolls;
 mod rounds;

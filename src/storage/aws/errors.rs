@@ -74,7 +74,7 @@ fn cause<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e
 /// or has an error of its own, may do better next time.
 fn of_credentials(why: &CredentialsError, said: &str) -> Fault {
     let advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a ?profile=, or give the \
-                  machine a role";
+                  machine a role; an address with ?profile= or ?credentials= uses nothing else";
     let text = format!("no credentials for AWS ({said}): {advice}");
     match why {
         CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {

@@ -77,6 +77,10 @@ pub(super) async fn set_up(
     service: &str,
     connect_timeout: Duration,
 ) -> Result<SetUp, String> {
+    if let Some(file) = &address.credentials_file {
+        // The SDK would only say that there are none.
+        std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
     // Who gives credentials is not the server of the endpoint, nor vouched for by its authority.
     let of_system = trust::of_system();
     let of_aws = trust::https(of_system.clone().unwrap_or_else(TrustStore::empty))?;

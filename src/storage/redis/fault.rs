@@ -36,9 +36,14 @@ impl From<&ServerError> for Fault {
 /// An error of the client library: mostly that it has no connection.
 impl From<RedisError> for Fault {
     fn from(error: RedisError) -> Self {
-        let certificate = error.to_string().contains("certificate");
+        let said = error.to_string();
+        // The client of a cluster tells in words only what its first connections have met.
+        let credentials = error.kind() == ErrorKind::AuthenticationFailed
+            || said.ends_with("AuthenticationFailed");
+        // "invalid peer certificate: UnknownIssuer"; "received fatal alert: CertificateRequired".
+        let certificate = ["ertificate", "alert: UnknownCA"].iter().any(|word| said.contains(word));
         match error.kind() {
-            ErrorKind::AuthenticationFailed => Self::Refused(format!(
+            _ if credentials => Self::Refused(format!(
                 "the Redis refuses the user or the password ({error}): give them as in \
                  redis://user:password@host"
             )),
