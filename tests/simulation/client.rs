@@ -5,14 +5,15 @@ use crate::history::{
     DATABASES, History, KEYS, Key, Op, Outcome, Seen, TxnId, Watch, count_of, counter_value,
     value_of,
 };
+use crate::mutants::Mutant;
 use crate::rounds::Rounds;
-use crate::store::{Mutant, SimStore};
+use crate::store::SimStore;
 use aft::clock::Clock;
 use aft::engine::Engine;
-use aft::engine::core::{Fetched, Missing};
+use aft::engine::core::{Fetched, Located, Missing};
 use aft::engine::gate::{self, Gate};
 use aft::engine::version::{StoredValue, Value};
-use aft::layout::Commit;
+use aft::layout::{Commit, ObjectName};
 use aft::small_bytes::SmallBytes;
 use aft::transaction::{Finished, Found, ReadError, Transaction, View, Watched};
 use rand::RngExt;
@@ -30,7 +31,7 @@ pub(crate) const BYTES_MAX: usize = 1 << 20;
 /// What a transaction reads has moved, or was too large for the cache: never so often.
 pub(crate) const FETCHES_MAX: usize = 100;
 
-/// It is missed again and again.
+/// It is missed again and again, or not where the index says.
 pub(crate) const NOWHERE: &str = "a value is nowhere";
 
 /// A reply that isn't told yet; replies are told in order.
@@ -215,6 +216,8 @@ impl Client {
                             continue;
                         }
                         self.complain(NOWHERE);
+                    } else {
+                        self.could_not_fetch(&missing);
                     }
                     Reply::Known(Outcome::Failed)
                 }
@@ -250,6 +253,23 @@ impl Client {
                 if self.store.takes_a_base() {
                     self.store.hit("values fetched again beside a base on its way");
                 }
+            }
+        }
+    }
+
+    /// A store may fail to give a value, but it has it.
+    pub(crate) fn could_not_fetch(&self, missing: &[Missing]) {
+        let objects = self.store.objects();
+        let has = |name: ObjectName| objects.contains_key(&name.to_string());
+        for missing in missing {
+            let Missing::Value { place, .. } = missing else { continue };
+            let there = match self.engine.with_core(|core| core.locate(place)) {
+                Some(Located::In(name, _)) => has(name),
+                Some(Located::Blob(blob)) => blob.objects().all(has),
+                None => true,
+            };
+            if !there {
+                self.complain(NOWHERE);
             }
         }
     }
@@ -336,6 +356,11 @@ impl Client {
         if let Finished::Done { gate, .. } = finished {
             self.watch_waits_for = gate;
         }
+        if self.mutant == Mutant::UnwatchesAtOnce {
+            self.engine.with_core(|core| {
+                watched.iter().for_each(|(key, watched)| watched.let_go(core, &key.name()));
+            });
+        }
         let done = self.history.lock().unwrap().tick();
         let mut read = Vec::new();
         for key in &keys {
@@ -354,7 +379,7 @@ impl Client {
             found.collect()
         };
         // Sometimes so long that much is compacted and expires meanwhile.
-        let longest = if self.rng.random_bool(0.1) { 5_000 } else { self.think_ms_max };
+        let longest = if self.rng.random_bool(0.5) { 5_000 } else { self.think_ms_max };
         if self.rng.random_bool(0.5) {
             let pause = self.rng.random_range(0..=longest);
             self.pause(pause).await;

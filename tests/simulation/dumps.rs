@@ -2,7 +2,8 @@
 
 use crate::faults::{Faults, fork};
 use crate::losses::open_with;
-use crate::store::{Mutant, SimStore};
+use crate::mutants::Mutant;
+use crate::store::SimStore;
 use aft::backup::format::{DumpReader, Item};
 use aft::backup::{BackupError, Entry, dump};
 use aft::engine::core::compaction::CompactionLimits;

@@ -4,7 +4,7 @@
 use crate::client::{BYTES_MAX, Client};
 use crate::history::{Outcome, Told, TxnId};
 use crate::inside::{ROOM, USER, Waits, Work, attempt_of, gate_of, id_of, number_of, opened};
-use crate::store::Mutant;
+use crate::mutants::Mutant;
 use aft::engine::core::Core;
 use aft::engine::core::interactive::Unusable;
 use aft::engine::gate;

@@ -4,7 +4,7 @@
 
 use crate::client::{BYTES_MAX, Client, FETCHES_MAX, NOWHERE, answer, random_key, random_op};
 use crate::history::{Inside, Op, Seen, TxnId};
-use crate::store::Mutant;
+use crate::mutants::Mutant;
 use aft::engine::core::Core;
 use aft::engine::core::interactive::{Attempt, Began, Room, Unusable};
 use aft::engine::gate::{self, Gate};
@@ -329,7 +329,10 @@ impl Client {
                 }
                 Ok(Finished::Fetch(missing)) => match self.engine.fetch(&missing).await {
                     Ok(values) => fetched.extend(values),
-                    Err(_) => return false,
+                    Err(_) => {
+                        self.could_not_fetch(&missing);
+                        return false;
+                    }
                 },
                 Ok(Finished::ExpiryUnknown(_)) => return false,
                 Ok(other) => {
@@ -366,10 +369,10 @@ impl Client {
         }
         let open = core.interactive().registry.get(work.token.id);
         let pin = open.and_then(|open| open.snapshot.as_ref()).map(|pinned| pinned.pin);
-        if let Some(pin) = pin
-            && self.mutant == Mutant::LetsGoOfSnapshots
-        {
-            core.let_go(pin);
+        match (pin, self.mutant) {
+            (Some(pin), Mutant::LetsGoOfSnapshots) => core.let_go(pin),
+            (Some(_), Mutant::HoldsSnapshotsForEver) => _ = core.hold(),
+            _ => {}
         }
         let used = core.monotonic();
         let mut history = self.history.lock().unwrap();

@@ -4,7 +4,8 @@
 
 use crate::clock::{SimClock, virtual_now};
 use crate::faults::{Faults, Outage, OutageKind};
-use crate::store::{Mutant, SimStore};
+use crate::mutants::Mutant;
+use crate::store::SimStore;
 use aft::engine::version::Value;
 use aft::engine::{Engine, EngineOptions, Recovered, gate};
 use aft::layout::group::verify_object;

@@ -25,6 +25,7 @@ mod history;
 mod inside;
 mod losses;
 mod model;
+mod mutants;
 mod naming;
 mod order;
 mod owners;
@@ -41,11 +42,10 @@ mod store;
 mod world;
 
 use coverage::Coverage;
-use std::collections::BTreeSet;
+use mutants::Mutant;
 use std::fmt::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use store::Mutant;
 use world::Run;
 
 /// Seeds of a run that nobody has asked for more or fewer.
@@ -133,60 +133,4 @@ fn a_seed_replays_exactly() {
         let runs = [(); 2].map(|()| world::run(seed, Mutant::Honest).fingerprint());
         assert_eq!(runs[0], runs[1], "seed {seed}");
     }
-}
-
-/// The names under which a broken world is caught, over some seeds.
-fn caught(mutant: Mutant, seeds: u64) -> BTreeSet<&'static str> {
-    let violations = (0..seeds).filter_map(|seed| world::run(seed, mutant).violation);
-    violations.map(|violation| violation.name).collect()
-}
-
-#[test]
-fn a_store_that_acknowledges_before_it_keeps_is_caught() {
-    let names = caught(Mutant::AcknowledgesBeforeKeeping, 40);
-    assert!(names.contains("LostAcknowledgedWrite"), "{names:?}");
-}
-
-#[test]
-fn a_store_where_two_creates_win_is_caught() {
-    let names = caught(Mutant::TwoWinners, 200);
-    assert!(!names.is_empty());
-}
-
-#[test]
-fn a_server_that_tells_early_is_caught() {
-    let names = caught(Mutant::TellsEarly, 40);
-    assert!(names.contains("LostAcknowledgedWrite"), "{names:?}");
-}
-
-#[test]
-fn a_server_that_forgets_own_writes_is_caught() {
-    let names = caught(Mutant::ForgetsOwnWrites, 40);
-    assert!(names.contains("OwnWriteNotRead"), "{names:?}");
-}
-
-/// What a connection has answered from the tip binds its later reads, too, although it
-/// has written nothing itself.
-#[test]
-fn a_server_that_forgets_own_reads_is_caught() {
-    let names = caught(Mutant::ForgetsOwnReads, 300);
-    assert!(names.contains("ReadWentBack"), "{names:?}");
-}
-
-#[test]
-fn a_server_that_forgets_what_was_read_inside_is_caught() {
-    let names = caught(Mutant::ForgetsWhatWasRead, 100);
-    assert!(names.contains("ConflictIgnored"), "{names:?}");
-}
-
-#[test]
-fn a_server_that_forgets_requests_is_caught() {
-    let names = caught(Mutant::ForgetsRequests, 100);
-    assert!(names.contains("RequestCommittedTwice"), "{names:?}");
-}
-
-#[test]
-fn a_server_that_lets_go_of_snapshots_is_caught() {
-    let names = caught(Mutant::LetsGoOfSnapshots, 200);
-    assert!(!names.is_empty());
 }

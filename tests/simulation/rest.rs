@@ -43,8 +43,8 @@ pub(crate) async fn at_rest(
         nothing_old(engine)?;
         return nothing_wrong(engine, store).await;
     }
-    let what = format!("nothing names {unnamed:?}; there is no {missing:?}");
-    Err(Violation::new("StoreNotClean", what))
+    let name = if missing.is_empty() { "GarbageKept" } else { "NamedMissing" };
+    Err(Violation::new(name, format!("nothing names {unnamed:?}; there is no {missing:?}")))
 }
 
 /// No snapshot is held any more, and nothing in memory for its sake: transactions that somebody
@@ -85,7 +85,7 @@ fn few_entries(engine: &Engine, store: &SimStore) -> Result<(), Violation> {
         return Ok(());
     }
     let what = format!("entries of starts that nobody needs, before {first}: {entries:?}");
-    Err(Violation::new("StoreNotClean", what))
+    Err(Violation::new("EntriesKept", what))
 }
 
 /// Whoever reads every byte from outside finds nothing wrong and nothing without a name, and counts

@@ -9,6 +9,7 @@ use crate::clock::virtual_now;
 use crate::coverage::Coverage;
 use crate::deaths::{Asks, Deaths};
 use crate::faults::{Faults, Plan, Reply, Verb};
+use crate::mutants::Mutant;
 use aft::layout::{Header, Kind, ObjectName};
 use aft::storage::{Created, Limits, Store, StoreError, StoreFuture};
 use bytes::Bytes;
@@ -22,30 +23,6 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep};
-
-/// A store or a server broken on purpose: the checker has to notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mutant {
-    /// Nothing is broken.
-    Honest,
-    /// Some creates are acknowledged and not kept.
-    AcknowledgesBeforeKeeping,
-    /// Of two creates of a name both win; the later one's bytes stay.
-    TwoWinners,
-    /// The server tells before the store has acknowledged.
-    TellsEarly,
-    /// The server reads what is visible even where own writes are on their way.
-    ForgetsOwnWrites,
-    /// The server remembers own writes on their way, but not what else it has answered
-    /// from the tip.
-    ForgetsOwnReads,
-    /// The server doesn't note what an interactive transaction reads to write.
-    ForgetsWhatWasRead,
-    /// It begins a request anew, whatever became of it before.
-    ForgetsRequests,
-    /// It lets go of the snapshot of an interactive transaction while that is open.
-    LetsGoOfSnapshots,
-}
 
 struct Object {
     bytes: Bytes,
@@ -397,6 +374,9 @@ impl SimStore {
         if !forgets {
             state.keep(name, bytes, now);
         }
+        for early in self.world.mutant.deletes_at_create(bytes, state.objects.keys()) {
+            state.remove(&early);
+        }
         Created::Created
     }
 }
@@ -426,6 +406,19 @@ impl State {
         let arrives = self.rng.random_range(0..=latest_ms);
         let leaves = self.rng.random_bool(0.7);
         leaves.then(|| Duration::from_millis(arrives))
+    }
+
+    /// An object goes, and whoever reads the order later has it still.
+    fn remove(&mut self, name: &str) -> bool {
+        let Some(object) = self.objects.remove(name) else { return false };
+        self.coverage.hit(match name.parse() {
+            Ok(ObjectName::Base(..)) => "bases deleted",
+            Ok(ObjectName::Blob(..)) => "pieces of blobs deleted",
+            _ => "groups deleted",
+        });
+        // What came late to a name that had been deleted never counted.
+        self.deleted.entry(name.to_owned()).or_insert(object.bytes);
+        true
     }
 
     fn keep(&mut self, name: &str, bytes: &Bytes, now: Duration) {
@@ -557,16 +550,13 @@ impl Store for SimStore {
     fn delete<'a>(&'a self, names: &'a [String]) -> StoreFuture<'a, ()> {
         let names = names.to_vec();
         Box::pin(self.request(Asks::delete(&names), move |store| {
+            if store.world.mutant == Mutant::AcknowledgesDeletesOnly {
+                return Ok(());
+            }
             let mut state = store.state();
-            for name in &names {
-                let Some(object) = state.objects.remove(name) else { continue };
-                state.coverage.hit(match name.parse() {
-                    Ok(ObjectName::Base(..)) => "bases deleted",
-                    Ok(ObjectName::Blob(..)) => "pieces of blobs deleted",
-                    _ => "groups deleted",
-                });
-                // What came late to a name that had been deleted never counted.
-                state.deleted.entry(name.clone()).or_insert(object.bytes);
+            let gone: Vec<&String> = names.iter().filter(|name| state.remove(name)).collect();
+            for more in store.world.mutant.deletes_behind(&gone) {
+                state.remove(&more);
             }
             Ok(())
         }))

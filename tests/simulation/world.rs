@@ -1,14 +1,15 @@
 //! One seed: a store, and processes that live and die on it, one after the other.
 
 use crate::checker::{self, Violation};
-use crate::client::Client;
+use crate::client::{Client, NOWHERE};
 use crate::clock::{SimClock, virtual_now};
 use crate::coverage::Coverage;
 use crate::faults::{Faults, fork};
 use crate::history::{History, Outcome};
+use crate::mutants::Mutant;
 use crate::order::{self, Order, Stored};
 use crate::rest::at_rest;
-use crate::store::{KillAt, Mutant, SimStore};
+use crate::store::{KillAt, SimStore};
 use aft::clock::Clock;
 use aft::engine::core::compaction::CompactionLimits;
 use aft::engine::{Engine, EngineOptions};
@@ -122,7 +123,7 @@ impl World {
             store,
             history: Arc::default(),
             coverage,
-            options,
+            options: mutant.shows_with(options),
             policy,
             clients: rng.random_range(1..=5),
             known: Vec::new(),
@@ -362,7 +363,10 @@ impl World {
         let order = read.as_ref().cloned().unwrap_or_default();
         self.coverage.merge(&self.store.coverage());
         let complained = match history.complaints.first() {
-            Some(complaint) => Err(Violation::new("Complaint", complaint.clone())),
+            Some(complaint) => {
+                let name = if complaint.ends_with(NOWHERE) { "ValueNowhere" } else { "Complaint" };
+                Err(Violation::new(name, complaint.clone()))
+            }
             None => Ok(()),
         };
         // What the checker finds says more than that something went wrong on the way.
