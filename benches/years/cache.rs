@@ -21,7 +21,7 @@ use crate::zipf::{Choice, Gets, Zipf, key_at};
 /// What of the data fits into the cache.
 pub(crate) const CACHED_SHARE: u64 = 10;
 pub(crate) const CONNECTIONS: usize = 50;
-const PIPELINES: [usize; 2] = [1, 16];
+pub(crate) const PIPELINES: [usize; 2] = [1, 16];
 
 /// One kind of GETs under one load.
 #[derive(Debug)]
@@ -49,8 +49,8 @@ impl Row {
 /// Reads a second, round by round.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    /// By aft, for as many clients as in the rows.
-    pub(crate) aft: Vec<f64>,
+    /// By aft, for as many clients as in the rows and each of [`PIPELINES`].
+    pub(crate) aft: [Vec<f64>; PIPELINES.len()],
     /// By as many threads as aft reads with.
     pub(crate) few_threads: Vec<f64>,
     /// By as many threads as there are clients.
@@ -239,13 +239,17 @@ impl Rivals<'_> {
         let mut reads = Reads::default();
         for round in 0..self.options.rounds as u64 {
             let seed = 1 + round * 1_000;
-            drop_pages()?;
-            let before = self.fetches().await?;
-            let plan = self.plan(&self.aft, &self.misses(), 1, 100 + round);
-            let requests_max = Some(quantity / CONNECTIONS as u64);
-            let sample = load::run(&Plan { requests_max, ..plan }).await?;
-            let share = (self.fetches().await? - before) as f64 / sample.requests as f64;
-            reads.aft.push(sample.per_second * share);
+            for (pipeline, aft) in PIPELINES.into_iter().zip(&mut reads.aft) {
+                drop_pages()?;
+                let before = self.fetches().await?;
+                // Other keys than the pipeline before, which have got into the cache.
+                let number = (100 + round) * PIPELINES.len() as u64 + u64::from(pipeline > 1);
+                let plan = self.plan(&self.aft, &self.misses(), pipeline, number);
+                let requests_max = Some(quantity / CONNECTIONS as u64);
+                let sample = load::run(&Plan { requests_max, ..plan }).await?;
+                let share = (self.fetches().await? - before) as f64 / sample.requests as f64;
+                aft.push(sample.per_second * share);
+            }
             drop_pages()?;
             reads.few_threads.push(by_threads(READERS, seed)?);
             drop_pages()?;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::Result;
-use crate::cache::{CACHED_SHARE, CONNECTIONS, Cache, PAGES_A_READ, READERS, Reads};
+use crate::cache::{CACHED_SHARE, CONNECTIONS, Cache, PAGES_A_READ, PIPELINES, READERS, Reads};
 use crate::chart::{self, Curve, Panel};
 use crate::common::page::{self, Page};
 use crate::endurance::{self, Endurance, Life, Point};
@@ -361,27 +361,32 @@ fn cache_rows(out: &mut String, found: &Cache) -> Result<()> {
 fn reads(out: &mut String, found: &Cache, value_bytes: usize) -> Result<()> {
     writeln!(
         out,
-        "\nMisses a second at P=1 beside reads of {} B at random places of a file as large, by a program\n\
+        "\nMisses a second beside reads of {} B at random places of a file as large, by a program\n\
          that does nothing else: of {READERS} threads, as aft reads with, and of {CONNECTIONS}, as there are clients. From the\n\
          device: nothing is in the page cache before each round, in which one page of {PAGES_A_READ} is read.\n\
          \n\
          That program has the whole machine; aft shares it with its clients, and they are busy without\n\
-         any read, as the hits show. So there is what a second holds of a hit (the first row above) and a\n\
+         any read, as the hits show. So there is what a second holds of a hit (the first rows above) and a\n\
          read by that program, one after the other. Bar, from the device: {AT_READ_SPEED} of it, so at the\n\
          device's speed as far as two measurements agree. A read from the page cache costs less than the\n\
          request that asks for it, so there is none for that.\n\n\
-         | | misses/s | reads/s, {READERS} threads | {CONNECTIONS} threads | misses ÷ the faster (min–max) | hit and read in turn /s | misses ÷ that (min–max) | bar |\n\
-         |---|---|---|---|---|---|---|---|",
+         | | P | misses/s | reads/s, {READERS} threads | {CONNECTIONS} threads | misses ÷ the faster (min–max) | hit and read in turn /s | misses ÷ that (min–max) | bar |\n\
+         |---|---|---|---|---|---|---|---|---|",
         thousands(value_bytes as f64),
     )?;
-    let hits = found.rows.iter().find(|row| row.are_hits && row.pipeline == 1);
-    let hits = hits.map(|row| median(&row.aft, |sample| sample.per_second));
-    let hits = hits.ok_or("no hits were measured")?;
-    for (name, reads, judged) in [
+    let kinds = [
         ("from the page cache", &found.from_page_cache, false),
         ("from the device", &found.from_device, true),
-    ] {
+    ];
+    for ((name, reads, judged), at) in
+        kinds.into_iter().flat_map(|kind| (0..PIPELINES.len()).map(move |at| (kind, at)))
+    {
+        let pipeline = PIPELINES[at];
+        let hits = found.rows.iter().find(|row| row.are_hits && row.pipeline == pipeline);
+        let hits = hits.map(|row| median(&row.aft, |sample| sample.per_second));
+        let hits = hits.ok_or("no hits were measured")?;
         let Reads { aft, few_threads, many_threads } = reads;
+        let aft = &aft[at];
         let pairs = few_threads.iter().zip(many_threads);
         let faster: Vec<f64> = pairs.map(|(few, many)| few.max(*many)).collect();
         let in_turn: Vec<f64> = faster.iter().map(|read| 1.0 / (1.0 / hits + 1.0 / read)).collect();
@@ -397,7 +402,7 @@ fn reads(out: &mut String, found: &Cache, value_bytes: usize) -> Result<()> {
         };
         writeln!(
             out,
-            "| {name} | {} | {} | {} | {} | {} | {} | {bar} |",
+            "| {name} | {pipeline} | {} | {} | {} | {} | {} | {} | {bar} |",
             of(aft),
             of(few_threads),
             of(many_threads),

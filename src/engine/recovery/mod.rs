@@ -368,7 +368,7 @@ impl Recovery<'_> {
             }
             Kind::Seal => {}
             Kind::Hole => {
-                self.damage(format!("{name}: a hole: the transactions in it were lost earlier"));
+                self.damage(format!("{name}: a hole: the transactions in it are lost, as this start or an earlier one has found"));
             }
             other => {
                 self.damage(format!("{name}: is a {other:?}: the transactions in it are lost"));

@@ -41,7 +41,9 @@ impl fmt::Display for Damage {
         let name = segment_name(self.segment);
         match self.bytes {
             Range { start: 0, .. } => write!(f, "{name} has no readable header"),
-            Range { start, end: u64::MAX } => write!(f, "{name} has been cut off at byte {start}"),
+            Range { start, end: u64::MAX } => {
+                write!(f, "{name} has been cut off at byte {start}, or the file behind it is gone")
+            }
             Range { start, end } => write!(f, "{name} is unreadable from byte {start} to {end}"),
         }
     }
