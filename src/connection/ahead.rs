@@ -3,8 +3,9 @@
 
 use super::buffers::READ_BYTES;
 use super::{Connection, Hearing, request_limits};
-use crate::command::ahead::{Ahead, REQUESTS_MAX};
-use crate::engine::core::{Core, Fetched};
+use crate::command::ahead::{Ahead, REQUESTS_MAX, VALUES_MAX};
+use crate::engine::core::{Core, Fetched, Missing};
+use crate::engine::version::StoredValue;
 use crate::resp::{Decoded, Decoder};
 use std::future::Future;
 use std::pin::Pin;
@@ -15,17 +16,27 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// After so many waits that were over at once what is answered is written, and others get their turn.
 pub(super) const FETCHES_UNWRITTEN_MAX: u32 = 8;
 
-/// Values on their way.
-pub(super) type ReadingAhead = Pin<Box<dyn Future<Output = Vec<Fetched>> + Send>>;
+/// A value on its way.
+pub(super) struct ReadingAhead {
+    pub(super) place: StoredValue,
+    value: Pin<Box<dyn Future<Output = Option<Fetched>> + Send>>,
+}
 
 impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
     pub(super) fn poll_ahead(&mut self, context: &mut Context<'_>) {
-        if let Some(ahead) = &mut self.ahead
-            && let Poll::Ready(values) = ahead.as_mut().poll(context)
-        {
-            self.fetched_ahead.extend(values);
-            self.ahead = None;
-        }
+        self.ahead.retain_mut(|reading| match reading.value.as_mut().poll(context) {
+            Poll::Ready(value) => {
+                self.fetched_ahead.extend(value);
+                false
+            }
+            Poll::Pending => true,
+        });
+    }
+
+    /// Those of some places whose values are on their way.
+    pub(super) fn under_way(&self, missing: &[Missing]) -> Vec<StoredValue> {
+        let is_read = |place: &&StoredValue| self.ahead.iter().any(|r| r.place == **place);
+        missing.iter().filter_map(Missing::place).filter(is_read).copied().collect()
     }
 
     /// Whether the request whose values have just come runs before the replies so far are written:
@@ -39,14 +50,20 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
         goes_on
     }
 
-    /// Has what requests behind the one that waits will read read with it.
-    pub(super) fn read_ahead(&self, core: &Core, from: usize) -> Option<ReadingAhead> {
+    /// Has what requests from here on will read read with what one misses that waits.
+    pub(super) fn read_ahead(&mut self, core: &mut Core, from: usize, missing: &[Missing]) {
         let mut rest = &self.input[from..];
         if rest.is_empty() {
-            return None;
+            return;
         }
+        if core.lent_ahead() > VALUES_MAX {
+            // Some of it has been guessed wrong.
+            core.keep_ahead();
+        }
+        let under_way = self.ahead.iter().map(|reading| &reading.place);
+        let asked = under_way.chain(missing.iter().filter_map(Missing::place)).copied().collect();
+        let mut ahead = Ahead::new(asked, self.ahead.len());
         let mut decoder = Decoder::new(request_limits(&self.settings));
-        let mut ahead = Ahead::default();
         for _ in 0..REQUESTS_MAX {
             let Ok(Decoded::Request { consumed }) = decoder.decode(rest, true) else {
                 break;
@@ -56,13 +73,12 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
             }
             rest = &rest[consumed..];
         }
-        let missing = ahead.missing();
-        if missing.is_empty() {
-            return None;
+        for missing in ahead.missing() {
+            let Some(place) = missing.place().copied() else { continue };
+            let server = Arc::clone(&self.server);
+            // What can't be read is told to whom it concerns.
+            let value = Box::pin(async move { server.engine.try_fetch(&missing).await });
+            self.ahead.push(ReadingAhead { place, value });
         }
-        let server = Arc::clone(&self.server);
-        // What can't be read is told to whom it concerns.
-        let read = async move { server.engine.fetch(&missing).await.unwrap_or_default() };
-        Some(Box::pin(read))
     }
 }

@@ -27,6 +27,7 @@ use crate::config::Settings;
 use crate::engine::FetchFailed;
 use crate::engine::core::{Core, Fetched, Missing};
 use crate::engine::gate::Gate;
+use crate::engine::version::StoredValue;
 use crate::resp::{Decoded, Decoder, Reply, RequestLimits};
 use crate::server::held::UNIT_BYTES;
 use crate::server::{Client, Server};
@@ -52,6 +53,7 @@ const STRANGER_COMMANDS_PER_TURN: u64 = 64;
 
 /// Input that is read while a reply is held back, to notice when the client goes.
 const HELD_INPUT_BYTES_MAX: usize = 4 << 20;
+
 type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Fetching = Pin<Box<dyn Future<Output = Result<Vec<Fetched>, FetchFailed>> + Send>>;
 
@@ -61,8 +63,8 @@ enum Pause {
     No,
     /// A value is on its way from the store.
     Fetch(Fetching),
-    /// It may be among those that are read ahead.
-    Ahead,
+    /// These are among those that are read ahead.
+    Ahead(Vec<StoredValue>),
     /// Too much is sequenced and not acknowledged, or the next command needs what is.
     Backlog(Arc<Gate>),
     /// Compaction is far behind.
@@ -122,7 +124,7 @@ struct Connection<S> {
     /// Values that `request` needs, from the store.
     fetched: Vec<Fetched>,
     /// Values for requests behind it, on their way.
-    ahead: Option<ReadingAhead>,
+    ahead: Vec<ReadingAhead>,
     /// Those that are here.
     fetched_ahead: Vec<Fetched>,
     /// So many requests in a row have got theirs, and no reply was written meanwhile.
@@ -160,7 +162,7 @@ where
         unflushed: false,
         pause: Pause::No,
         fetched: Vec::new(),
-        ahead: None,
+        ahead: Vec::new(),
         fetched_ahead: Vec::new(),
         fetches_unwritten: 0,
         waiting: None,
@@ -172,6 +174,8 @@ where
     if let Err(error) = &ended {
         tracing::debug!(client = client.id, %error, "connection ended");
     }
+    // Nobody waits for these; others may wait for them to be polled, or gone.
+    (connection.pause, connection.ahead) = (Pause::No, Vec::new());
     connection.leave_unheard(&client, ended).await;
     let session = &mut connection.session;
     server.engine.with_core(|core| command::transactions::forget_watches(session, core));
@@ -224,7 +228,8 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
         let is_due = self.output.waits_for().is_some() || !matches!(self.pause, Pause::No);
         client.is_due.store(is_due, Ordering::Relaxed);
         let requests = self.input_bytes() + self.decoder.held_bytes() + self.session.held_bytes();
-        let held_bytes = (waiting_bytes + requests) as u64;
+        let ahead: usize = self.fetched_ahead.iter().map(Fetched::bytes).sum();
+        let held_bytes = (waiting_bytes + requests + ahead) as u64;
         let held_bytes = held_bytes - held_bytes % UNIT_BYTES;
         if held_bytes != self.held_bytes {
             self.held_bytes = held_bytes;
@@ -260,7 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
         // Nobody is there any more to whom a held reply could be told.
         let waits = matches!(
             self.pause,
-            Pause::Fetch(_) | Pause::Ahead | Pause::Backlog(_) | Pause::Room(_)
+            Pause::Fetch(_) | Pause::Ahead(_) | Pause::Backlog(_) | Pause::Room(_)
         );
         let idle = !waits && !self.more_to_run;
         let no_more = self.session.closing || (self.input_ended && idle);
@@ -298,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
                 Pause::No => true,
                 // To notice when the client goes.
                 Pause::Held(..) => self.input.len() < HELD_INPUT_BYTES_MAX,
-                Pause::Fetch(_) | Pause::Ahead | Pause::Backlog(_) | Pause::Room(_) => false,
+                Pause::Fetch(_) | Pause::Ahead(_) | Pause::Backlog(_) | Pause::Room(_) => false,
             };
         if wants_input {
             progress |= self.poll_read(context)?;
@@ -311,7 +316,9 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
         let over = match &mut self.pause {
             Pause::No => false,
             Pause::Backlog(gate) => gate.poll(context).is_ready(),
-            Pause::Ahead => self.ahead.is_none(),
+            Pause::Ahead(places) => {
+                !self.ahead.iter().any(|reading| places.contains(&reading.place))
+            }
             Pause::Room(room) => {
                 self.has_waited = room.as_mut().poll(context).is_ready();
                 self.has_waited
@@ -352,7 +359,8 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
             self.waiting = None;
             if !self.more_to_run {
                 // Whoever they were for has run.
-                self.ahead = None;
+                self.ahead.clear();
+                self.fetched_ahead.clear();
             }
         }
         self.input.take_back();
@@ -364,7 +372,8 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
         server.engine.with_core(|core| {
             core.lend_ahead(std::mem::take(&mut self.fetched_ahead));
             self.run_turn(&server, core);
-            if matches!(self.pause, Pause::No) && !self.more_to_run {
+            let has_run_all = matches!(self.pause, Pause::No) && !self.more_to_run;
+            if has_run_all || (self.input.is_empty() && self.request.is_none()) {
                 core.keep_ahead();
             }
             self.fetched_ahead = core.take_ahead();
@@ -436,12 +445,15 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
             if std::mem::take(&mut self.session.monitored) {
                 self.output.push_bytes(&self.session.client.take_feed());
             }
-            let pause = self.take(execution);
+            let pause = self.take(execution, core, used + whole.consumed);
             if let Some(resends) = &mut self.session.resends {
                 resends.unread.ends_at(self.written + self.output.waiting_bytes() as u64);
             }
             if let Some(pause) = pause {
-                self.pause_at(whole, used, pause, core);
+                self.request = Some(whole);
+                self.fetched = core.take_back();
+                self.waiting = self.session.wait_inside(core);
+                self.pause = pause;
                 break;
             }
             core.keep_lent();
@@ -457,38 +469,28 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
         self.input.advance(used);
     }
 
-    /// Takes what a request has come to. If nothing has happened it runs again after a pause.
-    fn take(&mut self, execution: Execution) -> Option<Pause> {
-        let server = || Arc::clone(&self.server);
+    /// Takes what a request has come to; the next begins at `end`. If nothing has happened it runs
+    /// again after a pause.
+    fn take(&mut self, execution: Execution, core: &mut Core, end: usize) -> Option<Pause> {
         match execution {
             Execution::Reply(reply, gate) => self.output.push(reply, &mut self.session, gate),
             Execution::Held(reply, hold) => {
                 self.pause = Pause::hold(reply, hold);
                 self.session.client.state().blocked = true;
             }
-            Execution::NoRoom => return Some(Pause::Room(room(server()))),
+            Execution::NoRoom => return Some(Pause::Room(room(Arc::clone(&self.server)))),
             Execution::Wait(gate) => return Some(Pause::Backlog(gate)),
             Execution::Fetch(missing) => {
+                let under_way = self.under_way(&missing);
+                if !under_way.is_empty() {
+                    return Some(Pause::Ahead(under_way));
+                }
                 self.server.counters.fetches.fetch_add(1, Ordering::Relaxed);
-                return Some(match self.ahead {
-                    Some(_) => Pause::Ahead,
-                    None => Pause::Fetch(fetch(server(), missing)),
-                });
+                self.read_ahead(core, end, &missing);
+                return Some(Pause::Fetch(fetch(Arc::clone(&self.server), missing)));
             }
         }
         None
-    }
-
-    /// A request runs again after a pause.
-    fn pause_at(&mut self, whole: Whole, used: usize, pause: Pause, core: &mut Core) {
-        if matches!(pause, Pause::Fetch(_)) {
-            core.keep_ahead();
-            self.ahead = self.read_ahead(core, used + whole.consumed);
-        }
-        self.request = Some(whole);
-        self.fetched = core.take_back();
-        self.waiting = self.session.wait_inside(core);
-        self.pause = pause;
     }
 
     /// The next request; `None` if it isn't whole, or is none.

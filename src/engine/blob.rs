@@ -206,16 +206,25 @@ impl Engine {
     }
 
     /// Those objects of blobs that hold what their names say. Any other may hold what is missed under
-    /// another name.
+    /// another name. One that isn't there is not waited for: it may be what is damaged.
     pub(super) async fn sound_chunks(&self, blobs: &[BlobName]) -> Vec<ObjectName> {
+        let mut objects = blobs.iter().flat_map(BlobName::objects);
+        let mut reading = InOrder::default();
         let mut sound = Vec::new();
-        for name in blobs.iter().flat_map(BlobName::objects) {
-            let read = self.store.read(&name.to_string(), 0, u64::MAX).await;
-            if read.is_ok_and(|object| decode_chunk(name, &object).is_ok()) {
-                sound.push(name);
+        loop {
+            while reading.len() < CHUNKS_IN_FLIGHT
+                && let Some(name) = objects.next()
+            {
+                reading.push(async move {
+                    let read = self.store.try_read(&name.to_string(), 0, u64::MAX).await;
+                    (name, read.is_ok_and(|object| decode_chunk(name, &object).is_ok()))
+                });
+            }
+            match reading.next().await {
+                Some((name, is_sound)) => sound.extend(is_sound.then_some(name)),
+                None => return sound,
             }
         }
-        sound
     }
 
     /// Reads a value from its blob. `None`: it is gone, the index knows better.

@@ -392,6 +392,11 @@ impl Engine {
         }
     }
 
+    /// Reads a value for somebody who may do without.
+    pub async fn try_fetch(&self, missing: &Missing) -> Option<Fetched> {
+        self.fetch_one(missing).await.ok().flatten()
+    }
+
     /// Where the value has moved meanwhile there is none: the command asks again.
     async fn fetch_one(&self, missing: &Missing) -> Result<Option<Fetched>, FetchFailed> {
         let (key, place) = match missing {

@@ -50,6 +50,30 @@ fn a_pipeline_waits_few_times_and_reads_nothing_twice() {
     }
 }
 
+/// Each case with the number of its reads.
+#[test]
+fn nothing_is_read_that_is_not_wanted() {
+    let dir = TempDir::new();
+    let mut server = start(&dir, "1mb");
+    assert!(server.terminate().success());
+    server.restart();
+    let mut client = server.client();
+    let range = |key| command(&[b"GETRANGE", &name(key), b"10", b"19"]);
+    let ttl = |key| command(&[b"TTL", &name(key)]);
+    let cases = [
+        (vec![get(10), get(10), range(10), ttl(10)], 1),
+        (vec![get(20), ttl(21), ttl(22), command(&[b"EXISTS", &name(23)])], 1),
+        (vec![get(30), get(31), range(31), get(30), get(31)], 2),
+        (vec![command(&[b"MGET", &name(40), &name(41)]), get(41), get(42)], 3),
+    ];
+    for (commands, expected) in cases {
+        let before = counts(&mut client)[1];
+        let replies = pipeline(&mut client, &commands);
+        assert!(replies.iter().all(|reply| !reply.is_error() && !reply.is_nil()));
+        assert_eq!(counts(&mut client)[1] - before, expected, "{}", commands.len());
+    }
+}
+
 #[test]
 fn what_is_changed_meanwhile_is_read_as_it_is() {
     let dir = TempDir::new();
@@ -101,7 +125,11 @@ fn a_value_that_cannot_be_read_is_told_to_who_asks_for_it() {
     bytes[at] ^= 1;
     fs::write(&path, bytes).expect("a file");
     server.restart();
-    let replies = pipeline(&mut server.client(), &(0..8).map(get).collect::<Vec<_>>());
+    let mut client = server.client();
+    let reads = counts(&mut client)[1];
+    let replies = pipeline(&mut client, &(0..8).map(get).collect::<Vec<_>>());
+    // Once ahead, for nothing, and once for whoever is told.
+    assert_eq!(counts(&mut client)[1] - reads, 8 + 1);
     for (key, reply) in (0..8).zip(&replies) {
         match key {
             3 => assert!(format!("{reply:?}").contains("key:000000000003"), "{reply:?}"),

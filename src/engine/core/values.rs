@@ -54,6 +54,16 @@ pub enum Missing {
     },
 }
 
+impl Missing {
+    /// Where the value is that is to be read.
+    pub fn place(&self) -> Option<&StoredValue> {
+        match self {
+            Self::Value { place, .. } => Some(place),
+            Self::Blob { .. } => None,
+        }
+    }
+}
+
 /// What was missing.
 #[derive(Debug, Clone)]
 pub enum Fetched {
@@ -61,6 +71,16 @@ pub enum Fetched {
     Value(StoredValue, SmallBytes),
     /// A blob that holds a value.
     Blob(Arc<Blob>, Body),
+}
+
+impl Fetched {
+    /// How long the value is, in bytes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Value(_, value) => value.len(),
+            Self::Blob(_, value) => value.len(),
+        }
+    }
 }
 
 /// Where in the store a value is.
@@ -263,6 +283,11 @@ impl Core {
                 self.values.ahead.insert(place, value);
             }
         }
+    }
+
+    /// How many are lent that way.
+    pub fn lent_ahead(&self) -> usize {
+        self.values.ahead.len()
     }
 
     /// Those commands have run: others may find the values.

@@ -368,7 +368,9 @@ impl Recovery<'_> {
             }
             Kind::Seal => {}
             Kind::Hole => {
-                self.damage(format!("{name}: a hole: the transactions in it are lost, as this start or an earlier one has found"));
+                self.damage(format!(
+                    "{name}: a hole: the transactions in it are lost, as this start or an earlier one found"
+                ));
             }
             other => {
                 self.damage(format!("{name}: is a {other:?}: the transactions in it are lost"));

@@ -42,11 +42,13 @@ impl From<RedisError> for Fault {
             || said.ends_with("AuthenticationFailed");
         // "invalid peer certificate: UnknownIssuer"; "received fatal alert: CertificateRequired".
         let certificate = ["ertificate", "alert: UnknownCA"].iter().any(|word| said.contains(word));
-        match error.kind() {
-            _ if credentials => Self::Refused(format!(
+        if credentials {
+            return Self::Refused(format!(
                 "the Redis refuses the user or the password ({error}): give them as in \
                  redis://user:password@host"
-            )),
+            ));
+        }
+        match error.kind() {
             ErrorKind::InvalidClientConfig => Self::Refused(error.to_string()),
             ErrorKind::Io if certificate => Self::Refused(format!(
                 "{error}: ?ca=FILE names the authorities that may vouch for the Redis, \

@@ -112,7 +112,8 @@ impl Confirmation {
         let RedisOptions { replicas_min, fsync, attempt_timeout, .. } = *options;
         // It has to answer before the attempt is given up, or nobody is told what was missing.
         // (Zero would be for ever.)
-        let spare = (attempt_timeout / 4).max(REDIS_TIMEOUTS_EVERY * 3 / 2);
+        let spare =
+            (attempt_timeout / 4).max(REDIS_TIMEOUTS_EVERY * 3 / 2).min(attempt_timeout / 2);
         let patience_ms = (attempt_timeout.saturating_sub(spare).as_millis() as u64).max(1);
         let command = match (fsync, replicas_min) {
             (YesNo::No, 0) => return None,
