@@ -94,6 +94,8 @@ fn what_is_deleted_is_all_that_was_written() {
     });
     run(async {
         let store = open(&address_through(&backing, gate), DynamoDbOptions::default()).await;
+        // A start tries whether it may delete.
+        deleted.lock().unwrap().clear();
         assert_eq!(store.create("log/1", vec![7; 20_000].into()).await, Ok(Created::Created));
         assert_eq!(store.delete(&["log/1".to_owned()]).await, Ok(()));
         // A head, five pieces and a trace.
