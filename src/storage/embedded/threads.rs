@@ -263,7 +263,8 @@ impl<F: DiskFile> Threads<F> {
     }
 
     /// Hands a read over. To wake a thread costs an event loop more than to answer a hit, so all
-    /// that comes in one turn of it goes over with one call.
+    /// that comes in one turn of it goes over with one call. Whoever leaves the first has to be polled
+    /// again, or dropped: until then the others wait with it, unless a thread is at work.
     pub(super) async fn read(&self, job: ReadJob<F>) {
         if self.reader_box.leave(job) {
             let call = Call(&self.reader_box);
