@@ -460,15 +460,17 @@ fn expired_keys_that_a_pin_holds_do_not_hold_up_others() {
     put(&mut world.core, 0, 1_500);
     world.core.advance(2_000, Duration::ZERO);
     let pin = world.core.hold();
-    // Behind the pin, and due before the first one.
-    (1..=5).for_each(|key| put(&mut world.core, key, 1_200));
+    // Behind the pin, and due before the first one; also where others are between them.
+    (1..=2).for_each(|key| put(&mut world.core, key, 1_200));
+    (100..250).for_each(|key| put(&mut world.core, key, 9_000));
+    (3..=5).for_each(|key| put(&mut world.core, key, 1_200));
     (0..12).for_each(|_| {
         world.core.reap(1);
     });
-    assert_eq!(world.core.live_keys(0, world.core.visible()), 5, "the first one is gone");
+    assert_eq!(world.core.live_keys(0, world.core.visible()), 155, "the first one is gone");
     world.core.let_go(pin);
     while world.core.reap(1).more {}
-    assert_eq!(world.core.live_keys(0, world.core.visible()), 0);
+    assert_eq!(world.core.live_keys(0, world.core.visible()), 150);
 }
 
 #[test]

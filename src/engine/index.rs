@@ -7,15 +7,18 @@
 //! chunks never move: a group remembers what it touched by [`EntryId`].
 
 mod entry;
+mod expiries;
 pub mod scan;
 mod share;
 
 pub use entry::Entry;
+pub use expiries::Due;
 pub use share::Share;
 
 use super::version::{Position, State, StoredValue, Value, Version};
 use crate::layout::CommitId;
 use crate::small_bytes::SmallKey;
+use expiries::Expiries;
 use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
@@ -117,6 +120,7 @@ pub struct Index {
     len: usize,
     /// What entries hold outside of themselves.
     heap_bytes: usize,
+    expiries: Expiries,
 }
 
 /// What a key takes in the index beside what its entry holds outside of itself: its place in
@@ -145,7 +149,7 @@ impl Index {
 
     /// What all entries take, in bytes: keys, versions, and the values in them.
     pub fn bytes(&self) -> usize {
-        self.len * ENTRY_BYTES + self.heap_bytes
+        self.len * ENTRY_BYTES + self.heap_bytes + self.expiries.bytes()
     }
 
     /// Whether no key has an entry.
@@ -174,13 +178,14 @@ impl Index {
         self.slab.get(id)
     }
 
-    /// Changes an entry, and what is known of its size with it.
+    /// Changes an entry, and what is known of its size and its expiry with it.
     #[inline]
     fn change<R>(&mut self, id: EntryId, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
         let entry = self.slab.get_mut(id)?;
-        let before = entry.heap_bytes();
+        let (before, expired_ms) = (entry.heap_bytes(), entry.expires_ms());
         let result = change(entry);
         self.heap_bytes = self.heap_bytes + entry.heap_bytes() - before;
+        self.expiries.change(id, expired_ms, entry.expires_ms());
         Some(result)
     }
 
@@ -223,7 +228,9 @@ impl Index {
         debug_assert!(self.find(hash, &key).is_none(), "one key, one entry");
         let entry = Entry::new(key, version);
         self.heap_bytes += entry.heap_bytes();
+        let expires_ms = entry.expires_ms();
         let id = self.slab.insert(entry);
+        self.expiries.change(id, 0, expires_ms);
         self.link(hash, id);
         self.len += 1;
         id
@@ -301,6 +308,7 @@ impl Index {
         }
         let removed = self.slab.remove(id)?;
         self.heap_bytes -= removed.heap_bytes();
+        self.expiries.change(id, removed.expires_ms(), 0);
         Some(removed)
     }
 

@@ -141,7 +141,7 @@ impl Transaction<'_> {
 
     /// What a key and its value take in memory, in bytes; `None` if there is none.
     pub fn memory(&mut self, database: u8, key: &[u8]) -> Option<usize> {
-        let expires_ms = self.expires_ms(database, key)?;
+        self.expires_ms(database, key)?;
         let (database, hash) = self.place(database, key);
         let value_bytes = match self.writes.own(database, hash, key) {
             Own::Written(Change::Put { value: Value::String(bytes), .. }) => bytes.len(),
@@ -150,13 +150,11 @@ impl Transaction<'_> {
             // Not always in memory now, but it will be when it is read.
             _ => self.core.read(database, hash, key, self.snapshot)?.state.value_bytes(),
         };
-        /// A time and an entry in a tree, whose nodes are about two thirds full.
-        const EXPIRY_BYTES: usize = 24;
         /// The counts of who shares it stand before a long string.
         const COUNTS_BYTES: usize = 16;
         let long = |bytes| if bytes > INLINE_BYTES_MAX { bytes + COUNTS_BYTES } else { 0 };
-        let expiry_bytes = if expires_ms > 0 { EXPIRY_BYTES } else { 0 };
-        Some(ENTRY_BYTES + long(key.len()) + long(value_bytes) + expiry_bytes)
+        // An expiry stands in the entry, and less than a byte beside it.
+        Some(ENTRY_BYTES + long(key.len()) + long(value_bytes))
     }
 
     /// A database of the snapshot, unless this transaction has flushed it.

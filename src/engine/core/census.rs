@@ -2,7 +2,7 @@
 
 use super::super::index::Entry;
 use super::super::version::{Snapshot, State, Version};
-use super::Core;
+use super::{Core, Database};
 use crate::layout::RECORD_BYTES;
 use std::ops::{AddAssign, Neg, SubAssign};
 
@@ -72,13 +72,14 @@ impl Core {
     pub fn mean_ttl_ms(&self, database: u8, snapshot: Snapshot) -> u64 {
         let mean = self
             .database(database, snapshot)
-            .and_then(|db| db.expiries_sum_ms.checked_div(db.expiries.len() as u128));
+            .map(Database::index)
+            .and_then(|index| index.expiries_sum_ms().checked_div(index.expiring() as u128));
         let mean = mean.map_or(0, |mean| u64::try_from(mean).unwrap_or(u64::MAX));
         mean.saturating_sub(self.now.ms())
     }
 
     /// How many keys of a database have an expiry, once all that is on its way has arrived.
     pub fn expiring_keys(&self, database: u8, snapshot: Snapshot) -> u64 {
-        self.database(database, snapshot).map_or(0, |db| db.expiries.len() as u64)
+        self.database(database, snapshot).map_or(0, |db| db.index.expiring() as u64)
     }
 }

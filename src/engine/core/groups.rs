@@ -157,7 +157,7 @@ impl Core {
         if alone && dead && newest.position <= oldest {
             // A watched one goes when it is watched no longer.
             if !watched.has(number, entry.key()) {
-                db.remove(id);
+                db.index.remove(id);
             }
         } else if !alone || dead {
             self.deferred.insert((number, id));
@@ -181,7 +181,7 @@ impl Core {
             for id in db.index.bury(flush.commit) {
                 match db.index.get(id) {
                     Some(entry) if watched.has(number as u8, entry.key()) => db.bury(id),
-                    _ => db.remove(id),
+                    _ => _ = db.index.remove(id),
                 }
             }
             db.flushes.retain(|f| f.position > oldest);
@@ -300,10 +300,7 @@ impl Core {
             let bytes = group.bytes.max(group.builder.len());
             self.pending_bytes = self.pending_bytes.saturating_sub(bytes);
             for &(number, id) in &group.touched {
-                let db = &mut self.databases[usize::from(number)];
-                db.forget_expiry(id);
-                db.index.fall_back(id, last);
-                db.remember_expiry(id);
+                self.databases[usize::from(number)].index.fall_back(id, last);
             }
             for (&number, delta) in &group.live_delta {
                 self.databases[usize::from(number)].live_tip -= *delta;

@@ -4,27 +4,17 @@
 //! [`Core::set_space`]'s bound. Keys, small values and what is on its way to the store can't
 //! be let go; when they alone take more, commands that would need more are refused.
 
+use super::Core;
 use super::ledger::Held;
-use super::{Core, Database};
-
-/// What an expiry takes beside the version that it stands in: its place in a tree that is
-/// about two thirds full.
-const EXPIRY_BYTES: usize = 24;
 
 /// The cache's bound moves in such steps, so that it doesn't at every write.
 const STEP_BYTES: u64 = 64 << 10;
-
-impl Database {
-    fn bytes(&self) -> usize {
-        self.index.bytes() + self.expiries.len() * EXPIRY_BYTES
-    }
-}
 
 impl Core {
     /// What can't be let go, in bytes: the index, what is known of objects in the store,
     /// what is on its way there, open transactions and the outcomes of others.
     pub fn data_bytes(&self) -> u64 {
-        let index: usize = self.databases.iter().map(Database::bytes).sum();
+        let index: usize = self.databases.iter().map(|db| db.index.bytes()).sum();
         let objects =
             self.ledger.objects() * size_of::<Held>() + self.ledger.blobs().memory_bytes();
         let interactive = &self.interactive;

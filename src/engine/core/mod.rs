@@ -54,7 +54,6 @@ use pins::{Pins, WatchedKeys};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use swaps::Slots;
@@ -74,12 +73,6 @@ pub struct Database {
     live_visible: Census,
     /// Keys that were reaped since the start.
     reaped: u64,
-    /// The tip's keys that expire, by time.
-    expiries: BTreeSet<(u64, EntryId)>,
-    /// Their times, added up.
-    expiries_sum_ms: u128,
-    /// Where the last look for expired keys ended.
-    looked_at: (u64, EntryId),
     /// Where it was last written.
     written: Position,
 }
@@ -97,20 +90,14 @@ impl Database {
             live_tip: Census::default(),
             live_visible: Census::default(),
             reaped: 0,
-            expiries: BTreeSet::new(),
-            expiries_sum_ms: 0,
-            looked_at: (0, 0),
             written: RECOVERED,
         }
     }
 
     /// Takes in the keys of the next share.
     fn append(&mut self, next: Self, share: Share) {
-        let moved_by = self.index.append(next.index, share);
+        self.index.append(next.index, share);
         self.live_tip += next.live_tip;
-        let expiries = next.expiries.into_iter();
-        self.expiries.extend(expiries.map(|(time, id)| (time, id + moved_by)));
-        self.expiries_sum_ms += next.expiries_sum_ms;
     }
 
     /// The keys.
@@ -127,39 +114,6 @@ impl Database {
         Census::of_newest(entry)
     }
 
-    fn expiry_of(&self, id: EntryId) -> u64 {
-        self.index.get(id).map_or(0, |entry| entry.newest().expires_ms)
-    }
-
-    #[inline]
-    fn forget_expiry(&mut self, id: EntryId) {
-        let expires_ms = self.expiry_of(id);
-        if expires_ms != 0 && self.expiries.remove(&(expires_ms, id)) {
-            self.expiries_sum_ms -= u128::from(expires_ms);
-        }
-    }
-
-    fn remember_expiry(&mut self, id: EntryId) {
-        let expires_ms = self.expiry_of(id);
-        if expires_ms != 0 && self.expiries.insert((expires_ms, id)) {
-            self.expiries_sum_ms += u128::from(expires_ms);
-        }
-    }
-
-    /// The next keys whose time is over, at most `limit`. It goes on behind those of the
-    /// last look, and then from the beginning: keys that can't go yet hold up no others.
-    fn take_due(&mut self, now_ms: u64, limit: usize) -> Vec<(u64, EntryId)> {
-        let over = (now_ms, EntryId::MAX);
-        let looked_at = self.looked_at.min(over);
-        let behind = (Bound::Excluded(looked_at), Bound::Included(over));
-        let due = self.expiries.range(behind).chain(self.expiries.range(..=looked_at));
-        let due: Vec<_> = due.take(limit).copied().collect();
-        if let Some(last) = due.last() {
-            self.looked_at = *last;
-        }
-        due
-    }
-
     /// Carries a flush out on an entry that must stay: what it buried is a tombstone now.
     /// A key that had expired before is none of the flush's doing, so it keeps its commit.
     fn bury(&mut self, id: EntryId) {
@@ -170,7 +124,6 @@ impl Database {
             return;
         }
         let (before, burier) = (newest.commit, self.burier(newest, Position::MAX));
-        self.forget_expiry(id);
         if let Some(Flush { commit, position }) = burier {
             let tombstone = Version { commit, position, expires_ms: 0, state: State::Tombstone };
             self.index.replace(id, tombstone, false);
@@ -188,11 +141,6 @@ impl Database {
         (newest.state.is_alive() && !expired).then_some(*first)
     }
 
-    fn remove(&mut self, id: EntryId) {
-        self.forget_expiry(id);
-        self.index.remove(id);
-    }
-
     /// Puts a version on top of a key's versions. A tombstone that nobody needs takes the
     /// entry away instead; then there is none.
     fn put_version(
@@ -203,25 +151,19 @@ impl Database {
         version: Version,
         keep: Keep,
     ) -> Option<EntryId> {
-        let expires = version.expires_ms != 0;
-        let id = match found {
+        match found {
             Some(id) if !keep.tombstones && !version.state.is_alive() => {
-                self.remove(id);
-                return None;
+                self.index.remove(id);
+                None
             }
             // A key that never was leaves no tombstone.
-            None if !keep.tombstones && !version.state.is_alive() => return None,
+            None if !keep.tombstones && !version.state.is_alive() => None,
             Some(id) => {
-                self.forget_expiry(id);
                 self.index.replace(id, version, keep.versions);
-                id
+                Some(id)
             }
-            None => self.index.insert(hash, key, version),
-        };
-        if expires {
-            self.remember_expiry(id);
+            None => Some(self.index.insert(hash, key, version)),
         }
-        Some(id)
     }
 }
 

@@ -93,11 +93,14 @@ impl Core {
         let now_ms = self.now.ms();
         let mut left = limit;
         let (mut wanted, mut keys) = (false, 0);
+        let (mut more, mut in_vain) = (false, 0);
         let (watched, values) = (&self.watched, &mut self.values);
         for (number, db) in self.databases.iter_mut().enumerate() {
-            let due = db.take_due(now_ms, left);
-            left -= due.len();
-            for (expires_ms, id) in due {
+            let due = db.index.take_due(now_ms, left);
+            left = left.saturating_sub(due.keys.len());
+            more |= due.more;
+            in_vain += due.in_vain;
+            for (expires_ms, id) in due.keys {
                 let Some(entry) = db.index.get(id) else {
                     continue;
                 };
@@ -117,7 +120,7 @@ impl Core {
                 if let State::Stored(place) = newest.state.held() {
                     values.drop(place);
                 }
-                db.remove(id);
+                db.index.remove(id);
                 db.live_tip -= alive;
                 db.live_visible -= alive;
                 db.reaped += u64::try_from(alive.keys).unwrap_or(0);
@@ -127,6 +130,7 @@ impl Core {
         if wanted && self.health == Health::Serving {
             self.want_group();
         }
-        Reaped { keys, more: left == 0 && keys > 0 }
+        // Neither those that went are met again, nor those that were looked at in vain.
+        Reaped { keys, more: more && keys + in_vain > 0 }
     }
 }

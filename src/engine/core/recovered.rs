@@ -95,17 +95,14 @@ impl Recovering {
             Some(id) => {
                 let before = db.index.get(id).map(|entry| db.census_on_tip(entry));
                 db.live_tip -= before.unwrap_or_default();
-                db.forget_expiry(id);
                 if alive {
                     db.index.replace(id, version, false);
-                    db.remember_expiry(id);
                 } else {
                     db.index.remove(id);
                 }
             }
             None if alive => {
-                let id = db.index.insert(hash, SmallKey::from(key), version);
-                db.remember_expiry(id);
+                db.index.insert(hash, SmallKey::from(key), version);
             }
             None => {}
         }

@@ -46,6 +46,12 @@ impl Entry {
         bytes
     }
 
+    /// When the key expires, in milliseconds since the Unix epoch; 0 if it doesn't, or is gone.
+    #[inline]
+    pub(super) fn expires_ms(&self) -> u64 {
+        if self.newest.state.is_alive() { self.newest.expires_ms } else { 0 }
+    }
+
     /// The key.
     pub fn key(&self) -> &SmallKey {
         &self.key

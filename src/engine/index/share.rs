@@ -1,5 +1,6 @@
 //! An index in parts: several threads fill one each, and they are put side by side.
 
+use super::expiries::Expiries;
 use super::{CHUNK_ENTRIES, EntryId, Index, Segment, Slab, Slot};
 
 /// The keys whose hashes begin with certain bits.
@@ -30,6 +31,7 @@ impl Index {
             slab: Slab::default(),
             len: 0,
             heap_bytes: 0,
+            expiries: Expiries::default(),
         }
     }
 
@@ -54,6 +56,7 @@ impl Index {
         (self.directory, self.depth) = (directory, depth);
         self.len += other.len;
         self.heap_bytes += other.heap_bytes;
+        self.expiries.append(other.expiries, moved_by);
         moved_by
     }
 
@@ -101,13 +104,13 @@ mod tests {
 
     fn version(time: u64) -> Version {
         let commit = CommitId { time, node: 1 };
-        Version { commit, position: RECOVERED, expires_ms: 0, state: State::Lost }
+        Version { commit, position: RECOVERED, expires_ms: 1_000 + time, state: State::Lost }
     }
 
     fn insert(index: &mut Index, key: u32) {
         let key = key.to_string();
         let hash = index.hash(key.as_bytes());
-        index.insert(hash, key.as_bytes().into(), version(1));
+        index.insert(hash, key.as_bytes().into(), version(key.len() as u64));
     }
 
     fn find(index: &Index, key: u32) -> bool {
@@ -143,6 +146,12 @@ mod tests {
             let mut index = joined(keys, bits);
             let there = |key: u32| !key.is_multiple_of(5);
             assert_eq!(index.len(), (0..keys).filter(|&key| there(key)).count());
+            assert_eq!(index.expiring(), index.len());
+            // Those with one digit or two, wherever they are now.
+            let due = index.take_due(1_002, usize::MAX);
+            assert_eq!(due.keys.len(), (0..keys.min(100)).filter(|&key| there(key)).count());
+            let over = |id| index.get(id).is_some_and(|entry| entry.newest().expires_ms <= 1_002);
+            assert!(due.keys.iter().all(|&(_, id)| over(id)));
             assert!((0..keys).all(|key| find(&index, key) == there(key)), "{keys} {bits}");
 
             // It grows by splits on both sides of a border, and what was free is used again.

@@ -90,3 +90,116 @@ fn falling_back_takes_new_entries_away_and_old_ones_back() {
     assert_eq!(index.find(index.hash(b"new"), b"new"), None);
     assert_eq!(index.len(), 1);
 }
+
+fn expiring(time: u64, expires_ms: u64) -> Version {
+    Version { expires_ms, ..version(time, 1, "v") }
+}
+
+/// Takes what is due until nothing is found that could still go.
+fn reaped(index: &mut Index, now_ms: u64, limit: usize) -> Vec<String> {
+    let mut keys = Vec::new();
+    loop {
+        let due = index.take_due(now_ms, limit);
+        let progress = due.keys.len() + due.in_vain;
+        for (expires_ms, id) in due.keys {
+            let entry = index.remove(id).unwrap();
+            assert_eq!(entry.newest().expires_ms, expires_ms);
+            keys.push(String::from_utf8(entry.key().to_vec()).unwrap());
+        }
+        if !due.more || progress == 0 {
+            keys.sort();
+            return keys;
+        }
+    }
+}
+
+#[test]
+fn what_has_expired_is_found_whatever_was_changed_before() {
+    use rand::{RngExt, SeedableRng};
+    let mut rng = rand::rngs::StdRng::seed_from_u64(5);
+    let mut index = Index::new(7);
+    let mut model: HashMap<String, u64> = HashMap::new();
+    let mut commit = 1;
+    for round in 0..40u64 {
+        for _ in 0..2_000 {
+            commit += 1;
+            let key = format!("key:{}", rng.random_range(0..1_000));
+            let hash = index.hash(key.as_bytes());
+            match rng.random_range(0..8) {
+                0 => {
+                    if let Some(id) = index.find(hash, key.as_bytes()) {
+                        index.remove(id);
+                    }
+                    model.remove(&key);
+                }
+                // A tombstone that says when its key would have expired.
+                1 => {
+                    if let Some(id) = index.find(hash, key.as_bytes()) {
+                        let newest = index.get(id).unwrap().newest().commit;
+                        index.fill(id, newest, State::Tombstone);
+                        model.insert(key, 0);
+                    }
+                }
+                2 => {
+                    put(&mut index, &key, expiring(commit, 0), false);
+                    model.insert(key, 0);
+                }
+                _ => {
+                    let expires_ms = round * 100 + rng.random_range(1..1_000);
+                    put(&mut index, &key, expiring(commit, expires_ms), false);
+                    model.insert(key, expires_ms);
+                }
+            }
+        }
+        let times = || model.values().filter(|&&expires_ms| expires_ms != 0);
+        assert_eq!(index.expiring(), times().count());
+        assert_eq!(index.expiries_sum_ms(), times().map(|&ms| u128::from(ms)).sum());
+
+        let now_ms = round * 100 + 100;
+        let over = |ms: &u64| *ms != 0 && *ms <= now_ms;
+        let mut due: Vec<_> =
+            model.iter().filter(|(_, ms)| over(ms)).map(|(key, _)| key.clone()).collect();
+        due.sort();
+        assert!(!due.is_empty());
+        assert_eq!(reaped(&mut index, now_ms, 1 + round as usize * 20), due);
+        model.retain(|_, ms| !over(ms));
+        assert_eq!(index.len(), model.len());
+    }
+}
+
+#[test]
+fn a_look_for_expired_keys_ends_at_its_limit_also_where_it_finds_none() {
+    const KEYS: u64 = 10_000;
+    let mut index = Index::new(7);
+    for n in 0..KEYS {
+        put(&mut index, &n.to_string(), expiring(1, 100), false);
+    }
+    // What was to expire is moved forward: their places know nothing of that.
+    for n in 0..KEYS {
+        put(&mut index, &n.to_string(), expiring(2, 1_000), false);
+    }
+    let places = (KEYS as usize).div_ceil(64);
+    let first = index.take_due(100, 10);
+    assert!(first.keys.is_empty() && first.more);
+    assert_eq!(first.in_vain, 10);
+    let rest = index.take_due(100, places);
+    assert!(rest.keys.is_empty() && !rest.more);
+    assert_eq!(rest.in_vain, places - 10);
+    // From now on it is known.
+    assert_eq!(index.take_due(999, places).in_vain, 0);
+    assert_eq!(reaped(&mut index, 1_000, places).len(), KEYS as usize);
+    assert_eq!((index.expiring(), index.take_due(u64::MAX - 1, 10).in_vain), (0, 10));
+}
+
+#[test]
+fn an_expiry_takes_less_than_a_byte() {
+    let mut index = Index::new(7);
+    for n in 0..100_000u64 {
+        put(&mut index, &format!("key:{n}"), expiring(1, 0), false);
+    }
+    let before = index.bytes();
+    for n in 0..100_000u64 {
+        put(&mut index, &format!("key:{n}"), expiring(2, 1_000_000 - n), false);
+    }
+    assert!(index.bytes() > before && index.bytes() < before + 100_000);
+}
