@@ -91,8 +91,6 @@ impl History {
                 segment_bytes,
                 durability: Durability::Always,
                 entropy: seed,
-                // Two of three make segments of dead ones.
-                reuse_batch_bytes_min: if seed.is_multiple_of(3) { u64::MAX } else { 0 },
             },
             store: None,
             names: BTreeMap::new(),

@@ -65,6 +65,8 @@ struct State {
     holds_creates: bool,
     dead: bool,
     pages_max: usize,
+    /// Whether nobody else has files open.
+    reuses: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -119,6 +121,7 @@ impl SimDisk {
                 holds_creates: false,
                 dead: false,
                 pages_max: usize::MAX,
+                reuses: !seed.is_multiple_of(3),
             })),
             released: Arc::default(),
         }
@@ -461,6 +464,14 @@ impl Disk for SimDisk {
             state.name_change(NameChange::Rename(from.to_owned(), to.to_owned(), id));
         }
         state.answer(())
+    }
+
+    fn reuse(&self, from: &str, to: &str) -> io::Result<Option<SimFile>> {
+        if !self.state().reuses {
+            return Ok(None);
+        }
+        self.rename(from, to)?;
+        self.open(to).map(Some)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

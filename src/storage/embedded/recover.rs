@@ -127,7 +127,6 @@ impl<D: Disk> Segments<D> {
             removal_runs: false,
             removal_owed: false,
             blanks: Vec::new(),
-            keeps_blanks: false,
             not_removed: false,
             looked_at: None,
             damage: Vec::new(),
@@ -379,8 +378,7 @@ impl<D: Disk> Segments<D> {
         let Some(head) = &mut self.head else {
             return Err(StoreError::Unavailable("no segment to write to".to_owned()));
         };
-        let salt = head.header.salt;
-        let written = write_items(&*head.file, salt, head.position, head.synced, items)
+        let written = write_items(&*head.file, head.target(), items)
             .map_err(|failure| failure.error)
             .and_then(|bodies| head.sync(point).map(|()| bodies));
         let inherited = head.inherited;

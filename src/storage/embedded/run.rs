@@ -16,6 +16,10 @@ const GATHER_BYTES_MAX: usize = 16 << 10;
 /// So much is gathered for one system call.
 const GATHERED_BYTES_MAX: usize = 256 << 10;
 
+/// What the system keeps of a file in memory, or doesn't: a part of one that it has given up is
+/// read before a part of it is written.
+const PAGE_BYTES: u64 = 4 << 10;
+
 /// A record to be written.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
@@ -122,16 +126,30 @@ impl Batch {
     }
 }
 
-/// Writes records one behind the other from `at` on, and says where each body stands.
+/// Where records go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    /// Of the segment.
+    pub(super) salt: u64,
+    /// Where the first begins.
+    pub(super) at: u64,
+    /// The end of what is durable.
+    pub(super) synced_through: u64,
+    /// Nothing stands behind the records up to here: zeros may.
+    pub(super) free_through: u64,
+}
+
+/// Writes records one behind the other, and says where each body stands. Their last page is
+/// written to its end, as far as it is free: so each page is whole from the first time on, and
+/// none of a file that is used again is ever read for it.
 pub(super) fn write_items(
     file: &impl DiskFile,
-    salt: u64,
-    at: u64,
-    synced_through: u64,
+    target: Target,
     items: &[Item],
 ) -> Result<Vec<u64>, WriteFailed> {
+    let Target { salt, at, synced_through, free_through } = target;
     let gathered: usize = items.iter().map(Item::gathered_bytes).sum();
-    let bytes = Vec::with_capacity(gathered.min(GATHERED_BYTES_MAX));
+    let bytes = Vec::with_capacity(gathered.min(GATHERED_BYTES_MAX) + PAGE_BYTES as usize);
     let mut gathered = Gathered { file, start: at, at, bytes };
     let mut bodies = Vec::with_capacity(items.len());
     for item in items {
@@ -153,6 +171,10 @@ pub(super) fn write_items(
         let padding = (record_at + item.record_bytes() - gathered.position()) as usize;
         gathered.bytes.extend_from_slice(&[0; 8][..padding]);
     }
+    let end = gathered.position();
+    let page_end = end.next_multiple_of(PAGE_BYTES).min(free_through);
+    let rest = page_end.saturating_sub(end) as usize;
+    gathered.bytes.extend_from_slice(&[0; PAGE_BYTES as usize][..rest]);
     gathered.flush()?;
     Ok(bodies)
 }

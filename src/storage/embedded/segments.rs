@@ -9,7 +9,7 @@ use super::format::{Filling, reserve_bytes, store_error};
 use super::index::{Index, Place};
 use super::record::{DATA_START, Fence, Kind, NAME_BYTES_MAX, SegmentHeader};
 use super::recover::Damage;
-use super::run::{Batch, Item, write_items};
+use super::run::{Batch, Item, Target, write_items};
 use super::{Durability, EmbeddedOptions, OBJECT_BYTES_MAX};
 use crate::rope::Rope;
 use crate::storage::StoreError;
@@ -114,6 +114,16 @@ impl<F: DiskFile> Head<F> {
         self.syncs.sync(&*self.file, point)
     }
 
+    /// Where the next records go. Nothing ever stands behind them.
+    pub(super) fn target(&self) -> Target {
+        Target {
+            salt: self.header.salt,
+            at: self.position,
+            synced_through: self.synced,
+            free_through: self.header.capacity,
+        }
+    }
+
     /// Where records must end that may go so far.
     pub(super) fn limit(&self, room: Room) -> u64 {
         let reserve = reserve_bytes(self.header.capacity);
@@ -175,8 +185,6 @@ pub struct Segments<D: Disk> {
     pub(super) removal_owed: bool,
     /// Files of dead segments, kept for the next ones.
     pub(super) blanks: Vec<Blank<D::File>>,
-    /// Whether they are worth keeping.
-    pub(super) keeps_blanks: bool,
     /// Whether one has failed. It is tried again when a new segment is wanted.
     pub(super) not_removed: bool,
     /// The oldest segment and what lived in it when it was last seen that it has to stay.
@@ -239,8 +247,7 @@ impl<D: Disk> Segments<D> {
         let mark = Item::mark();
         let fits = head.position + mark.record_bytes() <= head.header.capacity;
         if fits && head.synced > head.stated {
-            let salt = head.header.salt;
-            let _ = write_items(&*head.file, salt, head.position, head.synced, &[mark]);
+            let _ = write_items(&*head.file, head.target(), &[mark]);
         }
     }
 
@@ -442,8 +449,7 @@ impl<D: Disk> Segments<D> {
         let largest = run.iter().map(Item::record_bytes).max();
         self.largest = self.largest.max(largest.unwrap_or(0));
 
-        let salt = head.header.salt;
-        let bodies = match write_items(&*head.file, salt, head.position, head.synced, &run) {
+        let bodies = match write_items(&*head.file, head.target(), &run) {
             Ok(bodies) => bodies,
             Err(failure) => return Err(self.write_failed(failure.written, &failure.error)),
         };
