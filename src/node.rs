@@ -290,13 +290,14 @@ async fn open_engine(
         read_deadline: Duration::from_millis(settings.read_deadline_ms),
     };
     let store = Arc::new(ResilientStore::new(store, policy, rng));
-    let connected = clock.monotonic().saturating_sub(started);
+    let opening_took = clock.monotonic().saturating_sub(started);
     let options = EngineOptions {
         databases: settings.databases as usize,
         group_bytes_max: settings.group_bytes_max as usize,
         blob_bytes_min: settings.blob_bytes_min as usize,
         groups_in_flight_max: settings.groups_in_flight_max as usize,
         commit_deadline: Duration::from_millis(settings.commit_deadline_ms),
+        opening_took,
         recovery_reads_in_flight: settings.recovery_reads_in_flight as usize,
         recovery_share_bits: recovery_share_bits(),
         expired_keys_per_turn: settings.expired_keys_per_turn as usize,
@@ -311,12 +312,9 @@ async fn open_engine(
         Some(claim) => Engine::open_shared(store, clock_of_engine, options, claim, rng).await,
         None => Engine::open(store, clock_of_engine, options, rng).await,
     };
-    let (engine, mut recovered) = opened.map_err(|error: OpenError| {
+    opened.map_err(|error: OpenError| {
         NodeError(format!("can't open {}: {error}", settings.store.shown()))
-    })?;
-    // Not how long the store's owner was waited for.
-    recovered.took += connected;
-    Ok((engine, recovered))
+    })
 }
 
 /// A thread for each processor that this process may use.

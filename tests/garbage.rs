@@ -6,6 +6,7 @@ mod common;
 use common::client::{Client, info};
 use common::overwritten::Model;
 use common::program::{aft, figure, said};
+use common::resp::Reply;
 use common::server::{Options, Server};
 use common::temp_dir::TempDir;
 use common::wait::{self, PATIENCE};
@@ -160,4 +161,64 @@ fn garbage_goes_and_nothing_is_lost() {
     // A base for each step, and for each of them a group that tells of it.
     assert!(bases <= 8 + live_bytes / STEP_BYTES && groups <= 8 + 4 * bases, "{told:?}");
     assert!(logs <= 2 && figure(&stats, "objects") <= groups + bases + ENTRIES_MAX, "{stats}");
+}
+
+/// What is said of the store of a server that is killed, once all is listed: these figures are
+/// right.
+fn of_the_killed(server: &mut Server, figures: &[(&str, &dyn Fn(u64) -> bool)]) -> String {
+    server.kill_9();
+    let store = server.options().store();
+    wait::until("what the store is said to hold", PATIENCE, || {
+        let stats = said(&aft(&["store", "stats", "--json", "--store", &store]));
+        figures.iter().all(|(name, is_right)| is_right(figure(&stats, name))).then_some(stats)
+    })
+}
+
+/// Which snapshots a node had open when it last wrote, and when and how long it has recovered.
+#[test]
+fn stats_tell_of_the_oldest_snapshot_and_of_the_last_recovery() {
+    let dir = TempDir::named("snapshots");
+    let before_ms = wait::wall_ms() as u64;
+    let mut server = Server::start(&Options::durable(dir.path()));
+    let started_ms = wait::wall_ms() as u64;
+    let mut writer = server.client();
+    let mut forgetful = server.client();
+    assert_eq!(writer.cmd("MSET a 1 b 1 c 1"), Reply::ok());
+    // These hold no snapshot.
+    assert_eq!(forgetful.cmd("WATCH a b"), Reply::ok());
+    assert!(!forgetful.cmd("SCAN 0 COUNT 1").is_error());
+    assert_eq!(writer.cmd("MSET a 2 b 2 c 2"), Reply::ok());
+    let recovery_ms = info(&mut writer, "recovery_ms");
+    let stats = of_the_killed(
+        &mut server,
+        &[("groups", &|groups| groups >= 3), ("last_recovery_ms", &|ms| ms > 0)],
+    );
+    assert_eq!(figure(&stats, "oldest_snapshot_ms"), 0, "{stats}");
+    assert_eq!(figure(&stats, "oldest_snapshot_age_ms"), 0, "{stats}");
+    let (start_ms, took_ms) = (figure(&stats, "last_start_ms"), figure(&stats, "last_recovery_ms"));
+    assert!((before_ms..=started_ms).contains(&start_ms), "{before_ms} {started_ms}: {stats}");
+    // What comes after the first group has left is not in it; each clock rounds for itself.
+    assert!((1..=recovery_ms + 2).contains(&took_ms), "{recovery_ms}: {stats}");
+
+    server.restart();
+    let mut reader = server.client();
+    assert!(!reader.cmd("AFT.BEGIN").is_error());
+    let from_ms = wait::wall_ms() as u64;
+    assert_eq!(reader.cmd("GET a"), Reply::bulk("2"));
+    let to_ms = wait::wall_ms() as u64;
+    assert_eq!(server.client().cmd("SET a 3"), Reply::ok());
+    let wrote_ms = wait::wall_ms() as u64;
+    let since = |ms: u64| (from_ms..=to_ms).contains(&ms);
+    let stats = of_the_killed(&mut server, &[("oldest_snapshot_ms", &since)]);
+    let age_ms = figure(&stats, "oldest_snapshot_age_ms");
+    assert!(age_ms <= wrote_ms.max(to_ms) - from_ms, "{stats}");
+
+    // Who ends in order leaves none behind, though it was open to the end.
+    server.restart();
+    let mut reader = server.client();
+    assert!(!reader.cmd("AFT.BEGIN").is_error());
+    assert_eq!(reader.cmd("GET a"), Reply::bulk("3"));
+    assert_eq!(server.client().cmd("SET a 4"), Reply::ok());
+    assert!(server.terminate().success());
+    of_the_killed(&mut server, &[("oldest_snapshot_ms", &|ms| ms == 0)]);
 }

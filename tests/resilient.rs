@@ -38,6 +38,7 @@ enum Act {
 struct Scripted {
     inner: MemoryStore,
     script: Mutex<VecDeque<Act>>,
+    shows_at_once: bool,
 }
 
 impl Scripted {
@@ -67,7 +68,8 @@ impl Scripted {
 
 impl Store for Scripted {
     fn limits(&self) -> Limits {
-        Limits { survives_process: true, ..self.inner.limits() }
+        let shows_at_once = self.shows_at_once;
+        Limits { survives_process: true, shows_at_once, ..self.inner.limits() }
     }
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
         Box::pin(self.act(self.inner.create(name, object)))
@@ -89,7 +91,11 @@ impl Store for Scripted {
 }
 
 fn store(script: &[Act]) -> (Arc<Scripted>, ResilientStore) {
-    let scripted = Arc::new(Scripted::default());
+    store_that(script, false)
+}
+
+fn store_that(script: &[Act], shows_at_once: bool) -> (Arc<Scripted>, ResilientStore) {
+    let scripted = Arc::new(Scripted { shows_at_once, ..Scripted::default() });
     scripted.script.lock().unwrap().extend(script);
     let policy = RetryPolicy::default();
     let store = Arc::clone(&scripted) as Arc<dyn Store>;
@@ -165,6 +171,16 @@ async fn a_read_of_what_must_exist_waits_for_it_and_never_says_nothing() {
     assert_eq!(store.read("missing", 0, 1).await, Err(StoreError::NotFound));
     assert!(started.elapsed() >= RetryPolicy::default().read_deadline);
     assert_eq!(store.try_read("missing", 0, 1).await, Err(StoreError::NotFound));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_store_that_shows_all_at_once_does_not_have_is_not_waited_for() {
+    let (_, store) = store_that(&[Act::Fail], true);
+    let started = tokio::time::Instant::now();
+    assert_eq!(store.read("missing", 0, 1).await, Err(StoreError::NotFound));
+    assert!(started.elapsed() < RetryPolicy::default().read_deadline);
+    // Once more where it failed.
+    assert_eq!(store.metrics().reads.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test(start_paused = true)]

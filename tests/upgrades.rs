@@ -1,14 +1,19 @@
 //! Stores that earlier versions have written are read by this one, to the last key.
 //!
-//! | directory          | written by                                      | format |
-//! |--------------------|-------------------------------------------------|--------|
-//! | `issue-2`          | 1d83e0d, the last before keyspace commands      | 1      |
-//! | `issue-3`          | 515bd24, with swaps of databases                | 2      |
-//! | `issue-4-format-3` | the first with bases                            | 3      |
-//! | `issue-6-format-3` | 4c371e4, the last before what committed is kept | 3      |
-//! | `issue-4-format-4` | 4c44eab, with requests that have committed      | 4      |
-//! | `issue-5-format-6` | the first with blobs                            | 6      |
+//! | store                 | written by                                          | format |
+//! |-----------------------|-----------------------------------------------------|--------|
+//! | `issue-2`             | 1d83e0d, the last before keyspace commands          | 1      |
+//! | `issue-3`             | 515bd24, with swaps of databases                    | 2      |
+//! | `issue-4-format-3`    | the first with bases                                | 3      |
+//! | `issue-6-format-3`    | 4c371e4, the last before what committed is kept     | 3      |
+//! | `issue-4-format-4`    | 4c44eab, with requests that have committed          | 4      |
+//! | `issue-5-format-6`    | the first with blobs                                | 6      |
+//! | `issue-4-format-6`    | 661c8bb, with all kinds of objects and records      | 6      |
+//! | `redis-format-5`      | 70dde7c, the last before blobs                      | 4, 5   |
+//! | `redis-format-6`, `s3-format-6`, `dynamodb-format-6` | 661c8bb              | 6      |
 //!
+//! Only what a shared store has besides was ever written in format 5: views, and entries of starts. Those of
+//! S3 and DynamoDB are read by tests/s3_store and tests/dynamodb_store, which have such services.
 //! `tests/upgrades/make` has made them and makes the next.
 
 // In a test, an expectation is an assertion.
@@ -16,108 +21,35 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use aft::layout::{FORMAT_VERSION, Header, Kind, ObjectName};
-use aft::storage::Store;
+use aft::inspect::{Depth, Moment, inspect};
+use aft::layout::group::checked_directory;
+use aft::layout::{Commit, Control, FORMAT_VERSION, Header, Kind, ObjectName, Place, Start, Write};
 use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore, ReadOnlyStore};
+use aft::storage::{Store, list_all};
 use bytes::Bytes;
-use common::client::Client;
+use common::backing::Backing;
+use common::kept::{small_steps, unpack, upgrade_behind, upgrade_with};
+use common::program::aft;
 use common::resp::Reply;
 use common::server::{Options, Server};
 use common::temp_dir::TempDir;
 
-/// A key, and what must be found: whether it has an expiry, and its value.
-type Keys = BTreeMap<(String, String), Option<(bool, String)>>;
-
-fn stored(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/upgrades").join(name)
-}
-
-/// Unpacks a store; the directory that holds it.
-fn unpack(name: &str, dir: &TempDir) -> PathBuf {
-    let archive = stored(&format!("{name}.tar.gz"));
-    let status = Command::new("tar").arg("-C").arg(dir.path()).arg("-xzf").arg(archive).status();
-    assert!(status.expect("tar").success());
-    dir.path().join("store")
-}
-
-fn keys_of(name: &str) -> Keys {
-    let text = std::fs::read_to_string(stored(&format!("{name}.keys"))).expect("its keys");
-    let line = |line: &str| {
-        let words: Vec<&str> = line.split(' ').collect();
-        let wanted = match words[2] {
-            "gone" => None,
-            state => Some((state == "expires", words[3].to_owned())),
-        };
-        ((words[0].to_owned(), words[1].to_owned()), wanted)
-    };
-    text.lines().map(line).collect()
-}
-
-fn check(client: &mut Client, keys: &Keys) {
-    let mut selected = "";
-    for ((database, key), wanted) in keys {
-        if selected != database {
-            assert_eq!(client.run(&["SELECT", database]), Reply::ok());
-            selected = database;
-        }
-        let value = client.run(&["GET", key]).text();
-        assert_eq!(value.as_ref(), wanted.as_ref().map(|(_, value)| value), "{database} {key}");
-        let expires = client.run(&["PTTL", key]).int();
-        let wanted_expiry = wanted.as_ref().map(|(expires, _)| *expires);
-        assert_eq!(wanted_expiry.unwrap_or(false), expires > 0, "{database} {key}: {expires}");
-    }
-    assert_eq!(client.run(&["SELECT", "0"]), Reply::ok());
-}
-
-fn small_steps(store: &Path) -> Options {
-    let mut options = Options::in_directory(store);
-    options.extra = Options::RESTLESS.map(str::to_owned).to_vec();
-    options
-}
-
-/// Changes some keys in the store and in the model alike.
-fn change(client: &mut Client, keys: &mut Keys, round: usize) {
-    for number in (1 + round..=40).step_by(3) {
-        let name = format!("large:{number}");
-        let value = format!("new-{round}-{}", "y".repeat(400));
-        assert_eq!(client.run(&["SET", &name, &value]), Reply::ok());
-        keys.insert(("0".to_owned(), name), Some((false, value)));
-    }
-    for number in (20 + round..=40).step_by(4) {
-        let name = format!("small:{number}");
-        let entry = keys.entry(("0".to_owned(), name.clone())).or_default();
-        let there = i64::from(entry.is_some());
-        assert_eq!(client.run(&["EXPIRE", &name, "100000"]).int(), there);
-        *entry = entry.take().map(|(_, value)| (true, value));
-    }
-    let name = format!("small:{}", 30 + round);
-    client.run(&["DEL", &name]);
-    keys.insert(("0".to_owned(), name), None);
-}
+/// With every kind of object and record that a directory can hold.
+const NEWEST: &str = "issue-4-format-6";
 
 fn upgrade(name: &str) {
     let dir = TempDir::named(name);
     let store = unpack(name, &dir);
-    let mut keys = keys_of(name);
-    assert!(keys.values().flatten().count() > 70, "{name} has keys");
-    let mut server = Server::start(&small_steps(&store));
-    check(&mut server.client(), &keys);
-    // What is old is changed, compacted with what is new, and read by the next start.
-    for round in 0..6 {
-        change(&mut server.client(), &mut keys, round);
-        check(&mut server.client(), &keys);
-        if round % 2 == 0 {
-            server.kill_9();
-        } else {
-            assert!(server.terminate().success());
-        }
-        server.restart();
-        check(&mut server.client(), &keys);
-    }
+    upgrade_with(name, &Options::in_directory(&store));
+}
+
+/// The same of a store in a Redis.
+fn upgrade_in_redis(name: &str) {
+    let dir = TempDir::named(name);
+    upgrade_behind(name, &Backing::redis(&unpack(name, &dir), &[]));
 }
 
 #[test]
@@ -143,28 +75,6 @@ fn the_store_of_issue_6_is_read() {
 /// With requests that have committed.
 #[test]
 fn the_store_of_format_4_is_read_and_its_requests_are_known() {
-    let dir = TempDir::named("requests");
-    let store = unpack("issue-4-format-4", &dir);
-    let mut server = Server::start(&small_steps(&store));
-    for _ in 0..2 {
-        let mut client = server.client();
-        let begun = |client: &mut Client, words: &str| {
-            let Reply::Array(begun) = client.cmd(&format!("AFT.BEGIN REQUEST {words}")) else {
-                panic!("{words}")
-            };
-            (begun[1].text().expect("a state"), begun[2].text())
-        };
-        let accepted = ("committed".to_owned(), Some("accepted".to_owned()));
-        assert_eq!(begun(&mut client, "order:1"), accepted);
-        assert_eq!(begun(&mut client, "order:2 STEP a").0, "committed");
-        assert_eq!(client.cmd("AFT.LEAVE"), Reply::ok());
-        assert_eq!(client.cmd("GET steps"), Reply::bulk("2"));
-        // Also when compaction has moved them.
-        let mut keys = keys_of("issue-4-format-4");
-        change(&mut client, &mut keys, 0);
-        server.kill_9();
-        server.restart();
-    }
     upgrade("issue-4-format-4");
 }
 
@@ -173,16 +83,126 @@ fn the_store_of_format_6_is_read() {
     upgrade("issue-5-format-6");
 }
 
-/// When the format changes, a store of the one before has to be kept here.
+/// With all that a directory can hold.
+#[test]
+fn the_newest_store_is_read() {
+    upgrade(NEWEST);
+}
+
+/// Of how many transactions it is said that they have committed.
 #[tokio::test]
-async fn the_newest_of_them_is_of_the_format_that_is_written() {
+async fn outcomes_of_old_stores_are_found() {
+    for (name, outcomes) in [("issue-4-format-4", 2), ("issue-5-format-6", 2), (NEWEST, 4)] {
+        let dir = TempDir::named("outcomes");
+        let store = ReadOnlyStore::open(&unpack(name, &dir)).expect("a store");
+        let found = inspect(&store, Depth::Whole, Moment::default(), |_, _| {}).await;
+        let found = found.expect("a store of ours");
+        assert_eq!((found.outcomes, found.faults), (outcomes, vec![]), "{name}");
+    }
+}
+
+/// With views, and what else is in it of format 5.
+#[test]
+fn the_redis_of_format_5_is_read() {
+    let dir = TempDir::named("formats");
+    let backing = Backing::redis(&unpack("redis-format-5", &dir), &[]);
+    let mut redis = backing.servers()[0].client();
+    let Reply::Array(keys) = redis.cmd("KEYS *") else { panic!("its keys") };
+    let keys = keys.into_iter().filter_map(|key| match key {
+        Reply::Bulk(key) => Some(key),
+        _ => None,
+    });
+    let objects = keys.filter_map(|key| match redis.run(&[b"GET".as_slice(), &key]) {
+        Reply::Bulk(object) => Header::decode(&object).ok(),
+        _ => None,
+    });
+    let formats: BTreeSet<u16> = objects.map(|header| header.format).collect();
+    assert_eq!(formats, [4, 5].into());
+    upgrade_in_redis("redis-format-5");
+}
+
+#[test]
+fn the_redis_of_format_6_is_read() {
+    upgrade_in_redis("redis-format-6");
+}
+
+/// What a record says, and where its value is.
+fn kind_of(write: &Write<'_>) -> &'static str {
+    match write {
+        Write::Put { place: Place::Inline(_), .. } => "put",
+        Write::Put { place: Place::Values { .. }, .. } => "put among values",
+        Write::Put { place: Place::Blob { .. }, .. } => "put in a blob",
+        Write::Delete { .. } => "delete",
+        Write::Meta { .. } => "meta",
+        Write::Patch { .. } => "patch",
+        Write::Flush { .. } => "flush",
+        Write::Swap { .. } => "swap",
+        Write::Control(Control::LogClosed { .. }) => "log closed",
+        Write::Control(Control::LogTrimmed { .. }) => "log trimmed",
+        Write::Control(Control::Bases { .. }) => "bases",
+    }
+}
+
+/// When the format changes, or something is written that was not before, a store of the one before
+/// has to be kept here: the newest one has everything. (But for holes, which only damage leaves; patches,
+/// which nobody writes; and views, which only a shared store has.)
+#[tokio::test]
+async fn the_newest_of_them_is_of_the_format_that_is_written_and_has_all_that_is() {
     let dir = TempDir::named("newest");
-    let path = unpack("issue-5-format-6", &dir);
-    let store = ReadOnlyStore::open(&path).expect("a store");
-    let names = store.list("log/", "", 1000).await.expect("its logs");
-    let name = names.last().expect("a log");
-    let object = store.read(name, 0, u64::MAX).await.expect("the newest object");
-    assert_eq!(Header::decode(&object).expect("a header").format, FORMAT_VERSION);
+    let store = ReadOnlyStore::open(&unpack(NEWEST, &dir)).expect("a store");
+    let mut kinds = BTreeSet::new();
+    for name in list_all(&store, "").await.expect("its objects") {
+        let object = store.read(&name, 0, u64::MAX).await.expect("an object");
+        let header = Header::decode(&object).expect("a header");
+        assert_eq!(header.format, FORMAT_VERSION, "{name}");
+        kinds.insert(format!("{:?}", header.kind));
+        if header.start() != Start::default() && header.kind == Kind::Node {
+            kinds.insert("start".to_owned());
+        }
+        if matches!(header.kind, Kind::Group | Kind::Base) {
+            let mut directory = checked_directory(&header, &object).expect("a directory");
+            while let Some(commit) = directory.next_commit().expect("a commit") {
+                let Commit { token, request, result, writes, .. } = commit;
+                let said = [("token", token), ("request", request), ("result", result)];
+                let said = said.iter().filter(|(_, said)| said.is_some()).map(|(what, _)| *what);
+                let records = said.chain(writes.iter().map(kind_of));
+                kinds.extend(records.map(|what| format!("{what} in a {:?}", header.kind)));
+            }
+        }
+    }
+    let wanted = [
+        "Base",
+        "Blob",
+        "Group",
+        "Node",
+        "Seal",
+        "start",
+        "put in a Base",
+        "put among values in a Base",
+        "put in a blob in a Base",
+        "meta in a Base",
+        "swap in a Base",
+        "log trimmed in a Base",
+        "bases in a Base",
+        "token in a Base",
+        "request in a Base",
+        "result in a Base",
+        "put in a Group",
+        "put among values in a Group",
+        "put in a blob in a Group",
+        "delete in a Group",
+        "meta in a Group",
+        "flush in a Group",
+        "swap in a Group",
+        "log closed in a Group",
+        "log trimmed in a Group",
+        "bases in a Group",
+        "token in a Group",
+        "request in a Group",
+        "result in a Group",
+    ];
+    let missing: Vec<&str> = wanted.into_iter().filter(|what| !kinds.contains(*what)).collect();
+    assert!(missing.is_empty(), "{missing:?} of {kinds:?}");
 }
 
 /// All files and their bytes; whoever looks holds the lock, and says so in it.
@@ -203,8 +223,7 @@ fn of_the_next_format(kind: Kind, node: u32, number: u64) -> Bytes {
 
 /// Runs `aft` with these words; it has to end with this exit code. What it said on stderr.
 fn tool(code: i32, words: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aft"));
-    let output = command.args(words).stdin(Stdio::null()).output().expect("aft");
+    let output = aft(words);
     assert_eq!(output.status.code(), Some(code), "{words:?}: {output:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -224,10 +243,11 @@ async fn a_store_of_a_newer_format_is_refused_and_left_as_it_is() {
         let sound = TempDir::named("sound");
         let other = format!("embedded:{}", unpack("issue-4-format-4", &sound).display());
         let before = contents(&path);
-        let refused = Server::try_start(&small_steps(&path)).err().expect("a refusal");
+        let refused =
+            Server::try_start(&small_steps(Options::in_directory(&path))).err().expect("a refusal");
         assert_ne!(refused.code, Some(0));
-        let said = refused.stderr.join("\n");
-        assert!(said.contains(&name.to_string()) && said.contains("newer"), "{said}");
+        let why = refused.stderr.join("\n");
+        assert!(why.contains(&name.to_string()) && why.contains("newer"), "{why}");
         // Nor is it one for the tools, which would lose what they don't know.
         let address = format!("embedded:{}", path.display());
         let dump = dir.path().join("dump");

@@ -119,6 +119,7 @@ impl Cloud {
             creates_in_flight,
             read_gap_bytes,
             frees_in_order: false,
+            shows_at_once: false,
             survives_process: true,
         }
     }

@@ -326,9 +326,7 @@ async fn seal_own(
     why: String,
 ) -> Result<(), Stopped> {
     tracing::error!(name = %refused.name, %why, "the store refused a group");
-    let node = engine.with_core(|core| core.node());
-    let mut seal = Header::new(Kind::Seal, engine.nonce(), node, refused.seq);
-    (seal.now_through_ms, seal.base) = engine.with_core(|core| (core.now_ms(), core.base()));
+    let seal = engine.with_core(|core| engine.own_seal(core, refused.seq));
     match patiently(engine, engine.create_marker(&refused.name.text(), seal)).await {
         Decided::Ours => {}
         // An earlier attempt had arrived after all.
@@ -358,11 +356,8 @@ async fn seal_own(
 /// Closes the log behind all that is acknowledged and goes on in the next, so that it can be
 /// compacted. Commits wait for as long as the seal takes.
 async fn roll(engine: &Engine) -> Result<(), Stopped> {
-    let (node, seq, now_ms, base) =
-        engine.with_core(|core| (core.node(), core.next_acked_seq(), core.now_ms(), core.base()));
-    let name = ObjectName::Log(node, seq).to_string();
-    let mut seal = Header::new(Kind::Seal, engine.nonce(), node, seq);
-    (seal.now_through_ms, seal.base) = (now_ms, base);
+    let seal = engine.with_core(|core| engine.own_seal(core, core.next_acked_seq()));
+    let name = ObjectName::Log(seal.node, seal.number).to_string();
     match patiently(engine, engine.create_marker(&name, seal)).await {
         Decided::Ours => {}
         // The log goes on; whoever wants it closed asks again.

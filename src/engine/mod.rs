@@ -63,7 +63,7 @@ pub use recovery::{OpenError, Recovered};
 
 use crate::clock::Clock;
 use crate::layout::blob::CHUNK_BYTES;
-use crate::layout::{FormatError, NodeId, ObjectName};
+use crate::layout::{FormatError, NodeId, ObjectName, Start};
 use crate::storage::StoreError;
 use crate::storage::resilient::ResilientStore;
 use blob::LetGo;
@@ -80,7 +80,7 @@ use recovery::Listed;
 use std::collections::HashSet;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use version::StoredValue;
@@ -102,6 +102,8 @@ pub struct EngineOptions {
     /// How long a group may be under way before its clients are told that its fate is
     /// uncertain and new writes are refused.
     pub commit_deadline: Duration,
+    /// How long it took to open the store, which is a part of the recovery.
+    pub opening_took: Duration,
     /// How many objects recovery reads at once.
     pub recovery_reads_in_flight: usize,
     /// Recovery installs keys on `1 << recovery_share_bits` threads.
@@ -139,6 +141,7 @@ impl Default for EngineOptions {
             blob_chunk_bytes: CHUNK_BYTES,
             groups_in_flight_max: 2,
             commit_deadline: Duration::from_secs(10),
+            opening_took: Duration::ZERO,
             recovery_reads_in_flight: 64,
             recovery_share_bits: 1,
             expired_keys_per_turn: 200,
@@ -183,6 +186,8 @@ pub struct Engine {
     damaged: AtomicBool,
     compaction_limits: Mutex<CompactionLimits>,
     logged: bool,
+    /// When this process began to recover, and how long it took: known when it has.
+    start: OnceLock<Start>,
     /// Until this node has started.
     warm: Warm,
     /// How many pieces of blobs may be on their way to the store at once.
@@ -213,7 +218,7 @@ impl Engine {
         rng: &mut impl Rng,
     ) -> Result<(Arc<Self>, Recovered), OpenError> {
         let engine = Self::new(store, clock, options, None, rng);
-        let mut recovered = Recovered::default();
+        let mut recovered = Recovered { took: options.opening_took, ..Recovered::default() };
         if engine.logged {
             recovered = recovery::recover(&engine, Listed::of(&engine).await?).await?;
         }
@@ -298,6 +303,7 @@ impl Engine {
             damaged: AtomicBool::new(false),
             compaction_limits: Mutex::new(options.compaction),
             logged,
+            start: OnceLock::new(),
             warm: Warm::default(),
             chunk_turns,
             let_go: LetGo::default(),

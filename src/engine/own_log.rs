@@ -15,10 +15,10 @@
 //!   start that found it alone would take what is missing before that for lost.
 //! - A log that was begun and never used is empty, and counts for nothing.
 
-use super::core::Health;
+use super::core::{Core, Health};
 use super::recovery::OpenError;
 use super::{Engine, Stopped, flusher};
-use crate::layout::{Header, Kind, NodeId, ObjectName};
+use crate::layout::{Header, Kind, NodeId, ObjectName, Start};
 use crate::storage::StoreError;
 use crate::storage::resilient::Decided;
 use bytes::Bytes;
@@ -58,7 +58,7 @@ impl Engine {
 
     /// A log of our own, behind that of `node`. Whoever owns the store after us counts it.
     async fn begin_log(&self, node: NodeId) -> Result<NodeId, OpenError> {
-        let next = self.create_node(node).await?;
+        let next = self.create_node(node, self.start.get().copied().unwrap_or_default()).await?;
         self.renew(next).await?;
         Ok(next)
     }
@@ -69,21 +69,21 @@ impl Engine {
         if !self.logged {
             return;
         }
-        let Some((node, seq, now_ms, base)) = self.with_core(|core| {
+        let Some(mut seal) = self.with_core(|core| {
             let serving = *core.health() == Health::Serving && core.pending_bytes() == 0;
             serving.then(|| {
                 core.close();
-                (core.node(), core.next_seq(), core.now_ms(), core.base())
+                self.own_seal(core, core.next_seq())
             })
         }) else {
             return;
         };
+        let (node, seq) = (seal.node, seal.number);
         let name = ObjectName::Log(node, seq).to_string();
-        let mut seal = Header::new(Kind::Seal, self.nonce(), node, seq);
-        seal.now_through_ms = now_ms;
-        seal.base = base;
         // Everything is: should any of it be missing at the next start, it is lost.
         seal.acked_through = seq - 1;
+        // They end with the process.
+        seal.oldest_snapshot = 0;
         let sealing = self.create_marker(&name, seal);
         let decided = match &self.ownership {
             None => sealing.await,
@@ -97,6 +97,14 @@ impl Engine {
         tracing::debug!(%name, ?decided, "sealed the log");
     }
 
+    /// What ends this node's log, but not the node.
+    pub(super) fn own_seal(&self, core: &Core, seq: u64) -> Header {
+        let mut seal = Header::new(Kind::Seal, self.nonce(), core.node(), seq);
+        (seal.now_through_ms, seal.base) = (core.now_ms(), core.base());
+        seal.oldest_snapshot = core.oldest_snapshot();
+        seal
+    }
+
     /// Creates an object that is a header and nothing else.
     pub(super) async fn create_marker(&self, name: &str, mut header: Header) -> Decided {
         let nonce = header.nonce;
@@ -106,15 +114,19 @@ impl Engine {
         self.store.create(name, Bytes::from(object), nonce).await
     }
 
-    /// Begins a new node: an id that no process start has had before.
-    pub(super) async fn create_node(&self, after: NodeId) -> Result<NodeId, StoreError> {
+    /// Begins a new node: an id that no process start has had before, nor any log.
+    pub(super) async fn create_node(
+        &self,
+        after: NodeId,
+        start: Start,
+    ) -> Result<NodeId, StoreError> {
         let mut node = after;
         loop {
             node = node.checked_add(1).ok_or_else(|| {
                 StoreError::Fatal("no node ids are left in this store".to_owned())
             })?;
             let name = ObjectName::Node(node).to_string();
-            let marker = Header::new(Kind::Node, self.nonce(), node, 0);
+            let marker = Header::of_entry(self.nonce(), node, start);
             match self.create_marker(&name, marker).await {
                 Decided::Ours => return Ok(node),
                 Decided::Theirs(_) => {}

@@ -16,7 +16,7 @@ mod objects;
 mod report;
 mod survey;
 
-use crate::layout::{FormatError, Header, Kind, NodeId, ObjectName, View};
+use crate::layout::{CommitId, FormatError, Header, Kind, NodeId, ObjectName, View};
 use crate::storage::{Store, StoreError};
 use keys::Keys;
 use objects::{Examined, examine};
@@ -94,6 +94,14 @@ pub struct Inspection {
     pub starts: u64,
     /// When the last one was, in milliseconds since 1970; 0 if that can't be told.
     pub last_start_ms: u64,
+    /// How long it took to recover, in milliseconds; 0 if that can't be told: it has not come to an
+    /// end, an earlier version has written it, or it was a restore.
+    pub last_recovery_ms: u64,
+    /// When the oldest snapshot was taken that was open when a node last wrote, in milliseconds since
+    /// 1970; 0 if none was.
+    pub oldest_snapshot_ms: u64,
+    /// How old it was then, in milliseconds.
+    pub oldest_snapshot_age_ms: u64,
     /// Who owns the store, if it is a shared one.
     pub owner: Option<String>,
     /// Keys alive.
@@ -127,6 +135,13 @@ impl Inspection {
         self.largest.truncate(LARGEST_MAX);
         if counts {
             self.counting_bytes += bytes;
+        }
+        if counts && matches!(name, ObjectName::Log(..)) {
+            // Logs come in order, and the newest header knows. Where that is a seal that ends a
+            // process, in order or because another has come after it, no snapshot is left.
+            let since_ms = header.oldest_snapshot >> CommitId::COUNTER_BITS;
+            let age_ms = if since_ms > 0 { header.wall_ms.saturating_sub(since_ms) } else { 0 };
+            (self.oldest_snapshot_ms, self.oldest_snapshot_age_ms) = (since_ms, age_ms);
         }
         // Who starts has no need of large values.
         if counts && header.kind != Kind::Blob {

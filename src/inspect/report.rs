@@ -59,7 +59,7 @@ fn fault_json(fault: &Fault) -> String {
 }
 
 /// The names and figures of `aft store stats`. A node would compact what is beyond `allowed` bytes.
-fn statistics(found: &Inspection, allowed: u64) -> [(&'static str, u64); 16] {
+fn statistics(found: &Inspection, allowed: u64) -> [(&'static str, u64); 19] {
     [
         ("objects", found.objects),
         ("bytes", found.bytes),
@@ -73,7 +73,10 @@ fn statistics(found: &Inspection, allowed: u64) -> [(&'static str, u64); 16] {
         ("live_bytes", found.live_bytes),
         ("dead_bytes", found.counting_bytes.saturating_sub(found.live_bytes)),
         ("compaction_debt_bytes", found.counting_bytes.saturating_sub(allowed)),
+        ("oldest_snapshot_ms", found.oldest_snapshot_ms),
+        ("oldest_snapshot_age_ms", found.oldest_snapshot_age_ms),
         ("last_start_ms", found.last_start_ms),
+        ("last_recovery_ms", found.last_recovery_ms),
         ("start_reads_bytes", found.start_bytes),
         ("leftovers", found.leftovers_total),
         ("faults", found.faults.len() as u64),

@@ -2,7 +2,7 @@
 
 use super::objects::read_directory;
 use super::{Fault, Inspection};
-use crate::layout::{Checkpoint, FormatError, Header, Kind, NodeId, ObjectName};
+use crate::layout::{Checkpoint, FormatError, Header, Kind, NodeId, ObjectName, Start};
 use crate::storage::{Store, StoreError, list_all};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -155,8 +155,10 @@ impl Survey {
         let ids = || self.nodes.iter().copied();
         let newest = ids().chain(logs).chain(bases).max().unwrap_or(0);
         found.starts = u64::from(newest);
-        let entry = headers.get(&ObjectName::Node(newest));
-        found.last_start_ms = entry.map_or(0, |entry| entry.wall_ms);
+        if let Some(entry) = headers.get(&ObjectName::Node(newest)) {
+            let first_group = headers.get(&ObjectName::Log(newest, 1));
+            (found.last_start_ms, found.last_recovery_ms) = last_start(entry, first_group);
+        }
         let oldest = ids().next().unwrap_or(newest).min(newest.saturating_sub(1)).max(1);
         for node in (oldest..=newest).filter(|node| !self.nodes.contains(node)) {
             let affects = "nobody: what the start wrote is elsewhere";
@@ -218,6 +220,17 @@ impl Survey {
             }
         }
     }
+}
+
+/// When a process began to recover, and how long that took, given the newest entry and the first
+/// object of its log: the group that ends a recovery, unless the entry knows better.
+fn last_start(entry: &Header, first: Option<&Header>) -> (u64, u64) {
+    let Start { began_ms, recovery_ms } = entry.start();
+    if began_ms == 0 || recovery_ms > 0 {
+        return (if began_ms == 0 { entry.wall_ms } else { began_ms }, u64::from(recovery_ms));
+    }
+    let ended = first.filter(|first| first.kind == Kind::Group && first.wall_ms >= began_ms);
+    (began_ms, ended.map_or(0, |group| (group.wall_ms - began_ms).max(1)))
 }
 
 /// The objects of a log from `from` up to and without `to` are missing, if those are any.

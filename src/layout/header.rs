@@ -97,7 +97,33 @@ pub struct Header {
     pub positions: Vec<(NodeId, u64)>,
 }
 
+/// What the entry of a node id says of the process that has drawn it.
+///
+/// It stands in fields of the header that an entry has no other use for; earlier versions left
+/// them 0, and look at none of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Start {
+    /// When its recovery began, in milliseconds since the Unix epoch by its own clock, as
+    /// `acked_through`; 0 if there was none.
+    pub began_ms: u64,
+    /// How long that took, in milliseconds and at least 1, as `window`. 0 in the entry that a start
+    /// begins with, which can't know; those of further logs of the same process do.
+    pub recovery_ms: u32,
+}
+
 impl Header {
+    /// The header of an entry, which is all of it.
+    pub fn of_entry(nonce: u128, node: NodeId, start: Start) -> Self {
+        let mut header = Self::new(Kind::Node, nonce, node, 0);
+        (header.acked_through, header.window) = (start.began_ms, start.recovery_ms);
+        header
+    }
+
+    /// What an entry says.
+    pub fn start(&self) -> Start {
+        Start { began_ms: self.acked_through, recovery_ms: self.window }
+    }
+
     /// A header of an object without directory and values.
     pub fn new(kind: Kind, nonce: u128, node: NodeId, number: u64) -> Self {
         Self {

@@ -6,7 +6,7 @@
 //!
 //! | name                | written by            | content                                              |
 //! |---------------------|-----------------------|------------------------------------------------------|
-//! | `node/<node>`       | the node, at start    | one per process start: version, start time           |
+//! | `node/<node>`       | the node, for a log   | an entry for each log: when its process [started](Start) |
 //! | `log/<node>/<seq>`  | that node             | a [group](Kind::Group) of commits, from 1 without gaps |
 //! | `log/<node>/<seq>`  | who closes the log    | a [seal](Kind::Seal): the log ends before it         |
 //! | `log/<node>/<seq>`  | who finds data lost   | a [hole](Kind::Hole): the log goes on behind it      |
@@ -43,7 +43,7 @@ pub use checkpoint::Checkpoint;
 pub use codec::FormatError;
 pub use directory::{Commit, Control, Directory, Place, Predecessor, Write};
 pub use group::GroupBuilder;
-pub use header::{Header, Kind};
+pub use header::{Header, Kind, Start};
 pub use view::{Owner, View};
 
 use std::fmt;

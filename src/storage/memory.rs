@@ -33,6 +33,7 @@ impl Store for MemoryStore {
             creates_in_flight: 4,
             read_gap_bytes: 0,
             frees_in_order: false,
+            shows_at_once: true,
             survives_process: false,
         }
     }

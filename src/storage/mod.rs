@@ -66,6 +66,9 @@ pub struct Limits {
     /// Space comes back oldest first: what lives on among old objects holds back that of all
     /// behind it, so it has to be moved, however large it is.
     pub frees_in_order: bool,
+    /// What it has acknowledged every read finds from then on: what isn't found isn't there, and
+    /// nobody has to wait for it.
+    pub shows_at_once: bool,
     /// Whether what it holds outlives this process. If not, the engine doesn't write
     /// its log there at all: nobody could ever read it.
     pub survives_process: bool,

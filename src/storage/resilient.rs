@@ -182,9 +182,10 @@ impl ResilientStore {
     }
 
     /// Reads a range of an object that is known to exist. [`StoreError::NotFound`] is
-    /// tried again too (it may show late), until the deadline.
+    /// tried again too (it may show late), until the deadline: unless the store shows all at once.
     pub async fn read(&self, name: &str, offset: u64, length: u64) -> Result<Bytes, StoreError> {
-        self.persist(|| self.store.read(name, offset, length), length, true).await
+        let may_show_late = !self.limits().shows_at_once;
+        self.persist(|| self.store.read(name, offset, length), length, may_show_late).await
     }
 
     /// Reads a range of an object that may well not exist.
@@ -275,12 +276,12 @@ impl ResilientStore {
         &'a self,
         attempt: impl Fn() -> super::StoreFuture<'a, T>,
         bytes_max: u64,
-        must_exist: bool,
+        may_show_late: bool,
     ) -> Result<T, StoreError> {
         let (deadline, patience) = (self.read_deadline(), self.patience(time_to_carry(bytes_max)));
         let over = sleep(deadline);
         // Nearly always that is the answer: it takes one timer, and not two.
-        let first = self.read_once(attempt(), patience.min(deadline), must_exist).await;
+        let first = self.read_once(attempt(), patience.min(deadline), may_show_late).await;
         let mut last = match first {
             Ok(decided) => return decided,
             Err(error) => error,
@@ -289,7 +290,7 @@ impl ResilientStore {
         let repeat = async {
             loop {
                 backoff.pause().await;
-                match self.read_once(attempt(), patience, must_exist).await {
+                match self.read_once(attempt(), patience, may_show_late).await {
                     Ok(decided) => return decided,
                     Err(error) => last = error,
                 }
@@ -307,11 +308,11 @@ impl ResilientStore {
         &self,
         attempt: super::StoreFuture<'_, T>,
         patience: Duration,
-        must_exist: bool,
+        may_show_late: bool,
     ) -> Result<Result<T, StoreError>, StoreError> {
         self.metrics.reads.fetch_add(1, Ordering::Relaxed);
         match within(patience, attempt).await {
-            Err(StoreError::NotFound) if !must_exist => Ok(Err(StoreError::NotFound)),
+            Err(StoreError::NotFound) if !may_show_late => Ok(Err(StoreError::NotFound)),
             Err(error @ (StoreError::Rejected(_) | StoreError::Fatal(_))) => Ok(Err(error)),
             Err(error) => {
                 self.note(&error);

@@ -16,6 +16,7 @@ pub(crate) mod backing;
 pub(crate) mod client;
 pub(crate) mod differences;
 pub(crate) mod gate;
+pub(crate) mod kept;
 pub(crate) mod late;
 pub(crate) mod load;
 pub(crate) mod outage;

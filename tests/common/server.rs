@@ -209,7 +209,7 @@ impl Options {
 }
 
 /// Where tests/run puts it.
-fn installed(program: &str) -> String {
+pub(crate) fn installed(program: &str) -> String {
     let path = format!("{}/target/test-servers/bin/{program}", env!("CARGO_MANIFEST_DIR"));
     assert!(Path::new(&path).exists(), "no {path}: tests/servers/install puts it there");
     path

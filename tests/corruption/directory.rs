@@ -1,14 +1,15 @@
 //! Damage to the files of an embedded store.
 
-use crate::node::{Node, Time};
+use crate::node::{Kept, Node, Time, futures_now};
 use crate::temp_dir::TempDir;
-use crate::world::{fill, get, verify};
+use crate::world::{fill, get, keys_of, verify};
 use aft::storage::embedded::{EmbeddedOptions, EmbeddedStore, ReadOnlyStore};
-use aft::storage::{Store, StoreError};
+use aft::storage::{Created, Limits, Store, StoreError, StoreFuture};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -85,4 +86,76 @@ fn damaged_files_never_pass_for_data() {
         }
     }
     assert!(found_faults > 0);
+}
+
+/// Counts how often it is asked for each object that it doesn't have.
+struct Asked {
+    store: EmbeddedStore,
+    in_vain: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Store for Asked {
+    fn limits(&self) -> Limits {
+        self.store.limits()
+    }
+
+    fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {
+        self.store.create(name, object)
+    }
+
+    fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes> {
+        Box::pin(async move {
+            let read = self.store.read(name, offset, length).await;
+            if read == Err(StoreError::NotFound) {
+                *self.in_vain.lock().unwrap().entry(name.to_owned()).or_default() += 1;
+            }
+            read
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: &'a str,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<String>> {
+        self.store.list(prefix, after, limit)
+    }
+
+    fn delete<'a>(&'a self, names: &'a [String]) -> StoreFuture<'a, ()> {
+        self.store.delete(names)
+    }
+}
+
+/// What a directory doesn't have will not show later: a start doesn't wait for it.
+#[test]
+fn a_start_does_not_wait_for_what_a_directory_has_lost() {
+    let written = Kept::with(&BTreeMap::new());
+    let history = fill(|| Arc::clone(&written) as Arc<dyn Store>, Time::Virtual);
+    let objects = written.objects();
+    let bases: Vec<&String> = objects.keys().filter(|name| name.starts_with("base/")).collect();
+    assert!(!bases.is_empty());
+    for base in bases {
+        let directory = TempDir::named("lost");
+        let store = patiently(|| EmbeddedStore::open(directory.path(), EmbeddedOptions::default()));
+        for (name, object) in objects.iter().filter(|(name, _)| *name != base) {
+            assert_eq!(futures_now(store.create(name, object.clone())), Created::Created);
+        }
+        let store = Arc::new(Asked { store, in_vain: Mutex::default() });
+        let node = Node::start(Arc::clone(&store) as Arc<dyn Store>, Time::Real).unwrap();
+        assert!(node.damages.iter().any(|damage| damage.contains(base.as_str())), "{base}");
+        // For what it says of others, and for the keys in it.
+        let in_vain = store.in_vain.lock().unwrap().clone();
+        assert!(in_vain.contains_key(base), "{base}: {in_vain:?}");
+        assert!(in_vain.values().all(|times| *times <= 2), "{base}: {in_vain:?}");
+        let lost = keys_of(&objects, base);
+        assert!(lost.len() < history.keys().count(), "{base} had all keys");
+        for key in history.keys().filter(|key| !lost.contains(*key)) {
+            assert_eq!(
+                get(&node, key),
+                Ok(history.newest(key).map(str::to_owned)),
+                "{base}: {key}"
+            );
+        }
+    }
 }

@@ -20,6 +20,7 @@ mod pieces;
 mod refused;
 mod running;
 mod throttled;
+mod upgrade;
 
 use common::backing::Backing;
 use common::gate::{Request, Verdict};

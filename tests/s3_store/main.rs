@@ -17,6 +17,7 @@ mod outage;
 mod owners;
 mod refused;
 mod running;
+mod upgrade;
 
 use common::backing::{self, Backing};
 use common::server::Options;

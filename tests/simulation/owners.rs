@@ -165,6 +165,7 @@ impl Store for Service {
             creates_in_flight: 2,
             read_gap_bytes: 0,
             frees_in_order: false,
+            shows_at_once: false,
             survives_process: true,
         }
     }

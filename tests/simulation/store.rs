@@ -17,7 +17,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -67,6 +67,8 @@ struct World {
     read_gap_bytes: u64,
     /// By chance: blobs are moved, or stay where they are.
     frees_in_order: bool,
+    /// Whether it has ever been one that shows objects late.
+    shows_late: AtomicBool,
     object_bytes_max: AtomicU64,
     mutant: Mutant,
 }
@@ -98,6 +100,7 @@ impl SimStore {
     ) -> Self {
         let read_gap_bytes = [0, 200, u64::MAX][rng.random_range(0..3)];
         let frees_in_order = rng.random_bool(0.5);
+        let shows_late = AtomicBool::new(faults.reads_late > 0.0);
         let state = State {
             objects: BTreeMap::new(),
             deleted: BTreeMap::new(),
@@ -117,6 +120,7 @@ impl SimStore {
             creates_in_flight,
             read_gap_bytes,
             frees_in_order,
+            shows_late,
             object_bytes_max: AtomicU64::new(u64::MAX),
             mutant,
         };
@@ -172,6 +176,7 @@ impl SimStore {
     }
 
     pub(crate) fn set_faults(&self, faults: Faults) {
+        self.world.shows_late.fetch_or(faults.reads_late > 0.0, Ordering::Relaxed);
         self.state().faults = faults;
     }
 
@@ -475,6 +480,7 @@ impl Store for SimStore {
             creates_in_flight: self.world.creates_in_flight,
             read_gap_bytes: self.world.read_gap_bytes,
             frees_in_order: self.world.frees_in_order,
+            shows_at_once: !self.world.shows_late.load(Ordering::Relaxed),
             survives_process: true,
         }
     }

@@ -102,6 +102,7 @@ impl World {
             commit_deadline: Duration::from_millis(
                 [150, 1_000, 3_000, 10_000][rng.random_range(0..4)],
             ),
+            opening_took: Duration::ZERO,
             recovery_reads_in_flight: [1, 3, 64][rng.random_range(0..3)],
             recovery_share_bits: rng.random_range(0..3),
             outcomes_keep: OUTCOMES_KEEP,

@@ -60,8 +60,7 @@ impl Core {
         }
         self.tell_of_base();
         let largest = CommitId { time: self.last_commit_time, node: self.node };
-        let oldest_snapshot =
-            self.pins.oldest().map_or(0, |(_, now_ms)| now_ms << CommitId::COUNTER_BITS);
+        let oldest_snapshot = self.oldest_snapshot();
         let (acked, log_begins, node) = (self.acked, self.log_begins, self.node);
         let at = self.cut.iter().position(|group| !group.sent)?;
         let group = self.cut.get_mut(at)?;

@@ -3,6 +3,7 @@
 use super::super::index::{Entry, EntryId};
 use super::super::version::{Snapshot, State, Version};
 use super::{Core, Database, Health, Pin};
+use crate::layout::CommitId;
 use rand::RngExt;
 
 /// What [`Core::reap`] has done.
@@ -75,6 +76,11 @@ impl Core {
     /// The oldest snapshot.
     pub fn oldest_pin(&self) -> Option<Pin> {
         self.pins.oldest()
+    }
+
+    /// The same as headers tell it: as commit time, 0 if there is none.
+    pub fn oldest_snapshot(&self) -> u64 {
+        self.oldest_pin().map_or(0, |(_, now_ms)| now_ms << CommitId::COUNTER_BITS)
     }
 
     /// How many keys of a database have been reaped since the start: a snapshot that has counted

@@ -35,7 +35,9 @@ use super::flusher::send_first;
 use super::read::{Object, ReadAhead, read_object};
 use super::sweep::nodes;
 use super::version::ObjectId;
-use crate::layout::{CommitId, Control, FormatError, Header, Kind, NodeId, ObjectName, Owner};
+use crate::layout::{
+    CommitId, Control, FormatError, Header, Kind, NodeId, ObjectName, Owner, Start,
+};
 use crate::storage::StoreError;
 use crate::storage::resilient::Decided;
 use bytes::Bytes;
@@ -162,7 +164,14 @@ impl Listed {
 pub(super) async fn recover(engine: &Engine, listed: Listed) -> Result<Recovered, OpenError> {
     let Listed { began, newest_node, logs } = listed;
     let newest_log = logs.keys().next_back().copied().unwrap_or(0);
-    let own = in_time(engine, engine.create_node(newest_node.max(newest_log))).await??;
+    // Not how long the store's owner was waited for.
+    let passed = || {
+        engine.clock.monotonic().saturating_sub(began).saturating_add(engine.options.opening_took)
+    };
+    let began_ms = engine.clock.wall_ms().saturating_sub(passed().as_millis() as u64);
+    let mut start = Start { began_ms, recovery_ms: 0 };
+    let drawn = engine.create_node(newest_node.max(newest_log), start);
+    let own = in_time(engine, drawn).await??;
     // Without this a start that stood still before it drew its id would close the log of the
     // node that has been faster.
     in_time(engine, engine.renew(own)).await??;
@@ -191,7 +200,10 @@ pub(super) async fn recover(engine: &Engine, listed: Listed) -> Result<Recovered
     }
     recovery.finish_installing();
     recovery.begin().await?;
-    recovery.report.took = engine.clock.monotonic().saturating_sub(began);
+    recovery.report.took = passed();
+    start.recovery_ms = u32::try_from(recovery.report.took.as_millis()).unwrap_or(u32::MAX).max(1);
+    // Nobody else sets it.
+    let _ = engine.start.set(start);
     Ok(recovery.report)
 }
 

@@ -443,6 +443,7 @@ impl Store for DynamoDbStore {
             // Each piece is paid for.
             read_gap_bytes: GAP_PIECES * PIECE_BYTES as u64,
             frees_in_order: false,
+            shows_at_once: false,
             survives_process: true,
         }
     }

@@ -245,6 +245,7 @@ impl<F: DiskFile> Store for EmbeddedStore<F> {
             creates_in_flight: 4,
             read_gap_bytes: READ_GAP_BYTES,
             frees_in_order: true,
+            shows_at_once: true,
             survives_process: true,
         }
     }

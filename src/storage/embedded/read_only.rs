@@ -79,6 +79,7 @@ impl Store for ReadOnlyStore {
             creates_in_flight: 0,
             read_gap_bytes: READ_GAP_BYTES,
             frees_in_order: true,
+            shows_at_once: true,
             survives_process: true,
         }
     }

@@ -328,6 +328,7 @@ impl Store for RedisStore {
             // A whole object is one answer, and seldom large beside the way there.
             read_gap_bytes: u64::MAX,
             frees_in_order: false,
+            shows_at_once: false,
             survives_process: true,
         }
     }

@@ -281,6 +281,7 @@ impl Store for S3Store {
             // What comes in the time that another request takes.
             read_gap_bytes: 1 << 20,
             frees_in_order: false,
+            shows_at_once: false,
             survives_process: true,
         }
     }
