@@ -91,6 +91,8 @@ impl History {
                 segment_bytes,
                 durability: Durability::Always,
                 entropy: seed,
+                // Files of dead segments are used again, unless the disk forbids it.
+                reuse_batch_bytes_min: 0,
             },
             store: None,
             names: BTreeMap::new(),

@@ -28,9 +28,13 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(reuse_batch_bytes_min: u64) -> Self {
         let directory = TempDir::named("reuse");
-        let options = EmbeddedOptions { segment_bytes: 64 << 10, ..EmbeddedOptions::default() };
+        let options = EmbeddedOptions {
+            segment_bytes: 64 << 10,
+            reuse_batch_bytes_min,
+            ..EmbeddedOptions::default()
+        };
         let disk = Arc::new(SystemDisk::open(directory.path()).unwrap());
         let store = Segments::open(Arc::clone(&disk), options).unwrap();
         Self { directory, options, disk, store, written: 0 }
@@ -79,30 +83,34 @@ fn newest_segment(directory: &Path) -> PathBuf {
 
 #[test]
 fn the_next_segment_is_made_of_a_dead_one() {
-    let mut world = World::new();
+    let mut world = World::new(0);
     world.replace(10);
     assert!(world.next_is_made_of_an_old_one());
     // No file is left behind beside those that are needed, and kept for the next ones.
     let files = fs::read_dir(world.directory.path()).unwrap().count();
     world.replace(100);
     assert!(fs::read_dir(world.directory.path()).unwrap().count() <= files);
+    // Where batches are small it is not worth it.
+    let mut world = World::new(1 << 20);
+    world.replace(10);
+    assert!(!world.next_is_made_of_an_old_one());
 }
 
 /// Else the system would read them first where it has given them up.
 #[test]
 fn pages_of_a_file_that_is_used_again_are_written_as_a_whole() {
     const PAGE_BYTES: usize = 4096;
-    let mut world = World::new();
+    let mut world = World::new(0);
     world.replace(10);
     assert!(world.next_is_made_of_an_old_one());
     let path = newest_segment(world.directory.path());
+    let before = fs::read(&path).unwrap();
     // It doesn't fit behind the last object.
     let larger = Write::Create {
         name: "log/larger".to_owned(),
         body: Bytes::from(vec![0xaa; 21 << 10]).into(),
     };
     assert_eq!(world.store.commit(vec![larger]), [Ok(Done::Created)]);
-    let before = fs::read(&path).unwrap();
     let mut pages = std::collections::BTreeSet::new();
     for small in 0..20usize {
         let name = format!("log/small/{small}");
@@ -124,7 +132,7 @@ fn pages_of_a_file_that_is_used_again_are_written_as_a_whole() {
 #[test]
 fn old_bytes_never_come_back() {
     for closes in [false, true] {
-        let mut world = World::new();
+        let mut world = World::new(0);
         for round in 1..=8 {
             world.replace(7);
             if closes {
@@ -145,7 +153,7 @@ fn old_bytes_never_come_back() {
 /// Who looks at the directory while a node writes has its files open, and may read them later.
 #[tokio::test]
 async fn no_file_is_used_again_while_somebody_looks_at_it() {
-    let mut world = World::new();
+    let mut world = World::new(0);
     world.replace(10);
     let look = ReadOnlyStore::open_beside(world.directory.path()).unwrap();
     world.replace(20);

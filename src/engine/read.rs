@@ -146,7 +146,11 @@ impl<'e> ReadAhead<'e> {
             // The next one is likely to be about as long.
             let likely = (self.wanted_bytes + self.wanted_bytes / 4) as u64;
             let known = Some(directory_bytes).filter(|bytes| *bytes > 0);
-            let first = FIRST_READ.max(known.unwrap_or(likely));
+            // Of what is good at small reads no more than is wanted.
+            let first = match (part, known) {
+                (Part::Directory, Some(exactly)) => exactly,
+                _ => FIRST_READ.max(known.unwrap_or(likely)),
+            };
             self.reading.push(async move {
                 match read_part(engine, name, part, first).await {
                     // The newest base names it, or the start has seen it: somebody else has

@@ -184,7 +184,8 @@ pub(crate) fn futures_now<T>(answer: StoreFuture<'_, T>) -> T {
 
 impl Store for Kept {
     fn limits(&self) -> Limits {
-        Limits { survives_process: true, ..self.0.limits() }
+        // As of a shared store: what is missing is asked for again. Directories are read as they are.
+        Limits { survives_process: true, shows_at_once: false, ..self.0.limits() }
     }
 
     fn create<'a>(&'a self, name: &'a str, object: Bytes) -> StoreFuture<'a, Created> {

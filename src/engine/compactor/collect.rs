@@ -55,6 +55,8 @@ struct Found<'a> {
     commit: CommitId,
     write: Write<'a>,
     alive: Alive,
+    /// Its value, if it was in memory.
+    value: Option<Bytes>,
     /// Its value has been written once more.
     copy: Option<Arc<Blob>>,
 }
@@ -115,7 +117,7 @@ async fn read_sources(engine: &Engine, plan: &Plan) -> Result<Vec<Source>, Faile
     Ok(sources)
 }
 
-/// What is alive of each object and has not been read with its directory.
+/// What is alive of each object and is neither in memory nor read with its directory.
 async fn read_parts(
     engine: &Engine,
     sources: &[Source],
@@ -190,20 +192,25 @@ impl Collection {
                 engine.with_core(|core| {
                     core.look_ahead(&mut ahead, part.iter().filter_map(put));
                     found.extend(part.iter().filter_map(|&(commit, write)| {
-                        let alive = match write {
+                        let (alive, value) = match write {
                             Write::Put { database, key, .. } => {
                                 core.put_is_alive(database, key, commit)
                             }
                             Write::Meta { database, key, .. } => {
-                                core.expiry_is_alive(database, key, commit)
+                                (core.expiry_is_alive(database, key, commit), None)
                             }
-                            _ => Alive::Nothing,
+                            _ => (Alive::Nothing, None),
                         };
                         if let (Some(blob), Alive::Nothing) = (blob_of(&write), alive) {
                             self.dead_blobs.push(blob);
                         }
-                        let copy = None;
-                        (alive != Alive::Nothing).then_some(Found { commit, write, alive, copy })
+                        (alive != Alive::Nothing).then_some(Found {
+                            commit,
+                            write,
+                            alive,
+                            value,
+                            copy: None,
+                        })
                     }));
                 });
                 tokio::task::yield_now().await;
@@ -231,7 +238,7 @@ impl Collection {
         parts: &Parts,
         found: &Found<'_>,
     ) -> Result<(), FormatError> {
-        let Found { commit: id, write, alive, ref copy } = *found;
+        let Found { commit: id, write, alive, ref value, ref copy } = *found;
         self.base.begin_commit(&Commit { id, ..Commit::default() }, 1);
         let Write::Put { database, key, value_type, expires_ms, place } = write else {
             self.base.write(&write);
@@ -239,7 +246,10 @@ impl Collection {
         };
         let place = match place {
             Place::Values { offset, length, crc } => {
-                let value = parts.find(header.values_offset() + offset, length)?;
+                let value = match value {
+                    Some(value) => value.clone(),
+                    None => parts.find(header.values_offset() + offset, length)?,
+                };
                 // As it stands there: should it have rotted, whoever reads it is told.
                 let place = self.base.value(value, crc);
                 if let Place::Values { offset, .. } = place {
@@ -274,10 +284,10 @@ fn blob_of(write: &Write<'_>) -> Option<BlobName> {
     }
 }
 
-/// Where the values lie that have not been read: less than `gap` between two is read, too.
+/// Where the values lie that are neither in memory nor read: less than `gap` between two is read, too.
 fn missing_parts(found: &[Found<'_>], header: &Header, read: u64, gap: u64) -> Vec<Range<u64>> {
     let mut missing: Vec<Range<u64>> = Vec::new();
-    for found in found {
+    for found in found.iter().filter(|found| found.value.is_none()) {
         let Write::Put { place: Place::Values { offset, length, .. }, .. } = found.write else {
             continue;
         };

@@ -7,6 +7,7 @@ use super::super::version::{Position, State, StoredValue};
 use super::ledger::{Count, Held, Ledger, Place};
 use super::{Census, Core, DATABASES_MAX, Health};
 use crate::layout::{BlobName, Commit, CommitId, Control, NodeId, ObjectName, Write};
+use bytes::Bytes;
 
 /// When compaction is due, and how much it takes at a time.
 #[derive(Debug, Clone, Copy)]
@@ -279,18 +280,25 @@ impl Core {
     /// Whether a put that stands in an object to be replaced is what everybody sees now.
     /// An older version that some snapshot still reads stays where it is: its object is
     /// deleted when that snapshot is gone.
-    pub fn put_is_alive(&self, slot: u8, key: &[u8], put: CommitId) -> Alive {
+    ///
+    /// And its value, if that is in memory: it need not be read.
+    pub fn put_is_alive(&self, slot: u8, key: &[u8], put: CommitId) -> (Alive, Option<Bytes>) {
         let Some(version) = self.visible_in_slot(slot, key) else {
-            return Alive::Nothing;
+            return (Alive::Nothing, None);
         };
-        match &version.state {
+        let alive = match &version.state {
             State::Tombstone => Alive::Nothing,
             State::Inherited(inherited) if inherited.put == put => {
                 Alive::WithExpiry(version.commit, version.expires_ms)
             }
             _ if version.commit == put => Alive::Itself,
             _ => Alive::Nothing,
-        }
+        };
+        let value = match version.state.held() {
+            State::Stored(place) if alive != Alive::Nothing => self.values.peek(place),
+            _ => None,
+        };
+        (alive, value)
     }
 
     /// Whether a change of an expiry has to be moved by itself: it only shows that the value

@@ -312,6 +312,8 @@ pub struct Core {
     watched: WatchedKeys,
     /// Entries to look at again when a snapshot goes.
     deferred: BTreeSet<(u8, EntryId)>,
+    /// The database whose expired keys were removed first, last time.
+    reaps_first: usize,
     /// Expiries up to here are known to a restart.
     now_through_acked_ms: u64,
     health: Health,
@@ -371,6 +373,7 @@ impl Core {
             pins: Pins::default(),
             watched: WatchedKeys::default(),
             deferred: BTreeSet::new(),
+            reaps_first: 0,
             now_through_acked_ms: 0,
             health: Health::Serving,
             closed: false,

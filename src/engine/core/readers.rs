@@ -101,9 +101,13 @@ impl Core {
         let (mut wanted, mut keys) = (false, 0);
         let (mut more, mut in_vain) = (false, 0);
         let (watched, values) = (&self.watched, &mut self.values);
-        for (number, db) in self.databases.iter_mut().enumerate() {
+        // Another one comes first each time: keys of one that can't go yet hold up no others.
+        self.reaps_first = (self.reaps_first + 1) % self.databases.len().max(1);
+        let (later, first) = self.databases.split_at_mut(self.reaps_first);
+        let numbers = (self.reaps_first..).zip(first).chain((0..).zip(later));
+        for (number, db) in numbers {
             let due = db.index.take_due(now_ms, left);
-            left = left.saturating_sub(due.keys.len());
+            left = left.saturating_sub(due.keys.len() + due.in_vain);
             more |= due.more;
             in_vain += due.in_vain;
             for (expires_ms, id) in due.keys {

@@ -153,6 +153,14 @@ impl Values {
         }
     }
 
+    /// A value in one piece for who moves it, which is no use of it: the cache keeps what is read.
+    pub(super) fn peek(&self, place: &StoredValue) -> Option<bytes::Bytes> {
+        match self.cache.peek(place)? {
+            Body::Whole(value) => Some(value.to_bytes()),
+            Body::InPieces(_) => None,
+        }
+    }
+
     /// Nobody can see a value any more: its room is for others.
     pub(super) fn drop(&mut self, place: &StoredValue) {
         self.cache.remove(place);

@@ -163,7 +163,7 @@ mod tests {
             let ids: BTreeSet<_> = index.entries().map(|(id, _)| id).collect();
             assert_eq!(ids.len(), index.len());
             (0..3 * keys).for_each(|key| remove(&mut index, key));
-            assert!(index.is_empty() && index.bytes() == 0);
+            assert!(index.is_empty() && index.heap_bytes == 0 && index.expiring() == 0);
         }
     }
 }

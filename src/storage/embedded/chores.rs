@@ -198,6 +198,7 @@ impl<D: Disk> Segments<D> {
             true => Filling::Whole,
             false => Filling::Reserve,
         };
+        self.keeps_blanks = batch_bytes >= self.options.reuse_batch_bytes_min;
         let capacity = self.next_capacity();
         let header = self.new_header(capacity);
         self.spare = Spare::Preparing;
@@ -210,7 +211,8 @@ impl<D: Disk> Segments<D> {
         // It goes, so it need not be cut.
         self.sealed.retain(|sealed| sealed.number != number);
         let capacity = self.next_capacity();
-        let keep = self.blanks.len() < BLANKS_MAX
+        let keep = self.keeps_blanks
+            && self.blanks.len() < BLANKS_MAX
             && self.segments.get(&number).is_some_and(|segment| segment.makes_blank(capacity));
         Some(Chore(Work::Remove { number, keep }))
     }

@@ -155,10 +155,12 @@ fn fill(file: &impl DiskFile, header: SegmentHeader, filling: Filling) -> io::Re
     let there = file.length()?.clamp(DATA_START, header.capacity);
     write_all(file, &header.encode(), 0).map_err(|failure| failure.error)?;
     file.set_length(header.capacity)?;
+    // The reserve in any case: in a file that was not filled a hole may be there, and a start on a
+    // full disk has to see where in it something was written.
+    let reserve = header.capacity - reserve_bytes(header.capacity);
     let zeros_from = match filling {
-        Filling::Whole => there,
-        // In any case: a file that was not filled has a hole there.
-        Filling::Reserve => header.capacity - reserve_bytes(header.capacity),
+        Filling::Whole => there.min(reserve),
+        Filling::Reserve => reserve,
     };
     write_zeros(file, zeros_from..header.capacity)?;
     file.sync(SyncPoint::NewSegmentFile)

@@ -27,13 +27,15 @@
 //!
 //! # Files that are used again
 //!
-//! In a store that is compacted one segment dies for each that is begun, and the file of the
-//! dead one becomes the next: it is renamed to one that never
-//! counts (`blank-7.tmp`), that is synced, and then only its header is written. Nothing has
-//! to be filled, nothing given back to the file system and taken again. Its old bytes are no
-//! records any more, since each segment has a salt of its own; to a start they are junk
-//! behind a tail. A batch is written to the end of its last page, with zeros: were a part of a page
-//! written that the system doesn't have in memory, it would read it first. While another process looks at the directory no file is used again: it has
+//! In a store that is compacted one segment dies for each that is begun. From batches of
+//! 32 KiB on the file of the dead one becomes the next: it is renamed to one that never
+//! counts (`blank-7.tmp`), that is synced, and then only its header and its reserve are
+//! written. Nothing else has to be filled, nothing given back to the file system and taken
+//! again. Its old bytes are no records any more, since each segment has a salt of its own; to
+//! a start they are junk behind a tail, so it goes on in another segment: where batches are
+//! small that is not worth it. A batch is written in whole pages, the last one with zeros to its
+//! end: where a part of a page is written that the system doesn't have in memory, it has to
+//! be read first. While another process looks at the directory no file is used again: it has
 //! them open, and may read them later. It holds a lock on `FORMAT` for that.
 //!
 //! # What is decided, and when
@@ -162,6 +164,10 @@ pub struct EmbeddedOptions {
     pub segment_bytes: u64,
     /// When a write is acknowledged.
     pub durability: Durability,
+    /// From batches of this size on, in bytes and on average, the next segment is made of the
+    /// file of a dead one. A start can't tell where in such a file it ended, and begins another:
+    /// with small batches it rather goes on in the same, also on a full disk.
+    pub reuse_batch_bytes_min: u64,
     /// Any number that others can't guess: the segments' salts are drawn from it. A
     /// stored copy of one of our own segments can't then pass for records of another.
     pub entropy: u64,
@@ -169,7 +175,12 @@ pub struct EmbeddedOptions {
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, durability: Durability::Always, entropy: 0 }
+        Self {
+            segment_bytes: 64 << 20,
+            durability: Durability::Always,
+            reuse_batch_bytes_min: 32 << 10,
+            entropy: 0,
+        }
     }
 }
 

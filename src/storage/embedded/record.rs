@@ -3,7 +3,7 @@
 //! ```text
 //! segment   0     header copy 1 ┐ magic "aftsegm1" | number u64 | salt u64 | capacity u64 | crc u32
 //!           2048  header copy 2 ┘ (twice, in two blocks: without its salt a segment is unreadable)
-//!           4096  records, each at a multiple of 8, zeros behind the last
+//!           4096  records, each at a multiple of 8, zeros (or a dead segment's bytes) behind the last
 //!
 //! record    0  magic u32
 //!           4  crc u32 of (salt, own offset, bytes 8..32, name)

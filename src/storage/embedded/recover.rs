@@ -127,6 +127,7 @@ impl<D: Disk> Segments<D> {
             removal_runs: false,
             removal_owed: false,
             blanks: Vec::new(),
+            keeps_blanks: false,
             not_removed: false,
             looked_at: None,
             damage: Vec::new(),

@@ -139,9 +139,9 @@ pub(super) struct Target {
     pub(super) free_through: u64,
 }
 
-/// Writes records one behind the other, and says where each body stands. Their last page is
-/// written to its end, as far as it is free: so each page is whole from the first time on, and
-/// none of a file that is used again is ever read for it.
+/// Writes records one behind the other, and says where each body stands. All but the first write
+/// begin at a page, and the last page is written to its end, as far as it is free: so each is whole
+/// from the first time on, and none of a file that is used again is read for it.
 pub(super) fn write_items(
     file: &impl DiskFile,
     target: Target,
@@ -149,7 +149,9 @@ pub(super) fn write_items(
 ) -> Result<Vec<u64>, WriteFailed> {
     let Target { salt, at, synced_through, free_through } = target;
     let gathered: usize = items.iter().map(Item::gathered_bytes).sum();
-    let bytes = Vec::with_capacity(gathered.min(GATHERED_BYTES_MAX) + PAGE_BYTES as usize);
+    // What is gathered for a piece to begin at a page, and what is left behind its last.
+    let beside = 2 * PAGE_BYTES as usize;
+    let bytes = Vec::with_capacity(gathered.min(GATHERED_BYTES_MAX) + beside);
     let mut gathered = Gathered { file, start: at, at, bytes };
     let mut bodies = Vec::with_capacity(items.len());
     for item in items {
@@ -196,19 +198,31 @@ impl<F: DiskFile> Gathered<'_, F> {
         if piece.len() < GATHER_BYTES_MAX {
             self.bytes.extend_from_slice(piece);
             if self.bytes.len() >= GATHERED_BYTES_MAX {
-                self.flush()?;
+                let behind_page = (self.position() % PAGE_BYTES) as usize;
+                self.write_first(self.bytes.len() - behind_page)?;
             }
             return Ok(());
         }
+        let to_page = self.position().next_multiple_of(PAGE_BYTES) - self.position();
+        let (first, rest) = piece.split_at(to_page as usize);
+        self.bytes.extend_from_slice(first);
         self.flush()?;
-        self.write(piece)
+        let (pages, last) = rest.split_at(rest.len() - rest.len() % PAGE_BYTES as usize);
+        self.write(pages)?;
+        self.bytes.extend_from_slice(last);
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), WriteFailed> {
-        let bytes = std::mem::take(&mut self.bytes);
-        self.write(&bytes)?;
+        self.write_first(self.bytes.len())
+    }
+
+    /// Writes the first of the gathered bytes.
+    fn write_first(&mut self, count: usize) -> Result<(), WriteFailed> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        self.write(&bytes[..count])?;
+        bytes.drain(..count);
         self.bytes = bytes;
-        self.bytes.clear();
         Ok(())
     }
 
@@ -219,5 +233,81 @@ impl<F: DiskFile> Gathered<'_, F> {
         })?;
         self.at += bytes.len() as u64;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Item, Kind, PAGE_BYTES, Target, write_items};
+    use crate::storage::embedded::disk::{DiskFile, SyncPoint};
+    use bytes::Bytes;
+    use std::io;
+    use std::sync::Mutex;
+
+    /// Keeps each write.
+    #[derive(Default)]
+    struct Written(Mutex<Vec<(u64, Vec<u8>)>>);
+
+    impl DiskFile for Written {
+        fn length(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+
+        fn set_length(&self, _length: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> io::Result<usize> {
+            Ok(0)
+        }
+
+        fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+            self.0.lock().unwrap().push((offset, bytes.to_vec()));
+            Ok(bytes.len())
+        }
+
+        fn sync(&self, _point: SyncPoint) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn object(number: usize, bytes: usize) -> Item {
+        let body = Bytes::from(vec![(number % 200) as u8 + 1; bytes]);
+        Item::new(Kind::Object, format!("log/{number}").as_bytes(), body.into(), None)
+    }
+
+    #[test]
+    fn all_is_written_in_whole_pages() {
+        let sizes = [20_000, 300, 16_384, 4_096, 100_001, 65_536, 1, 0, 40_000];
+        for (at, free_through) in [(4_096, 1 << 30), (12_344, 1 << 30), (12_344, 0)] {
+            for few in [true, false] {
+                let small = (0..if few { 3 } else { 1_000 }).map(|_| 700);
+                let items: Vec<_> =
+                    small.chain(sizes).enumerate().map(|(n, bytes)| object(n, bytes)).collect();
+                let file = Written::default();
+                let target = Target { salt: 5, at, synced_through: 0, free_through };
+                let bodies = write_items(&file, target, &items).unwrap_or_default();
+                assert_eq!(bodies.len(), items.len());
+
+                let writes = file.0.into_inner().unwrap();
+                let last = writes.len() - 1;
+                let mut all = Vec::new();
+                for (number, (offset, bytes)) in writes.iter().enumerate() {
+                    let end = offset + bytes.len() as u64;
+                    assert_eq!(*offset, at + all.len() as u64, "one behind the other");
+                    assert!(number == 0 || offset.is_multiple_of(PAGE_BYTES));
+                    let padded = number < last || free_through > 0;
+                    assert!(end.is_multiple_of(PAGE_BYTES) || !padded, "{number} of {last}");
+                    all.extend_from_slice(bytes);
+                }
+                for (item, body) in items.iter().zip(bodies) {
+                    let expected = item.body.pieces().iter().flat_map(|piece| piece.to_vec());
+                    assert!(all[(body - at) as usize..].starts_with(&expected.collect::<Vec<_>>()));
+                }
+                let records: u64 = items.iter().map(Item::record_bytes).sum();
+                assert!(all[records as usize..].iter().all(|&byte| byte == 0));
+                assert!(all.len() as u64 - records < PAGE_BYTES);
+            }
+        }
     }
 }

@@ -185,6 +185,8 @@ pub struct Segments<D: Disk> {
     pub(super) removal_owed: bool,
     /// Files of dead segments, kept for the next ones.
     pub(super) blanks: Vec<Blank<D::File>>,
+    /// Whether they are worth keeping.
+    pub(super) keeps_blanks: bool,
     /// Whether one has failed. It is tried again when a new segment is wanted.
     pub(super) not_removed: bool,
     /// The oldest segment and what lived in it when it was last seen that it has to stay.
@@ -233,7 +235,7 @@ impl<D: Disk> Segments<D> {
     }
 
     /// Notes in the segment that all of it is durable, so that the next start has
-    /// nothing to check. Call it last; losing it loses nothing.
+    /// nothing to check (but for one that was made of a dead one's file). Call it last; losing it loses nothing.
     pub fn close(&mut self) {
         if self.sync_head().is_err() || self.in_doubt.is_some() {
             self.settle_doubt();
@@ -504,7 +506,7 @@ impl<D: Disk> Segments<D> {
         }
     }
 
-    /// A write ended early, `written` bytes into the run.
+    /// A write ended early, `written` bytes into the run and the rest of its last page.
     fn write_failed(&mut self, written: u64, error: &io::Error) -> StoreError {
         let failure = store_error("writing a segment", error);
         if !matches!(failure, StoreError::Full(_)) {
