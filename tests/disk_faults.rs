@@ -403,23 +403,29 @@ fn with_a_large_last_object(seed: u64, durability: Durability, found: FoundFull)
 #[test]
 fn a_store_of_files_that_were_used_again_starts_on_a_full_disk() {
     for seed in (0..30).filter(|seed| seed % 3 != 0) {
-        let mut world = World::new(seed, Durability::Always, 256 << 10);
+        let mut world = World::new(seed, Durability::Always, 2 << 20);
         let name = |number: u64| format!("log/{number}");
-        for number in 0..40 + seed {
-            assert_eq!(world.create(&name(number), 40 << 10), Ok(Done::Created));
-            if number > 8 {
-                assert_eq!(world.delete(&name(number - 8)), Ok(Done::Deleted));
-            }
+        let last = 300 + seed;
+        let mut oldest = 0;
+        for number in 0..=last {
+            // The store gets smaller, and with it its segments: their files were larger ones.
+            let kept = if number < 160 { 120 } else { 60 };
+            let gone = oldest..number.saturating_sub(kept).min(oldest + 2).max(oldest);
+            oldest = gone.end;
+            let delete = Write::Delete { names: gone.map(name).collect() };
+            let done = world.commit(vec![create(&name(number), 40 << 10), delete]);
+            assert_eq!(done, [Ok(Done::Created), Ok(Done::Deleted)]);
             world.do_chores();
         }
-        for restart in 0..12 {
+        // A segment as small as these keeps 1 KB.
+        for restart in 0..6 {
             world.fill_disk();
             world.store.close();
             world.disk.restart_process();
             world.start();
-            assert!(world.has(&name(39 + seed), 40 << 10), "seed {seed}");
+            assert!(world.has(&name(last), 40 << 10), "seed {seed}");
             let entry = format!("node/{restart}");
-            assert_eq!(world.create(&entry, 50), Ok(Done::Created), "seed {seed}");
+            assert_eq!(world.create(&entry, 50), Ok(Done::Created), "seed {seed}, {restart}");
         }
     }
 }
