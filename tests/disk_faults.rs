@@ -418,7 +418,7 @@ fn a_store_of_files_that_were_used_again_starts_on_a_full_disk() {
             world.do_chores();
         }
         // A segment as small as these keeps 1 KB.
-        for restart in 0..6 {
+        for restart in 0..3 {
             world.fill_disk();
             world.store.close();
             world.disk.restart_process();
