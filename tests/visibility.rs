@@ -559,3 +559,17 @@ fn a_flush_touches_a_watched_key_that_was_alive_and_none_that_had_expired() {
         assert_eq!(world.core.database(0, world.core.tip()).unwrap().index().len(), 0);
     }
 }
+
+/// A seal that says that all before it was acknowledged would be wrong about such a group: the next
+/// start would take it for lost.
+#[test]
+fn a_group_under_way_that_holds_nothing_is_under_way() {
+    let mut world = World::new(true, 1 << 20);
+    assert!(world.core.is_drained());
+    world.core.want_group();
+    assert!(world.core.depart().is_some());
+    assert_eq!(world.core.pending_bytes(), 0);
+    assert!(!world.core.is_drained());
+    world.core.acknowledge();
+    assert!(world.core.is_drained());
+}

@@ -70,8 +70,8 @@ impl Engine {
             return;
         }
         let Some(mut seal) = self.with_core(|core| {
-            let serving = *core.health() == Health::Serving && core.pending_bytes() == 0;
-            serving.then(|| {
+            let serving = *core.health() == Health::Serving;
+            (serving && core.is_drained()).then(|| {
                 core.close();
                 self.own_seal(core, core.next_seq())
             })

@@ -459,6 +459,12 @@ impl Core {
         self.pending_bytes
     }
 
+    /// Whether everything sequenced is acknowledged: no group is under way either that holds
+    /// nothing but a time, and whose fate nobody may know.
+    pub fn is_drained(&self) -> bool {
+        self.pending_bytes == 0 && self.cut.is_empty()
+    }
+
     /// Expiries up to this time are known to a restart.
     #[inline]
     pub fn now_through_acked_ms(&self) -> u64 {
