@@ -44,7 +44,7 @@ pub async fn dump(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Dumped, BackupError> {
     let mut out = DumpWriter::new(out, about)?;
-    let mut vanished = None;
+    let mut vanished = Vec::new();
     for attempt in 0..TRIES_MAX {
         if attempt > 0 {
             out.again()?;
@@ -59,15 +59,23 @@ pub async fn dump(
                 let (_, bytes) = out.end()?;
                 return Ok(Dumped { keys, bytes });
             }
-            Err(Failed::Vanished(name)) => vanished = Some(name),
+            Err(Failed::Vanished(name)) => vanished.push(name.to_string()),
             Err(Failed::For(error)) => return Err(error),
         }
     }
-    let name = vanished.map_or_else(String::new, |name| name.to_string());
-    Err(BackupError::Damaged(format!(
-        "{name}: is missing; or a node has compacted it away, and others before it: dump while it \
-         writes less"
-    )))
+    Err(gave_up(vanished))
+}
+
+/// What each attempt missed: the same each time is lost, others each time have been compacted away.
+fn gave_up(mut vanished: Vec<String>) -> BackupError {
+    let last = vanished.last().cloned().unwrap_or_default();
+    vanished.dedup();
+    match vanished.len() {
+        0 | 1 => BackupError::Damaged(format!("{last}: is missing")),
+        _ => BackupError::Refused(format!(
+            "{last}: a node has compacted it away, and others before it: dump while it writes less"
+        )),
+    }
 }
 
 /// How many keys a store holds.
@@ -266,5 +274,21 @@ impl Values<'_> {
             return Err(damaged(self.name, FormatError::Length("values")));
         }
         Ok(self.window.slice(at as usize..end as usize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gave_up;
+    use crate::backup::BackupError;
+
+    #[test]
+    fn what_is_missing_each_time_is_damage_and_what_goes_meanwhile_is_none() {
+        let missed = |names: [&str; 3]| gave_up(names.map(str::to_owned).to_vec());
+        assert!(
+            matches!(missed(["log/1/2"; 3]), BackupError::Damaged(why) if why.contains("log/1/2"))
+        );
+        let busy = missed(["log/1/2", "log/1/7", "base/1/3"]);
+        assert!(matches!(busy, BackupError::Refused(why) if why.contains("base/1/3")));
     }
 }

@@ -94,13 +94,12 @@ async fn read_part(
 /// An object that is to be read, and how long its directory is known to be; 0 if it isn't.
 type Wanted = (ObjectName, u64);
 
-/// Reads objects, many at a time, and hands them out in order.
+/// Reads objects, many at a time, and hands them out in order. One that isn't there is damaged: it has
+/// been listed, or is named by others.
 pub(super) struct ReadAhead<'e> {
     engine: &'e Engine,
     wanted: Box<dyn Iterator<Item = Wanted> + Send + 'e>,
     part: Part,
-    /// An object that isn't there is damaged, and no error of the store.
-    all_exist: bool,
     in_flight_max: usize,
     /// What was wanted of the object that came last.
     wanted_bytes: usize,
@@ -114,10 +113,9 @@ impl<'e> ReadAhead<'e> {
         names: impl Iterator<Item = ObjectName> + Send + 'e,
     ) -> Self {
         let in_flight_max = engine.options.recovery_reads_in_flight.max(1);
-        let (part, all_exist) = (Part::Directory, false);
         let wanted = Box::new(names.map(|name| (name, 0)));
-        let reading = InOrder::default();
-        Self { engine, wanted, part, all_exist, in_flight_max, wanted_bytes: 0, reading }
+        let (part, reading) = (Part::Directory, InOrder::default());
+        Self { engine, wanted, part, in_flight_max, wanted_bytes: 0, reading }
     }
 
     /// Objects of which some values are going to be moved: as whole objects, unless the store
@@ -131,9 +129,8 @@ impl<'e> ReadAhead<'e> {
         let in_flight_max = engine.options.recovery_reads_in_flight.clamp(1, IN_FLIGHT_MAX);
         let in_parts = engine.store.limits().read_gap_bytes <= FIRST_READ;
         let part = if in_parts { Part::Directory } else { Part::Whole };
-        let (wanted, all_exist) = (Box::new(wanted), true);
-        let reading = InOrder::default();
-        Self { engine, wanted, part, all_exist, in_flight_max, wanted_bytes: 0, reading }
+        let (wanted, reading) = (Box::new(wanted), InOrder::default());
+        Self { engine, wanted, part, in_flight_max, wanted_bytes: 0, reading }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<(ObjectName, Object)>, OpenError> {
@@ -142,7 +139,7 @@ impl<'e> ReadAhead<'e> {
             let Some((name, directory_bytes)) = self.wanted.next() else {
                 break;
             };
-            let (engine, part, all_exist) = (self.engine, self.part, self.all_exist);
+            let (engine, part) = (self.engine, self.part);
             // The next one is likely to be about as long.
             let likely = (self.wanted_bytes + self.wanted_bytes / 4) as u64;
             let known = Some(directory_bytes).filter(|bytes| *bytes > 0);
@@ -153,11 +150,8 @@ impl<'e> ReadAhead<'e> {
             };
             self.reading.push(async move {
                 match read_part(engine, name, part, first).await {
-                    // The newest base names it, or the start has seen it: somebody else has
-                    // deleted it.
-                    Err(OpenError::Store(StoreError::NotFound))
-                        if all_exist || matches!(name, ObjectName::Base(..)) =>
-                    {
+                    // Somebody else has deleted it, or the store has lost it.
+                    Err(OpenError::Store(StoreError::NotFound)) => {
                         Ok((name, Object::Damaged(FormatError::Missing)))
                     }
                     object => Ok((name, object?)),

@@ -90,7 +90,7 @@ pub struct Inspection {
     pub blobs: u64,
     /// Logs with objects that count.
     pub logs: u64,
-    /// Process starts.
+    /// Logs that were ever begun: one for each start, and others by compaction.
     pub starts: u64,
     /// When the last one was, in milliseconds since 1970; 0 if that can't be told.
     pub last_start_ms: u64,

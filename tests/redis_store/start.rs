@@ -6,7 +6,7 @@ use crate::common::server::{Options, Server, free_port};
 use crate::common::stores::share_a_service;
 use crate::common::temp_dir::TempDir;
 use crate::common::tls_front::Certificates;
-use crate::{at, inside, refusal};
+use crate::{at, impatient, inside, refusal};
 use std::process::Command;
 
 fn said_of(store: &str) -> (String, String) {
@@ -138,6 +138,40 @@ fn verify_and_stats_look_into_a_redis_and_write_nothing() {
     assert_eq!(redis.run(&["DEL", &group]), Reply::Int(1));
     let verified = verify(backing.store());
     assert!(!verified.ends_with("nothing is wrong\n"), "{verified}");
+}
+
+/// The index of names has it still: nobody takes an object out of both by accident.
+#[test]
+fn what_somebody_has_deleted_in_the_redis_is_told_and_the_rest_is_served() {
+    const KEYS: usize = 6;
+    let dir = TempDir::named("deleted");
+    let backing = Backing::redis(dir.path(), &[]);
+    let mut server = Server::start(&impatient(Options::on(&backing)));
+    for key in 0..KEYS {
+        assert_eq!(server.client().cmd(&format!("SET k{key} {key}")), Reply::ok());
+    }
+    server.kill_9();
+    let mut redis = inside(&backing);
+    let objects = redis.cmd("KEYS *:o:log/*");
+    let Reply::Array(objects) = objects else { panic!("{objects:?}") };
+    let mut groups: Vec<String> = objects.iter().filter_map(Reply::text).collect();
+    groups.sort_by_key(|group| group.rsplit_once("log/").map(|(_, name)| name.to_owned()));
+    let deleted = &groups[groups.len() / 2];
+    assert_eq!(redis.run(&["DEL", deleted]), Reply::Int(1));
+
+    for _ in 0..2 {
+        let mut options = impatient(Options::on(&backing));
+        options.extra.push("--takeover".to_owned());
+        let mut server = Server::start(&options);
+        let mut client = server.client();
+        let values = (0..KEYS).map(|key| (key, client.cmd(&format!("GET k{key}"))));
+        let (there, gone): (Vec<_>, Vec<_>) = values.partition(|(_, value)| !value.is_nil());
+        assert!(there.iter().all(|(key, value)| *value == Reply::bulk(key.to_string())));
+        assert_eq!(gone.len(), 1, "{gone:?}");
+        assert_eq!(server.terminate().code(), Some(0));
+        let (_, name) = deleted.split_once(":o:").expect("a key");
+        assert!(server.said().contains(name), "{}", server.said());
+    }
 }
 
 #[test]

@@ -147,7 +147,7 @@ async fn a_dump_is_of_one_moment_whatever_is_compacted_meanwhile() {
                     dumps += 1;
                 }
                 // It says so, and gives nothing, where all is compacted faster than it reads.
-                Err(BackupError::Damaged(why)) if why.contains("compacted it away") => {
+                Err(BackupError::Refused(why)) if why.contains("compacted it away") => {
                     given_up += 1;
                 }
                 Err(other) => panic!("{other}"),

@@ -118,10 +118,19 @@ pub(crate) async fn written(store: &SimStore) {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_group_becomes_a_hole_and_the_rest_is_served() {
+    for listed in [false, true] {
+        a_lost_group(listed).await;
+    }
+}
+
+async fn a_lost_group(listed: bool) {
     let store = store();
     written(&store).await;
     let lost = ObjectName::Log(1, 3).to_string();
     store.lose(&lost);
+    if listed {
+        store.list_though_gone(&lost);
+    }
     for start in 0..3 {
         let (engine, recovered, run) = open(&store).await;
         let damages = recovered.damages;
@@ -135,6 +144,20 @@ async fn a_lost_group_becomes_a_hole_and_the_rest_is_served() {
         assert_eq!(hole.kind, Kind::Hole);
         assert_eq!(damages.len(), 1, "start {start}: {damages:?}");
     }
+}
+
+/// Nothing behind it says that it was acknowledged; that it is listed does.
+#[tokio::test(start_paused = true)]
+async fn a_lost_group_at_the_end_is_reported_where_it_is_listed() {
+    let store = store();
+    written(&store).await;
+    let lost = ObjectName::Log(1, 5).to_string();
+    store.lose(&lost);
+    store.list_though_gone(&lost);
+    let (engine, recovered, _run) = open(&store).await;
+    assert!(recovered.damages.iter().any(|damage| damage.contains(&lost)));
+    assert_eq!(get(&engine, "c").await, Ok(None), "its value is lost");
+    assert_eq!(get(&engine, "b").await, Ok(Some("2".to_owned())));
 }
 
 #[tokio::test(start_paused = true)]

@@ -271,6 +271,7 @@ impl Recovery<'_> {
         let mut next = if node == trimmed_node { through + 1 } else { 1 };
         let first = next;
         let mut rest = seqs;
+        let mut missed = None;
         loop {
             // All that stands without a gap.
             let run: Vec<u64> = rest
@@ -282,17 +283,29 @@ impl Recovery<'_> {
                 .collect();
             let names = run.iter().map(|&seq| ObjectName::Log(node, seq));
             let mut objects = ReadAhead::new(self.engine, names);
-            let mut ended = false;
+            let (mut ended, mut missing) = (false, false);
             while let Some((name, object)) = objects.next().await? {
                 let known_end = self.survey.known_ends.get(&node);
-                if known_end.is_some_and(|&end| next > end) || self.read_group(name, object) {
-                    ended = true;
+                ended = known_end.is_some_and(|&end| next > end);
+                missing = !ended && matches!(object, Object::Damaged(FormatError::Missing));
+                if ended || missing {
+                    break;
+                }
+                ended = self.read_group(name, object);
+                if ended {
                     break;
                 }
                 next += 1;
             }
             rest = rest.split_off(&next);
-            if ended || self.resolve_gap(node, next, &mut rest).await? {
+            // The listing has it, the store doesn't: a gap like any other, but for what is known.
+            if missing && missed.replace(next) == Some(next) {
+                let name = ObjectName::Log(node, next);
+                let why = format!("{name} is there, and can't be read");
+                return Err(StoreError::Unavailable(why).into());
+            }
+            let was_there = missing && rest.remove(&next);
+            if ended || self.resolve_gap(node, next, was_there, &mut rest).await? {
                 // Of a log that has been replaced as far as it goes, its seal maybe too, nobody
                 // knows where it ended, nor has to.
                 let is_replaced = node == trimmed_node && next == first;
@@ -308,18 +321,19 @@ impl Recovery<'_> {
         }
     }
 
-    /// Decides what the gap at `seq` is; `true` if the log ends before it. Otherwise
-    /// `rest` begins with it, or with what follows it.
+    /// Decides what the gap at `seq` is, where something certainly `was_there` or not; `true` if
+    /// the log ends before it. Otherwise `rest` begins with it, or with what follows it.
     async fn resolve_gap(
         &mut self,
         node: NodeId,
         seq: u64,
+        was_there: bool,
         rest: &mut BTreeSet<u64>,
     ) -> Result<bool, OpenError> {
         let name = ObjectName::Log(node, seq).to_string();
         let acknowledged = self.acknowledged_behind(node, rest).await?;
         let known_end = self.survey.known_ends.get(&node).copied();
-        let lost = seq <= acknowledged.max(known_end.unwrap_or(0));
+        let lost = was_there || seq <= acknowledged.max(known_end.unwrap_or(0));
         if !lost && known_end.is_some() {
             return Ok(true);
         }

@@ -118,11 +118,25 @@ impl<D: Disk> Segments<D> {
         const RESERVE_SHARE: u64 = 8;
         let Some(head) = self.head.as_ref().filter(|head| head.disk_is_full) else { return };
         let much = reserve_bytes(head.header.capacity) / RESERVE_SHARE;
+        if head.synced == head.written && head.synced - head.stated > much {
+            self.state();
+        }
+    }
+
+    /// Whether more is durable than what says so.
+    pub(super) fn has_something_to_state(&self) -> bool {
+        let mark = Item::mark().record_bytes();
+        self.in_doubt.is_none()
+            && self
+                .head
+                .as_ref()
+                .is_some_and(|head| head.synced == head.written && head.synced - head.stated > mark)
+    }
+
+    /// Writes down what is durable.
+    pub(super) fn state(&mut self) {
         let mark = Item::mark();
-        if head.synced == head.written
-            && head.synced - head.stated > much
-            && self.fits(mark.record_bytes(), Room::Whole)
-        {
+        if self.fits(mark.record_bytes(), Room::Whole) {
             let mut batch = Batch::new();
             batch.push(mark);
             self.flush(&mut batch);

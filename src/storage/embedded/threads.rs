@@ -152,6 +152,17 @@ impl<T> Mailbox<T> {
         std::mem::take(&mut state.items)
     }
 
+    /// Whether nothing came for so long.
+    fn is_idle_for(&self, time: Duration) -> bool {
+        let mut state = self.lock();
+        state.waiting += 1;
+        let nothing = |state: &mut Mail<T>| state.items.is_empty() && !state.closed;
+        let waited = self.filled.wait_timeout_while(state, time, nothing);
+        let (mut woken, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        woken.waiting -= 1;
+        result.timed_out()
+    }
+
     fn wait<'m>(&'m self, mut state: MutexGuard<'m, Mail<T>>) -> MutexGuard<'m, Mail<T>> {
         state.waiting += 1;
         let mut woken = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -296,6 +307,10 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHand
     thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
+/// When nothing has been written for so long, it is written down what is durable: until then a
+/// start could not tell what rots there from what a crash has torn. Less than between two syncs.
+const STATED_AFTER: Duration = Duration::from_millis(500);
+
 /// The writer: owns the segments.
 fn write<D: Disk>(
     mut segments: Segments<D>,
@@ -304,6 +319,9 @@ fn write<D: Disk>(
 ) {
     loop {
         chores.hand_out(&mut segments);
+        if segments.has_something_to_state() && inbox.is_idle_for(STATED_AFTER) {
+            segments.state();
+        }
         let mut mail = inbox.pop_all();
         if mail.is_empty() {
             break;
