@@ -8,7 +8,7 @@
 //! | `issue-6-format-3`    | 4c371e4, the last before what committed is kept     | 3      |
 //! | `issue-4-format-4`    | 4c44eab, with requests that have committed          | 4      |
 //! | `issue-5-format-6`    | the first with blobs                                | 6      |
-//! | `issue-4-format-6`    | 661c8bb, with all kinds of objects and records      | 6      |
+//! | `issue-4-format-6`    | b95a645, with all kinds of objects and records      | 6      |
 //! | `redis-format-5`      | 70dde7c, the last before blobs                      | 4, 5   |
 //! | `redis-format-6`, `s3-format-6`, `dynamodb-format-6` | 661c8bb              | 6      |
 //!
