@@ -285,14 +285,10 @@ impl Recovery<'_> {
             let mut objects = ReadAhead::new(self.engine, names);
             let (mut ended, mut missing) = (false, false);
             while let Some((name, object)) = objects.next().await? {
-                let known_end = self.survey.known_ends.get(&node);
-                ended = known_end.is_some_and(|&end| next > end);
-                missing = !ended && matches!(object, Object::Damaged(FormatError::Missing));
+                let behind = self.survey.known_ends.get(&node).is_some_and(|&end| next > end);
+                missing = !behind && matches!(object, Object::Damaged(FormatError::Missing));
+                ended = behind || !missing && self.read_group(name, object);
                 if ended || missing {
-                    break;
-                }
-                ended = self.read_group(name, object);
-                if ended {
                     break;
                 }
                 next += 1;

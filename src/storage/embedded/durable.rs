@@ -123,14 +123,15 @@ impl<D: Disk> Segments<D> {
         }
     }
 
-    /// Whether more is durable than what says so.
+    /// Whether more is durable than what says so, and there is room to say it: what is kept for
+    /// deletes is not for that.
     pub(super) fn has_something_to_state(&self) -> bool {
         let mark = Item::mark().record_bytes();
+        let unstated =
+            |head: &Head<D::File>| head.synced == head.written && head.synced - head.stated > mark;
         self.in_doubt.is_none()
-            && self
-                .head
-                .as_ref()
-                .is_some_and(|head| head.synced == head.written && head.synced - head.stated > mark)
+            && self.head.as_ref().is_some_and(unstated)
+            && self.fits(mark, Room::Ordinary)
     }
 
     /// Writes down what is durable.

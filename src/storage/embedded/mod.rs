@@ -61,9 +61,9 @@
 //! Assumed of the disk: a write changes no byte outside of it and none it leaves equal
 //! (powersafe overwrite); what a sync covered stays.
 //!
-//! Not covered: what was written in the last second before a crash rots on the disk before the
-//! next start. It looks torn and is dropped; nothing tells the two apart. A store that is closed, or
-//! to which nothing was written for a second, ends with a mark, so there it is told.
+//! Not covered: what was written in the last half second before a crash rots on the disk before
+//! the next start. It looks torn and is dropped; nothing tells the two apart. A store that is
+//! closed, or to which nothing was written for so long, ends with a mark, so there it is told.
 //!
 //! # Damage
 //!

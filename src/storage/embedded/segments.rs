@@ -235,7 +235,8 @@ impl<D: Disk> Segments<D> {
     }
 
     /// Notes in the segment that all of it is durable, so that the next start has
-    /// nothing to check (but for one that was made of a dead one's file). Call it last; losing it loses nothing.
+    /// nothing to check, unless it is made of a dead one's file. Call it last; losing it loses
+    /// nothing.
     pub fn close(&mut self) {
         if self.sync_head().is_err() || self.in_doubt.is_some() {
             self.settle_doubt();
