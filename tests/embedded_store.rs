@@ -279,7 +279,7 @@ fn a_directory_that_cannot_be_used_is_named() {
 #[test]
 fn a_newer_format_is_refused_and_left_alone() {
     let directory = TempDir::new();
-    fs::write(directory.path().join("FORMAT"), "aft embedded store, format 2\n").unwrap();
+    fs::write(directory.path().join("FORMAT"), "aft embedded store, format 3\n").unwrap();
     fs::write(directory.path().join("segment-9.tmp"), "not ours to remove").unwrap();
     let state = || -> BTreeMap<_, _> {
         fs::read_dir(directory.path())
@@ -290,7 +290,7 @@ fn a_newer_format_is_refused_and_left_alone() {
     };
     let before = state();
     let refused = EmbeddedStore::open(directory.path(), options(64 << 10)).unwrap_err();
-    assert!(matches!(&refused, StoreError::Fatal(why) if why.contains("format 2")), "{refused}");
+    assert!(matches!(&refused, StoreError::Fatal(why) if why.contains("format 3")), "{refused}");
     assert_eq!(state(), before);
 }
 
@@ -411,8 +411,15 @@ fn a_short_segment_is_emptied_and_goes() {
 /// others have to be there.
 #[test]
 fn nothing_is_removed_before_what_killed_it_is_durable() {
+    for reuse_batch_bytes_min in [u64::MAX, 0] {
+        removes_what_is_durable(reuse_batch_bytes_min);
+    }
+}
+
+fn removes_what_is_durable(reuse_batch_bytes_min: u64) {
     let disk = SimDisk::new(7, None);
-    let options = EmbeddedOptions { durability: Durability::EverySecond, ..options(64 << 10) };
+    let durability = Durability::EverySecond;
+    let options = EmbeddedOptions { durability, reuse_batch_bytes_min, ..options(64 << 10) };
     let mut store = Segments::open(Arc::new(disk.clone()), options).unwrap();
     let create = |name: &str, size| {
         vec![Write::Create { name: name.to_owned(), body: bytes(size, 7).into() }]
@@ -431,6 +438,8 @@ fn nothing_is_removed_before_what_killed_it_is_durable() {
     assert!(disk.list().unwrap().contains(&first), "gone before the delete is durable");
     let sync = store.take_sync().unwrap();
     store.finish_chore(sync.run(&disk));
+    // Its file may be kept for the next segment.
+    store.commit(create("log/3", 40 << 10));
     do_chores(&mut store);
     assert!(!disk.list().unwrap().contains(&first), "the delete is durable");
 }

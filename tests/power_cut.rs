@@ -12,7 +12,7 @@ mod common;
 use aft::rope::Rope;
 use aft::storage::StoreError;
 use aft::storage::embedded::{
-    Done, Durability, EmbeddedOptions, Finished, Segments, SyncPoint, Write,
+    Chore, Done, Durability, EmbeddedOptions, Finished, Segments, SyncPoint, Write,
 };
 use bytes::Bytes;
 use common::sim_disk::{Mutation, SimDisk, SimFile};
@@ -75,6 +75,8 @@ struct History {
     changes_may_be_lost: bool,
     /// A sync in the background that the writer hasn't heard of yet.
     late: Option<Finished<SimFile>>,
+    /// A chore that somebody has taken and not begun yet.
+    taken: Option<Chore<SimFile>>,
     /// How many syncs and writes had failed when what they were about was safe all the same.
     failures_made_good: u64,
 }
@@ -101,6 +103,7 @@ impl History {
             changes: Vec::new(),
             changes_may_be_lost: false,
             late: None,
+            taken: None,
             failures_made_good: 0,
             rng,
         }
@@ -204,7 +207,11 @@ impl History {
 
     fn chores(&mut self) {
         let Some(store) = &mut self.store else { return };
-        while let Some(chore) = store.take_chore() {
+        while let Some(chore) = self.taken.take().or_else(|| store.take_chore()) {
+            if self.rng.random_bool(0.15) {
+                self.taken = Some(chore);
+                break;
+            }
             let finished = chore.run(&self.disk);
             store.finish_chore(finished);
             if self.rng.random_bool(0.2) {
@@ -216,6 +223,7 @@ impl History {
     fn reopen(&mut self) -> Check {
         self.store = None;
         self.late = None;
+        self.taken = None;
         // Power and space may fail again and again while opening; not for ever.
         for attempt in 0..20 {
             if self.disk.is_dead() {

@@ -163,3 +163,122 @@ async fn no_file_is_used_again_while_somebody_looks_at_it() {
     world.replace(10);
     assert!(world.next_is_made_of_an_old_one());
 }
+
+impl World {
+    /// The process ends without a word; the directory is left.
+    fn end(self) -> (TempDir, EmbeddedOptions, u8) {
+        (self.directory, self.options, self.written)
+    }
+}
+
+fn open(directory: &TempDir, options: EmbeddedOptions) -> Segments<SystemDisk> {
+    let disk = Arc::new(SystemDisk::open(directory.path()).unwrap());
+    Segments::open(disk, options).unwrap()
+}
+
+fn segments(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> =
+        entries.filter(|path| path.to_str().unwrap().contains("segment-")).collect();
+    segments.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
+    segments
+}
+
+/// The new name of a file that is used again is not made durable: a start goes by what is in it.
+#[tokio::test]
+async fn a_file_that_has_the_name_from_before_is_what_its_header_says() {
+    let mut world = World::new(0);
+    world.replace(10);
+    let (directory, options, written) = world.end();
+    let before = segments(directory.path());
+    let old_name = |number: usize| directory.path().join(format!("segment-{}", number + 1));
+    for (number, path) in before.iter().enumerate() {
+        assert!(!old_name(number).exists());
+        fs::rename(path, old_name(number)).unwrap();
+    }
+    // A look sees the same, and changes nothing.
+    let look = ReadOnlyStore::open(directory.path()).unwrap();
+    assert_eq!(look.damage(), Vec::<String>::new());
+    assert_eq!(look.read(&name(written), 0, u64::MAX).await, Ok(body(written)));
+    drop(look);
+    assert!(old_name(0).exists());
+
+    let mut store = open(&directory, options);
+    assert_eq!(store.damage(), []);
+    assert_eq!(store.list("", "", 100), [name(written)]);
+    assert_eq!(store.read(&name(written), 0, u64::MAX), Ok(body(written)));
+    assert!(before.iter().all(|path| path.exists()), "each has its name again");
+    // And what is written now is found by the next start.
+    let create = Write::Create { name: name(200), body: body(200).into() };
+    assert_eq!(store.commit(vec![create]), [Ok(Done::Created)]);
+    drop(store);
+    assert_eq!(open(&directory, options).read(&name(200), 0, u64::MAX), Ok(body(200)));
+}
+
+/// A crash between the two copies of a header: the dead segment is no more, the next one not yet.
+#[test]
+fn what_was_begun_over_a_dead_segment_counts_for_nothing() {
+    const SECOND_COPY: std::ops::Range<usize> = 2048..HEADER_BYTES;
+    let mut world = World::new(0);
+    world.replace(10);
+    assert!(world.next_is_made_of_an_old_one());
+    let (directory, options, written) = world.end();
+    let next = newest_segment(directory.path());
+    let other = segments(directory.path())[0].clone();
+    assert_ne!(next, other);
+    let mut bytes = fs::read(&next).unwrap();
+    bytes[SECOND_COPY].copy_from_slice(&fs::read(&other).unwrap()[SECOND_COPY]);
+    fs::write(&next, bytes).unwrap();
+
+    let look = ReadOnlyStore::open(directory.path()).unwrap();
+    assert_eq!(look.damage(), Vec::<String>::new());
+    drop(look);
+    assert!(next.exists());
+    let store = open(&directory, options);
+    assert_eq!(store.damage(), []);
+    assert_eq!(store.list("", "", 100), [name(written)]);
+    assert_eq!(store.read(&name(written), 0, u64::MAX), Ok(body(written)));
+    assert!(!next.exists());
+}
+
+/// Files that were exchanged, or one in the place of another, pass for nothing else.
+#[test]
+fn files_that_changed_their_names_are_told() {
+    let mut world = World::new(0);
+    world.replace(10);
+    for number in 100..104 {
+        let create = Write::Create { name: name(number), body: body(number).into() };
+        assert_eq!(world.store.commit(vec![create]), [Ok(Done::Created)]);
+    }
+    let (directory, options, _) = world.end();
+    let files = segments(directory.path());
+    let (one, other) = (&files[1], &files[2]);
+    let [first, second] = [one, other].map(|path| fs::read(path).unwrap());
+    fs::write(one, second).unwrap();
+    fs::write(other, first).unwrap();
+    let store = open(&directory, options);
+    let told: Vec<String> = store.damage().iter().map(ToString::to_string).collect();
+    for path in [one, other] {
+        let name = format!("{} ", path.file_name().unwrap().to_str().unwrap());
+        assert!(told.iter().any(|damage| damage.starts_with(&name)), "{name}: {told:?}");
+    }
+    for name in store.list("", "", 100) {
+        let number = name.strip_prefix("log/").unwrap().parse().unwrap();
+        assert_eq!(store.read(&name, 0, u64::MAX), Ok(body(number)));
+    }
+}
+
+/// In the first format a segment's number was that in its file's name.
+#[test]
+fn a_directory_of_the_first_format_is_taken_over_and_others_look_at_it_as_it_is() {
+    let mut world = World::new(0);
+    world.replace(3);
+    let (directory, options, written) = world.end();
+    let format = directory.path().join("FORMAT");
+    fs::write(&format, "aft embedded store, format 1\n").unwrap();
+    drop(ReadOnlyStore::open(directory.path()).unwrap());
+    assert_eq!(fs::read_to_string(&format).unwrap(), "aft embedded store, format 1\n");
+    let store = open(&directory, options);
+    assert_eq!(store.list("", "", 100), [name(written)]);
+    assert_eq!(fs::read_to_string(&format).unwrap(), "aft embedded store, format 2\n");
+}

@@ -466,12 +466,15 @@ impl Disk for SimDisk {
         state.answer(())
     }
 
-    fn reuse(&self, from: &str, to: &str) -> io::Result<Option<SimFile>> {
+    fn write_over(&self, file: &SimFile, bytes: &[u8]) -> io::Result<bool> {
         if !self.state().reuses {
-            return Ok(None);
+            return Ok(false);
         }
-        self.rename(from, to)?;
-        self.open(to).map(Some)
+        let mut written = 0;
+        while written < bytes.len() {
+            written += file.write_at(&bytes[written..], written as u64)?;
+        }
+        Ok(true)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

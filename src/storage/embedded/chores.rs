@@ -4,10 +4,10 @@
 use super::disk::{Disk, DiskFile, SyncPoint};
 use super::durable::{Point, Syncs};
 use super::format::{
-    Filling, blank_name, finish_segment, make_segment, reserve_bytes, segment_name, store_error,
+    Filling, fills_behind, make_of_dead, make_segment, reserve_bytes, segment_name, store_error,
 };
 use super::record::{DATA_START, Fence, SegmentHeader};
-use super::segments::Segments;
+use super::segments::{Room, Segment, Segments};
 use crate::storage::StoreError;
 use std::io;
 use std::sync::Arc;
@@ -16,9 +16,12 @@ use std::sync::Arc;
 /// zeros first: see the measurements in the module's essay.
 const FILL_BATCH_BYTES_MAX: u64 = 512 << 10;
 
-/// So many files of dead segments are kept for the next ones: a step of compaction leaves
-/// several at once.
-const BLANKS_MAX: usize = 2;
+/// To fill so much with zeros takes about as long as the syncs of a new file.
+const QUICKLY_FILLED_BYTES_MAX: u64 = 4 << 20;
+
+/// So many dead segments are kept for the next ones: a step of compaction leaves several at
+/// once.
+const DEAD_KEPT_MAX: usize = 2;
 
 /// A piece of work on the disk.
 #[derive(Debug)]
@@ -26,10 +29,10 @@ pub struct Chore<F>(Work<F>);
 
 #[derive(Debug)]
 enum Work<F> {
-    /// Make the next segment, of a blank if there is one.
-    Prepare { header: SegmentHeader, filling: Filling, blank: Option<Blank<F>> },
-    /// Remove a segment in which nothing lives, or make a blank of it.
-    Remove { number: u64, keep: bool },
+    /// Make the next segment, of a dead one if there is one.
+    Prepare { header: SegmentHeader, filling: Filling, dead: Option<Dead> },
+    /// Remove a segment in which nothing lives.
+    Remove { number: u64 },
     /// Give back what lies behind the end of a sealed segment.
     Cut(SealedEnd<F>),
     /// Make durable what a segment holds before `through`.
@@ -42,8 +45,8 @@ pub struct Finished<F>(Outcome<F>);
 
 #[derive(Debug)]
 enum Outcome<F> {
-    Prepared(SegmentHeader, io::Result<F>),
-    Removed(u64, io::Result<Option<Blank<F>>>),
+    Prepared(SegmentHeader, io::Result<F>, Option<Gone>),
+    Removed(u64, io::Result<()>),
     Cut(u64, u64, io::Result<()>),
     Synced(u64, u64, io::Result<()>),
 }
@@ -52,9 +55,10 @@ impl<F> Finished<F> {
     /// Whether the work succeeded.
     pub fn is_ok(&self) -> bool {
         match &self.0 {
-            Outcome::Prepared(_, result) => result.is_ok(),
-            Outcome::Removed(_, result) => result.is_ok(),
-            Outcome::Cut(_, _, result) | Outcome::Synced(_, _, result) => result.is_ok(),
+            Outcome::Prepared(_, result, _) => result.is_ok(),
+            Outcome::Removed(_, result)
+            | Outcome::Cut(_, _, result)
+            | Outcome::Synced(_, _, result) => result.is_ok(),
         }
     }
 }
@@ -72,12 +76,11 @@ impl<F: DiskFile> Chore<F> {
     /// Does the work. Takes as long as the disk does.
     pub fn run<D: Disk<File = F>>(self, disk: &D) -> Finished<F> {
         Finished(match self.0 {
-            Work::Prepare { header, filling, blank } => {
-                Outcome::Prepared(header, make_on(disk, header, filling, blank))
+            Work::Prepare { header, filling, dead } => {
+                let (made, gone) = make_of(disk, header, filling, dead);
+                Outcome::Prepared(header, made, gone)
             }
-            Work::Remove { number, keep } => {
-                Outcome::Removed(number, remove_segment(disk, number, keep))
-            }
+            Work::Remove { number } => Outcome::Removed(number, remove_segment(disk, number)),
             // Not synced: if a crash takes it back, there is again what counts for nothing.
             Work::Cut(SealedEnd { number, file, end, .. }) => {
                 Outcome::Cut(number, end, file.set_length(end))
@@ -90,66 +93,72 @@ impl<F: DiskFile> Chore<F> {
 }
 
 /// Removes a segment and makes sure that it stays removed: younger ones hold the deletes
-/// of what was in it, and may be removed next. With `keep` its file stays, as a blank, unless
-/// another process may be reading it.
-fn remove_segment<D: Disk>(
-    disk: &D,
-    number: u64,
-    keep: bool,
-) -> io::Result<Option<Blank<D::File>>> {
-    let (name, blank) = (segment_name(number), blank_name(number));
-    let unless_gone = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    };
-    let kept = keep.then(|| disk.reuse(&name, &blank)).transpose().unwrap_or_else(|error| {
-        // To remove it needs neither a descriptor nor a lock.
-        tracing::debug!(segment = number, %error, "a dead segment's file can't be used again");
-        let _ = disk.remove(&blank);
-        None
-    });
-    let kept = kept.flatten();
-    if kept.is_none() {
-        disk.remove(&name).or_else(unless_gone)?;
-    }
-    let kept = kept.map(|file| Blank { name: blank, file });
-    match disk.sync_directory(SyncPoint::RemovedSegment) {
-        Ok(()) => Ok(kept),
-        Err(error) => {
-            // It is as it is with one that has no file any more: the sync is tried again.
-            kept.into_iter().for_each(|blank| blank.discard(disk));
-            Err(error)
-        }
+/// of what was in it, and may be removed next.
+fn remove_segment<D: Disk>(disk: &D, number: u64) -> io::Result<()> {
+    match disk.remove(&segment_name(number)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => disk.sync_directory(SyncPoint::RemovedSegment),
     }
 }
 
-/// The file of a dead segment, to be made the next one: what was written in it doesn't have
+/// A dead segment whose file is to become the next one's. What was written in that doesn't have
 /// to be filled with zeros, and nothing has to be given back and taken again. Its bytes are
 /// no records any more, since the next segment's salt is another.
-#[derive(Debug)]
-pub(super) struct Blank<F> {
-    name: String,
-    file: F,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dead {
+    number: u64,
+    /// How many names of such files to make durable before, this one's among them.
+    unsynced_names: usize,
 }
 
-/// Makes an empty segment of a blank, or of nothing.
-pub(super) fn make_on<D: Disk>(
+/// What became of a dead segment: it is gone, or it may be there again after a crash.
+#[derive(Debug)]
+pub(super) struct Gone {
+    dead: Dead,
+    removed: io::Result<()>,
+}
+
+impl<F> Segment<F> {
+    /// The capacity of a segment that is made of its file, where one of about so much is wanted.
+    /// `None`: somebody reads it, or another file is better.
+    pub(super) fn capacity_of_next(&self, wanted: u64) -> Option<u64> {
+        let end = self.end.filter(|_| self.file.strong_count() == 0)?;
+        let most = (wanted + wanted / 4) & !7;
+        // As it is, if it can be: to change its length is work for the file system.
+        let capacity = self.bytes.clamp(wanted, most);
+        let room = (end + reserve_bytes(end) + reserve_bytes(0)).next_multiple_of(8);
+        let capacity = capacity.max(room.min(most));
+        (self.bytes >= wanted / 2 && fills_behind(end, capacity)).then_some(capacity)
+    }
+}
+
+/// Makes an empty segment of a dead one, or of nothing.
+fn make_of<D: Disk>(
     disk: &D,
     header: SegmentHeader,
     filling: Filling,
-    blank: Option<Blank<D::File>>,
-) -> io::Result<D::File> {
-    match blank {
-        Some(Blank { name, file }) => finish_segment(disk, header, filling, &name, file),
-        None => make_segment(disk, header, filling),
+    dead: Option<Dead>,
+) -> (io::Result<D::File>, Option<Gone>) {
+    let Some(dead) = dead else { return (make_segment(disk, header, filling), None) };
+    // Its name may be that of the one before: then a crash could show it under both.
+    let named = match dead.unsynced_names {
+        0 => Ok(()),
+        _ => disk.sync_directory(SyncPoint::NewSegmentDirectory),
+    };
+    let made = named.and_then(|()| make_of_dead(disk, header, filling, dead.number));
+    if let Ok(Some(file)) = made {
+        return (Ok(file), Some(Gone { dead, removed: Ok(()) }));
     }
-}
-
-impl<F: DiskFile> Blank<F> {
-    /// Gives its space back. Should that fail, the next start does it.
-    pub(super) fn discard<D: Disk<File = F>>(self, disk: &D) {
-        let _ = disk.remove(&self.name);
+    if let Err(error) = &made {
+        // What can be done without it is done: who opens a file needs a descriptor, and a lock.
+        tracing::debug!(segment = dead.number, %error, "a dead segment's file can't be used again");
     }
+    let removed = remove_segment(disk, dead.number);
+    let made = match (made, &removed) {
+        (Err(error), Err(_)) => Err(error),
+        _ => make_segment(disk, header, filling),
+    };
+    (made, Some(Gone { dead, removed }))
 }
 
 /// A segment that is written no more, and where it ends.
@@ -176,7 +185,11 @@ pub(super) enum Spare<F> {
     /// bytes and on average.
     Wanted { batch_bytes: u64 },
     /// It is being made.
-    Preparing,
+    Preparing {
+        capacity: u64,
+        /// That takes no longer than to make another one on the spot, or little longer.
+        is_quick: bool,
+    },
     /// It is there, durable and empty.
     Ready { header: SegmentHeader, file: Arc<F> },
     /// It couldn't be made; not tried again before the head needs it.
@@ -198,27 +211,61 @@ impl<D: Disk> Segments<D> {
             true => Filling::Whole,
             false => Filling::Reserve,
         };
-        self.keeps_blanks = batch_bytes >= self.options.reuse_batch_bytes_min;
-        let capacity = self.next_capacity();
-        let header = self.new_header(capacity);
-        self.spare = Spare::Preparing;
-        Chore(Work::Prepare { header, filling, blank: self.blanks.pop() })
+        self.keeps_dead = batch_bytes >= self.options.reuse_batch_bytes_min;
+        let (header, dead) = self.plan_next(self.next_capacity());
+        let is_quick = dead.is_some()
+            || filling == Filling::Reserve
+            || header.capacity <= QUICKLY_FILLED_BYTES_MAX;
+        self.spare = Spare::Preparing { capacity: header.capacity, is_quick };
+        Chore(Work::Prepare { header, filling, dead })
+    }
+
+    /// Makes a segment on the spot.
+    pub(super) fn make_next(&mut self, capacity: u64) -> io::Result<(SegmentHeader, D::File)> {
+        let (header, dead) = self.plan_next(capacity);
+        let (made, gone) = make_of(&*self.disk, header, Filling::Reserve, dead);
+        gone.into_iter().for_each(|gone| self.note_gone(gone, header.number));
+        made.map(|made| (header, made))
+    }
+
+    /// The next segment, of about that capacity, and what it is to be made of.
+    fn plan_next(&mut self, capacity: u64) -> (SegmentHeader, Option<Dead>) {
+        let oldest = self.removable();
+        let of_use = oldest.and_then(|number| Some((number, self.of_use(number, capacity)?)));
+        let Some((number, capacity)) = of_use else { return (self.new_header(capacity), None) };
+        self.removal_runs = true;
+        let is_named = !self.unsynced_names.contains(&number);
+        let unsynced_names = if is_named { 0 } else { self.unsynced_names.len() };
+        (self.new_header(capacity), Some(Dead { number, unsynced_names }))
     }
 
     fn take_removal(&mut self) -> Option<Chore<D::File>> {
         let number = self.removable()?;
+        // Where there is no room, or none is being used, it is not kept.
+        let is_full = self.head.as_ref().is_some_and(|head| head.disk_is_full);
+        let keeps = !is_full && !matches!(self.spare, Spare::Failed);
+        let is_of_use = self.of_use(number, self.next_capacity()).is_some();
+        if keeps && is_of_use && self.dead() <= DEAD_KEPT_MAX {
+            return None;
+        }
         self.removal_runs = true;
-        // It goes, so it need not be cut.
-        self.sealed.retain(|sealed| sealed.number != number);
-        let capacity = self.next_capacity();
-        let keep = self.keeps_blanks
-            && self.blanks.len() < BLANKS_MAX
-            && self.segments.get(&number).is_some_and(|segment| segment.makes_blank(capacity));
-        Some(Chore(Work::Remove { number, keep }))
+        Some(Chore(Work::Remove { number }))
+    }
+
+    /// The capacity of the next segment, if it should be made of a dead one: about as large as is
+    /// wanted.
+    fn of_use(&mut self, number: u64, capacity: u64) -> Option<u64> {
+        let segment = self.segments.get(&number).filter(|_| self.keeps_dead)?;
+        segment.capacity_of_next(capacity)
+    }
+
+    /// How many segments are dead and have only dead ones before them.
+    fn dead(&self) -> usize {
+        self.segments.values().take_while(|segment| segment.live == 0).count()
     }
 
     /// The oldest segment, if it can go.
-    fn removable(&self) -> Option<u64> {
+    fn removable(&mut self) -> Option<u64> {
         // Only the oldest: the deletes and fences in a segment are needed as long as
         // there are older ones.
         let (&number, segment) = self.segments.first_key_value()?;
@@ -228,7 +275,10 @@ impl<D: Disk> Segments<D> {
         // killed the last object must not be lost: then that object would be the one to keep.
         let dead = segment.live == 0 && self.is_durable(segment.dead_since);
         let goes = dead && !is_head && !self.removal_runs && !self.not_removed;
-        goes.then_some(number)
+        let number = goes.then_some(number)?;
+        // So it need not be cut.
+        self.sealed.retain(|sealed| sealed.number != number);
+        Some(number)
     }
 
     /// A sealed segment needs nothing behind its end: not its reserve, nor the room in which
@@ -245,6 +295,16 @@ impl<D: Disk> Segments<D> {
         Some(Chore(Work::Cut(self.sealed.swap_remove(next))))
     }
 
+    /// The next segment is under way and soon there, and records of objects, of so many bytes
+    /// together and each, don't fit without it, but with it. To make another one on the
+    /// spot would take about as long, and the one that comes late would be of no use.
+    pub fn awaits_next(&self, bytes: u64, largest: u64) -> bool {
+        let Spare::Preparing { capacity, is_quick: true } = self.spare else { return false };
+        let least = DATA_START + Fence::RECORD_BYTES * (self.fences.len() as u64 + 1) + largest;
+        let holds = least + reserve_bytes(capacity) <= capacity;
+        holds && bytes > 0 && !self.fits(bytes, Room::Ordinary)
+    }
+
     /// A segment has been begun while several were to be removed: the next one that is removed
     /// stands for it. Until then whoever writes should wait, or a slow disk would never catch
     /// up. Where removals fail, or none is under way, there is nothing to wait for.
@@ -255,14 +315,25 @@ impl<D: Disk> Segments<D> {
     /// Whether more segments are dead than can be on their way.
     pub(super) fn removals_lag(&self) -> bool {
         const DEAD_MAX: usize = 2;
-        self.segments.values().take_while(|segment| segment.live == 0).nth(DEAD_MAX).is_some()
+        let kept = if self.keeps_dead { DEAD_KEPT_MAX } else { 0 };
+        self.dead() > DEAD_MAX + kept
     }
 
     /// Takes the result of a chore.
     pub fn finish_chore(&mut self, finished: Finished<D::File>) {
         match finished.0 {
-            Outcome::Prepared(header, result) => self.prepared(header, result),
-            Outcome::Removed(number, result) => self.removed(number, result),
+            Outcome::Prepared(header, result, gone) => {
+                let oldest_is_gone = gone.is_some();
+                gone.into_iter().for_each(|gone| self.note_gone(gone, header.number));
+                self.prepared(header, result);
+                if oldest_is_gone {
+                    self.look_for_last_objects();
+                }
+            }
+            Outcome::Removed(number, result) => {
+                self.removed(number, result);
+                self.look_for_last_objects();
+            }
             Outcome::Cut(number, end, Ok(())) => {
                 self.cutting = false;
                 if let Some(segment) = self.segments.get_mut(&number) {
@@ -278,24 +349,37 @@ impl<D: Disk> Segments<D> {
         }
     }
 
-    fn removed(&mut self, number: u64, result: io::Result<Option<Blank<D::File>>>) {
+    /// Takes note of what became of a dead segment of which `next` was to be made.
+    fn note_gone(&mut self, gone: Gone, next: u64) {
+        let Gone { dead, removed } = gone;
+        if removed.is_ok() {
+            self.unsynced_names.drain(..dead.unsynced_names);
+            self.unsynced_names.push(next);
+        }
+        self.removed(dead.number, removed);
+    }
+
+    fn removed(&mut self, number: u64, result: io::Result<()>) {
         self.removal_runs = false;
         self.removal_owed = false;
         match result {
-            Ok(blank) => {
-                self.blanks.extend(blank);
+            Ok(()) => {
                 self.segments.remove(&number);
+                self.unsynced_names.retain(|&other| other != number);
                 // An open file would keep its space.
                 self.sealed.retain(|sealed| sealed.number != number);
-                // Now another is the oldest, and no write may come to look after it.
-                if self.in_doubt.is_none() {
-                    self.move_last_objects();
-                }
             }
             Err(error) => {
                 self.not_removed = true;
                 tracing::warn!(segment = number, %error, "a dead segment can't be removed");
             }
+        }
+    }
+
+    /// Another segment is the oldest, and no write may come to look after it.
+    fn look_for_last_objects(&mut self) {
+        if self.in_doubt.is_none() {
+            self.move_last_objects();
         }
     }
 
@@ -318,7 +402,8 @@ impl<D: Disk> Segments<D> {
         let head = self.next_written();
         match &self.spare {
             Spare::Ready { header, .. } if header.number < head => {
-                // It is empty: should it come back, the next start removes it.
+                // Nothing has been written in it: should it come back, the next start removes it, or
+                // finds nothing that counts.
                 let _ = self.disk.remove(&segment_name(header.number));
                 self.spare = Spare::Wanted { batch_bytes: 0 };
             }
@@ -374,5 +459,44 @@ impl<D: Disk> Segments<D> {
                 error => Err(error),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::fills_behind;
+    use super::super::segments::Segment;
+    use std::sync::Arc;
+
+    /// Records stand at multiples of 8, from the end of the segment, too.
+    #[test]
+    fn what_is_made_of_a_dead_segment_has_room_behind_its_end_and_ends_at_a_multiple_of_8() {
+        let mut of_use = 0;
+        for wanted in (8_192..20_000).step_by(8 * 61) {
+            for bytes in (4_096..30_000).step_by(8 * 67) {
+                for end in (4_096..=bytes).step_by(8 * 71) {
+                    let mut segment = Segment::new(bytes, &Arc::new(()));
+                    segment.end = Some(end);
+                    let Some(capacity) = segment.capacity_of_next(wanted) else { continue };
+                    of_use += 1;
+                    assert!(capacity.is_multiple_of(8), "{wanted} of {bytes}, end {end}");
+                    assert!((wanted..=wanted / 4 * 5).contains(&capacity));
+                    assert!(fills_behind(end, capacity) && bytes >= wanted / 2);
+                }
+            }
+        }
+        assert!(of_use > 1_000);
+    }
+
+    #[test]
+    fn what_somebody_reads_or_no_seal_ends_is_not_used_again() {
+        let file = Arc::new(());
+        let mut segment = Segment::new(10_000, &file);
+        segment.end = Some(5_000);
+        assert_eq!(segment.capacity_of_next(10_000), None);
+        drop(file);
+        assert_eq!(segment.capacity_of_next(10_000), Some(10_000));
+        segment.end = None;
+        assert_eq!(segment.capacity_of_next(10_000), None);
     }
 }

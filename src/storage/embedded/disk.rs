@@ -16,11 +16,18 @@ pub enum SyncPoint {
     /// a directory that doesn't say how to read them.
     FormatDirectory,
     /// A new segment's header and zeros, before it gets its name. Without it a segment
-    /// may have no readable header, and every later sync has metadata to write.
+    /// may have no readable header, and every later sync has metadata to write. Of one that is
+    /// made of a dead one's file the second copy of the header, before anything is acknowledged
+    /// in it: without it that would not count.
     NewSegmentFile,
     /// A new segment's name, before anything in it is acknowledged. Without it a whole
-    /// segment of acknowledged objects may vanish.
+    /// segment of acknowledged objects may vanish. And the name of a file that was used again,
+    /// before that is: without it a crash may show it under two.
     NewSegmentDirectory,
+    /// The first copy of a segment's header over that of a dead one whose file it is made of, and
+    /// the zeros it needs, before the second. Without it both may be torn, or the header
+    /// may be there and the zeros not.
+    OverDeadSegment,
     /// A batch of records, before its creates and deletes are acknowledged.
     Batch,
     /// Zeros over a batch that could only be written in part because the disk is full,
@@ -33,18 +40,18 @@ pub enum SyncPoint {
     /// it an object that was seen after one restart may be gone after the next.
     SettleFences,
     /// The removal of a segment file, before a younger one is removed. Without it the
-    /// older may come back when the deletes in the younger are gone, or, if its file is used
-    /// for the next segment, with the bytes of that.
+    /// older may come back when the deletes in the younger are gone.
     RemovedSegment,
 }
 
 impl SyncPoint {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::FormatFile,
         Self::FormatDirectory,
         Self::NewSegmentFile,
         Self::NewSegmentDirectory,
+        Self::OverDeadSegment,
         Self::Batch,
         Self::Scrub,
         Self::SettleCopies,
@@ -65,11 +72,11 @@ pub trait Disk: Send + Sync + 'static {
     fn open(&self, name: &str) -> io::Result<Self::File>;
     /// Gives a file another name, atomically.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
-    /// Gives a file another name and opens it, to be written all over again. `None`, and nothing
-    /// is changed, where another process may still want to read what is in it.
-    fn reuse(&self, from: &str, to: &str) -> io::Result<Option<Self::File>> {
-        self.rename(from, to)?;
-        self.open(to).map(Some)
+    /// Writes over the beginning of a file, to use it again. `false`, and nothing is changed,
+    /// where another process may still want to read what is in it.
+    fn write_over(&self, file: &Self::File, bytes: &[u8]) -> io::Result<bool> {
+        write_all(file, bytes, 0).map_err(|failure| failure.error)?;
+        Ok(true)
     }
     /// Removes a file's name; who has it open may still read it.
     fn remove(&self, name: &str) -> io::Result<()>;

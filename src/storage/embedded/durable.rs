@@ -177,7 +177,7 @@ impl<D: Disk> Segments<D> {
         };
         let number = head.header.number;
         let failed = |error| store_error(&segment_name(number), &error);
-        let examined = examine(head.header, Arc::clone(&head.file), &[]).map_err(failed)?;
+        let examined = examine(head.header, number, Arc::clone(&head.file), &[]).map_err(failed)?;
         if examined.tail_end() < head.written {
             return Err(StoreError::Fatal(format!(
                 "{}: what was acknowledged in the last second can't be read back",

@@ -22,6 +22,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Examined<F> {
     pub(super) header: SegmentHeader,
+    /// The number in its file's name: the same, or that of the segment it was before.
+    pub(super) named: u64,
     pub(super) file: Arc<F>,
     /// The file's length in bytes; less than the capacity if it has been cut at its end.
     pub(super) length: u64,
@@ -63,6 +65,7 @@ impl<F> Examined<F> {
 /// those of all younger segments.
 pub(super) fn examine<F: DiskFile>(
     header: SegmentHeader,
+    named: u64,
     file: Arc<F>,
     fences: &[Fence],
 ) -> io::Result<Examined<F>> {
@@ -103,6 +106,7 @@ pub(super) fn examine<F: DiskFile>(
         .collect();
     Ok(Examined {
         header,
+        named,
         file,
         length,
         decided,

@@ -1,13 +1,15 @@
 //! The directory's own files: `FORMAT`, the segments' names, and how a segment is made.
 
 use super::disk::{Disk, DiskFile, SyncPoint, write_all};
-use super::record::{DATA_START, SegmentHeader};
+use super::record::{DATA_START, HEADER_COPY, SegmentHeader};
 use crate::storage::StoreError;
 use std::io;
 use std::ops::Range;
 
-/// The format this code writes, and the newest that it reads.
-const FORMAT_VERSION: u64 = 1;
+/// The format this code writes, and the newest that it reads. In the first a segment's number was
+/// that in its file's name; now it is the one in its header.
+const FORMAT_VERSION: u64 = 2;
+const OLDEST_FORMAT_VERSION: u64 = 1;
 pub(super) const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_PREFIX: &str = "aft embedded store, format ";
 /// Files of this ending never count; they are removed at the next start.
@@ -29,16 +31,17 @@ pub(super) fn store_error(doing: &str, error: &io::Error) -> StoreError {
     }
 }
 
-/// Whether the contents of a `FORMAT` file are ours to read.
-pub(super) fn check_format(contents: &[u8]) -> Result<(), StoreError> {
+/// The format that the contents of a `FORMAT` file name, if it is ours to read.
+pub(super) fn check_format(contents: &[u8]) -> Result<u64, StoreError> {
     let version = std::str::from_utf8(contents)
         .ok()
         .and_then(|text| text.strip_prefix(FORMAT_PREFIX))
         .and_then(|text| text.trim_end().parse::<u64>().ok());
     match version {
-        Some(FORMAT_VERSION) => Ok(()),
+        Some(known @ OLDEST_FORMAT_VERSION..=FORMAT_VERSION) => Ok(known),
         Some(other) => Err(StoreError::Fatal(format!(
-            "the store was written in format {other}; this aft reads format {FORMAT_VERSION} only"
+            "the store was written in format {other}; this aft reads formats \
+             {OLDEST_FORMAT_VERSION} to {FORMAT_VERSION}"
         ))),
         None => Err(StoreError::Fatal(
             "the file FORMAT is not one of aft's: is this the right directory?".to_owned(),
@@ -54,7 +57,12 @@ pub(super) fn check_or_write_format<D: Disk>(disk: &D, names: &[String]) -> Resu
         let mut contents = vec![0; 256];
         let file = disk.open(FORMAT_FILE).map_err(failed)?;
         let filled = super::disk::read_full(&file, &mut contents, 0).map_err(failed)?;
-        check_format(&contents[..filled])?;
+        if check_format(&contents[..filled])? < FORMAT_VERSION {
+            // In its place: whoever looks at the directory holds a lock on this very file.
+            write_all(&file, format_contents().as_bytes(), 0)
+                .map_err(|failure| failed(failure.error))?;
+            file.sync(SyncPoint::FormatFile).map_err(failed)?;
+        }
         if segment.is_some() {
             return Ok(());
         }
@@ -66,13 +74,16 @@ pub(super) fn check_or_write_format<D: Disk>(disk: &D, names: &[String]) -> Resu
     }
     // 1. The contents first: a name without them would be refused for ever.
     let unfinished = format!("{FORMAT_FILE}{UNFINISHED}");
-    let contents = format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n");
     let file = disk.create(&unfinished).map_err(failed)?;
-    write_all(&file, contents.as_bytes(), 0).map_err(|failure| failed(failure.error))?;
+    write_all(&file, format_contents().as_bytes(), 0).map_err(|failure| failed(failure.error))?;
     file.sync(SyncPoint::FormatFile).map_err(failed)?;
     // 2. The name, before a segment can have one.
     disk.rename(&unfinished, FORMAT_FILE).map_err(failed)?;
     disk.sync_directory(SyncPoint::FormatDirectory).map_err(failed)
+}
+
+fn format_contents() -> String {
+    format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n")
 }
 
 /// The file name of a segment.
@@ -83,11 +94,6 @@ pub(super) fn segment_name(number: u64) -> String {
 /// The segment a file name stands for.
 pub(super) fn segment_number(name: &str) -> Option<u64> {
     name.strip_prefix("segment-")?.parse().ok()
-}
-
-/// The name of a dead segment's file until another is made of it: one that never counts.
-pub(super) fn blank_name(number: u64) -> String {
-    format!("blank-{number}{UNFINISHED}")
 }
 
 /// The segment that was being made under this name when its process ended.
@@ -122,39 +128,66 @@ pub(super) fn make_segment<D: Disk>(
     header: SegmentHeader,
     filling: Filling,
 ) -> io::Result<D::File> {
-    let unfinished = segment_name(header.number) + UNFINISHED;
-    let file = disk.create(&unfinished)?;
-    finish_segment(disk, header, filling, &unfinished, file)
-}
-
-/// The same of a file that is there.
-pub(super) fn finish_segment<D: Disk>(
-    disk: &D,
-    header: SegmentHeader,
-    filling: Filling,
-    unfinished: &str,
-    file: D::File,
-) -> io::Result<D::File> {
     let name = segment_name(header.number);
-    let made = fill(&file, header, filling)
+    let unfinished = name.clone() + UNFINISHED;
+    let file = disk.create(&unfinished)?;
+    let made = write_all(&file, &header.encode(), 0)
+        .map_err(|failure| failure.error)
+        .and_then(|()| fill(&file, header, filling))
+        .and_then(|()| file.sync(SyncPoint::NewSegmentFile))
         // The name only now: a segment has a readable header from its first moment.
-        .and_then(|()| disk.rename(unfinished, &name))
+        .and_then(|()| disk.rename(&unfinished, &name))
         // And durable before anything is acknowledged in it.
         .and_then(|()| disk.sync_directory(SyncPoint::NewSegmentDirectory));
     if made.is_err() {
         // Gives the space back at once; what stays is removed at the next start.
-        let _ = disk.remove(unfinished);
+        let _ = disk.remove(&unfinished);
         let _ = disk.remove(&name);
     }
     made.map(|()| file)
 }
 
-/// Writes what a segment holds before its first record, and syncs that.
+/// Makes an empty segment of the file of a dead one, of which nothing is left then. `None`, and
+/// nothing is changed, where another process may still want to read that.
+///
+/// The new name is not durable, and need not be: a start goes by the header. After an error the
+/// file is neither the one nor the other: it has to be removed, by the dead one's name.
+pub(super) fn make_of_dead<D: Disk>(
+    disk: &D,
+    header: SegmentHeader,
+    filling: Filling,
+    dead: u64,
+) -> io::Result<Option<D::File>> {
+    let old_name = segment_name(dead);
+    let file = disk.open(&old_name)?;
+    let copy = header.encode_half();
+    // 1. The first copy and all else: while the second is another one's neither counts. What is
+    //    filled lies behind the dead one's end: should the copy be lost or torn, that is whole.
+    if !disk.write_over(&file, &copy)? {
+        return Ok(None);
+    }
+    fill(&file, header, filling)?;
+    file.sync(SyncPoint::OverDeadSegment)?;
+    // 2. The second. From now on one may be torn, or rot.
+    write_all(&file, &copy, HEADER_COPY).map_err(|failure| failure.error)?;
+    file.sync(SyncPoint::NewSegmentFile)?;
+    disk.rename(&old_name, &segment_name(header.number))?;
+    Ok(Some(file))
+}
+
+/// Whether what [`make_of_dead`] writes lies behind `end`, where a dead segment ends.
+pub(super) fn fills_behind(end: u64, capacity: u64) -> bool {
+    end <= capacity.saturating_sub(reserve_bytes(capacity))
+}
+
+/// Gives a segment its length, and what stands in it behind its header.
 fn fill(file: &impl DiskFile, header: SegmentHeader, filling: Filling) -> io::Result<()> {
     // What a reused file has: bytes that nobody takes for records, since their salt was another.
-    let there = file.length()?.clamp(DATA_START, header.capacity);
-    write_all(file, &header.encode(), 0).map_err(|failure| failure.error)?;
-    file.set_length(header.capacity)?;
+    let length = file.length()?;
+    let there = length.clamp(DATA_START, header.capacity);
+    if length != header.capacity {
+        file.set_length(header.capacity)?;
+    }
     // The reserve in any case: in a file that was not filled a hole may be there, and a start on a
     // full disk has to see where in it something was written.
     let reserve = header.capacity - reserve_bytes(header.capacity);
@@ -162,8 +195,7 @@ fn fill(file: &impl DiskFile, header: SegmentHeader, filling: Filling) -> io::Re
         Filling::Whole => there.min(reserve),
         Filling::Reserve => reserve,
     };
-    write_zeros(file, zeros_from..header.capacity)?;
-    file.sync(SyncPoint::NewSegmentFile)
+    write_zeros(file, zeros_from..header.capacity)
 }
 
 /// Writes zeros: if there are some already, it is sure then that the disk has room there.

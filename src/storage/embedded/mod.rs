@@ -28,12 +28,25 @@
 //! # Files that are used again
 //!
 //! In a store that is compacted one segment dies for each that is begun. From batches of
-//! 32 KiB on the file of the dead one becomes the next: it is renamed to one that never
-//! counts (`blank-7.tmp`), that is synced, and then only its header and its reserve are
-//! written. Nothing else has to be filled, nothing given back to the file system and taken
-//! again. Its old bytes are no records any more, since each segment has a salt of its own; to
-//! a start they are junk behind a tail, so it goes on in another segment: where batches are
-//! small that is not worth it. A batch is written in whole pages, the last one with zeros to its
+//! 32 KiB on the next one is made of the dead one's file, in its place: its header is written over
+//! the old one, and what it has to hold beside that is filled behind the old one's end. That is
+//! two syncs, and mostly none of the directory. A header stands there twice:
+//!
+//! ```text
+//!   copy 1, copy 2           after a crash
+//!   old,    old              the dead segment: the next start removes it
+//!   new,    old    synced    neither: nothing has been written in it; the next start removes the file
+//!   new,    new    synced    the next segment
+//! ```
+//! So one torn copy is never the only one. A segment's number is the one in its header: the file's
+//! new name is not synced, and a start that finds an old one names it anew. Its old bytes are no
+//! records any more, since each segment has a salt of its own; to a start they are junk
+//! behind a tail, so it goes on in another segment: where batches are small that is not worth it.
+//! Two dead segments are kept for the next ones, unless the disk is full. Who writes waits for the
+//! next segment where it is being made and soon there: another one would take about as long, and the
+//! first would be made in vain.
+//!
+//! A batch is written in whole pages, the last one with zeros to its
 //! end: where a part of a page is written that the system doesn't have in memory, it has to
 //! be read first. While another process looks at the directory no file is used again: it has
 //! them open, and may read them later. It holds a lock on `FORMAT` for that.
@@ -74,7 +87,7 @@
 //!
 //! # Space
 //!
-//! A segment is removed when nothing in it lives and no older one is left: younger ones
+//! A segment goes when nothing in it lives and no older one is left, removed or made the next: younger ones
 //! hold the deletes and seals of older ones. The last 1/64 of a segment is for deletes,
 //! so that a full disk can be relieved; half of it also for the few small objects without which
 //! a start on a full disk would not serve reads, and, if need be, all of it for what a crash has

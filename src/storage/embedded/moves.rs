@@ -32,12 +32,14 @@ const OBJECTS_MAX: u64 = 1024;
 impl<D: Disk> Segments<D> {
     /// Moves what is left in the oldest segment behind everything else, if it is little.
     pub(super) fn move_last_objects(&mut self) {
-        let Some((&oldest, segment)) = self.segments.first_key_value() else { return };
+        // What is dead before it is kept for the next segments.
+        let alive = self.segments.iter().find(|(_, segment)| segment.live > 0);
+        let Some((&oldest, segment)) = alive else { return };
         let (state, size) = ((oldest, segment.live), segment.bytes);
         let Some(head) = self.head.as_ref().map(|head| head.header) else { return };
         let is_head = head.number == oldest;
         let is_full = segment.live > OBJECTS_MAX;
-        if is_head || is_full || segment.live == 0 || self.looked_at == Some(state) {
+        if is_head || is_full || self.looked_at == Some(state) {
             return;
         }
         let left = self.index.in_segment(oldest);

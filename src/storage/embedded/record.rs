@@ -3,6 +3,7 @@
 //! ```text
 //! segment   0     header copy 1 ┐ magic "aftsegm1" | number u64 | salt u64 | capacity u64 | crc u32
 //!           2048  header copy 2 ┘ (twice, in two blocks: without its salt a segment is unreadable)
+//!                 while they differ the first is being written over a dead segment's, and holds no record
 //!           4096  records, each at a multiple of 8, zeros (or a dead segment's bytes) behind the last
 //!
 //! record    0  magic u32
@@ -21,7 +22,7 @@ use std::ops::Range;
 /// Where the records of a segment begin.
 pub(super) const DATA_START: u64 = 4096;
 /// Where the second copy of a segment's header stands.
-const HEADER_COPY: u64 = 2048;
+pub(super) const HEADER_COPY: u64 = 2048;
 const SEGMENT_HEADER_BYTES: usize = 36;
 const SEGMENT_MAGIC: &[u8; 8] = b"aftsegm1";
 
@@ -189,31 +190,51 @@ pub(super) struct SegmentHeader {
 impl SegmentHeader {
     /// The first [`DATA_START`] bytes of the file.
     pub(super) fn encode(&self) -> Vec<u8> {
+        let copy = self.encode_half();
+        [copy.clone(), copy].concat()
+    }
+
+    /// What stands before the second copy, and from there on.
+    pub(super) fn encode_half(&self) -> Vec<u8> {
         let mut copy = SEGMENT_MAGIC.to_vec();
         for number in [self.number, self.salt, self.capacity] {
             copy.extend_from_slice(&number.to_le_bytes());
         }
         copy.extend_from_slice(&crc32c::crc32c(&copy).to_le_bytes());
-        let mut bytes = vec![0; DATA_START as usize];
-        for at in [0, HEADER_COPY as usize] {
-            bytes[at..at + copy.len()].copy_from_slice(&copy);
-        }
-        bytes
+        copy.resize(HEADER_COPY as usize, 0);
+        copy
     }
 
     /// Reads whichever copy is whole.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        [0, HEADER_COPY as usize].into_iter().find_map(|at| {
-            let copy = bytes.get(at..at + SEGMENT_HEADER_BYTES)?;
-            let whole = &copy[..8] == SEGMENT_MAGIC
-                && u32_at(copy, 32) == crc32c::crc32c(&copy[..SEGMENT_HEADER_BYTES - 4]);
-            whole.then(|| Self {
-                number: u64_at(copy, 8),
-                salt: u64_at(copy, 16),
-                capacity: u64_at(copy, 24),
-            })
+    pub(super) fn decode(bytes: &[u8]) -> Beginning {
+        let copies = [0, HEADER_COPY as usize].map(|at| Self::decode_copy(bytes.get(at..)?));
+        match copies {
+            [Some(one), Some(other)] if one != other => Beginning::Unfinished(one.number),
+            [one, other] => one.or(other).map_or(Beginning::Lost, Beginning::Of),
+        }
+    }
+
+    fn decode_copy(bytes: &[u8]) -> Option<Self> {
+        let copy = bytes.get(..SEGMENT_HEADER_BYTES)?;
+        let whole = &copy[..8] == SEGMENT_MAGIC
+            && u32_at(copy, 32) == crc32c::crc32c(&copy[..SEGMENT_HEADER_BYTES - 4]);
+        whole.then(|| Self {
+            number: u64_at(copy, 8),
+            salt: u64_at(copy, 16),
+            capacity: u64_at(copy, 24),
         })
     }
+}
+
+/// What the first [`DATA_START`] bytes of a segment's file say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// Nothing that can be read.
+    Lost,
+    /// A segment of this number was being made of a dead one's file: neither counts.
+    Unfinished(u64),
+    /// A segment.
+    Of(SegmentHeader),
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -7,7 +7,7 @@
 //! never come back. So what counts is copied, synced, and the originals are fenced off.
 
 use super::chores::{SealedEnd, Spare, is_worth_cutting};
-use super::disk::{Disk, DiskFile, SyncPoint, read_full};
+use super::disk::{Disk, DiskFile, SyncPoint, read_full, write_all};
 use super::durable::Point;
 use super::examine::{Examined, examine};
 use super::format::{
@@ -15,15 +15,16 @@ use super::format::{
     unfinished_number, write_zeros,
 };
 use super::index::{Index, Place};
-use super::record::{DATA_START, FENCES_MAX, Fence, Kind, SegmentHeader};
+use super::record::{Beginning, DATA_START, FENCES_MAX, Fence, Kind, SegmentHeader};
 use super::run::{Item, write_items};
 use super::scan::Record;
 use super::segments::{Head, Room, START_OBJECTS, Segment, Segments};
 use super::{EmbeddedOptions, SEGMENT_BYTES_MIN};
 use crate::storage::StoreError;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -49,6 +50,9 @@ impl fmt::Display for Damage {
     }
 }
 
+/// Segments, and the numbers in the names of files that count for nothing.
+type Files<F> = (Vec<Examined<F>>, Vec<u64>);
+
 impl<D: Disk> Segments<D> {
     /// Opens the directory, or begins a new one. Who calls must be its only user.
     ///
@@ -66,9 +70,19 @@ impl<D: Disk> Segments<D> {
         for name in names.iter().filter(|name| is_unfinished(name)) {
             let _ = opened.disk.remove(name);
         }
-        let examined = opened.examine_all(&names)?;
+        let (examined, unfinished) = opened.examine_all(&names)?;
+        // The power may bring back a dead segment that they were made of, whose deletes are gone then.
+        for name in unfinished.iter().map(|&number| segment_name(number)) {
+            match opened.disk.remove(&name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(store_error(&name, &error));
+                }
+                _ => {}
+            }
+        }
+        opened.give_names(&examined)?;
         // Whoever made the newest may have died, or failed, before its name was durable.
-        if !examined.is_empty() {
+        if !examined.is_empty() || !unfinished.is_empty() {
             let failed = |error| store_error("the directory", &error);
             opened.disk.sync_directory(SyncPoint::NewSegmentDirectory).map_err(failed)?;
         }
@@ -97,7 +111,7 @@ impl<D: Disk> Segments<D> {
     fn look(disk: Arc<D>, beside: bool) -> Result<Self, StoreError> {
         let names = disk.list().map_err(|error| store_error("the directory", &error))?;
         let mut read = Self::unread(disk, EmbeddedOptions::default(), &names);
-        let examined = read.examine_all(&names)?;
+        let (examined, _) = read.examine_all(&names)?;
         for segment in examined.iter().filter(|segment| beside && !segment.sealed) {
             let failed = |error| store_error(&segment_name(segment.header.number), &error);
             segment.file.sync(SyncPoint::Batch).map_err(failed)?;
@@ -126,8 +140,8 @@ impl<D: Disk> Segments<D> {
             largest: 0,
             removal_runs: false,
             removal_owed: false,
-            blanks: Vec::new(),
-            keeps_blanks: false,
+            keeps_dead: false,
+            unsynced_names: Vec::new(),
             not_removed: false,
             looked_at: None,
             damage: Vec::new(),
@@ -135,36 +149,70 @@ impl<D: Disk> Segments<D> {
     }
 
     /// Reads all segments, youngest first: each knows where the older ones end. The
-    /// result is oldest first.
-    fn examine_all(&mut self, names: &[String]) -> Result<Vec<Examined<D::File>>, StoreError> {
-        let mut numbers: Vec<u64> = names.iter().filter_map(|n| segment_number(n)).collect();
-        numbers.sort_unstable();
+    /// result is oldest first, and beside it are the names' numbers of those that were being made
+    /// of dead ones' files.
+    fn examine_all(&mut self, names: &[String]) -> Result<Files<D::File>, StoreError> {
+        let numbers: BTreeSet<u64> = names.iter().filter_map(|n| segment_number(n)).collect();
         // All are opened before any is read: an open file stays, whoever removes its name.
         let mut files = Vec::new();
-        for number in numbers {
+        for &number in &numbers {
             let failed = |error| store_error(&segment_name(number), &error);
             files.push((number, self.disk.open(&segment_name(number)).map_err(failed)?));
         }
-        let mut fences: Vec<Fence> = Vec::new();
-        let mut examined = Vec::new();
-        for (number, file) in files.into_iter().rev() {
-            let failed = |error| store_error(&segment_name(number), &error);
+        let (mut found, mut unfinished) = (BTreeMap::new(), Vec::new());
+        for (named, file) in files {
+            let failed = |error| store_error(&segment_name(named), &error);
             let mut start = vec![0; DATA_START as usize];
             let filled = read_full(&file, &mut start, 0).map_err(failed)?;
-            let header = SegmentHeader::decode(&start[..filled]);
-            let Some(header) = header.filter(|header| header.number == number) else {
-                self.report(number, 0..u64::MAX);
-                continue;
+            let beginning = SegmentHeader::decode(&start[..filled]);
+            let number = match beginning {
+                Beginning::Lost => named,
+                Beginning::Unfinished(number) => number,
+                Beginning::Of(header) => header.number,
             };
-            let segment = examine(header, Arc::new(file), &fences).map_err(failed)?;
+            self.next_number = self.next_number.max(number.saturating_add(1));
+            match beginning {
+                Beginning::Unfinished(_) => unfinished.push(named),
+                // A file that was another segment's before may still have that one's name.
+                Beginning::Of(header)
+                    if number == named || (number > named && !numbers.contains(&number)) =>
+                {
+                    // A second one of that number is a copy that somebody has made.
+                    if found.insert(number, (named, header, file)).is_some() {
+                        self.report(named, 0..u64::MAX);
+                    }
+                }
+                _ => self.report(named, 0..u64::MAX),
+            }
+        }
+        let mut fences: Vec<Fence> = Vec::new();
+        let mut examined = Vec::new();
+        for (named, header, file) in found.into_values().rev() {
+            let failed = |error| store_error(&segment_name(named), &error);
+            let segment = examine(header, named, Arc::new(file), &fences).map_err(failed)?;
             for range in &segment.damage {
-                self.report(number, range.clone());
+                self.report(header.number, range.clone());
             }
             fences.extend_from_slice(&segment.fences);
             examined.push(segment);
         }
         examined.reverse();
-        Ok(examined)
+        Ok((examined, unfinished))
+    }
+
+    /// Names each file by its segment's number. What still has the name of the segment that it was
+    /// before may have been left with one copy of its header only, or with one that the system
+    /// failed to write: before anything is written behind it both are durable.
+    fn give_names(&self, examined: &[Examined<D::File>]) -> Result<(), StoreError> {
+        for segment in examined.iter().filter(|segment| segment.named != segment.header.number) {
+            let (from, to) = (segment_name(segment.named), segment_name(segment.header.number));
+            write_all(&*segment.file, &segment.header.encode(), 0)
+                .map_err(|failure| failure.error)
+                .and_then(|()| segment.file.sync(SyncPoint::NewSegmentFile))
+                .and_then(|()| self.disk.rename(&from, &to))
+                .map_err(|error| store_error(&from, &error))?;
+        }
+        Ok(())
     }
 
     fn report(&mut self, segment: u64, bytes: Range<u64>) {
@@ -194,7 +242,9 @@ impl<D: Disk> Segments<D> {
     fn replay(&mut self, examined: &[Examined<D::File>]) {
         for segment in examined {
             let number = segment.header.number;
-            self.segments.insert(number, Segment::new(segment.length, &segment.file));
+            let mut known = Segment::new(segment.length, &segment.file);
+            known.end = segment.sealed.then_some(segment.decided_end);
+            self.segments.insert(number, known);
             // Only what was never cut: a look beside the process before may still read what
             // is void since this one began.
             let whole = segment.length == segment.header.capacity;

@@ -2,12 +2,12 @@
 //! what may be done beside it (making the next segment, removing a dead one) it hands
 //! out as a [`Chore`](super::chores::Chore).
 
-use super::chores::{Blank, SealedEnd, Spare, is_worth_cutting, make_on};
+use super::chores::{SealedEnd, Spare, is_worth_cutting};
 use super::disk::{Disk, DiskFile, SyncPoint, write_all};
 use super::durable::{Point, Syncs, unknown_outcome};
-use super::format::{Filling, reserve_bytes, store_error};
+use super::format::{reserve_bytes, store_error};
 use super::index::{Index, Place};
-use super::record::{DATA_START, Fence, Kind, NAME_BYTES_MAX, SegmentHeader};
+use super::record::{DATA_START, Fence, Kind, NAME_BYTES_MAX, SegmentHeader, record_bytes};
 use super::recover::Damage;
 use super::run::{Batch, Item, Target, write_items};
 use super::{Durability, EmbeddedOptions, OBJECT_BYTES_MAX};
@@ -36,6 +36,16 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// How many bytes of objects it adds to a segment, with their headers.
+    pub fn record_bytes(&self) -> u64 {
+        match self {
+            Self::Create { name, body } => record_bytes(name.len(), body.len() as u64),
+            Self::Delete { .. } => 0,
+        }
+    }
+}
+
 /// What became of a [`Write`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
@@ -54,6 +64,8 @@ pub(super) struct Segment<F> {
     pub(super) live: u64,
     /// Its length in bytes.
     pub(super) bytes: u64,
+    /// Where its records end, once a seal says so.
+    pub(super) end: Option<u64>,
     /// Where the record stands that killed the last of them.
     pub(super) dead_since: Point,
     /// Who reads in it holds its file.
@@ -62,12 +74,8 @@ pub(super) struct Segment<F> {
 
 impl<F> Segment<F> {
     pub(super) fn new(bytes: u64, file: &Arc<F>) -> Self {
-        Self { live: 0, bytes, dead_since: Point::default(), file: Arc::downgrade(file) }
-    }
-
-    /// Whether nobody reads its file any more, and a segment of that size can well be made of it.
-    pub(super) fn makes_blank(&self, capacity: u64) -> bool {
-        self.bytes >= capacity / 2 && self.file.strong_count() == 0
+        let dead_since = Point::default();
+        Self { live: 0, bytes, end: None, dead_since, file: Arc::downgrade(file) }
     }
 }
 
@@ -183,11 +191,12 @@ pub struct Segments<D: Disk> {
     pub(super) removal_runs: bool,
     /// A segment was begun that one has to go for, since removals lag behind.
     pub(super) removal_owed: bool,
-    /// Files of dead segments, kept for the next ones.
-    pub(super) blanks: Vec<Blank<D::File>>,
-    /// Whether they are worth keeping.
-    pub(super) keeps_blanks: bool,
-    /// Whether one has failed. It is tried again when a new segment is wanted.
+    /// Whether dead segments are kept for the next ones.
+    pub(super) keeps_dead: bool,
+    /// Segments whose files were those of dead ones, and may still have their names after a
+    /// crash.
+    pub(super) unsynced_names: Vec<u64>,
+    /// Whether a removal has failed. It is tried again when a new segment is wanted.
     pub(super) not_removed: bool,
     /// The oldest segment and what lived in it when it was last seen that it has to stay.
     pub(super) looked_at: Option<(u64, u64)>,
@@ -241,8 +250,6 @@ impl<D: Disk> Segments<D> {
         if self.sync_head().is_err() || self.in_doubt.is_some() {
             self.settle_doubt();
         }
-        // The next start has other needs.
-        self.blanks.drain(..).for_each(|blank| blank.discard(&*self.disk));
         if !self.fences.is_empty() {
             return;
         }
@@ -387,10 +394,13 @@ impl<D: Disk> Segments<D> {
         let least = DATA_START + more;
         let least = least + reserve_bytes(least) + reserve_bytes(0);
         let capacity = self.next_capacity().max(least.next_multiple_of(8));
-        let header = self.new_header(capacity);
-        let made = make_on(&*self.disk, header, Filling::Reserve, self.blanks.pop())
-            .map_err(|error| store_error("a new segment", &error))?;
-        if !matches!(self.spare, Spare::Ready { .. } | Spare::Preparing) {
+        let mut made = self.make_next(capacity);
+        if made.is_err() && self.not_removed {
+            // A dead one was of no use, and can't be removed either: without it, then.
+            made = self.make_next(capacity);
+        }
+        let (header, made) = made.map_err(|error| store_error("a new segment", &error))?;
+        if !matches!(self.spare, Spare::Ready { .. } | Spare::Preparing { .. }) {
             self.spare = Spare::Wanted { batch_bytes };
         }
         Ok(Head::new(header, Arc::new(made)))
@@ -400,6 +410,7 @@ impl<D: Disk> Segments<D> {
     pub(super) fn new_header(&mut self, capacity: u64) -> SegmentHeader {
         let number = self.next_number;
         self.next_number += 1;
+        debug_assert!(capacity.is_multiple_of(8), "records stand at multiples of 8");
         SegmentHeader { number, salt: mix(self.options.entropy, number), capacity }
     }
 
@@ -469,8 +480,14 @@ impl<D: Disk> Segments<D> {
         if self.options.durability == Durability::Always {
             head.synced = head.written;
         }
-        self.fences.clear();
         let here = Point { segment: head.header.number, position: head.written };
+        for seal in self.fences.drain(..).filter(Fence::seals) {
+            if let Some(segment) = self.segments.get_mut(&seal.segment) {
+                segment.end = Some(seal.from);
+                // Without its seal a start would take for damage what is done to it then.
+                segment.dead_since = here;
+            }
+        }
         for sealed in &mut self.sealed {
             sealed.seal.get_or_insert(here);
         }

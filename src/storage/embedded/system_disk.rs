@@ -1,6 +1,6 @@
 //! A directory of the operating system, held by one process at a time.
 
-use super::disk::{Disk, DiskFile, SyncPoint};
+use super::disk::{Disk, DiskFile, SyncPoint, write_all};
 use super::format::{FORMAT_FILE, check_format, is_unfinished, segment_number, store_error};
 use crate::storage::StoreError;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -30,7 +30,9 @@ impl SystemDisk {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         // 1. A directory that isn't ours to read is not touched at all.
         match fs::read(path.join(FORMAT_FILE)) {
-            Ok(contents) => check_format(&contents).map_err(|error| about(path, error))?,
+            Ok(contents) => {
+                check_format(&contents).map(|_| ()).map_err(|error| about(path, error))?
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => refuse_foreign(path)?,
             Err(error) => return Err(about(path, store_error("reading FORMAT", &error))),
         }
@@ -188,16 +190,16 @@ impl Disk for SystemDisk {
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
-    fn reuse(&self, from: &str, to: &str) -> io::Result<Option<File>> {
+    fn write_over(&self, file: &File, bytes: &[u8]) -> io::Result<bool> {
         let format = File::open(self.path.join(FORMAT_FILE))?;
         match format.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // Who looks from now on finds the new name, which says that nothing in it counts yet.
-        self.rename(from, to)?;
-        self.open(to).map(Some)
+        // Who looks from now on finds what says that nothing in it counts yet.
+        write_all(file, bytes, 0).map_err(|failure| failure.error)?;
+        Ok(true)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

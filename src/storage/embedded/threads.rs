@@ -6,9 +6,9 @@
 //! the disk's latency. Readers have threads of their own: a read never waits for a
 //! sync, and a read from a cold disk doesn't hold up the server's event loop. Two, so
 //! that one large read isn't ahead of every other. What gives space back has a thread of its own
-//! as well: each removal ends with a sync of the directory, as each new segment does, and two
+//! as well: each removal ends with a sync of the directory, as each new file does, and two
 //! at a time cost the disk little more than one. Where removals lag all the same the writer waits
-//! for one of them whenever it has begun a segment. The sync of each second waits for none of
+//! for one of them whenever it has begun a segment, and for the next segment where it needs that. The sync of each second waits for none of
 //! them: to fill a segment may take longer than a second.
 
 use super::chores::{Chore, Finished};
@@ -328,22 +328,28 @@ fn write<D: Disk>(
         }
         while !mail.is_empty() {
             let jobs = take_batch(&mut segments, &mut mail, chores);
+            let records = || jobs.iter().map(|job| job.write.record_bytes());
+            let (bytes, largest) = (records().sum(), records().max().unwrap_or(0));
+            let next_is_needed = |segments: &Segments<D>| segments.awaits_next(bytes, largest);
+            wait_while(next_is_needed, &mut segments, inbox, &mut mail, chores);
             commit(&mut segments, jobs);
-            wait_for_removal(&mut segments, inbox, &mut mail, chores);
+            let removals_lag = |segments: &Segments<D>| segments.awaits_removal();
+            wait_while(removals_lag, &mut segments, inbox, &mut mail, chores);
         }
     }
     segments.close();
 }
 
-/// Holds back what there is to write until removals have caught up with it.
-fn wait_for_removal<D: Disk>(
+/// Holds back what there is to write while chores are behind.
+fn wait_while<D: Disk>(
+    are_behind: impl Fn(&Segments<D>) -> bool,
     segments: &mut Segments<D>,
     inbox: &Mailbox<ToWriter<D::File>>,
     mail: &mut VecDeque<ToWriter<D::File>>,
     chores: &ChoreBoxes<D::File>,
 ) {
     chores.hand_out(segments);
-    if !segments.awaits_removal() {
+    if !are_behind(segments) {
         return;
     }
     // What is waited for may have come before, behind more writes than one batch takes.
@@ -360,7 +366,7 @@ fn wait_for_removal<D: Disk>(
             }
         }
         chores.hand_out(segments);
-        if !segments.awaits_removal() {
+        if !are_behind(segments) {
             return;
         }
         more = inbox.pop_all();

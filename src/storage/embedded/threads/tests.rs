@@ -15,6 +15,15 @@ impl Drop for Directory {
     }
 }
 
+/// Closes a mailbox, also where a test fails: somebody waits for that.
+struct Closes<'m, T>(&'m Mailbox<T>);
+
+impl<T> Drop for Closes<'_, T> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// More than half of a segment: each begins one.
 fn create(number: u32) -> Write {
     let body = Bytes::from(vec![7; 40 << 10]).into();
@@ -34,7 +43,12 @@ fn the_end_of_a_removal_is_heard_where_it_lies_behind_writes() {
     let path = std::env::temp_dir().join(format!("aft-removal-{}", std::process::id()));
     let directory = Directory(path);
     let disk = Arc::new(SystemDisk::open(&directory.0).unwrap());
-    let options = EmbeddedOptions { segment_bytes: 64 << 10, ..EmbeddedOptions::default() };
+    let options = EmbeddedOptions {
+        segment_bytes: 64 << 10,
+        // None is kept for the next segments.
+        reuse_batch_bytes_min: u64::MAX,
+        ..EmbeddedOptions::default()
+    };
     let mut segments = Segments::open(Arc::clone(&disk), options).unwrap();
     let mailbox = || Arc::new(Mailbox::default());
     let chores = ChoreBoxes { making: mailbox(), giving_back: mailbox(), syncing: mailbox() };
@@ -54,9 +68,45 @@ fn the_end_of_a_removal_is_heard_where_it_lies_behind_writes() {
     // So nobody waits for mail that doesn't come.
     let inbox = Mailbox::default();
     inbox.close();
-    wait_for_removal(&mut segments, &inbox, &mut mail, &chores);
+    let removals_lag = |segments: &Segments<_>| segments.awaits_removal();
+    wait_while(removals_lag, &mut segments, &inbox, &mut mail, &chores);
     assert!(!segments.awaits_removal());
     assert!(matches!(mail.make_contiguous(), [ToWriter::Write(_)]), "writes keep their place");
+}
+
+/// To make another one on the spot would take as long, and this one would be made in vain.
+#[test]
+fn the_next_segment_is_waited_for_where_it_is_being_made() {
+    let path = std::env::temp_dir().join(format!("aft-next-{}", std::process::id()));
+    let directory = Directory(path);
+    let disk = Arc::new(SystemDisk::open(&directory.0).unwrap());
+    let options = EmbeddedOptions { segment_bytes: 64 << 10, ..EmbeddedOptions::default() };
+    let mut segments = Segments::open(Arc::clone(&disk), options).unwrap();
+    let mailbox = || Arc::new(Mailbox::default());
+    let chores = ChoreBoxes { making: mailbox(), giving_back: mailbox(), syncing: mailbox() };
+    segments.commit(vec![create(1)]);
+    let inbox = Mailbox::default();
+    thread::scope(|scope| {
+        let _closes = Closes(&inbox);
+        scope.spawn(|| write(segments, &inbox, &chores));
+        // Nobody makes it yet.
+        let Got::Item(next) = chores.making.pop(None) else { panic!("the next one is wanted") };
+        let (answer, mut answered) = oneshot::channel();
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        inbox.push(ToWriter::Write(WriteJob { write: create(2), answer, permit }));
+        let is_taken = || {
+            let mail = inbox.lock();
+            mail.items.is_empty() && mail.waiting == 1
+        };
+        while !is_taken() {
+            thread::yield_now();
+        }
+        assert!(answered.try_recv().is_err(), "another one was made on the spot");
+        inbox.push(ToWriter::Finished(next.run(&*disk)));
+        assert_eq!(answered.blocking_recv().unwrap(), Ok(Done::Created));
+    });
+    let names = disk.list().unwrap();
+    assert!(names.contains(&"segment-2".to_owned()), "{names:?}");
 }
 
 /// Whoever left the first of several reads calls the threads; it may be given up before it does.
