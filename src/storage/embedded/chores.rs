@@ -254,7 +254,7 @@ impl<D: Disk> Segments<D> {
 
     /// The capacity of the next segment, if it should be made of a dead one: about as large as is
     /// wanted.
-    fn of_use(&mut self, number: u64, capacity: u64) -> Option<u64> {
+    fn of_use(&self, number: u64, capacity: u64) -> Option<u64> {
         let segment = self.segments.get(&number).filter(|_| self.keeps_dead)?;
         segment.capacity_of_next(capacity)
     }
