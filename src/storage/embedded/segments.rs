@@ -357,7 +357,7 @@ impl<D: Disk> Segments<D> {
         // What couldn't be removed or moved may go now, and its space is needed.
         self.not_removed = false;
         self.looked_at = None;
-        // 2. The next one is there, durable with its name.
+        // 2. The next one is there, and durable.
         let fences = (self.fences.len() as u64 + 1) * Fence::RECORD_BYTES;
         let next = self.next_head(more + fences)?;
         // 3. The seal is the first thing in it, in one sync with what follows.

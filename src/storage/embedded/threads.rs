@@ -8,8 +8,9 @@
 //! that one large read isn't ahead of every other. What gives space back has a thread of its own
 //! as well: each removal ends with a sync of the directory, as each new file does, and two
 //! at a time cost the disk little more than one. Where removals lag all the same the writer waits
-//! for one of them whenever it has begun a segment, and for the next segment where it needs that. The sync of each second waits for none of
-//! them: to fill a segment may take longer than a second.
+//! for one of them whenever it has begun a segment, and for the next segment where it needs that
+//! and it is soon there. The sync of each second waits for none of them: to fill a segment may take
+//! longer than a second.
 
 use super::chores::{Chore, Finished};
 use super::disk::{Disk, DiskFile};
