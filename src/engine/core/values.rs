@@ -103,10 +103,27 @@ pub(super) struct Placed {
     pub(super) crc: u32,
 }
 
+/// One byte of the cache in so many is for notes of what has lately been in it: whoever is asked
+/// for again while there is a note stays longer. Values of a KiB have then nearly as many notes as
+/// there are values. With few, what many ask for after other things never gets in.
+const NOTES_SHARE: u64 = 16;
+/// A node without a value, and its place in the hash table.
+const NOTE_BYTES: u64 = 80;
+
+/// How many notes a cache of so many bytes has.
+fn notes(cache_bytes: u64) -> usize {
+    (cache_bytes / NOTES_SHARE / NOTE_BYTES) as usize
+}
+
 /// Values in memory that are in the store.
 #[derive(Debug)]
 pub(super) struct Values {
     cache: ValueCache,
+    /// Of the cache, with its notes.
+    bytes: u64,
+    /// How many notes it may have now.
+    notes: usize,
+    hash_seed: u64,
     /// By place: there may be as many as a command has keys.
     lent: HashMap<Key, SmallBytes, FixedState>,
     /// Values for commands behind it.
@@ -117,18 +134,29 @@ pub(super) struct Values {
 
 impl Values {
     pub(super) fn new(cache_bytes: u64, hash_seed: u64) -> Self {
-        /// What the first tables are made for; they grow.
-        const ITEM_BYTES: u64 = 4096;
-        let items = (cache_bytes / ITEM_BYTES).clamp(16, 1 << 16) as usize;
+        let none = || HashMap::with_hasher(FixedState::with_seed(hash_seed));
+        Self {
+            cache: Self::cache(cache_bytes, hash_seed),
+            bytes: cache_bytes,
+            notes: notes(cache_bytes),
+            hash_seed,
+            lent: none(),
+            ahead: none(),
+            lent_blobs: VecDeque::new(),
+        }
+    }
+
+    /// One with nothing in it.
+    fn cache(bytes: u64, hash_seed: u64) -> ValueCache {
         let options = OptionsBuilder::new()
-            .estimated_items_capacity(items)
-            .weight_capacity(cache_bytes)
+            // Only the number of notes follows from it: the tables grow from nothing.
+            .estimated_items_capacity(notes(bytes))
+            .ghost_allocation(1.0)
+            .weight_capacity(bytes - bytes / NOTES_SHARE)
             .build()
             .unwrap_or_else(|_| unreachable!("both capacities are given"));
         let hasher = FixedState::with_seed(hash_seed);
-        let cache = Cache::with_options(options, Bytes, hasher, DefaultLifecycle::default());
-        let none = || HashMap::with_hasher(FixedState::with_seed(hash_seed));
-        Self { cache, lent: none(), ahead: none(), lent_blobs: VecDeque::new() }
+        Cache::with_options(options, Bytes, hasher, DefaultLifecycle::default())
     }
 
     fn lent(&self, place: &Key) -> Option<&SmallBytes> {
@@ -144,12 +172,24 @@ impl Values {
     }
 
     pub(super) fn capacity(&self) -> u64 {
-        self.cache.capacity()
+        self.bytes
     }
 
     pub(super) fn set_capacity(&mut self, bytes: u64) {
-        if self.cache.capacity() != bytes {
-            self.cache.set_capacity(bytes);
+        if self.bytes == bytes {
+            return;
+        }
+        let before = self.cache.capacity();
+        self.bytes = bytes;
+        self.cache.set_capacity(bytes - bytes / NOTES_SHARE);
+        // It changes the number of its notes by the same factor, and rounds down: where there have
+        // been none there are none.
+        let factor = self.cache.capacity() as f64 / before.max(1) as f64;
+        self.notes = (self.notes as f64 * factor) as usize;
+        if self.notes < notes(bytes) / 2 {
+            let small = std::mem::replace(&mut self.cache, Self::cache(bytes, self.hash_seed));
+            small.iter().for_each(|(place, value)| self.cache.insert(*place, value.clone()));
+            self.notes = notes(bytes);
         }
     }
 
@@ -352,24 +392,89 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::super::super::body::Body;
-    use super::super::super::version::StoredValue;
-    use super::{OVERHEAD_BYTES, Values};
+    use super::super::super::version::{ObjectId, StoredValue};
+    use super::{NOTES_SHARE, OVERHEAD_BYTES, Values, notes};
+    use std::ops::Range;
+
+    fn place(object: ObjectId, length: usize) -> StoredValue {
+        StoredValue { object, offset: 0, length: length as u32, crc: 0 }
+    }
 
     #[test]
     fn a_value_in_pieces_weighs_what_it_keeps_alive() {
         const LENGTH: usize = 1 << 20;
-        let place = |object| StoredValue { object, offset: 0, length: LENGTH as u32, crc: 0 };
         let whole = Body::Whole(vec![b'v'; LENGTH].into());
         let changed = whole.splice(&[(0, vec![b'n'; LENGTH / 4].into())], LENGTH);
         assert!(changed.may_stay() && changed.len() == LENGTH);
         let weight = (LENGTH / 4 * 5) as u64 + OVERHEAD_BYTES;
         // Four have room by their length.
-        let mut values = Values::new(4 * (LENGTH as u64 + OVERHEAD_BYTES), 7);
-        values.keep(&place(1), changed.clone());
+        let room = 4 * (LENGTH as u64 + OVERHEAD_BYTES);
+        let mut values = Values::new(room + room / (NOTES_SHARE - 1) + 1, 7);
+        values.keep(&place(1, LENGTH), changed.clone());
         assert_eq!(values.cache.weight(), weight);
         for object in 2..=4 {
-            values.keep(&place(object), changed.clone());
+            values.keep(&place(object, LENGTH), changed.clone());
         }
         assert!(values.cache.len() <= 3, "{} of them", values.cache.len());
+    }
+
+    const SMALL: usize = 1 << 10;
+    const MANY: u64 = 4 << 20;
+
+    /// Asks for so many values, and keeps those that are not there: how many that were.
+    fn ask(values: &mut Values, objects: Range<ObjectId>) -> usize {
+        let missed = |object: &ObjectId| {
+            let place = place(*object, SMALL);
+            let misses = values.cache.get(&place).is_none();
+            if misses {
+                values.keep(&place, Body::Whole(vec![b'v'; SMALL].into()));
+            }
+            misses
+        };
+        objects.filter(missed).count()
+    }
+
+    /// What is asked for again and again, in whatever order, takes the place of what was before.
+    fn another_half_gets_in(values: &mut Values) {
+        let half = (values.capacity() / 2 / (SMALL as u64 + OVERHEAD_BYTES)) as ObjectId;
+        (0..3).for_each(|_| assert!(ask(values, 0..half) <= half as usize));
+        (0..3).for_each(|_| assert!(ask(values, half..2 * half) <= half as usize));
+        for _ in 0..3 {
+            ask(values, 10 * half..11 * half);
+        }
+        assert_eq!(ask(values, 10 * half..11 * half), 0, "of {half}");
+    }
+
+    #[test]
+    fn what_many_ask_for_gets_into_a_full_cache() {
+        another_half_gets_in(&mut Values::new(MANY, 7));
+    }
+
+    /// Where memory was short for a while the cache has had hardly a byte.
+    #[test]
+    fn a_cache_that_was_small_works_as_one_that_was_not() {
+        for small in [0, 1, 64 << 10] {
+            let mut values = Values::new(MANY, 7);
+            values.set_capacity(small);
+            assert!(values.cache.weight() <= small);
+            values.set_capacity(MANY);
+            another_half_gets_in(&mut values);
+            // In steps, of which each loses the part of a note.
+            for step in (0..20_000).chain((0..20_000).rev()) {
+                values.set_capacity(MANY - step * 64);
+            }
+            assert!(values.notes >= notes(MANY) / 2, "{} notes", values.notes);
+            another_half_gets_in(&mut values);
+        }
+    }
+
+    /// It stays in its bytes, with its notes, whatever it is asked for.
+    #[test]
+    fn the_notes_are_within_the_cache_s_bytes() {
+        let mut values = Values::new(MANY, 7);
+        ask(&mut values, 0..50_000);
+        let held = values.cache.weight() - values.cache.len() as u64 * OVERHEAD_BYTES;
+        let nodes = values.cache.memory_used().total() as u64;
+        assert!(held + nodes <= MANY, "{held} of values, {nodes} beside");
     }
 }
