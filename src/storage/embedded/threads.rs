@@ -61,6 +61,8 @@ struct Mailbox<T> {
 struct Mail<T> {
     items: VecDeque<T>,
     closed: bool,
+    /// Nobody takes anything any more.
+    ended: bool,
     /// How many threads wait. Nobody else has to be woken, which is a system call.
     waiting: usize,
     /// Whether somebody who left something here is about to call those who wait.
@@ -76,7 +78,8 @@ enum Got<T> {
 
 impl<T> Default for Mailbox<T> {
     fn default() -> Self {
-        let mail = Mail { items: VecDeque::new(), closed: false, waiting: 0, call_is_due: false };
+        let (items, waiting) = (VecDeque::new(), 0);
+        let mail = Mail { items, closed: false, ended: false, waiting, call_is_due: false };
         Self { state: Mutex::new(mail), filled: Condvar::new() }
     }
 }
@@ -89,6 +92,9 @@ impl<T> Mailbox<T> {
 
     fn push(&self, item: T) {
         let mut mail = self.lock();
+        if mail.ended {
+            return;
+        }
         mail.items.push_back(item);
         let wakes = mail.waiting > 0;
         drop(mail);
@@ -101,6 +107,9 @@ impl<T> Mailbox<T> {
     /// true says that.
     fn leave(&self, item: T) -> bool {
         let mut mail = self.lock();
+        if mail.ended {
+            return false;
+        }
         mail.items.push_back(item);
         !std::mem::replace(&mut mail.call_is_due, true)
     }
@@ -117,6 +126,16 @@ impl<T> Mailbox<T> {
     fn close(&self) {
         self.lock().closed = true;
         self.filled.notify_all();
+    }
+
+    /// Closes it, and drops what is in it and what comes: whoever waits for an answer hears of it.
+    fn end(&self) {
+        let mut mail = self.lock();
+        (mail.closed, mail.ended) = (true, true);
+        let unanswered = std::mem::take(&mut mail.items);
+        drop(mail);
+        self.filled.notify_all();
+        drop(unanswered);
     }
 
     /// The next item; after closing, first those that are still there.
@@ -179,6 +198,17 @@ struct Call<'m, T>(&'m Mailbox<T>);
 impl<T> Drop for Call<'_, T> {
     fn drop(&mut self) {
         self.0.call();
+    }
+}
+
+/// Ends a mailbox where the thread that has this panics: nobody waits for one that is gone.
+struct EndsInPanic<'m, T>(&'m Mailbox<T>);
+
+impl<T> Drop for EndsInPanic<'_, T> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.end();
+        }
     }
 }
 
@@ -318,6 +348,7 @@ fn write<D: Disk>(
     inbox: &Mailbox<ToWriter<D::File>>,
     chores: &ChoreBoxes<D::File>,
 ) {
+    let _ends = EndsInPanic(inbox);
     loop {
         chores.hand_out(&mut segments);
         if segments.has_something_to_state() && inbox.is_idle_for(STATED_AFTER) {
@@ -423,6 +454,7 @@ fn commit<D: Disk>(segments: &mut Segments<D>, jobs: Vec<WriteJob>) {
 }
 
 fn read<F: DiskFile>(jobs: &Mailbox<ReadJob<F>>) {
+    let _ends = EndsInPanic(jobs);
     while let Got::Item(job) = jobs.pop(None) {
         let result = job.place.read(&job.name, job.offset, job.length);
         let _ = job.answer.send(result);
@@ -436,6 +468,8 @@ fn do_chores<D: Disk>(
     writer: &Mailbox<ToWriter<D::File>>,
     every_second: bool,
 ) {
+    // The writer may be waiting for what is being done here.
+    let _ends = EndsInPanic(writer);
     let timeout = every_second.then_some(SYNC_EVERY);
     loop {
         match chores.pop(timeout) {

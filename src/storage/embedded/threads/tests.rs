@@ -1,6 +1,9 @@
-use super::super::EmbeddedOptions;
+use super::super::disk::SyncPoint;
 use super::super::system_disk::SystemDisk;
+use super::super::{EmbeddedOptions, EmbeddedStore};
 use super::*;
+use crate::storage::Store;
+use std::fs::File;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::task::{Context, Waker};
@@ -138,5 +141,110 @@ fn reads_are_answered_though_the_one_that_was_to_call_is_given_up() {
     drop(calls);
     for answered in [answered_first, answered_second] {
         assert_eq!(answered.blocking_recv().unwrap().unwrap(), vec![7; 10]);
+    }
+}
+
+/// Panics where this is a thread of that name.
+fn panic_in(thread: &str) {
+    assert_ne!(thread::current().name(), Some(thread), "as is wanted");
+}
+
+/// A disk on which a thread of some name panics.
+struct Panics {
+    disk: SystemDisk,
+    thread: &'static str,
+}
+
+struct PanicsInFile(File, &'static str);
+
+impl DiskFile for PanicsInFile {
+    fn length(&self) -> io::Result<u64> {
+        DiskFile::length(&self.0)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.0.set_length(length)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        panic_in(self.1);
+        DiskFile::read_at(&self.0, buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        panic_in(self.1);
+        DiskFile::write_at(&self.0, bytes, offset)
+    }
+
+    fn sync(&self, point: SyncPoint) -> io::Result<()> {
+        self.0.sync(point)
+    }
+}
+
+impl Disk for Panics {
+    type File = PanicsInFile;
+
+    fn create(&self, name: &str) -> io::Result<PanicsInFile> {
+        Ok(PanicsInFile(self.disk.create(name)?, self.thread))
+    }
+
+    fn open(&self, name: &str) -> io::Result<PanicsInFile> {
+        Ok(PanicsInFile(self.disk.open(name)?, self.thread))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+
+    fn sync_directory(&self, point: SyncPoint) -> io::Result<()> {
+        self.disk.sync_directory(point)
+    }
+}
+
+/// Whatever was asked of it before and after: nobody waits for ever.
+#[test]
+fn a_thread_that_panics_is_told_of_to_all_who_wait_for_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for thread in ["aft-chores", "aft-write", "aft-read"] {
+        let path = std::env::temp_dir().join(format!("aft-{thread}-{}", std::process::id()));
+        let directory = Directory(path);
+        let disk = Panics { disk: SystemDisk::open(&directory.0).unwrap(), thread };
+        let options = EmbeddedOptions { segment_bytes: 64 << 10, ..EmbeddedOptions::default() };
+        let store = EmbeddedStore::open_on(Arc::new(disk), options).unwrap();
+        let gone = |error| matches!(error, StoreError::Fatal(why) if why.contains("has stopped"));
+        let write = |number: u32| {
+            let body = Bytes::from(vec![7; 40 << 10]);
+            let store = &store;
+            async move { store.create(&format!("log/{number}"), body).await }
+        };
+        runtime.block_on(async {
+            if thread == "aft-read" {
+                write(1).await.unwrap();
+                // There are two of them.
+                for _ in 0..3 {
+                    assert!(store.read("log/1", 0, 10).await.is_err_and(gone), "{thread}");
+                }
+                return;
+            }
+            // Each needs another segment.
+            let mut number = 0;
+            let error = loop {
+                number += 1;
+                if let Err(error) = write(number).await {
+                    break error;
+                }
+                assert!(number < 1_000, "{thread} has not been needed");
+            };
+            assert!(gone(error), "{thread}");
+            assert!(write(number + 1).await.is_err_and(gone), "{thread}");
+        });
     }
 }
