@@ -7,6 +7,7 @@
 //! both are measured, and what the disk does by itself, beside.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::Result;
 use crate::connection::{self, Connection};
@@ -51,6 +52,8 @@ impl Row {
 pub(crate) struct Reads {
     /// By aft, for as many clients as in the rows and each of [`PIPELINES`].
     pub(crate) aft: [Vec<f64>; PIPELINES.len()],
+    /// By the server that does nothing else, for the same clients.
+    pub(crate) bare_server: [Vec<f64>; PIPELINES.len()],
     /// By as many threads as aft reads with.
     pub(crate) few_threads: Vec<f64>,
     /// By as many threads as there are clients.
@@ -113,7 +116,7 @@ pub(crate) async fn run(options: &Options, data: &Path) -> Result<Cache> {
         }
     }
     let directory = Directory::create(data, "reads")?;
-    let beside = Data::create(&directory.path.join("data"), data_bytes)?;
+    let beside = Arc::new(Data::create(&directory.path.join("data"), data_bytes)?);
     let from_page_cache = rivals.read(&beside, &directory, false).await?;
     let from_device = rivals.read(&beside, &directory, true).await?;
     rivals.check().await?;
@@ -225,7 +228,12 @@ impl Rivals<'_> {
     }
 
     /// Misses, and reads beside them.
-    async fn read(&self, beside: &Data, directory: &Directory, from_device: bool) -> Result<Reads> {
+    async fn read(
+        &self,
+        beside: &Arc<Data>,
+        directory: &Directory,
+        from_device: bool,
+    ) -> Result<Reads> {
         let drop_pages = || match from_device {
             true => reads::drop_from_page_cache(self.aft.directory())
                 .and_then(|()| reads::drop_from_page_cache(&directory.path)),
@@ -236,19 +244,24 @@ impl Rivals<'_> {
         let by_threads = |threads: usize, seed| {
             beside.reads_per_second(value_bytes, threads, quantity / threads as u64, seed)
         };
+        let bare_server = reads::serve(Arc::clone(beside), value_bytes)?;
         let mut reads = Reads::default();
         for round in 0..self.options.rounds as u64 {
             let seed = 1 + round * 1_000;
-            for (pipeline, aft) in PIPELINES.into_iter().zip(&mut reads.aft) {
-                drop_pages()?;
-                let before = self.fetches().await?;
+            for (at, pipeline) in PIPELINES.into_iter().enumerate() {
                 // Other keys than the pipeline before, which have got into the cache.
                 let number = (100 + round) * PIPELINES.len() as u64 + u64::from(pipeline > 1);
                 let plan = self.plan(&self.aft, &self.misses(), pipeline, number);
                 let requests_max = Some(quantity / CONNECTIONS as u64);
-                let sample = load::run(&Plan { requests_max, ..plan }).await?;
+                let plan = Plan { requests_max, ..plan };
+                drop_pages()?;
+                let before = self.fetches().await?;
+                let sample = load::run(&plan).await?;
                 let share = (self.fetches().await? - before) as f64 / sample.requests as f64;
-                aft.push(sample.per_second * share);
+                reads.aft[at].push(sample.per_second * share);
+                drop_pages()?;
+                let sample = load::run(&Plan { address: bare_server, ..plan }).await?;
+                reads.bare_server[at].push(sample.per_second);
             }
             drop_pages()?;
             reads.few_threads.push(by_threads(READERS, seed)?);

@@ -1,10 +1,13 @@
-//! What the disk reads by itself: pieces of some bytes at random places of a file.
+//! What the disk reads by itself: pieces of some bytes at random places of a file. And what a server
+//! answers that does nothing but read such a piece for each request.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::thread::ScopedJoinHandle;
+use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 
 use rustix::fs::{Advice, fadvise};
 
@@ -54,11 +57,54 @@ impl Data {
 
     fn read(&self, bytes: usize, reads: u64, seed: u64) -> Result<()> {
         let (mut dice, mut buffer) = (Dice::new(seed), vec![0; bytes]);
-        for _ in 0..reads {
-            self.file.read_exact_at(&mut buffer, dice.below(self.bytes - bytes as u64))?;
-        }
-        Ok(())
+        (0..reads).try_for_each(|_| self.read_one(&mut buffer, &mut dice))
     }
+
+    fn read_one(&self, buffer: &mut [u8], dice: &mut Dice) -> Result<()> {
+        let place = dice.below(self.bytes - buffer.len() as u64);
+        Ok(self.file.read_exact_at(buffer, place)?)
+    }
+
+    /// Answers every request of one connection with so many bytes. Every request is taken for a GET
+    /// of one key, and no key for a line's end.
+    fn answer(&self, mut stream: TcpStream, bytes: usize, seed: u64) -> Result<()> {
+        const LINES_A_GET: usize = 5;
+        let (mut dice, mut input, mut out) = (Dice::new(seed), vec![0; 64 << 10], Vec::new());
+        let mut lines = 0;
+        stream.set_nodelay(true)?;
+        loop {
+            let received = stream.read(&mut input)?;
+            if received == 0 {
+                return Ok(());
+            }
+            lines += input[..received].iter().filter(|&&byte| byte == b'\n').count();
+            out.clear();
+            for _ in 0..lines / LINES_A_GET {
+                write!(out, "${bytes}\r\n")?;
+                let value_at = out.len();
+                out.resize(value_at + bytes, 0);
+                self.read_one(&mut out[value_at..], &mut dice)?;
+                out.extend_from_slice(b"\r\n");
+            }
+            lines %= LINES_A_GET;
+            stream.write_all(&out)?;
+        }
+    }
+}
+
+/// The least that a server can do which reads the value of each GET: one thread for each
+/// connection, no key, no index, no cache. It serves to the end of this process.
+pub(crate) fn serve(data: Arc<Data>, bytes: usize) -> Result<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let address = listener.local_addr()?;
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().map_while(std::io::Result::ok).enumerate() {
+            let data = Arc::clone(&data);
+            // A client that is not answered says so.
+            thread::spawn(move || data.answer(stream, bytes, number as u64));
+        }
+    });
+    Ok(address)
 }
 
 fn joined(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
