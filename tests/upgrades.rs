@@ -9,6 +9,7 @@
 //! | `issue-4-format-4`    | 4c44eab, with requests that have committed          | 4      |
 //! | `issue-5-format-6`    | the first with blobs                                | 6      |
 //! | `issue-4-format-6`    | b95a645, with all kinds of objects and records      | 6      |
+//! | `issue-4-directory-2` | the first that uses files of dead segments again    | 6      |
 //! | `redis-format-5`      | 70dde7c, the last before blobs                      | 4, 5   |
 //! | `redis-format-6`, `s3-format-6`, `dynamodb-format-6` | 661c8bb              | 6      |
 //!
@@ -87,6 +88,26 @@ fn the_store_of_format_6_is_read() {
 #[test]
 fn the_newest_store_is_read() {
     upgrade(NEWEST);
+}
+
+/// A segment is what its header says. A crash may leave it the name of the dead one of whose file it
+/// is made, so that is no other store.
+#[test]
+fn a_directory_of_format_2_is_read_whatever_its_files_are_called() {
+    let name = "issue-4-directory-2";
+    let dir = TempDir::named(name);
+    let store = unpack(name, &dir);
+    let format = std::fs::read_to_string(store.join("FORMAT")).expect("a format");
+    assert_eq!(format, "aft embedded store, format 2\n");
+    let numbers = std::fs::read_dir(&store).expect("a store").flatten().filter_map(|file| {
+        file.file_name().to_str()?.strip_prefix("segment-")?.parse::<u64>().ok()
+    });
+    let numbers: BTreeSet<u64> = numbers.collect();
+    let newest = numbers.last().expect("a segment");
+    assert!(!numbers.contains(&1), "{numbers:?}");
+    let named = |number: u64| store.join(format!("segment-{number}"));
+    std::fs::rename(named(*newest), named(1)).expect("another name");
+    upgrade_with(name, &Options::in_directory(&store));
 }
 
 /// Of how many transactions it is said that they have committed.
