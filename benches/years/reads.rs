@@ -98,10 +98,12 @@ pub(crate) fn serve(data: Arc<Data>, bytes: usize) -> Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let address = listener.local_addr()?;
     thread::spawn(move || {
-        for (number, stream) in listener.incoming().map_while(std::io::Result::ok).enumerate() {
+        /// Other places than those of the program that only reads.
+        const SEED: u64 = 1_000_000;
+        for (number, stream) in listener.incoming().flatten().enumerate() {
             let data = Arc::clone(&data);
             // A client that is not answered says so.
-            thread::spawn(move || data.answer(stream, bytes, number as u64));
+            thread::spawn(move || data.answer(stream, bytes, SEED + number as u64));
         }
     });
     Ok(address)

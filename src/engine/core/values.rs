@@ -105,9 +105,9 @@ pub(super) struct Placed {
 
 /// One byte of the cache in so many is for notes of what has lately been in it: whoever is asked
 /// for again while there is a note stays longer. Values of a KiB have then nearly as many notes as
-/// there are values. With few, what many ask for after other things never gets in.
+/// there are values. With few, what is asked for in turn after other things never gets in.
 const NOTES_SHARE: u64 = 16;
-/// A node without a value, and its place in the hash table.
+/// A node without a value and its place in the hash table, and some of what these have to spare.
 const NOTE_BYTES: u64 = 80;
 
 /// How many notes a cache of so many bytes has.
@@ -393,7 +393,7 @@ impl Core {
 mod tests {
     use super::super::super::body::Body;
     use super::super::super::version::{ObjectId, StoredValue};
-    use super::{NOTES_SHARE, OVERHEAD_BYTES, Values, notes};
+    use super::{NOTES_SHARE, OVERHEAD_BYTES, Values};
     use std::ops::Range;
 
     fn place(object: ObjectId, length: usize) -> StoredValue {
@@ -418,36 +418,47 @@ mod tests {
         assert!(values.cache.len() <= 3, "{} of them", values.cache.len());
     }
 
-    const SMALL: usize = 1 << 10;
+    const KIB: usize = 1 << 10;
     const MANY: u64 = 4 << 20;
 
-    /// Asks for so many values, and keeps those that are not there: how many that were.
-    fn ask(values: &mut Values, objects: Range<ObjectId>) -> usize {
+    /// Asks for so many values of a length, and keeps those that are not there: how many that were.
+    fn ask(values: &mut Values, length: usize, objects: Range<ObjectId>) -> usize {
         let missed = |object: &ObjectId| {
-            let place = place(*object, SMALL);
+            let place = place(*object, length);
             let misses = values.cache.get(&place).is_none();
             if misses {
-                values.keep(&place, Body::Whole(vec![b'v'; SMALL].into()));
+                values.keep(&place, Body::Whole(vec![b'v'; length].into()));
             }
             misses
         };
         objects.filter(missed).count()
     }
 
-    /// What is asked for again and again, in whatever order, takes the place of what was before.
-    fn another_half_gets_in(values: &mut Values) {
-        let half = (values.capacity() / 2 / (SMALL as u64 + OVERHEAD_BYTES)) as ObjectId;
-        (0..3).for_each(|_| assert!(ask(values, 0..half) <= half as usize));
-        (0..3).for_each(|_| assert!(ask(values, half..2 * half) <= half as usize));
+    /// What is asked for in turn takes the place of what was asked for before. `share`: of what fits.
+    fn others_get_in(values: &mut Values, length: usize, share: u64) {
+        let fit = values.capacity() / (length as u64 + OVERHEAD_BYTES);
+        let (fit, few) = (fit as ObjectId, (fit / share) as ObjectId);
         for _ in 0..3 {
-            ask(values, 10 * half..11 * half);
+            ask(values, length, 0..fit / 2);
         }
-        assert_eq!(ask(values, 10 * half..11 * half), 0, "of {half}");
+        for _ in 0..3 {
+            ask(values, length, fit / 2..fit);
+        }
+        let others = 10 * fit..10 * fit + few;
+        assert_eq!(ask(values, length, others.clone()), few as usize);
+        for _ in 0..2 {
+            ask(values, length, others.clone());
+        }
+        assert_eq!(ask(values, length, others), 0, "of {few}");
     }
 
     #[test]
     fn what_many_ask_for_gets_into_a_full_cache() {
-        another_half_gets_in(&mut Values::new(MANY, 7));
+        // There are fewer notes for small ones: they take as much as a small value.
+        for (length, share) in [(64 * KIB, 2), (4 * KIB, 2), (KIB, 2), (600, 2), (300, 4), (128, 8)]
+        {
+            others_get_in(&mut Values::new(MANY, 7), length, share);
+        }
     }
 
     /// Where memory was short for a while the cache has had hardly a byte.
@@ -458,13 +469,12 @@ mod tests {
             values.set_capacity(small);
             assert!(values.cache.weight() <= small);
             values.set_capacity(MANY);
-            another_half_gets_in(&mut values);
+            others_get_in(&mut values, KIB, 2);
             // In steps, of which each loses the part of a note.
             for step in (0..20_000).chain((0..20_000).rev()) {
                 values.set_capacity(MANY - step * 64);
             }
-            assert!(values.notes >= notes(MANY) / 2, "{} notes", values.notes);
-            another_half_gets_in(&mut values);
+            others_get_in(&mut values, KIB, 2);
         }
     }
 
@@ -472,7 +482,7 @@ mod tests {
     #[test]
     fn the_notes_are_within_the_cache_s_bytes() {
         let mut values = Values::new(MANY, 7);
-        ask(&mut values, 0..50_000);
+        ask(&mut values, KIB, 0..50_000);
         let held = values.cache.weight() - values.cache.len() as u64 * OVERHEAD_BYTES;
         let nodes = values.cache.memory_used().total() as u64;
         assert!(held + nodes <= MANY, "{held} of values, {nodes} beside");

@@ -212,39 +212,52 @@ impl Disk for Panics {
 /// Whatever was asked of it before and after: nobody waits for ever.
 #[test]
 fn a_thread_that_panics_is_told_of_to_all_who_wait_for_it() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for thread in ["aft-chores", "aft-write", "aft-read"] {
         let path = std::env::temp_dir().join(format!("aft-{thread}-{}", std::process::id()));
         let directory = Directory(path);
         let disk = Panics { disk: SystemDisk::open(&directory.0).unwrap(), thread };
         let options = EmbeddedOptions { segment_bytes: 64 << 10, ..EmbeddedOptions::default() };
         let store = EmbeddedStore::open_on(Arc::new(disk), options).unwrap();
-        let gone = |error| matches!(error, StoreError::Fatal(why) if why.contains("has stopped"));
-        let write = |number: u32| {
-            let body = Bytes::from(vec![7; 40 << 10]);
-            let store = &store;
-            async move { store.create(&format!("log/{number}"), body).await }
-        };
-        runtime.block_on(async {
-            if thread == "aft-read" {
-                write(1).await.unwrap();
-                // There are two of them.
-                for _ in 0..3 {
-                    assert!(store.read("log/1", 0, 10).await.is_err_and(gone), "{thread}");
-                }
-                return;
+        let asks = async {
+            match thread {
+                "aft-read" => reads_fail(&store).await,
+                _ => writes_end(&store).await,
             }
-            // Each needs another segment.
-            let mut number = 0;
-            let error = loop {
-                number += 1;
-                if let Err(error) = write(number).await {
-                    break error;
-                }
-                assert!(number < 1_000, "{thread} has not been needed");
-            };
-            assert!(gone(error), "{thread}");
-            assert!(write(number + 1).await.is_err_and(gone), "{thread}");
-        });
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let in_time = runtime.block_on(async { tokio::time::timeout(PATIENCE, asks).await });
+        assert!(in_time.is_ok(), "{thread}");
     }
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn write_to(store: &EmbeddedStore<PanicsInFile>, number: u32) -> Result<(), StoreError> {
+    let body = Bytes::from(vec![7; 40 << 10]);
+    store.create(&format!("log/{number}"), body).await.map(drop)
+}
+
+/// More of them than there are threads.
+async fn reads_fail(store: &EmbeddedStore<PanicsInFile>) {
+    write_to(store, 1).await.unwrap();
+    for _ in 0..READERS + 1 {
+        let error = store.read("log/1", 0, 10).await.unwrap_err();
+        assert!(error.to_string().contains("log/1: the read has panicked"), "{error}");
+    }
+}
+
+async fn writes_end(store: &EmbeddedStore<PanicsInFile>) {
+    let gone =
+        |error: &StoreError| matches!(error, StoreError::Fatal(why) if why.contains("has stopped"));
+    // Each needs another segment.
+    let mut number = 0;
+    let error = loop {
+        number += 1;
+        if let Err(error) = write_to(store, number).await {
+            break error;
+        }
+        assert!(number < 1_000, "nothing has panicked");
+    };
+    assert!(gone(&error), "{error}");
+    assert!(write_to(store, number + 1).await.is_err_and(|error| gone(&error)));
 }
