@@ -367,7 +367,8 @@ fn reads(out: &mut String, found: &Cache, value_bytes: usize) -> Result<()> {
          \n\
          That program has the whole machine; aft shares it with its clients. So the bar is what the\n\
          same clients get from the least that a server can do: a thread for each connection, which\n\
-         reads such a place for each GET and sends what it has read. It has no keys, no index, no cache. Bar, from the\n\
+         reads such a place for each GET and sends what it has read: one after the other in a pipeline. It has no\n\
+         keys, no index, no cache. Bar, from the\n\
          device: {AT_READ_SPEED} of it, so at the store's read speed as far as two measurements agree. From the\n\
          page cache there is none: such a read costs less than the request that asks for it.\n\n\
          | | P | misses/s | bare server, GETs/s | misses ÷ that (min–max) | bar | reads/s, {READERS} threads | {CONNECTIONS} threads | misses ÷ the faster (min–max) |\n\

@@ -7,9 +7,9 @@
 use super::Core;
 use super::ledger::Held;
 
-/// The cache's bound moves in steps of so many bytes at least, or of one part in so many of the cache or of all
-/// memory: what is on its way to the store comes and goes with each group, and each step costs notes
-/// of what has been in the cache.
+/// The cache's bound moves in steps of so many bytes at least, or of one part in so many of its room: what is
+/// on its way to the store comes and goes with each group, and each step costs notes of what has been in the
+/// cache.
 const STEP_BYTES_MIN: u64 = 64 << 10;
 const STEPS: u64 = 64;
 
@@ -50,12 +50,11 @@ impl Core {
 
     /// Leaves the cache what the data leaves.
     pub(super) fn fit_cache(&mut self) {
-        let (left, most) = match self.memory_bytes_max {
-            0 => (u64::MAX, self.cache_bytes),
-            all => (all.saturating_sub(self.data_bytes()), all.min(self.cache_bytes)),
+        let left = match self.memory_bytes_max {
+            0 => u64::MAX,
+            all => all.saturating_sub(self.data_bytes()),
         };
-        let step = (most / STEPS).max(STEP_BYTES_MIN);
-        if let Some(bytes) = fitting(self.values.capacity(), self.cache_bytes, left, step) {
+        if let Some(bytes) = fitting(self.values.capacity(), self.cache_bytes, left) {
             self.values.set_capacity(bytes);
         }
     }
@@ -63,8 +62,9 @@ impl Core {
 
 /// What the cache's bound moves to, if it does: at once where it is too much, and not back before there
 /// is room for more than a step. `cache_bytes`: the most it may be; `left`: what the data leaves.
-fn fitting(now: u64, cache_bytes: u64, left: u64, step: u64) -> Option<u64> {
+fn fitting(now: u64, cache_bytes: u64, left: u64) -> Option<u64> {
     let room = left.min(cache_bytes);
+    let step = (room / STEPS).max(STEP_BYTES_MIN);
     let is_free = left.saturating_sub(cache_bytes) >= step;
     let bytes = if is_free { cache_bytes } else { room - room % step };
     let moves = is_free || room < now || bytes > now.saturating_add(step);
@@ -73,69 +73,46 @@ fn fitting(now: u64, cache_bytes: u64, left: u64, step: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Core, CoreOptions};
-    use super::fitting;
+    use super::{STEP_BYTES_MIN, STEPS, fitting};
 
     const CACHE: u64 = 256 << 20;
-    const STEP: u64 = 4 << 20;
 
     #[test]
     fn the_cache_has_what_the_data_leaves_and_moves_seldom() {
-        let unlimited = |now, cache_bytes| fitting(now, cache_bytes, u64::MAX, STEP);
+        let unlimited = |now, cache_bytes| fitting(now, cache_bytes, u64::MAX);
         assert_eq!(unlimited(CACHE, CACHE), None);
         assert_eq!(unlimited(0, CACHE), Some(CACHE), "as it was set");
         assert_eq!(unlimited(CACHE, CACHE / 2), Some(CACHE / 2), "as it was set");
         assert_eq!(unlimited(CACHE, 0), Some(0));
-        assert_eq!(fitting(CACHE, CACHE, 0, STEP), Some(0));
+        assert_eq!(fitting(CACHE, CACHE, 0), Some(0));
         // A cache of less than a step.
         assert_eq!(unlimited(0, 1_000), Some(1_000));
-        assert_eq!(fitting(1_000, 1_000, 999, STEP), Some(0));
+        assert_eq!(fitting(1_000, 1_000, 999), Some(0));
 
         let mut now = CACHE;
         let mut moves = 0;
         let mut leave = |left: u64| {
-            if let Some(bytes) = fitting(now, CACHE, left, STEP) {
+            if let Some(bytes) = fitting(now, CACHE, left) {
                 assert_ne!(bytes, now);
                 (now, moves) = (bytes, moves + 1);
             }
             assert!(now <= left && now <= CACHE, "{now} where {left} are left");
-            assert!(now + 2 * STEP > left.min(CACHE), "{now} where {left} are left");
+            let room = left.min(CACHE);
+            let step = (room / STEPS).max(STEP_BYTES_MIN);
+            assert!(now + 2 * step > room, "{now} where {left} are left");
             moves
         };
-        // Around any size, the whole one too, nothing moves for less than a step.
-        for size in [CACHE, CACHE / 2, CACHE / 2 + STEP / 3, 3 * STEP, STEP] {
+        // Around any size, little and the whole one too, nothing moves for less than a step.
+        for size in [CACHE, CACHE / 2, CACHE / 7, 8 << 20, 1 << 20, 3 << 16, 1 << 16, CACHE] {
+            let step = (size / STEPS).max(STEP_BYTES_MIN);
             leave(size);
-            let before = leave(size - STEP / 2);
+            let before = leave(size - step / 2);
             for _ in 0..100 {
-                leave(size + STEP / 2 - 1);
-                assert!(leave(size - STEP / 2) <= before + 1, "around {size}");
+                leave(size + step / 2 - 1);
+                assert!(leave(size - step / 2) <= before + 1, "around {size}");
             }
         }
-        leave(CACHE + STEP);
+        leave(CACHE + CACHE / STEPS);
         assert_eq!(now, CACHE);
-    }
-
-    /// The step is of what binds: a little memory is all used.
-    #[test]
-    fn a_cache_that_has_given_way_comes_back_where_all_memory_is_little() {
-        let mut core = Core::new(CoreOptions {
-            databases: 1,
-            group_bytes_max: 1 << 20,
-            object_bytes_max: u64::MAX,
-            blob_bytes_min: usize::MAX,
-            blob_chunk_bytes: u32::MAX,
-            blobs_move: false,
-            step_bytes_min: 1 << 20,
-            logged: true,
-            hash_seed: 7,
-            cache_bytes: CACHE,
-        });
-        for memory in [1 << 20, 8 << 20, 16 << 20, 1 << 30] {
-            core.set_space(CACHE, 1);
-            assert_eq!(core.cache_bytes_max(), 0);
-            core.set_space(CACHE, memory);
-            let may = core.cache_bytes_max();
-            assert!(may >= (memory - memory / 8).min(CACHE), "{may} of {memory}");
-        }
     }
 }

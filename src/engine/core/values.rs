@@ -121,6 +121,8 @@ pub(super) struct Values {
     cache: ValueCache,
     /// Of the cache, with its notes.
     bytes: u64,
+    /// The most it has been since it was made: its tables stay as large as they have been.
+    most_bytes: u64,
     /// How many notes it may have now.
     notes: usize,
     hash_seed: u64,
@@ -138,6 +140,7 @@ impl Values {
         Self {
             cache: Self::cache(cache_bytes, hash_seed),
             bytes: cache_bytes,
+            most_bytes: cache_bytes,
             notes: notes(cache_bytes),
             hash_seed,
             lent: none(),
@@ -186,11 +189,18 @@ impl Values {
         // been none there are none.
         let factor = self.cache.capacity() as f64 / before.max(1) as f64;
         self.notes = (self.notes as f64 * factor) as usize;
-        if self.notes < notes(bytes) / 2 {
-            let small = std::mem::replace(&mut self.cache, Self::cache(bytes, self.hash_seed));
-            small.iter().for_each(|(place, value)| self.cache.insert(*place, value.clone()));
-            self.notes = notes(bytes);
+        self.most_bytes = self.most_bytes.max(bytes);
+        if self.notes < notes(bytes) / 2 || bytes < self.most_bytes / 2 {
+            self.make_anew();
         }
+    }
+
+    /// With all its values, all its notes to come and tables of the size that is needed.
+    fn make_anew(&mut self) {
+        let old = std::mem::replace(&mut self.cache, Self::cache(self.bytes, self.hash_seed));
+        old.iter().for_each(|(place, value)| self.cache.insert(*place, value.clone()));
+        self.notes = notes(self.bytes);
+        self.most_bytes = self.bytes;
     }
 
     /// A value in one piece for who moves it, which is no use of it: the cache keeps what is read.
@@ -466,6 +476,7 @@ mod tests {
     fn a_cache_that_was_small_works_as_one_that_was_not() {
         for small in [0, 1, 64 << 10] {
             let mut values = Values::new(MANY, 7);
+            ask(&mut values, KIB, 0..10_000);
             values.set_capacity(small);
             assert!(values.cache.weight() <= small);
             values.set_capacity(MANY);
@@ -478,13 +489,32 @@ mod tests {
         }
     }
 
-    /// It stays in its bytes, with its notes, whatever it is asked for.
+    /// All that it holds beside the values themselves.
+    fn tables(values: &Values) -> u64 {
+        values.cache.memory_used().total() as u64
+    }
+
     #[test]
     fn the_notes_are_within_the_cache_s_bytes() {
         let mut values = Values::new(MANY, 7);
         ask(&mut values, KIB, 0..50_000);
         let held = values.cache.weight() - values.cache.len() as u64 * OVERHEAD_BYTES;
-        let nodes = values.cache.memory_used().total() as u64;
-        assert!(held + nodes <= MANY, "{held} of values, {nodes} beside");
+        let tables = tables(&values);
+        assert!(held + tables <= MANY, "{held} of values, {tables} beside");
+    }
+
+    #[test]
+    fn a_cache_that_is_much_smaller_gives_its_tables_back_and_keeps_its_values() {
+        let mut values = Values::new(MANY, 7);
+        ask(&mut values, 100, 0..50_000);
+        let before = tables(&values);
+        values.set_capacity(MANY / 2);
+        let (weight, kept) = (values.cache.weight(), values.cache.len());
+        assert_eq!(tables(&values), before, "they stay as they are");
+        values.make_anew();
+        assert_eq!((values.cache.weight(), values.cache.len()), (weight, kept));
+        values.set_capacity(MANY / 8);
+        assert!(tables(&values) < before / 4, "{} of {before}", tables(&values));
+        assert!(values.cache.weight() > MANY / 10);
     }
 }

@@ -108,9 +108,6 @@ impl<T> Mailbox<T> {
     /// true says that.
     fn leave(&self, item: T) -> bool {
         let mut mail = self.lock();
-        if mail.ended {
-            return false;
-        }
         mail.items.push_back(item);
         !std::mem::replace(&mut mail.call_is_due, true)
     }
