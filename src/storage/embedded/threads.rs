@@ -367,7 +367,10 @@ fn write<D: Disk>(
             wait_while(removals_lag, &mut segments, inbox, &mut mail, chores);
         }
     }
-    segments.close();
+    // It may have been ended with word of a sync that failed: then as after a crash.
+    if !inbox.lock().ended {
+        segments.close();
+    }
 }
 
 /// Holds back what there is to write while chores are behind.

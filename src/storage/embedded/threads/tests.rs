@@ -1,6 +1,6 @@
 use super::super::disk::SyncPoint;
 use super::super::system_disk::SystemDisk;
-use super::super::{EmbeddedOptions, EmbeddedStore};
+use super::super::{Durability, EmbeddedOptions, EmbeddedStore};
 use super::*;
 use crate::storage::Store;
 use std::fs::File;
@@ -206,6 +206,33 @@ impl Disk for Panics {
 
     fn sync_directory(&self, point: SyncPoint) -> io::Result<()> {
         self.disk.sync_directory(point)
+    }
+}
+
+/// The system tells once of what it has failed to write, and that may be among what was dropped.
+#[test]
+fn nothing_is_stated_to_be_durable_behind_a_thread_that_has_panicked() {
+    for panicked in [false, true] {
+        let path = std::env::temp_dir().join(format!("aft-stated-{}", std::process::id()));
+        let directory = Directory(path);
+        let disk = Arc::new(SystemDisk::open(&directory.0).unwrap());
+        let durability = Durability::EverySecond;
+        let options = EmbeddedOptions { durability, ..EmbeddedOptions::default() };
+        let mut segments = Segments::open(disk, options).unwrap();
+        segments.commit(vec![create(1)]);
+        let mailbox = || Arc::new(Mailbox::default());
+        let chores = ChoreBoxes { making: mailbox(), giving_back: mailbox(), syncing: mailbox() };
+        let inbox = Mailbox::default();
+        if panicked {
+            inbox.end()
+        } else {
+            inbox.close()
+        }
+
+        let contents = || std::fs::read(directory.0.join("segment-1")).unwrap();
+        let before = contents();
+        write(segments, &inbox, &chores);
+        assert_eq!(contents() == before, panicked);
     }
 }
 
