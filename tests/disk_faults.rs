@@ -211,6 +211,51 @@ fn a_removal_that_failed_is_tried_again_when_space_is_needed() {
 }
 
 /// No write may come any more, and the system may drop what it couldn't write.
+/// An object of more than half a segment, in place of the one before: so one after the other is dead,
+/// and the next ones are made of their files.
+fn replace(world: &mut World, number: u32) {
+    let delete = Write::Delete { names: vec![format!("log/{}", number - 1)] };
+    let done = world.commit(vec![create(&format!("log/{number}"), 40 << 10), delete]);
+    assert_eq!(done, [Ok(Done::Created), Ok(Done::Deleted)]);
+}
+
+#[test]
+fn a_dead_file_that_can_be_neither_used_again_nor_removed_is_no_segment() {
+    const NEVER: u64 = u64::MAX;
+    let (mut left, mut tried) = (0, 0);
+    for (seed, syncs) in (0..SEEDS).flat_map(|seed| (0..3).map(move |syncs| (seed, syncs))) {
+        for restarts in [false, true] {
+            let mut world = World::new(seed, Durability::Always, 64 << 10);
+            for number in 1..10 {
+                replace(&mut world, number);
+                world.do_chores();
+            }
+            replace(&mut world, 10);
+            let (files, failures) = (world.disk.list().unwrap().len(), world.disk.failures());
+            world.disk.fail_sync_in(syncs);
+            world.disk.fail_remove_in(0);
+            world.do_chores();
+            world.disk.fail_sync_in(NEVER);
+            tried += world.disk.failures() - failures;
+            if restarts {
+                // What is neither the one segment nor the other has to go first.
+                world.disk.fail_remove_in(0);
+                left += u64::from(world.try_start().is_err());
+                world.start();
+            }
+            world.disk.fail_remove_in(NEVER);
+            for number in 11..40 {
+                replace(&mut world, number);
+                world.do_chores();
+            }
+            assert!(world.disk.list().unwrap().len() <= files + 1, "files are left");
+            world.power_cut();
+            assert!(world.has("log/39", 40 << 10) && !world.has("log/38", 40 << 10));
+        }
+    }
+    assert!(left > 0 && tried > left, "{tried} syncs failed, {left} files were left behind");
+}
+
 #[test]
 fn a_failed_sync_in_the_background_is_made_good_without_another_write() {
     for seed in 0..SEEDS {
