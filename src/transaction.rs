@@ -234,7 +234,7 @@ impl<'c> Transaction<'c> {
 
     /// It is fetched, then the transaction runs again.
     fn miss(&mut self, key: &[u8], place: StoredValue) -> ReadError {
-        self.missing.push(Missing::Value { key: key.into(), place });
+        self.missing.push(Missing::Value { key: key.into(), place, was_tried: false });
         ReadError::Missing
     }
 

@@ -11,6 +11,7 @@ use aft::storage::embedded::{
 };
 use aft::storage::{Created, Store, StoreError};
 use bytes::Bytes;
+use common::at_hand;
 use common::sim_disk::SimDisk;
 use common::temp_dir::TempDir;
 use std::collections::BTreeMap;
@@ -168,6 +169,24 @@ fn everything_is_there_after_reopening() {
             });
         }
     }
+}
+
+#[test]
+fn what_is_short_and_in_the_system_s_memory_is_at_hand() {
+    const SHORT: usize = 16 << 10;
+    let directory = TempDir::new();
+    let store = open(&directory.path().join("store"));
+    let (short, long) = (bytes(SHORT, 1), bytes(SHORT + 1, 2));
+    run(async {
+        store.create("log/1/1", short.clone()).await.unwrap();
+        store.create("log/1/2", long.clone()).await.unwrap();
+    });
+    let read = |name, offset, length| store.read_at_once(name, offset, length);
+    assert_eq!(read("log/1/1", 0, u64::MAX), at_hand::is_told().then_some(short));
+    assert_eq!(read("log/1/2", 1, u64::MAX), at_hand::is_told().then(|| long.slice(1..)));
+    // To copy that takes longer than a thread takes to wake up.
+    assert_eq!(read("log/1/2", 0, u64::MAX), None);
+    assert_eq!(read("log/1/3", 0, 1), None);
 }
 
 #[test]

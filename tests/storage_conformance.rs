@@ -230,6 +230,10 @@ fn a_range_is_cut_at_the_objects_end() {
                 let end = offset.saturating_add(length).min(1000) as usize;
                 let read = store.read("range/a", offset, length).await;
                 assert_eq!(read, Ok(object.slice(start..end)), "{offset} + {length}");
+                // What is at hand is the same.
+                let at_once = store.read_at_once("range/a", offset, length);
+                let wanted = object.slice(start..end);
+                assert!(at_once.is_none_or(|read| read == wanted), "{offset} + {length}");
             }
         }
     });
@@ -242,6 +246,7 @@ fn what_is_not_there_is_not_found() {
         store.create("missing/b", bytes(1, 0)).await.unwrap();
         for name in ["missing/a", "missing/b/c", "missing/", "missing/c"] {
             assert_eq!(store.read(name, 0, 1).await, Err(StoreError::NotFound), "{name}");
+            assert_eq!(store.read_at_once(name, 0, 1), None, "{name}");
         }
     });
 }
@@ -311,6 +316,7 @@ fn deleting_twice_or_what_never_was_is_no_error() {
         }
         assert_eq!(store.delete(&[]).await, Ok(()));
         assert_eq!(store.read("gone/a", 0, 1).await, Err(StoreError::NotFound));
+        assert_eq!(store.read_at_once("gone/a", 0, 1), None);
         assert_eq!(store.read("gone/c", 0, u64::MAX).await, Ok(bytes(100, 0)));
     });
 }

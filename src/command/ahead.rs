@@ -62,7 +62,7 @@ impl Ahead {
         let is_wanted = place.length <= VALUE_BYTES_MAX && !self.asked.contains(place);
         if is_wanted && core.value_at(place).is_none() {
             self.asked.push(*place);
-            self.missing.push(Missing::Value { key: key.into(), place: *place });
+            self.missing.push(Missing::Value { key: key.into(), place: *place, was_tried: false });
         }
     }
 

@@ -176,11 +176,13 @@ pub(super) struct Inside {
 }
 
 impl Inside {
-    /// An EXEC that is timed by itself has read the clock just before it began.
+    /// An EXEC that is timed by itself reads the clock: what it misses may have been read for it since
+    /// its turn began.
     pub(super) fn begin(context: &Context<'_, '_>, multi: &Multi) -> Self {
         let session = &*context.session;
         let alone = wants_exact_times(context.settings) || !is_brief_exec(session, multi);
-        Self { alone, since: session.meter.since(), calls: SmallVec::new(), timed: 0 }
+        let since = if alone { context.server.monotonic() } else { session.meter.since() };
+        Self { alone, since, calls: SmallVec::new(), timed: 0 }
     }
 
     /// Whether the next command is timed by itself.

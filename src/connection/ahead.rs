@@ -3,6 +3,7 @@
 
 use super::buffers::READ_BYTES;
 use super::{Connection, Hearing, request_limits};
+use crate::command::Execution;
 use crate::command::ahead::{Ahead, REQUESTS_MAX, VALUES_MAX};
 use crate::engine::core::{Core, Fetched, Missing};
 use crate::engine::version::StoredValue;
@@ -15,6 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// After so many waits that were over at once what is answered is written, and others get their turn.
 pub(super) const FETCHES_UNWRITTEN_MAX: u32 = 8;
+
+/// A value that is at hand is read in the time of so many commands whose values are in memory, and of
+/// one more for so many bytes. It counts for as many in a turn.
+const AT_HAND_COMMANDS: u64 = 4;
+const AT_HAND_COMMAND_BYTES: u64 = 1024;
 
 /// A value on its way.
 pub(super) struct ReadingAhead {
@@ -31,6 +37,21 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
             }
             Poll::Pending => true,
         });
+    }
+
+    /// Lends what a command misses and the store has at hand. If that is all, the command runs
+    /// again at once: for how many it counts that had to be read.
+    pub(super) fn lend_at_hand(&self, core: &mut Core, execution: &mut Execution) -> Option<u64> {
+        let Execution::Fetch(missing) = execution else { return None };
+        // What is on its way isn't asked for again.
+        if !self.under_way(missing).is_empty() {
+            return None;
+        }
+        let fetched = self.server.engine.fetch_at_once(core, missing);
+        let bytes: usize = fetched.iter().map(Fetched::bytes).sum();
+        let cost = fetched.len() as u64 * AT_HAND_COMMANDS + bytes as u64 / AT_HAND_COMMAND_BYTES;
+        core.lend(fetched);
+        missing.is_empty().then_some(cost)
     }
 
     /// Those of some places whose values are on their way.
@@ -73,7 +94,9 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
             }
             rest = &rest[consumed..];
         }
-        for missing in ahead.missing() {
+        let mut missing = ahead.missing();
+        core.lend_ahead(self.server.engine.fetch_at_once(core, &mut missing));
+        for missing in missing {
             let Some(place) = missing.place().copied() else { continue };
             let server = Arc::clone(&self.server);
             // What can't be read is told to whom it concerns.

@@ -407,10 +407,9 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
         let now_ms = core.monotonic().as_millis() as u64;
         self.session.client.last_ms.store(now_ms, Ordering::Relaxed);
         let commands_max = self.commands_per_turn(&settings);
-        let mut used = 0;
-        let mut commands = 0;
+        let (mut used, mut commands) = (0, 0);
         while !self.session.closing && matches!(self.pause, Pause::No) {
-            if commands == commands_max || self.passed_output_limit() {
+            if commands >= commands_max || self.passed_output_limit() {
                 self.more_to_run = true;
                 break;
             }
@@ -434,13 +433,17 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
                 self.output = Output::default();
                 break;
             }
-            if !self.fetched.is_empty() {
-                core.lend(std::mem::take(&mut self.fetched));
-            }
-            let execution = match self.fetch_error.take() {
+            core.lend(std::mem::take(&mut self.fetched));
+            let mut execution = match self.fetch_error.take() {
                 None => command::execute(server, &settings, &mut self.session, core, request),
                 Some(why) => command::fetch_failed(&mut self.session, core, &why).into(),
             };
+            while commands < commands_max
+                && let Some(cost) = self.lend_at_hand(core, &mut execution)
+            {
+                commands += cost;
+                execution = command::execute(server, &settings, &mut self.session, core, request);
+            }
             drop(args);
             if std::mem::take(&mut self.session.monitored) {
                 self.output.push_bytes(&self.session.client.take_feed());

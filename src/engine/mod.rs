@@ -46,6 +46,7 @@ pub mod writes;
 mod blob;
 pub mod body;
 mod compactor;
+mod fetch;
 mod flusher;
 mod in_order;
 mod own_log;
@@ -63,27 +64,22 @@ pub use recovery::{OpenError, Recovered};
 
 use crate::clock::Clock;
 use crate::layout::blob::CHUNK_BYTES;
-use crate::layout::{FormatError, NodeId, ObjectName, Start};
-use crate::storage::StoreError;
+use crate::layout::{NodeId, Start};
 use crate::storage::resilient::ResilientStore;
 use blob::LetGo;
-use bytes::Bytes;
 use core::compaction::CompactionLimits;
-use core::{Core, CoreOptions, Fetched, Located, Missing};
+use core::{Core, CoreOptions};
 use gate::Outcome;
-use in_order::InOrder;
 use lease::Lease;
 use ownership::Ownership;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use recovery::Listed;
-use std::collections::HashSet;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
-use version::StoredValue;
 use warm::Warm;
 
 /// What an engine is told about its surroundings and limits.
@@ -361,90 +357,6 @@ impl Engine {
             self.work.notify_one();
         }
         result
-    }
-
-    /// Reads values that commands miss, and writes those that have to be in the store before a
-    /// command puts them. Whoever asked lends them to the state ([`Core::lend`]) while the command
-    /// runs again.
-    ///
-    /// # Errors
-    /// The store didn't give or take them in time, or gave bytes with a wrong checksum: the
-    /// message names the object.
-    pub async fn fetch(&self, missing: &[Missing]) -> Result<Vec<Fetched>, FetchFailed> {
-        /// Hides the latency of a store; what is read is held anyway until the command ran.
-        const IN_FLIGHT_MAX: usize = 16;
-        // Nearly always.
-        if let [one] = missing {
-            return Ok(self.fetch_one(one).await?.into_iter().collect());
-        }
-        let mut asked = HashSet::with_capacity(missing.len());
-        // A command may name a key many times.
-        let mut missing = missing.iter().filter(|missing| match missing {
-            Missing::Value { place, .. } => asked.insert(*place),
-            Missing::Blob { .. } => true,
-        });
-        let mut reading = InOrder::default();
-        let mut fetched = Vec::new();
-        loop {
-            while reading.len() < IN_FLIGHT_MAX
-                && let Some(missing) = missing.next()
-            {
-                reading.push(self.fetch_one(missing));
-            }
-            match reading.next().await {
-                Some(value) => fetched.extend(value?),
-                None => return Ok(fetched),
-            }
-        }
-    }
-
-    /// Reads a value for somebody who may do without.
-    pub async fn try_fetch(&self, missing: &Missing) -> Option<Fetched> {
-        self.fetch_one(missing).await.ok().flatten()
-    }
-
-    /// Where the value has moved meanwhile there is none: the command asks again.
-    async fn fetch_one(&self, missing: &Missing) -> Result<Option<Fetched>, FetchFailed> {
-        let (key, place) = match missing {
-            Missing::Value { key, place } => (key, place),
-            Missing::Blob { value } => {
-                let blob = self.write_blob(value).await?;
-                return Ok(Some(Fetched::Blob(blob, value.clone())));
-            }
-        };
-        let read = match self.with_core(|core| core.locate(place)) {
-            Some(Located::In(name, offset)) => self.read_value(name, offset, place).await,
-            Some(Located::Blob(blob)) => self.read_blob(blob, place).await,
-            None => return Ok(None),
-        };
-        let value = read.map_err(|why| {
-            FetchFailed::Read(format!("{why}: the value of \"{}\"", key.escape_ascii()))
-        })?;
-        Ok(value.map(|value| Fetched::Value(*place, value.into())))
-    }
-
-    /// Reads a value from the object that holds it, where it begins at `offset`.
-    async fn read_value(
-        &self,
-        name: ObjectName,
-        offset: u64,
-        place: &StoredValue,
-    ) -> Result<Option<Bytes>, String> {
-        let text = name.to_string();
-        let length = u64::from(place.length);
-        let read = match self.store.try_read(&text, offset, length).await {
-            // It shows late, or was deleted on our way.
-            Err(StoreError::NotFound) => match self.with_core(|core| core.locate(place)) {
-                Some(_) => self.store.read(&text, offset, length).await,
-                None => return Ok(None),
-            },
-            read => read,
-        };
-        let bytes = read.map_err(|error| format!("{name}: {error}"))?;
-        if bytes.len() as u64 != length || crc32c::crc32c(&bytes) != place.crc {
-            return Err(format!("{name}: {}", FormatError::Checksum("values")));
-        }
-        Ok(Some(bytes))
     }
 
     /// When old objects are compacted.

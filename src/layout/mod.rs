@@ -150,11 +150,15 @@ const DIGITS: usize = 20;
 fn push_digits<const WIDTH: usize>(text: &mut String, mut number: u64) {
     let mut digits = [b'0'; WIDTH];
     for digit in digits.iter_mut().rev() {
+        if number == 0 {
+            break;
+        }
         *digit += (number % 10) as u8;
         number /= 10;
     }
     text.push('/');
-    text.extend(digits.map(char::from));
+    // Nothing but digits.
+    text.push_str(std::str::from_utf8(&digits).unwrap_or_default());
 }
 
 impl fmt::Display for ObjectName {

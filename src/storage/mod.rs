@@ -120,6 +120,11 @@ pub trait Store: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What the store has twice and of which one is unreadable, a line each. Nothing is missing.
+    fn lost_copies(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Writes a whole object under a new name, durably, or does nothing.
     ///
     /// Linearizable per name: of all creates of a name, ever, one is [`Created::Created`].
@@ -136,6 +141,12 @@ pub trait Store: Send + Sync + 'static {
     /// Reads `length` bytes of an object from `offset`, fewer where the object ends
     /// before that (none where it ends before `offset`). `u64::MAX` reads to the end.
     fn read<'a>(&'a self, name: &'a str, offset: u64, length: u64) -> StoreFuture<'a, Bytes>;
+
+    /// The same, if nothing has to be waited for; `None` where something would, or the store can't
+    /// tell. A [`Store::read`] of the same that follows is none the slower for it.
+    fn read_at_once(&self, _name: &str, _offset: u64, _length: u64) -> Option<Bytes> {
+        None
+    }
 
     /// Lists names that start with `prefix` and are greater than `after` (`""` for
     /// all), in ascending byte order, at most `limit`. Fewer than that, and than

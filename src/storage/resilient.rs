@@ -12,7 +12,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 
 /// When to try again, and when not any more.
 #[derive(Debug, Clone, Copy)]
@@ -184,12 +184,35 @@ impl ResilientStore {
     /// Reads a range of an object that is known to exist. [`StoreError::NotFound`] is
     /// tried again too (it may show late), until the deadline: unless the store shows all at once.
     pub async fn read(&self, name: &str, offset: u64, length: u64) -> Result<Bytes, StoreError> {
+        if let Some(bytes) = self.read_at_once(name, offset, length) {
+            return Ok(bytes);
+        }
         let may_show_late = !self.limits().shows_at_once;
         self.persist(|| self.store.read(name, offset, length), length, may_show_late).await
     }
 
     /// Reads a range of an object that may well not exist.
     pub async fn try_read(
+        &self,
+        name: &str,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, StoreError> {
+        match self.read_at_once(name, offset, length) {
+            Some(bytes) => Ok(bytes),
+            None => self.try_read_later(name, offset, length).await,
+        }
+    }
+
+    /// The same of what can be had without waiting, if the store knows.
+    pub fn read_at_once(&self, name: &str, offset: u64, length: u64) -> Option<Bytes> {
+        let bytes = self.store.read_at_once(name, offset, length)?;
+        self.metrics.reads.fetch_add(1, Ordering::Relaxed);
+        Some(bytes)
+    }
+
+    /// [`ResilientStore::try_read`] of what was not to be had [at once](ResilientStore::read_at_once).
+    pub async fn try_read_later(
         &self,
         name: &str,
         offset: u64,
@@ -281,11 +304,22 @@ impl ResilientStore {
         let (deadline, patience) = (self.read_deadline(), self.patience(time_to_carry(bytes_max)));
         let over = sleep(deadline);
         // Nearly always that is the answer: it takes one timer, and not two.
-        let first = self.read_once(attempt(), patience.min(deadline), may_show_late).await;
-        let mut last = match first {
-            Ok(decided) => return decided,
-            Err(error) => error,
-        };
+        match self.read_once(attempt(), patience.min(deadline), may_show_late).await {
+            Ok(decided) => decided,
+            // Boxed: it is seldom, and every read's future would be larger by it.
+            Err(last) => Box::pin(self.repeat(attempt, patience, may_show_late, over, last)).await,
+        }
+    }
+
+    /// Tries again until it is over; then the last error is told.
+    async fn repeat<'a, T>(
+        &'a self,
+        attempt: impl Fn() -> super::StoreFuture<'a, T>,
+        patience: Duration,
+        may_show_late: bool,
+        over: Sleep,
+        mut last: StoreError,
+    ) -> Result<T, StoreError> {
         let mut backoff = self.backoff();
         let repeat = async {
             loop {

@@ -12,6 +12,7 @@
     reason = "a failed expectation is how a test fails"
 )]
 
+pub(crate) mod at_hand;
 pub(crate) mod backing;
 pub(crate) mod client;
 pub(crate) mod differences;

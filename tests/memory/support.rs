@@ -1,5 +1,6 @@
 //! What the tests of this directory share.
 
+use crate::common::backing::Backing;
 use crate::common::client::Client;
 pub(crate) use crate::common::client::{info, info_text};
 use crate::common::resp::Reply;
@@ -15,6 +16,10 @@ pub(crate) fn embedded(dir: &TempDir, settings: &[&str]) -> Server {
     let options =
         Options { dir: Some(dir.path().to_owned()), durability: "everysec", ..memory(settings) };
     Server::start(&options)
+}
+
+pub(crate) fn on(backing: &Backing, settings: &[&str]) -> Server {
+    Server::start(&Options { backing: Some(backing.clone()), ..memory(settings) })
 }
 
 pub(crate) fn memory(settings: &[&str]) -> Options {

@@ -204,8 +204,17 @@ impl Client {
                     let wrote = commit.is_some();
                     Reply::Waits { gate, wrote }
                 }
-                Finished::Fetch(missing) => {
+                Finished::Fetch(mut missing) => {
                     self.note_fetch(&missing);
+                    let engine = &self.engine;
+                    let at_hand = engine.with_core(|core| engine.fetch_at_once(core, &mut missing));
+                    if !at_hand.is_empty() {
+                        self.store.hit("values that were at hand");
+                        fetched.extend(at_hand);
+                    }
+                    if missing.is_empty() {
+                        continue;
+                    }
                     if let Ok(values) = self.engine.fetch(&missing).await {
                         if values.is_empty() {
                             self.store.hit("fetched values that had moved");

@@ -25,6 +25,7 @@ pub(crate) const REQUIRED: &[&str] = &[
     "exec: watch held",
     "expired keys seen after a restart",
     "fetched values that had moved",
+    "values that were at hand",
     "fetches",
     "flushes in the order",
     "gaps that only showed late",

@@ -8,6 +8,7 @@
 // A test may fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod at_hand;
 mod attempts;
 mod checker;
 mod client;

@@ -37,6 +37,21 @@ impl Weighter<Key, Body> for Bytes {
 
 type ValueCache = Cache<Key, Body, Bytes, FixedState, DefaultLifecycle<Key, Body>>;
 
+type ByPlace = HashMap<Key, SmallBytes, FixedState>;
+
+/// All of them; a table that is small is used again.
+fn take_all(values: &mut ByPlace) -> Vec<Fetched> {
+    const KEPT_CAPACITY_MAX: usize = 64;
+    if values.is_empty() {
+        return Vec::new();
+    }
+    let fetched = values.drain().map(|(place, value)| Fetched::Value(place, value)).collect();
+    if values.capacity() > KEPT_CAPACITY_MAX {
+        values.shrink_to(KEPT_CAPACITY_MAX);
+    }
+    fetched
+}
+
 /// What a command needs of the store before it can go on.
 #[derive(Debug, Clone)]
 pub enum Missing {
@@ -46,6 +61,8 @@ pub enum Missing {
         key: SmallBytes,
         /// Where it is.
         place: StoredValue,
+        /// The store was asked whether it has it at hand, and has not.
+        was_tried: bool,
     },
     /// A large value is to be written before the command puts it.
     Blob {
@@ -74,6 +91,14 @@ pub enum Fetched {
 }
 
 impl Fetched {
+    /// Where the value was read from.
+    pub fn place(&self) -> Option<&StoredValue> {
+        match self {
+            Self::Value(place, _) => Some(place),
+            Self::Blob(..) => None,
+        }
+    }
+
     /// How long the value is, in bytes.
     pub fn bytes(&self) -> usize {
         match self {
@@ -126,10 +151,10 @@ pub(super) struct Values {
     /// How many notes it may have now.
     notes: usize,
     hash_seed: u64,
-    /// By place: there may be as many as a command has keys.
-    lent: HashMap<Key, SmallBytes, FixedState>,
+    /// There may be as many as a command has keys.
+    lent: ByPlace,
     /// Values for commands behind it.
-    ahead: HashMap<Key, SmallBytes, FixedState>,
+    ahead: ByPlace,
     /// What the command may put.
     lent_blobs: VecDeque<(Arc<Blob>, Body)>,
 }
@@ -265,6 +290,7 @@ impl Core {
     }
 
     /// These are there whatever the cache does, until [`Core::take_back`].
+    #[inline]
     pub fn lend(&mut self, fetched: Vec<Fetched>) {
         for fetched in fetched {
             match fetched {
@@ -326,11 +352,10 @@ impl Core {
         if !self.is_lent() {
             return Vec::new();
         }
-        let empty = HashMap::with_hasher(self.values.lent.hasher().clone());
-        let values = std::mem::replace(&mut self.values.lent, empty).into_iter();
-        let blobs = std::mem::take(&mut self.values.lent_blobs).into_iter();
-        let values = values.map(|(place, value)| Fetched::Value(place, value));
-        values.chain(blobs.map(|(blob, value)| Fetched::Blob(blob, value))).collect()
+        let mut lent = take_all(&mut self.values.lent);
+        let blobs = self.values.lent_blobs.drain(..);
+        lent.extend(blobs.map(|(blob, value)| Fetched::Blob(blob, value)));
+        lent
     }
 
     /// Lends what commands behind this one will read, until [`Core::take_ahead`].
@@ -361,11 +386,7 @@ impl Core {
     /// Ends [`Core::lend_ahead`] for now.
     #[inline]
     pub fn take_ahead(&mut self) -> Vec<Fetched> {
-        if self.values.ahead.is_empty() {
-            return Vec::new();
-        }
-        let ahead = self.values.ahead.drain();
-        ahead.map(|(place, value)| Fetched::Value(place, value)).collect()
+        take_all(&mut self.values.ahead)
     }
 
     /// What the cache takes, in bytes.
