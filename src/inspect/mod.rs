@@ -173,6 +173,10 @@ pub async fn inspect(
         let affects = "objects that stood there are missing; each that is missed is named below";
         found.faults.push(Fault::new("store", damage, affects));
     }
+    for copy in store.lost_copies() {
+        let affects = "nobody: the other is whole, and says the same";
+        found.faults.push(Fault::new("store", format!("{copy} is damaged"), affects));
+    }
     let mut survey = Survey::of(store, &mut found.faults).await?;
     let mut keys = Keys::new(&survey.checkpoint.swaps, moment.outcomes_since_ms);
     let names = survey.names();

@@ -5,9 +5,11 @@
 //! files. A file that vanished before it was opened, and a batch that was half written when it
 //! was read, are met again by nobody who looks once more.
 
+use super::disk::Disk;
+use super::format::segment_name;
 use super::index::Index;
 use super::segments::Segments;
-use super::{OBJECT_BYTES_MAX, READ_GAP_BYTES, SystemDisk};
+use super::{Damage, OBJECT_BYTES_MAX, READ_GAP_BYTES, SystemDisk};
 use crate::storage::{Created, Limits, Store, StoreError, StoreFuture};
 use bytes::Bytes;
 use std::fs::File;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 pub struct ReadOnlyStore {
     index: Arc<Index<File>>,
     damage: Vec<String>,
+    lost_copies: Vec<String>,
     /// Holds the lock, if there is one.
     _disk: Arc<SystemDisk>,
 }
@@ -47,12 +50,12 @@ impl ReadOnlyStore {
         let disk = Arc::new(SystemDisk::open_beside(path)?);
         let mut looked = Segments::look_beside(Arc::clone(&disk));
         for _ in 1..LOOKS_MAX {
-            if looked.as_ref().is_ok_and(|segments| segments.damage().is_empty()) {
+            if looked.as_ref().is_ok_and(|segments| found_in(segments) == (&[][..], &[][..])) {
                 break;
             }
             let again = Segments::look_beside(Arc::clone(&disk));
             // What shows twice in the same place is no batch under way.
-            let same = matches!((&looked, &again), (Ok(before), Ok(after)) if before.damage() == after.damage());
+            let same = matches!((&looked, &again), (Ok(before), Ok(after)) if found_in(before) == found_in(after));
             looked = again;
             if same {
                 break;
@@ -62,9 +65,20 @@ impl ReadOnlyStore {
     }
 
     fn of(segments: &Segments<SystemDisk>, disk: Arc<SystemDisk>) -> Self {
-        let damage = segments.damage().iter().map(ToString::to_string).collect();
-        Self { index: Arc::clone(&segments.index), damage, _disk: disk }
+        let (damage, lost_copies) = found_in(segments);
+        let header = |number: &u64| format!("one of the two headers of {}", segment_name(*number));
+        Self {
+            index: Arc::clone(&segments.index),
+            damage: damage.iter().map(ToString::to_string).collect(),
+            lost_copies: lost_copies.iter().map(header).collect(),
+            _disk: disk,
+        }
     }
+}
+
+/// What is wrong.
+fn found_in<D: Disk>(segments: &Segments<D>) -> (&[Damage], &[u64]) {
+    (segments.damage(), &segments.lost_copies)
 }
 
 fn refused<T>() -> Result<T, StoreError> {
@@ -86,6 +100,10 @@ impl Store for ReadOnlyStore {
 
     fn damage(&self) -> Vec<String> {
         self.damage.clone()
+    }
+
+    fn lost_copies(&self) -> Vec<String> {
+        self.lost_copies.clone()
     }
 
     fn create<'a>(&'a self, _: &'a str, _: Bytes) -> StoreFuture<'a, Created> {

@@ -214,6 +214,12 @@ impl SegmentHeader {
         }
     }
 
+    /// Whether all that these bytes say is in one of the two places only.
+    pub(super) fn has_lost_copy(bytes: &[u8]) -> bool {
+        let copies = [0, HEADER_COPY as usize].map(|at| Self::decode_copy(bytes.get(at..)?));
+        copies.iter().flatten().count() == 1
+    }
+
     fn decode_copy(bytes: &[u8]) -> Option<Self> {
         let copy = bytes.get(..SEGMENT_HEADER_BYTES)?;
         let whole = &copy[..8] == SEGMENT_MAGIC

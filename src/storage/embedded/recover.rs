@@ -145,6 +145,7 @@ impl<D: Disk> Segments<D> {
             not_removed: false,
             looked_at: None,
             damage: Vec::new(),
+            lost_copies: Vec::new(),
         }
     }
 
@@ -178,7 +179,8 @@ impl<D: Disk> Segments<D> {
                     if number == named || (number > named && !numbers.contains(&number)) =>
                 {
                     // A second one of that number is a copy that somebody has made.
-                    if found.insert(number, (named, header, file)).is_some() {
+                    let lost_copy = SegmentHeader::has_lost_copy(&start[..filled]);
+                    if found.insert(number, (named, header, lost_copy, file)).is_some() {
                         self.report(named, 0..u64::MAX);
                     }
                 }
@@ -187,11 +189,16 @@ impl<D: Disk> Segments<D> {
         }
         let mut fences: Vec<Fence> = Vec::new();
         let mut examined = Vec::new();
-        for (named, header, file) in found.into_values().rev() {
+        for (named, header, lost_copy, file) in found.into_values().rev() {
             let failed = |error| store_error(&segment_name(named), &error);
             let segment = examine(header, named, Arc::new(file), &fences).map_err(failed)?;
             for range in &segment.damage {
                 self.report(header.number, range.clone());
+            }
+            // One that was only just made may have been left so by a crash.
+            if lost_copy && !segment.untouched() {
+                tracing::warn!("one of the two headers of segment {named} is damaged");
+                self.lost_copies.push(named);
             }
             fences.extend_from_slice(&segment.fences);
             examined.push(segment);
