@@ -2,27 +2,19 @@
 //!
 //! GETs by Zipf's law are of three kinds here: of the hottest keys, which all fit into the
 //! cache (hits); of all keys; and of those that are not among the hottest, each as often as
-//! the other (nearly all of them misses). A miss is read from the store, which means from
-//! the page cache if the machine has the memory for that, and from the device otherwise:
-//! both are measured, and what the disk does by itself, beside.
+//! the other (nearly all of them misses, which the page cache has here; `misses` is about those
+//! that come from the device).
 
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::Result;
 use crate::connection::{self, Connection};
 use crate::figures::{Sample, Spread};
 use crate::load::{self, Plan};
-use crate::options::Options;
-use crate::reads::{self, Data};
+use crate::options::{CACHED_SHARE, CONNECTIONS, Options, PIPELINES};
 use crate::requests::{Dice, key, value, write_command};
-use crate::servers::{Directory, Kind, Server, Store};
+use crate::servers::{Kind, Server, Store};
 use crate::zipf::{Choice, Gets, Zipf, key_at};
-
-/// What of the data fits into the cache.
-pub(crate) const CACHED_SHARE: u64 = 10;
-pub(crate) const CONNECTIONS: usize = 50;
-pub(crate) const PIPELINES: [usize; 2] = [1, 16];
 
 /// One kind of GETs under one load.
 #[derive(Debug)]
@@ -47,28 +39,6 @@ impl Row {
     }
 }
 
-/// Reads a second, round by round.
-#[derive(Debug, Default)]
-pub(crate) struct Reads {
-    /// By aft, for as many clients as in the rows and each of [`PIPELINES`].
-    pub(crate) aft: [Vec<f64>; PIPELINES.len()],
-    /// By the server that does nothing else, for the same clients.
-    pub(crate) bare_server: [Vec<f64>; PIPELINES.len()],
-    /// By as many threads as aft reads with.
-    pub(crate) few_threads: Vec<f64>,
-    /// By as many threads as there are clients.
-    pub(crate) many_threads: Vec<f64>,
-}
-
-/// What the system keeps of a file in one piece.
-const PAGE_BYTES: u64 = 4_096;
-/// For each read from the device the data has so many pages: hardly one is read that another read
-/// has brought into memory.
-pub(crate) const PAGES_A_READ: u64 = 16;
-
-/// Threads of aft's that read.
-pub(crate) const READERS: usize = 2;
-
 /// All that was found out.
 #[derive(Debug)]
 pub(crate) struct Cache {
@@ -76,8 +46,6 @@ pub(crate) struct Cache {
     /// How many keys are hot.
     pub(crate) hot: u64,
     pub(crate) rows: Vec<Row>,
-    pub(crate) from_page_cache: Reads,
-    pub(crate) from_device: Reads,
     pub(crate) resident_bytes: [u64; 2],
 }
 
@@ -115,16 +83,13 @@ pub(crate) async fn run(options: &Options, data: &Path) -> Result<Cache> {
             rows.push(rivals.measure(name, &choice, pipeline).await?);
         }
     }
-    let directory = Directory::create(data, "reads")?;
-    let beside = Arc::new(Data::create(&directory.path.join("data"), data_bytes)?);
-    let from_page_cache = rivals.read(&beside, &directory, false).await?;
-    let from_device = rivals.read(&beside, &directory, true).await?;
-    rivals.check().await?;
+    check(&rivals.aft, keys, value_bytes).await?;
+    check(&rivals.redis, keys, value_bytes).await?;
     let resident_bytes = [rivals.aft.resident_bytes()?, rivals.redis.resident_bytes()?];
     let hot = rivals.hot;
     rivals.aft.stop().await?;
     rivals.redis.stop().await?;
-    Ok(Cache { cache_bytes, hot, rows, from_page_cache, from_device, resident_bytes })
+    Ok(Cache { cache_bytes, hot, rows, resident_bytes })
 }
 
 /// The names of the kinds; the first has only hits.
@@ -226,67 +191,19 @@ impl Rivals<'_> {
         // Not how often a command has waited: a pipeline waits for several at a time.
         connection::info(self.aft.address(), "aft").await?.number("store_reads")
     }
+}
 
-    /// Misses, and reads beside them.
-    async fn read(
-        &self,
-        beside: &Arc<Data>,
-        directory: &Directory,
-        from_device: bool,
-    ) -> Result<Reads> {
-        let drop_pages = || match from_device {
-            true => reads::drop_from_page_cache(self.aft.directory())
-                .and_then(|()| reads::drop_from_page_cache(&directory.path)),
-            false => Ok(()),
-        };
-        let crate::options::Cache { keys, value_bytes } = self.options.cache;
-        let quantity = (keys * value_bytes as u64 / PAGE_BYTES / PAGES_A_READ).max(1_000);
-        let by_threads = |threads: usize, seed| {
-            beside.reads_per_second(value_bytes, threads, quantity / threads as u64, seed)
-        };
-        let bare_server = reads::serve(Arc::clone(beside), value_bytes)?;
-        let mut reads = Reads::default();
-        for round in 0..self.options.rounds as u64 {
-            let seed = 1 + round * 1_000;
-            for (at, pipeline) in PIPELINES.into_iter().enumerate() {
-                // Other keys than the pipeline before, which have got into the cache.
-                let number = (100 + round) * PIPELINES.len() as u64 + u64::from(pipeline > 1);
-                let plan = self.plan(&self.aft, &self.misses(), pipeline, number);
-                let requests_max = Some(quantity / CONNECTIONS as u64);
-                let plan = Plan { requests_max, ..plan };
-                drop_pages()?;
-                let before = self.fetches().await?;
-                let sample = load::run(&plan).await?;
-                let share = (self.fetches().await? - before) as f64 / sample.requests as f64;
-                reads.aft[at].push(sample.per_second * share);
-                drop_pages()?;
-                let sample = load::run(&Plan { address: bare_server, ..plan }).await?;
-                reads.bare_server[at].push(sample.per_second);
-            }
-            drop_pages()?;
-            reads.few_threads.push(by_threads(READERS, seed)?);
-            drop_pages()?;
-            reads.many_threads.push(by_threads(CONNECTIONS, seed)?);
+/// Some keys have the values that were written.
+pub(crate) async fn check(server: &Server, keys: u64, value_bytes: usize) -> Result<()> {
+    const LOOKS: usize = 1_000;
+    let mut connection = Connection::open(server.address()).await?;
+    let mut dice = Dice::new(1);
+    for _ in 0..LOOKS {
+        let number = dice.below(keys);
+        let found = connection::get(&mut connection, number).await?;
+        if found.as_deref() != Some(&value(number, 0, value_bytes)) {
+            return Err(format!("key {number} has another value").into());
         }
-        println!("reads: {reads:.0?}");
-        Ok(reads)
     }
-
-    /// Some keys have the values that were written.
-    async fn check(&self) -> Result<()> {
-        const LOOKS: usize = 1_000;
-        let crate::options::Cache { keys, value_bytes } = self.options.cache;
-        for server in [&self.aft, &self.redis] {
-            let mut connection = Connection::open(server.address()).await?;
-            let mut dice = Dice::new(1);
-            for _ in 0..LOOKS {
-                let number = dice.below(keys);
-                let found = connection::get(&mut connection, number).await?;
-                if found.as_deref() != Some(&value(number, 0, value_bytes)) {
-                    return Err(format!("key {number} has another value").into());
-                }
-            }
-        }
-        Ok(())
-    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench years                            all parts of docs/benchmarks/years.md
-//! cargo bench --bench years -- --parts endurance       some: endurance, recovery, cache
+//! cargo bench --bench years -- --parts endurance       some: endurance, recovery, cache, misses
 //! cargo bench --bench years -- --quick                 a moment each: does it work at all?
 //! ```
 //!
@@ -13,7 +13,8 @@
 //! ```text
 //! options ─┬▶ endurance ─▶ overwrites   a small store is overwritten a hundred times
 //!          ├▶ recovery                  a start after that, with millions of keys
-//!          ├▶ cache ─▶ zipf, reads      data ten times the cache
+//!          ├▶ cache ─▶ zipf             data ten times the cache
+//!          ├▶ misses ─▶ reads           values that are not in the cache
 //!          └▶ report ─▶ chart           docs/benchmarks/years.md, *.svg
 //! ```
 
@@ -22,6 +23,7 @@ mod chart;
 #[path = "../common/mod.rs"]
 mod common;
 mod endurance;
+mod misses;
 mod options;
 mod overwrites;
 mod reads;
@@ -33,13 +35,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use common::{Result, clock, connection, figures, load, machine, requests, rest, servers};
-use options::{Options, Part};
+use options::{Options, Part, Task};
 use report::Report;
 use servers::Directory;
 
 fn main() -> ExitCode {
-    let options = options::parse();
-    match common::run(measure(&options)) {
+    let result = match options::parse() {
+        Task::Measure(options) => common::run(measure(&options)),
+        Task::Serve(plan) => reads::serve(&plan),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("years: {error}");
@@ -58,6 +63,7 @@ async fn measure(options: &Options) -> Result<()> {
             Part::Endurance => report.endurance(&endurance::run(options, &data.path).await?)?,
             Part::Recovery => report.recovery(&recovery::run(options, &data.path).await?)?,
             Part::Cache => report.cache(&cache::run(options, &data.path).await?)?,
+            Part::Misses => report.misses(&misses::run(options, &data.path).await?)?,
         }
     }
     Ok(())

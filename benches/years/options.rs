@@ -3,9 +3,43 @@
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{ArgMatches, Command as Clap, value_parser};
+use clap::{Arg, ArgMatches, Command as Clap, value_parser};
 
 use crate::common::arguments::{all, binary, binary_and_output, flag, many, one, output, single};
+use crate::servers::Kind;
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Measure(Box<Options>),
+    /// To be the server that others start: see [`crate::reads`].
+    Serve(BareServer),
+}
+
+/// Of the least server that reads.
+#[derive(Debug)]
+pub(crate) struct BareServer {
+    pub(crate) file: PathBuf,
+    pub(crate) value_bytes: usize,
+}
+
+impl BareServer {
+    const NAME: &'static str = "bare-server";
+
+    /// How this program is started to be one.
+    pub(crate) fn kind(&self) -> Kind {
+        let words = [Self::NAME, &self.file.display().to_string(), &self.value_bytes.to_string()];
+        Kind::Itself { name: Self::NAME, arguments: words.map(str::to_owned).to_vec() }
+    }
+
+    fn command() -> Clap {
+        let value_bytes = Arg::new("value-bytes").required(true).value_parser(value_parser!(usize));
+        Clap::new(Self::NAME)
+            .hide(true)
+            .arg(Arg::new("file").required(true).value_parser(value_parser!(PathBuf)))
+            .arg(value_bytes)
+    }
+}
 
 /// What a run measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,16 +50,19 @@ pub(crate) enum Part {
     Recovery,
     /// Data larger than the cache.
     Cache,
+    /// What is not in the cache.
+    Misses,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 3] = [Self::Endurance, Self::Recovery, Self::Cache];
+    pub(crate) const ALL: [Self; 4] = [Self::Endurance, Self::Recovery, Self::Cache, Self::Misses];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Endurance => "endurance",
             Self::Recovery => "recovery",
             Self::Cache => "cache",
+            Self::Misses => "misses",
         }
     }
 }
@@ -39,6 +76,7 @@ pub(crate) struct Options {
     pub(crate) endurance: Endurance,
     pub(crate) recovery: Recovery,
     pub(crate) cache: Cache,
+    pub(crate) misses: Misses,
     pub(crate) quick: bool,
     pub(crate) aft: PathBuf,
     pub(crate) output: PathBuf,
@@ -72,9 +110,30 @@ pub(crate) struct Cache {
     pub(crate) value_bytes: usize,
 }
 
+/// Of the values that are not in the cache.
+#[derive(Clone, Debug)]
+pub(crate) struct Misses {
+    pub(crate) keys: u64,
+    pub(crate) value_bytes: usize,
+    pub(crate) rounds: usize,
+}
+
+/// What of the data fits into the cache.
+pub(crate) const CACHED_SHARE: u64 = 10;
+/// Of those who GET, and how many GETs each sends at a time.
+pub(crate) const CONNECTIONS: usize = 50;
+pub(crate) const PIPELINES: [usize; 2] = [1, 16];
+
 /// Reads the command line; ends the program if it makes no sense.
-pub(crate) fn parse() -> Options {
-    options(&command().get_matches())
+pub(crate) fn parse() -> Task {
+    let matches = command().get_matches();
+    match matches.subcommand() {
+        Some((BareServer::NAME, matches)) => Task::Serve(BareServer {
+            file: single(matches, "file"),
+            value_bytes: single(matches, "value-bytes"),
+        }),
+        _ => Task::Measure(Box::new(options(&matches))),
+    }
 }
 
 fn command() -> Clap {
@@ -87,7 +146,7 @@ fn command() -> Clap {
         // Cargo adds it to every benchmark.
         .arg(flag("bench", "").hide(true))
         .arg(
-            many("parts", "endurance,recovery,cache", "Of the run")
+            many("parts", "endurance,recovery,cache,misses", "Of the run")
                 .value_parser(PossibleValuesParser::new(parts)),
         )
         .arg(one("rounds", "5", "Turns of each server").value_parser(numbers()))
@@ -103,7 +162,14 @@ fn command() -> Clap {
         .arg(one("overwrites", "10", "Of each key, before a start").value_parser(numbers()))
         .arg(one("cache-keys", "1000000", "").value_parser(numbers()))
         .arg(one("cache-value-bytes", "1024", "Of a value").value_parser(sizes()))
+        .arg(one("misses-keys", "1000000", "").value_parser(numbers()))
+        .arg(one("misses-value-bytes", "1024", "Of a value").value_parser(sizes()))
+        .arg(
+            one("misses-rounds", "31", "Turns of each server: each is short")
+                .value_parser(numbers()),
+        )
         .args(binary_and_output())
+        .subcommand(BareServer::command())
 }
 
 fn options(matches: &ArgMatches) -> Options {
@@ -135,6 +201,11 @@ fn options(matches: &ArgMatches) -> Options {
             keys: single(matches, "cache-keys"),
             value_bytes: bytes("cache-value-bytes"),
         },
+        misses: Misses {
+            keys: single(matches, "misses-keys"),
+            value_bytes: bytes("misses-value-bytes"),
+            rounds: bytes("misses-rounds"),
+        },
         quick,
         aft: binary(matches),
         output: output(matches, quick),
@@ -160,5 +231,6 @@ impl Options {
         };
         self.recovery = Recovery { keys: vec![20_000], value_bytes: vec![16, 64], overwrites: 3 };
         self.cache = Cache { keys: 5_000, value_bytes: 1024 };
+        self.misses = Misses { keys: 5_000, value_bytes: 1024, rounds: 2 };
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use rustix::fs::{Advice, fadvise};
 
 use crate::Result;
 use crate::clock::now;
+use crate::options::BareServer;
 use crate::requests::Dice;
 
 /// A file to read from.
@@ -33,6 +34,12 @@ impl Data {
         }
         file.sync_all()?;
         Ok(Self { file, bytes: pieces * piece.len() as u64 })
+    }
+
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { file, bytes })
     }
 
     /// Reads a second of so many bytes each, by so many threads, of which each makes so many.
@@ -93,20 +100,20 @@ impl Data {
 }
 
 /// The least that a server can do which reads the value of each GET: one thread for each
-/// connection, no key, no index, no cache. It serves to the end of this process.
-pub(crate) fn serve(data: Arc<Data>, bytes: usize) -> Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", 0))?;
-    let address = listener.local_addr()?;
-    thread::spawn(move || {
-        /// Other places than those of the program that only reads.
-        const SEED: u64 = 1_000_000;
-        for (number, stream) in listener.incoming().flatten().enumerate() {
-            let data = Arc::clone(&data);
-            // A client that is not answered says so.
-            thread::spawn(move || data.answer(stream, bytes, SEED + number as u64));
-        }
-    });
-    Ok(address)
+/// connection, no key, no index, no cache.
+pub(crate) fn serve(plan: &BareServer) -> Result<()> {
+    /// Other places than those of the program that only reads.
+    const SEED: u64 = 1_000_000;
+    let data = Arc::new(Data::open(&plan.file)?);
+    let bytes = plan.value_bytes;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    println!("listening {}", listener.local_addr()?);
+    for (number, stream) in listener.incoming().flatten().enumerate() {
+        let data = Arc::clone(&data);
+        // A client that is not answered says so.
+        thread::spawn(move || data.answer(stream, bytes, SEED + number as u64));
+    }
+    Ok(())
 }
 
 fn joined(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {

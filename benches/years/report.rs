@@ -3,13 +3,14 @@
 use std::fmt::Write;
 
 use crate::Result;
-use crate::cache::{CACHED_SHARE, CONNECTIONS, Cache, PAGES_A_READ, PIPELINES, READERS, Reads};
+use crate::cache::Cache;
 use crate::chart::{self, Curve, Panel};
 use crate::common::page::{self, Page};
 use crate::endurance::{self, Endurance, Life, Point};
 use crate::figures::{Sample, Spread, cpu_us, median, spread, thousands};
 use crate::machine::command_line;
-use crate::options::{Options, Part};
+use crate::misses::{Misses, PAGES_A_READ, READERS, Reads};
+use crate::options::{CACHED_SHARE, CONNECTIONS, Options, PIPELINES, Part};
 use crate::recovery::Case;
 
 const CURVES: &str = "years_endurance.svg";
@@ -24,7 +25,7 @@ Ratios are the medians of the rounds, with the smallest and the largest; both si
 the same time, on one machine, and are asked in turn. Absolute figures are context: they change with
 the machine and its neighbours.
 ",
-    sections: &["endurance", "recovery", "cache"],
+    sections: &["endurance", "recovery", "cache", "misses"],
 };
 
 /// The store may take so many times what is alive in it.
@@ -122,8 +123,14 @@ impl<'a> Report<'a> {
             found.resident_bytes[1] as f64 / 1e6,
         )?;
         cache_rows(&mut out, found)?;
-        reads(&mut out, found, value_bytes)?;
         self.section(Part::Cache, &out)
+    }
+
+    /// What is not in the cache.
+    pub(crate) fn misses(&self, found: &Misses) -> Result<()> {
+        let mut out = self.head("What is not in the cache")?;
+        misses(&mut out, found, &self.options.misses)?;
+        self.section(Part::Misses, &out)
     }
 
     /// Title, what to type, and where it was measured.
@@ -358,21 +365,24 @@ fn cache_rows(out: &mut String, found: &Cache) -> Result<()> {
     Ok(())
 }
 
-fn reads(out: &mut String, found: &Cache, value_bytes: usize) -> Result<()> {
+fn misses(out: &mut String, found: &Misses, options: &crate::options::Misses) -> Result<()> {
+    let crate::options::Misses { keys, value_bytes, rounds } = *options;
     writeln!(
         out,
-        "\nMisses a second beside reads of {} B at random places of a file as large, by a program\n\
-         that does nothing else: of {READERS} threads, as aft reads with, and of {CONNECTIONS}, as there are clients. From the\n\
-         device: nothing is in the page cache before each round, in which one page of {PAGES_A_READ} is read.\n\
-         \n\
-         That program has the whole machine; aft shares it with its clients. So the bar is what the\n\
-         same clients get from the least that a server can do: a thread for each connection, which\n\
-         reads such a place for each GET and sends what it has read: one after the other in a pipeline. It has no\n\
-         keys, no index, no cache. Bar, from the\n\
-         device: {AT_READ_SPEED} of it, so at the store's read speed as far as two measurements agree. From the\n\
-         page cache there is none: such a read costs less than the request that asks for it.\n\n\
-         | | P | misses/s | bare server, GETs/s | misses ÷ that (min–max) | bar | reads/s, {READERS} threads | {CONNECTIONS} threads | misses ÷ the faster (min–max) |\n\
+        "{} keys with values of {} B, a {CACHED_SHARE}th of which fit into aft's cache; GETs of any of them by\n\
+         {CONNECTIONS} connections, {rounds} rounds. Only misses count. From the device: before each measurement\n\
+         nothing is in the page cache, and it makes so few reads that one page of {PAGES_A_READ} is read.\n\n\
+         Beside them reads of as many bytes at random places of a file as large. *Reads*: by a program\n\
+         that does nothing else, with {READERS} threads, as aft has, and with {CONNECTIONS}. It has the whole machine, which aft\n\
+         shares with its clients. *Bare server*: what the same clients get from the least that a server\n\
+         can do: a process with a thread for each connection, which reads such a place for each GET and\n\
+         sends what it has read. It has no keys, no index and no cache. Bar, from the device:\n\
+         {AT_READ_SPEED} of it, so at the store's read speed as far as two measurements agree. From the page cache\n\
+         there is none: such a read costs less than the request that asks for it.\n\n\
+         | | P | misses/s | bare server, GETs/s | misses ÷ that (min–max) | bar | reads/s, {READERS} threads \
+         | {CONNECTIONS} threads | misses ÷ the faster (min–max) |\n\
          |---|---|---|---|---|---|---|---|---|",
+        thousands(keys as f64),
         thousands(value_bytes as f64),
     )?;
     let kinds = [
