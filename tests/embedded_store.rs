@@ -181,12 +181,13 @@ fn what_is_short_and_in_the_system_s_memory_is_at_hand() {
         store.create("log/1/1", short.clone()).await.unwrap();
         store.create("log/1/2", long.clone()).await.unwrap();
     });
-    let read = |name, offset, length| store.read_at_once(name, offset, length);
-    assert_eq!(read("log/1/1", 0, u64::MAX), at_hand::is_told().then_some(short));
-    assert_eq!(read("log/1/2", 1, u64::MAX), at_hand::is_told().then(|| long.slice(1..)));
+    // Some systems don't tell while somebody writes to the file, as the store does now and then.
+    let read = |name, offset| (0..100).find_map(|_| store.read_at_once(name, offset, u64::MAX));
+    assert_eq!(read("log/1/1", 0), at_hand::is_told().then_some(short));
+    assert_eq!(read("log/1/2", 1), at_hand::is_told().then(|| long.slice(1..)));
     // To copy that takes longer than a thread takes to wake up.
-    assert_eq!(read("log/1/2", 0, u64::MAX), None);
-    assert_eq!(read("log/1/3", 0, 1), None);
+    assert_eq!(read("log/1/2", 0), None);
+    assert_eq!(read("log/1/3", 0), None);
 }
 
 #[test]

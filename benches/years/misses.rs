@@ -16,6 +16,7 @@ use crate::load::{self, Plan};
 use crate::options::{BareServer, CACHED_SHARE, CONNECTIONS, Options, PIPELINES};
 use crate::reads::{self, Data};
 use crate::requests::{key, value, write_command};
+use crate::rest::rest;
 use crate::servers::{Directory, Kind, Server, Store};
 use crate::zipf::{Choice, Gets};
 
@@ -77,6 +78,7 @@ pub(crate) async fn run(options: &Options, data: &Path) -> Result<Misses> {
     let bare_server = BareServer { file, value_bytes }.kind();
     let bare_server = Server::start(&bare_server, data, &[]).await?;
     let rivals = Rivals { options: misses, aft, bare_server, directory, beside };
+    rest(&rivals.aft).await?;
     let from_page_cache = rivals.read(false).await?;
     let from_device = rivals.read(true).await?;
     cache::check(&rivals.aft, misses.keys, value_bytes).await?;

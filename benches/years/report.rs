@@ -371,12 +371,12 @@ fn misses(out: &mut String, found: &Misses, options: &crate::options::Misses) ->
         out,
         "{} keys with values of {} B, a {CACHED_SHARE}th of which fit into aft's cache; GETs of any of them by\n\
          {CONNECTIONS} connections, {rounds} rounds. Only misses count. From the device: before each measurement\n\
-         nothing is in the page cache, and it makes so few reads that one page of {PAGES_A_READ} is read.\n\n\
+         nothing is in the page cache, and it makes one read for {PAGES_A_READ} pages there are.\n\n\
          Beside them reads of as many bytes at random places of a file as large. *Reads*: by a program\n\
          that does nothing else, with {READERS} threads, as aft has, and with {CONNECTIONS}. It has the whole machine, which aft\n\
          shares with its clients. *Bare server*: what the same clients get from the least that a server\n\
-         can do: a process with a thread for each connection, which reads such a place for each GET and\n\
-         sends what it has read. It has no keys, no index and no cache. Bar, from the device:\n\
+         can do: a process with a thread for each connection, which reads such a place for each GET (in a\n\
+         pipeline one after the other) and sends what it has read. It has no keys, no index and no cache. Bar, from the device:\n\
          {AT_READ_SPEED} of it, so at the store's read speed as far as two measurements agree. From the page cache\n\
          there is none: such a read costs less than the request that asks for it.\n\n\
          | | P | misses/s | bare server, GETs/s | misses ÷ that (min–max) | bar | reads/s, {READERS} threads \

@@ -49,9 +49,11 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
         }
         let fetched = self.server.engine.fetch_at_once(core, missing);
         let bytes: usize = fetched.iter().map(Fetched::bytes).sum();
-        let cost = fetched.len() as u64 * AT_HAND_COMMANDS + bytes as u64 / AT_HAND_COMMAND_BYTES;
+        let reads = fetched.len() as u64 * AT_HAND_COMMANDS + bytes as u64 / AT_HAND_COMMAND_BYTES;
         core.lend(fetched);
-        missing.is_empty().then_some(cost)
+        // An EXEC begins anew, from the first of its commands on.
+        let again = self.session.multi.as_ref().map_or(0, |multi| multi.queue.len() as u64);
+        missing.is_empty().then_some(reads + again)
     }
 
     /// Those of some places whose values are on their way.

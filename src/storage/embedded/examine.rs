@@ -41,6 +41,8 @@ pub(super) struct Examined<F> {
     pub(super) sealed: bool,
     /// What should be readable and is not.
     pub(super) damage: Vec<Range<u64>>,
+    /// One of the two copies of the header is unreadable.
+    pub(super) lost_copy: bool,
 }
 
 impl<F> Examined<F> {
@@ -116,6 +118,7 @@ pub(super) fn examine<F: DiskFile>(
         written_end,
         sealed: sealed_end.is_some(),
         damage,
+        lost_copy: false,
     })
 }
 

@@ -5,11 +5,10 @@
 //! files. A file that vanished before it was opened, and a batch that was half written when it
 //! was read, are met again by nobody who looks once more.
 
-use super::disk::Disk;
 use super::format::segment_name;
 use super::index::Index;
 use super::segments::Segments;
-use super::{Damage, OBJECT_BYTES_MAX, READ_GAP_BYTES, SystemDisk};
+use super::{OBJECT_BYTES_MAX, READ_GAP_BYTES, SystemDisk};
 use crate::storage::{Created, Limits, Store, StoreError, StoreFuture};
 use bytes::Bytes;
 use std::fs::File;
@@ -50,12 +49,12 @@ impl ReadOnlyStore {
         let disk = Arc::new(SystemDisk::open_beside(path)?);
         let mut looked = Segments::look_beside(Arc::clone(&disk));
         for _ in 1..LOOKS_MAX {
-            if looked.as_ref().is_ok_and(|segments| found_in(segments) == (&[][..], &[][..])) {
+            if looked.as_ref().is_ok_and(|segments| segments.damage().is_empty()) {
                 break;
             }
             let again = Segments::look_beside(Arc::clone(&disk));
             // What shows twice in the same place is no batch under way.
-            let same = matches!((&looked, &again), (Ok(before), Ok(after)) if found_in(before) == found_in(after));
+            let same = matches!((&looked, &again), (Ok(before), Ok(after)) if before.damage() == after.damage());
             looked = again;
             if same {
                 break;
@@ -65,20 +64,14 @@ impl ReadOnlyStore {
     }
 
     fn of(segments: &Segments<SystemDisk>, disk: Arc<SystemDisk>) -> Self {
-        let (damage, lost_copies) = found_in(segments);
-        let header = |number: &u64| format!("one of the two headers of {}", segment_name(*number));
+        let header = |named: &u64| format!("one of the two headers of {}", segment_name(*named));
         Self {
             index: Arc::clone(&segments.index),
-            damage: damage.iter().map(ToString::to_string).collect(),
-            lost_copies: lost_copies.iter().map(header).collect(),
+            damage: segments.damage().iter().map(ToString::to_string).collect(),
+            lost_copies: segments.lost_copies.iter().map(header).collect(),
             _disk: disk,
         }
     }
-}
-
-/// What is wrong.
-fn found_in<D: Disk>(segments: &Segments<D>) -> (&[Damage], &[u64]) {
-    (segments.damage(), &segments.lost_copies)
 }
 
 fn refused<T>() -> Result<T, StoreError> {

@@ -81,6 +81,7 @@ impl<D: Disk> Segments<D> {
             }
         }
         opened.give_names(&examined)?;
+        opened.write_lost_copies(&examined);
         // Whoever made the newest may have died, or failed, before its name was durable.
         if !examined.is_empty() || !unfinished.is_empty() {
             let failed = |error| store_error("the directory", &error);
@@ -117,6 +118,10 @@ impl<D: Disk> Segments<D> {
             segment.file.sync(SyncPoint::Batch).map_err(failed)?;
         }
         read.replay(&examined);
+        // What nobody needs may have been left so by a crash that came while the next was made of it.
+        let is_needed = |number: u64| read.segments.get(&number).is_some_and(|s| s.live > 0);
+        let lost = |s: &&Examined<_>| s.lost_copy && is_needed(s.header.number);
+        read.lost_copies = examined.iter().filter(lost).map(|segment| segment.named).collect();
         Ok(read)
     }
 
@@ -191,14 +196,10 @@ impl<D: Disk> Segments<D> {
         let mut examined = Vec::new();
         for (named, header, lost_copy, file) in found.into_values().rev() {
             let failed = |error| store_error(&segment_name(named), &error);
-            let segment = examine(header, named, Arc::new(file), &fences).map_err(failed)?;
+            let mut segment = examine(header, named, Arc::new(file), &fences).map_err(failed)?;
+            segment.lost_copy = lost_copy;
             for range in &segment.damage {
                 self.report(header.number, range.clone());
-            }
-            // One that was only just made may have been left so by a crash.
-            if lost_copy && !segment.untouched() {
-                tracing::warn!("one of the two headers of segment {named} is damaged");
-                self.lost_copies.push(named);
             }
             fences.extend_from_slice(&segment.fences);
             examined.push(segment);
@@ -220,6 +221,21 @@ impl<D: Disk> Segments<D> {
                 .map_err(|error| store_error(&from, &error))?;
         }
         Ok(())
+    }
+
+    /// Writes a copy of a header anew that has rotted: without both the segment is lost. Where that
+    /// fails it stays as it is.
+    fn write_lost_copies(&self, examined: &[Examined<D::File>]) {
+        for segment in examined.iter().filter(|segment| segment.lost_copy) {
+            let name = segment_name(segment.header.number);
+            let written = write_all(&*segment.file, &segment.header.encode(), 0)
+                .map_err(|failure| failure.error)
+                .and_then(|()| segment.file.sync(SyncPoint::NewSegmentFile));
+            match written {
+                Ok(()) => tracing::warn!("{name}: a damaged copy of its header is written anew"),
+                Err(error) => tracing::warn!(%error, "{name}: a copy of its header is damaged"),
+            }
+        }
     }
 
     fn report(&mut self, segment: u64, bytes: Range<u64>) {

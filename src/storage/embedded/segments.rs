@@ -201,7 +201,7 @@ pub struct Segments<D: Disk> {
     /// The oldest segment and what lived in it when it was last seen that it has to stay.
     pub(super) looked_at: Option<(u64, u64)>,
     pub(super) damage: Vec<Damage>,
-    /// Of segments' headers, by the numbers in the files' names.
+    /// Of headers of segments that are needed, by the numbers in the files' names.
     pub(super) lost_copies: Vec<u64>,
 }
 
