@@ -41,8 +41,16 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
 
     /// Lends what a command misses and the store has at hand. If that is all, the command runs
     /// again at once: for how many it counts that had to be read.
+    #[inline]
     pub(super) fn lend_at_hand(&self, core: &mut Core, execution: &mut Execution) -> Option<u64> {
-        let Execution::Fetch(missing) = execution else { return None };
+        match execution {
+            Execution::Fetch(missing) => self.lend_missing(core, missing),
+            _ => None,
+        }
+    }
+
+    #[inline(never)]
+    fn lend_missing(&self, core: &mut Core, missing: &mut Vec<Missing>) -> Option<u64> {
         // What is on its way isn't asked for again.
         if !self.under_way(missing).is_empty() {
             return None;
@@ -54,6 +62,14 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
         // An EXEC begins anew, from the first of its commands on.
         let again = self.session.multi.as_ref().map_or(0, |multi| multi.queue.len() as u64);
         missing.is_empty().then_some(reads + again)
+    }
+
+    /// Lends what was waited for.
+    #[inline]
+    pub(super) fn lend_fetched(&mut self, core: &mut Core) {
+        if !self.fetched.is_empty() {
+            core.lend(std::mem::take(&mut self.fetched));
+        }
     }
 
     /// Those of some places whose values are on their way.

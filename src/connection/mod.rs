@@ -423,6 +423,7 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
             let Some(whole) = self.next_request(&mut used) else {
                 break;
             };
+            self.lend_fetched(core);
             let bytes = whole.apart.as_deref().unwrap_or(&self.input[used..]);
             let args = self.decoder.args(bytes).to_slices();
             let request = Request::new(&args, whole.apart.as_ref()).after_waiting(self.has_waited);
@@ -433,7 +434,6 @@ impl<S: AsyncRead + AsyncWrite + Hearing + Unpin> Connection<S> {
                 self.output = Output::default();
                 break;
             }
-            core.lend(std::mem::take(&mut self.fetched));
             let mut execution = match self.fetch_error.take() {
                 None => command::execute(server, &settings, &mut self.session, core, request),
                 Some(why) => command::fetch_failed(&mut self.session, core, &why).into(),

@@ -290,7 +290,6 @@ impl Core {
     }
 
     /// These are there whatever the cache does, until [`Core::take_back`].
-    #[inline]
     pub fn lend(&mut self, fetched: Vec<Fetched>) {
         for fetched in fetched {
             match fetched {
