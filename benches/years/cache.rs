@@ -62,21 +62,12 @@ pub(crate) async fn run(options: &Options, data: &Path) -> Result<Cache> {
     let crate::options::Cache { keys, value_bytes } = options.cache;
     let data_bytes = keys * value_bytes as u64;
     let cache_bytes = data_bytes / CACHED_SHARE;
-    let aft = Kind::Aft {
-        binary: options.aft.clone(),
-        store: Store::Embedded,
-        settings: vec![format!("--cache-bytes={cache_bytes}")],
-    };
-    let aft = Server::start(&aft, data, &[]).await?;
+    let aft = start_aft(options, data, cache_bytes).await?;
     let redis = Server::start(&Kind::Redis(Store::Memory), data, &[]).await?;
     // Half of what fits: the cache has its own thoughts about the rest.
     let rivals = Rivals { options, aft, redis, hot: (keys / CACHED_SHARE / 2).max(2) };
-    for server in [&rivals.redis, &rivals.aft] {
-        let write = move |number, out: &mut Vec<u8>| {
-            write_command(out, &[b"SET", &key("key", number), &value(number, 0, value_bytes)]);
-        };
-        connection::run_numbered(server.address(), keys, write).await?;
-    }
+    fill(&rivals.redis, keys, value_bytes).await?;
+    fill(&rivals.aft, keys, value_bytes).await?;
     let mut rows = Vec::new();
     for (name, choice) in rivals.kinds() {
         for pipeline in PIPELINES {
@@ -139,9 +130,9 @@ impl Rivals<'_> {
         }
         for round in 1..=self.options.rounds as u64 {
             row.redis.push(self.timed(&self.redis, choice, pipeline, round).await?);
-            let before = self.fetches().await?;
+            let before = store_reads(&self.aft).await?;
             let sample = self.timed(&self.aft, choice, pipeline, round).await?;
-            let missed = (self.fetches().await? - before) as f64;
+            let missed = (store_reads(&self.aft).await? - before) as f64;
             row.hit_rates.push(1.0 - missed / sample.requests as f64);
             row.aft.push(sample);
         }
@@ -157,9 +148,9 @@ impl Rivals<'_> {
     async fn warm_up(&self) -> Result<()> {
         const TIMES_MAX: usize = 30;
         for _ in 0..TIMES_MAX {
-            let before = self.fetches().await?;
+            let before = store_reads(&self.aft).await?;
             self.ask_for_hot().await?;
-            if (self.fetches().await? - before) * 100 < self.hot {
+            if (store_reads(&self.aft).await? - before) * 100 < self.hot {
                 break;
             }
         }
@@ -185,12 +176,30 @@ impl Rivals<'_> {
         let sample = load::run(&self.plan(server, choice, pipeline, round)).await?;
         Ok(Sample { cpu_seconds: server.cpu_seconds()? - before, ..sample })
     }
+}
 
-    /// Values that aft has read from the store so far.
-    async fn fetches(&self) -> Result<u64> {
-        // Not how often a command has waited: a pipeline waits for several at a time.
-        connection::info(self.aft.address(), "aft").await?.number("store_reads")
-    }
+/// An aft on a store in a directory, with a cache of so many bytes.
+pub(crate) async fn start_aft(options: &Options, data: &Path, cache_bytes: u64) -> Result<Server> {
+    let aft = Kind::Aft {
+        binary: options.aft.clone(),
+        store: Store::Embedded,
+        settings: vec![format!("--cache-bytes={cache_bytes}")],
+    };
+    Server::start(&aft, data, &[]).await
+}
+
+/// Sets every key.
+pub(crate) async fn fill(server: &Server, keys: u64, value_bytes: usize) -> Result<()> {
+    let write = move |number, out: &mut Vec<u8>| {
+        write_command(out, &[b"SET", &key("key", number), &value(number, 0, value_bytes)]);
+    };
+    connection::run_numbered(server.address(), keys, write).await
+}
+
+/// Values that an aft has read from its store so far.
+pub(crate) async fn store_reads(aft: &Server) -> Result<u64> {
+    // Not how often a command has waited: a pipeline waits for several at a time.
+    connection::info(aft.address(), "aft").await?.number("store_reads")
 }
 
 /// Some keys have the values that were written.

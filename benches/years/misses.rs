@@ -10,14 +10,12 @@ use std::path::Path;
 
 use crate::Result;
 use crate::cache;
-use crate::connection;
 use crate::figures::Sample;
 use crate::load::{self, Plan};
 use crate::options::{BareServer, CACHED_SHARE, CONNECTIONS, Options, PIPELINES};
 use crate::reads::{self, Data};
-use crate::requests::{key, value, write_command};
 use crate::rest::rest;
-use crate::servers::{Directory, Kind, Server, Store};
+use crate::servers::{Directory, Server};
 use crate::zipf::{Choice, Gets};
 
 /// What the system keeps of a file in one piece.
@@ -61,17 +59,9 @@ struct Rivals<'a> {
 pub(crate) async fn run(options: &Options, data: &Path) -> Result<Misses> {
     let misses = &options.misses;
     let data_bytes = misses.keys * misses.value_bytes as u64;
-    let aft = Kind::Aft {
-        binary: options.aft.clone(),
-        store: Store::Embedded,
-        settings: vec![format!("--cache-bytes={}", data_bytes / CACHED_SHARE)],
-    };
-    let aft = Server::start(&aft, data, &[]).await?;
     let value_bytes = misses.value_bytes;
-    let write = move |number, out: &mut Vec<u8>| {
-        write_command(out, &[b"SET", &key("key", number), &value(number, 0, value_bytes)]);
-    };
-    connection::run_numbered(aft.address(), misses.keys, write).await?;
+    let aft = cache::start_aft(options, data, data_bytes / CACHED_SHARE).await?;
+    cache::fill(&aft, misses.keys, value_bytes).await?;
     let directory = Directory::create(data, "reads")?;
     let file = directory.path.join("data");
     let beside = Data::create(&file, data_bytes)?;
@@ -98,9 +88,10 @@ impl Rivals<'_> {
             for (at, pipeline) in PIPELINES.into_iter().enumerate() {
                 let number = round * PIPELINES.len() as u64 + at as u64;
                 self.drop_pages(from_device)?;
-                let before = self.fetches().await?;
+                let before = cache::store_reads(&self.aft).await?;
                 let sample = self.ask(&self.aft, pipeline, number).await?;
-                let share = (self.fetches().await? - before) as f64 / sample.requests as f64;
+                let share =
+                    (cache::store_reads(&self.aft).await? - before) as f64 / sample.requests as f64;
                 reads.aft[at].push(sample.per_second * share);
                 self.drop_pages(from_device)?;
                 let sample = self.ask(&self.bare_server, pipeline, number).await?;
@@ -150,11 +141,5 @@ impl Rivals<'_> {
             reads::drop_from_page_cache(&self.directory.path)?;
         }
         Ok(())
-    }
-
-    /// Values that aft has read from the store so far.
-    async fn fetches(&self) -> Result<u64> {
-        // Not how often a command has waited: a pipeline waits for several at a time.
-        connection::info(self.aft.address(), "aft").await?.number("store_reads")
     }
 }

@@ -1,17 +1,13 @@
 //! Values that a store has at hand are read where the command runs: each once, not too many, and none
 //! that is wrong.
 
-use crate::clock::{SimClock, virtual_now};
-use crate::losses::{open_with, put, store};
+use crate::losses::{open_with, opened_on, put, store};
 use crate::store::SimStore;
 use aft::engine::core::{Fetched, Missing};
 use aft::engine::version::State;
 use aft::engine::{Engine, EngineOptions};
-use aft::storage::resilient::{ResilientStore, RetryPolicy};
 use aft::storage::{Created, Limits, Store, StoreFuture};
 use bytes::Bytes;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
@@ -92,12 +88,8 @@ async fn world(values: usize) -> (Arc<AtHand>, Arc<Engine>) {
         waited: AtomicU64::new(0),
         is_wrong: AtomicBool::new(false),
     });
-    let mut rng = StdRng::seed_from_u64(7);
-    let resilient =
-        ResilientStore::new(Arc::<AtHand>::clone(&at_hand), RetryPolicy::default(), &mut rng);
-    let clock = Arc::new(SimClock::new(virtual_now(), Arc::default()));
-    let options = EngineOptions::default();
-    let (engine, _) = Engine::open(Arc::new(resilient), clock, options, &mut rng).await.unwrap();
+    let store = Arc::<AtHand>::clone(&at_hand);
+    let (engine, _) = opened_on(store, 7, EngineOptions::default()).await;
     at_hand.at_once.store(0, Ordering::Relaxed);
     at_hand.waited.store(0, Ordering::Relaxed);
     (at_hand, engine)

@@ -1,14 +1,11 @@
 //! Groups that wait for more to come along: on a slow store, while others are under way.
 
-use crate::clock::{SimClock, virtual_now};
-use crate::losses::put;
-use aft::engine::{Engine, EngineOptions};
+use crate::clock::virtual_now;
+use crate::losses::{opened_on, put};
+use aft::engine::EngineOptions;
 use aft::storage::memory::MemoryStore;
-use aft::storage::resilient::{ResilientStore, RetryPolicy};
 use aft::storage::{Created, Limits, Store, StoreFuture};
 use bytes::Bytes;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -59,12 +56,7 @@ impl Store for Slow {
 /// What a round takes in which each client commits once, the mean of many; and how many groups.
 async fn rounds(takes: Duration, clients: u64) -> (Duration, f64) {
     let slow = Arc::new(Slow { objects: MemoryStore::new(), takes, groups: AtomicUsize::new(0) });
-    let mut rng = StdRng::seed_from_u64(3);
-    let resilient =
-        ResilientStore::new(Arc::<Slow>::clone(&slow), RetryPolicy::default(), &mut rng);
-    let clock = Arc::new(SimClock::new(virtual_now(), Arc::default()));
-    let opened = Engine::open(Arc::new(resilient), clock, EngineOptions::default(), &mut rng);
-    let (engine, _) = opened.await.unwrap();
+    let (engine, _) = opened_on(Arc::<Slow>::clone(&slow), 3, EngineOptions::default()).await;
     let running = Arc::clone(&engine);
     tokio::spawn(async move { running.run().await });
     let (began, before) = (virtual_now(), slow.groups.load(Ordering::Relaxed));

@@ -10,6 +10,7 @@ use aft::engine::version::Value;
 use aft::engine::{Engine, EngineOptions, Recovered, gate};
 use aft::layout::group::verify_object;
 use aft::layout::{Commit, Kind, ObjectName};
+use aft::storage::Store;
 use aft::storage::resilient::{ResilientStore, RetryPolicy};
 use aft::transaction::{Finished, Transaction, View};
 use rand::SeedableRng;
@@ -46,8 +47,17 @@ pub(crate) async fn open_with(
 /// It does not run yet.
 pub(crate) async fn opened(store: &SimStore, options: EngineOptions) -> (Arc<Engine>, Recovered) {
     // Another one at each start: equal nonces would make strangers' objects ours.
-    let mut rng = StdRng::seed_from_u64(store.objects().len() as u64);
-    let resilient = ResilientStore::new(Arc::new(store.clone()), RetryPolicy::default(), &mut rng);
+    opened_on(Arc::new(store.clone()), store.objects().len() as u64, options).await
+}
+
+/// The same on any store.
+pub(crate) async fn opened_on(
+    store: Arc<dyn Store>,
+    seed: u64,
+    options: EngineOptions,
+) -> (Arc<Engine>, Recovered) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let resilient = ResilientStore::new(store, RetryPolicy::default(), &mut rng);
     let clock = Arc::new(SimClock::new(virtual_now(), Arc::default()));
     Engine::open(Arc::new(resilient), clock, options, &mut rng).await.unwrap()
 }

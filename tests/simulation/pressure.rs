@@ -1,15 +1,11 @@
 //! What bounds the store while compaction is held up.
 
-use crate::clock::{SimClock, virtual_now};
-use crate::losses::{put, store};
+use crate::losses::{opened_on, put, store};
 use crate::store::SimStore;
 use aft::engine::core::compaction::CompactionLimits;
 use aft::engine::{Engine, EngineOptions};
-use aft::storage::resilient::{ResilientStore, RetryPolicy};
 use aft::storage::{Created, Limits, Store, StoreFuture};
 use bytes::Bytes;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,9 +55,6 @@ impl Store for Stubborn {
 /// A node whose store may take twice what is alive, and as much again before writes wait.
 async fn serve() -> (Arc<Stubborn>, Arc<Engine>) {
     let stubborn = Arc::new(Stubborn { store: store(), takes_bases: AtomicBool::new(true) });
-    let mut rng = StdRng::seed_from_u64(11);
-    let resilient =
-        ResilientStore::new(Arc::<Stubborn>::clone(&stubborn), RetryPolicy::default(), &mut rng);
     let compaction = CompactionLimits {
         store_percent_max: 200,
         store_bytes_min: 0,
@@ -71,9 +64,7 @@ async fn serve() -> (Arc<Stubborn>, Arc<Engine>) {
         step_bytes: 16 << 10,
     };
     let options = EngineOptions { compaction, ..EngineOptions::default() };
-    let clock = Arc::new(SimClock::new(virtual_now(), Arc::default()));
-    let opened = Engine::open(Arc::new(resilient), clock, options, &mut rng);
-    let (engine, _) = opened.await.unwrap();
+    let (engine, _) = opened_on(Arc::<Stubborn>::clone(&stubborn), 11, options).await;
     let running = Arc::clone(&engine);
     tokio::spawn(async move { running.run().await });
     for at in 0..KEYS {

@@ -1,15 +1,11 @@
 //! What a start reads: headers and directories of what counts, many at a time.
 
-use crate::clock::{SimClock, virtual_now};
-use crate::losses::{get, open_with, put, store};
+use crate::losses::{get, open_with, opened_on, put, store};
 use crate::store::SimStore;
 use aft::engine::core::compaction::CompactionLimits;
 use aft::engine::{Engine, EngineOptions};
-use aft::storage::resilient::{ResilientStore, RetryPolicy};
 use aft::storage::{Created, Limits, Store, StoreFuture};
 use bytes::Bytes;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -81,13 +77,8 @@ async fn asked_by_a_start(store: &SimStore) -> (Asked, Arc<Engine>) {
         in_flight: AtomicU64::new(0),
         in_flight_most: AtomicU64::new(0),
     });
-    let mut rng = StdRng::seed_from_u64(77);
-    let resilient =
-        ResilientStore::new(Arc::<Counting>::clone(&counting), RetryPolicy::default(), &mut rng);
-    let clock = Arc::new(SimClock::new(virtual_now(), Arc::default()));
-    let options = EngineOptions::default();
-    let opened = Engine::open(Arc::new(resilient), clock, options, &mut rng).await;
-    let (engine, recovered) = opened.unwrap();
+    let store = Arc::<Counting>::clone(&counting);
+    let (engine, recovered) = opened_on(store, 77, EngineOptions::default()).await;
     assert_eq!(recovered.damages, Vec::<String>::new());
     let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let asked = Asked {

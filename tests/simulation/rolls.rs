@@ -2,17 +2,14 @@
 
 use crate::clock::{SimClock, virtual_now};
 use crate::garbage::EAGER;
-use crate::losses::{get, put};
+use crate::losses::{get, opened_on, put};
 use aft::clock::Clock;
 use aft::engine::{Engine, EngineOptions, Recovered};
 use aft::inspect::{Depth, Inspection, Moment, inspect};
 use aft::layout::{Header, Kind, ObjectName};
 use aft::storage::memory::MemoryStore;
-use aft::storage::resilient::{ResilientStore, RetryPolicy};
 use aft::storage::{Created, Limits, Store, StoreFuture};
 use bytes::Bytes;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -61,14 +58,9 @@ impl Store for SlowEntries {
 const LOGS: u32 = 5;
 
 async fn start(store: &Arc<SlowEntries>) -> (Arc<Engine>, Recovered) {
-    let mut rng = StdRng::seed_from_u64(4);
-    let store = Arc::clone(store);
-    let resilient = ResilientStore::new(store, RetryPolicy::default(), &mut rng);
-    let clock = Arc::new(SimClock::new(virtual_now(), Arc::default()));
     let opening_took = OPENING;
     let options = EngineOptions { compaction: EAGER, opening_took, ..EngineOptions::default() };
-    let opened = Engine::open(Arc::new(resilient), clock, options, &mut rng).await;
-    let (engine, recovered) = opened.unwrap();
+    let (engine, recovered) = opened_on(Arc::<SlowEntries>::clone(store), 4, options).await;
     let running = Arc::clone(&engine);
     tokio::spawn(async move { running.run().await });
     (engine, recovered)

@@ -38,7 +38,8 @@
 //!   new,    old    synced    neither: nothing has been written in it; the next start removes the file
 //!   new,    new    synced    the next segment
 //! ```
-//! So one torn copy is never the only one. A segment's number is the one in its header: the file's
+//! So one torn copy is never the only one; one that has rotted is written anew by the next start.
+//! A segment's number is the one in its header: the file's
 //! new name is not synced, and a start that finds an old one names it anew. Its old bytes are no
 //! records any more, since each segment has a salt of its own; to a start they are junk
 //! behind a tail, so it goes on in another segment: where batches are small that is not worth it.

@@ -210,14 +210,11 @@ impl SegmentHeader {
         let copies = [0, HEADER_COPY as usize].map(|at| Self::decode_copy(bytes.get(at..)?));
         match copies {
             [Some(one), Some(other)] if one != other => Beginning::Unfinished(one.number),
-            [one, other] => one.or(other).map_or(Beginning::Lost, Beginning::Of),
+            [None, None] => Beginning::Lost,
+            [Some(header), other] | [other @ None, Some(header)] => {
+                Beginning::Of { header, lost_copy: other.is_none() }
+            }
         }
-    }
-
-    /// Whether all that these bytes say is in one of the two places only.
-    pub(super) fn has_lost_copy(bytes: &[u8]) -> bool {
-        let copies = [0, HEADER_COPY as usize].map(|at| Self::decode_copy(bytes.get(at..)?));
-        copies.iter().flatten().count() == 1
     }
 
     fn decode_copy(bytes: &[u8]) -> Option<Self> {
@@ -240,7 +237,12 @@ pub(super) enum Beginning {
     /// A segment of this number was being made of a dead one's file: neither counts.
     Unfinished(u64),
     /// A segment.
-    Of(SegmentHeader),
+    Of {
+        /// What it is.
+        header: SegmentHeader,
+        /// One of the two copies is unreadable.
+        lost_copy: bool,
+    },
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

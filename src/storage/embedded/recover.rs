@@ -81,7 +81,7 @@ impl<D: Disk> Segments<D> {
             }
         }
         opened.give_names(&examined)?;
-        opened.write_lost_copies(&examined);
+        Self::write_lost_copies(&examined);
         // Whoever made the newest may have died, or failed, before its name was durable.
         if !examined.is_empty() || !unfinished.is_empty() {
             let failed = |error| store_error("the directory", &error);
@@ -174,17 +174,16 @@ impl<D: Disk> Segments<D> {
             let number = match beginning {
                 Beginning::Lost => named,
                 Beginning::Unfinished(number) => number,
-                Beginning::Of(header) => header.number,
+                Beginning::Of { header, .. } => header.number,
             };
             self.next_number = self.next_number.max(number.saturating_add(1));
             match beginning {
                 Beginning::Unfinished(_) => unfinished.push(named),
                 // A file that was another segment's before may still have that one's name.
-                Beginning::Of(header)
+                Beginning::Of { header, lost_copy }
                     if number == named || (number > named && !numbers.contains(&number)) =>
                 {
                     // A second one of that number is a copy that somebody has made.
-                    let lost_copy = SegmentHeader::has_lost_copy(&start[..filled]);
                     if found.insert(number, (named, header, lost_copy, file)).is_some() {
                         self.report(named, 0..u64::MAX);
                     }
@@ -196,8 +195,8 @@ impl<D: Disk> Segments<D> {
         let mut examined = Vec::new();
         for (named, header, lost_copy, file) in found.into_values().rev() {
             let failed = |error| store_error(&segment_name(named), &error);
-            let mut segment = examine(header, named, Arc::new(file), &fences).map_err(failed)?;
-            segment.lost_copy = lost_copy;
+            let segment = examine(header, named, Arc::new(file), &fences).map_err(failed)?;
+            let segment = Examined { lost_copy, ..segment };
             for range in &segment.damage {
                 self.report(header.number, range.clone());
             }
@@ -214,9 +213,7 @@ impl<D: Disk> Segments<D> {
     fn give_names(&self, examined: &[Examined<D::File>]) -> Result<(), StoreError> {
         for segment in examined.iter().filter(|segment| segment.named != segment.header.number) {
             let (from, to) = (segment_name(segment.named), segment_name(segment.header.number));
-            write_all(&*segment.file, &segment.header.encode(), 0)
-                .map_err(|failure| failure.error)
-                .and_then(|()| segment.file.sync(SyncPoint::NewSegmentFile))
+            write_header(segment)
                 .and_then(|()| self.disk.rename(&from, &to))
                 .map_err(|error| store_error(&from, &error))?;
         }
@@ -225,13 +222,12 @@ impl<D: Disk> Segments<D> {
 
     /// Writes a copy of a header anew that has rotted: without both the segment is lost. Where that
     /// fails it stays as it is.
-    fn write_lost_copies(&self, examined: &[Examined<D::File>]) {
-        for segment in examined.iter().filter(|segment| segment.lost_copy) {
-            let name = segment_name(segment.header.number);
-            let written = write_all(&*segment.file, &segment.header.encode(), 0)
-                .map_err(|failure| failure.error)
-                .and_then(|()| segment.file.sync(SyncPoint::NewSegmentFile));
-            match written {
+    fn write_lost_copies(examined: &[Examined<D::File>]) {
+        // What still had another name has had both written.
+        let is_old = |segment: &&Examined<D::File>| segment.named == segment.header.number;
+        for segment in examined.iter().filter(is_old).filter(|segment| segment.lost_copy) {
+            let name = segment_name(segment.named);
+            match write_header(segment) {
                 Ok(()) => tracing::warn!("{name}: a damaged copy of its header is written anew"),
                 Err(error) => tracing::warn!(%error, "{name}: a copy of its header is damaged"),
             }
@@ -500,4 +496,10 @@ fn place<F>(segment: &Examined<F>, record: &Record) -> Place<F> {
         body_at: record.body_at(),
         body_bytes: record.head.body_bytes,
     }
+}
+
+/// Writes both copies of a segment's header, durably.
+fn write_header<F: DiskFile>(segment: &Examined<F>) -> io::Result<()> {
+    write_all(&*segment.file, &segment.header.encode(), 0).map_err(|failure| failure.error)?;
+    segment.file.sync(SyncPoint::NewSegmentFile)
 }
